@@ -1,0 +1,29 @@
+"""Errors a user can do something about. Everything else is a bug and keeps its own type."""
+
+
+class UserError(ValueError):
+    """Bad input. The text says what to do; the command line prints it without a traceback, a server sends a 4xx.
+
+    param: the name of the offending field or flag, when there is one.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ContextLengthExceeded(UserError):
+    """The prompt does not fit (LC-1). Nothing is ever cut silently."""
+
+    def __init__(self, prompt_tokens: int, limit: int, hint: str = "") -> None:
+        super().__init__(
+            f"The prompt has {prompt_tokens} tokens, the context limit is {limit}. "
+            + (hint or "Shorten the prompt, or start with a larger --max-context."),
+            param="messages",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
+
+
+class LoadError(UserError):
+    """A model file, folder or name that cannot be loaded; the text names the file and the reason."""

@@ -1,0 +1,79 @@
+"""What a stream is made of. Concatenated deltas equal the non-streamed result byte for byte (RS-1)."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ponder.core.message import ToolCall
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+Handover = Literal["budget", "max_tokens", "eos", "loop", "answer_now"]
+
+
+class ReasoningDelta(Struct, frozen=True, tag="reasoning"):
+    text: str
+
+
+class TextDelta(Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ToolCallDone(Struct, frozen=True, tag="tool_call"):
+    """One complete, well-formed call. Calls are not streamed in pieces: a broken one stays text (TC-5)."""
+
+    index: int
+    call: ToolCall
+
+
+class TokenLogprob(Struct, frozen=True, tag="logprob"):
+    """One generated id. `top` are the most likely alternatives as (id, logprob), best first."""
+
+    id: int
+    bytes: bytes
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    reasoning: bool = False
+
+
+class Usage(Struct, frozen=True):
+    """prompt_tokens = ids computed + cached_tokens, always (LC-2). completion_tokens counts every id after the
+    prompt, the hand-over (handover_tokens) included; reasoning_tokens those between <think> and </think>."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    handover_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Effective(Struct, frozen=True):
+    """The settings that really held, after defaults, ceilings and switches (TH-5, RL-1)."""
+
+    thinking: bool
+    thinking_source: Literal["request", "soft switch", "default", "model"]
+    budget: int | None
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    seed: int
+    max_tokens: int
+
+
+class Finish(Struct, frozen=True, tag="finish"):
+    """The last event of every stream.
+
+    stop_reason: the stop string that matched, "repetition", or None. handover: why thinking was cut, if it was.
+    malformed_calls: how many tool calls were broken and stayed text.
+    """
+
+    reason: FinishReason
+    usage: Usage
+    effective: Effective
+    stop_reason: str | None = None
+    handover: Handover | None = None
+    malformed_calls: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+Event = ReasoningDelta | TextDelta | ToolCallDone | TokenLogprob | Finish

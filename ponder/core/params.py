@@ -1,0 +1,106 @@
+"""What a caller may ask for: sampling, thinking, grammar. `None` means "the model's default for the mode in force"."""
+
+import math
+from typing import Literal
+
+from msgspec import Struct, field, structs
+
+from ponder.core.errors import UserError
+
+
+class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the next id is drawn. Penalties, stop strings and logit bias act on the answer only (RS-5).
+
+    temperature: 0 is greedy. top_k: 0 keeps all. top_p, min_p: probabilities in [0, 1].
+    presence_penalty, frequency_penalty: subtracted from the logits of ids already in the answer, [-2, 2].
+    repetition_penalty: divides (or multiplies, below zero) the logits of ids in prompt and answer, > 0.
+    seed: the draw at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2).
+    max_tokens: ids generated after the prompt, thoughts and hand-over included; None is "all that fits".
+    logprobs: how many alternatives to report per id (0 reports only the chosen one), None for none.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_in_reasoning: bool = False
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    logprobs: int | None = None
+    n: int = 1
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "temperature": (0, 100),
+            "top_p": (0, 1),
+            "top_k": (0, 1 << 31),
+            "min_p": (0, 1),
+            "presence_penalty": (-2, 2),
+            "frequency_penalty": (-2, 2),
+            "repetition_penalty": (1e-3, 1e3),
+            "seed": (-(1 << 63), (1 << 64) - 1),
+            "max_tokens": (1, 1 << 31),
+            "logprobs": (0, 20),
+            "n": (1, 128),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
+                raise UserError(f"{name} must be between {low} and {high}, got {value}", param=name)
+        if len(self.stop) > 16 or "" in self.stop:
+            raise UserError("stop takes at most 16 strings, none of them empty", param="stop")
+        for id_, bias in self.logit_bias.items():
+            if not (id_ >= 0 and math.isfinite(bias) and abs(bias) <= 100):
+                raise UserError(
+                    f"logit_bias[{id_}] must be within [-100, 100], got {bias}", param="logit_bias"
+                )
+
+    def with_defaults(self, defaults: "SamplingParams") -> "SamplingParams":
+        """A copy in which every None takes its value from `defaults`."""
+        missing = {f: getattr(defaults, f) for f in self.__struct_fields__ if getattr(self, f) is None}
+        return structs.replace(self, **missing)
+
+
+class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The thinking controls of one request (facts 3).
+
+    enabled: True / False is the hard switch; None lets the soft switches `/think`, `/no_think` decide, default on.
+    budget: at most this many sampled ids inside the block, then the hand-over; None is no limit of its own.
+    loop_guard: endless repetition in the thoughts hands over, in the answer it stops (RL-2).
+    handover: which published form of the hand-over sentence; "docs" is the documentation's, "paper" the report's.
+    show_handover: whether the sentence is part of the reported reasoning (TB-2).
+    """
+
+    enabled: bool | None = None
+    budget: int | None = None
+    loop_guard: bool = True
+    handover: Literal["docs", "paper"] = "docs"
+    show_handover: bool = True
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 0:
+            raise UserError(
+                f"the thinking budget must be 0 or more tokens, got {self.budget}; leave it out for no limit",
+                param="thinking_budget",
+            )
+
+
+class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
+    """A constraint on the answer (never on the thoughts).
+
+    kind "json_schema": value is the schema as JSON text; "json_object": any object, value unused;
+    "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark.
+    """
+
+    kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
+    value: str = ""
+
+
+# facts 3.4: the model card's values. A model folder's generation_config.json overrides the thinking row.
+THINKING_DEFAULTS = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, min_p=0.0)
+ANSWER_DEFAULTS = SamplingParams(temperature=0.7, top_p=0.8, top_k=20, min_p=0.0)

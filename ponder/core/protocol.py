@@ -1,0 +1,23 @@
+"""How rooms above the engine reach a model: structural types only, so that a remote engine fits as well."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ponder.core.event import Event
+from ponder.core.request import ChatRequest
+
+
+class ChatStream(Protocol):
+    """One running request. Iterating yields events and ends after `Finish`; the methods may come from any thread."""
+
+    def __iter__(self) -> Iterator[Event]: ...
+
+    def cancel(self) -> None:
+        """Free the slot and the cache blocks within one step. Idempotent; the stream ends with "cancelled"."""
+
+    def answer_now(self) -> None:
+        """Hand over from thinking to the answer at the next id. Does nothing once the answer has begun."""
+
+
+class ChatModel(Protocol):
+    def stream(self, request: ChatRequest) -> ChatStream: ...

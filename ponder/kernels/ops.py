@@ -1,0 +1,60 @@
+"""The contract of an op set. Three exist: numpy (oracle), native (C++, inference), torch (autograd, training).
+
+Shapes: T tokens, D hidden, N outputs, H query heads, Hk key/value heads, C head size, E experts, I expert width,
+B sequences. Activations are float32 in the numpy and native sets, any float dtype in torch. `Array` stands for the
+set's own array type and `Weight` for whatever `weight()` returned. Ops do not modify their inputs; only `attention`
+writes, into the cache. Every op gives a token the same result whatever its neighbours in the batch (DT-1):
+each output element is summed in an order that depends on the reduced dimension alone.
+"""
+
+from typing import Any, Protocol
+
+from ponder.core.batch import Batch
+
+Array = Any
+Weight = Any
+Cache = Any
+
+
+class Ops(Protocol):
+    def weight(self, tensor: Any) -> Weight:
+        """Take a loaded tensor (numpy array, or a quantised one) in; may keep it mapped or repack it. [N, D]"""
+
+    def embed(self, weight: Weight, ids: Array) -> Array:
+        """Rows of the embedding. ids [T] -> [T, D]"""
+
+    def rms_norm(self, x: Array, weight: Array, eps: float) -> Array:
+        """x / rms(x) * weight over the last dimension, computed in float32, cast back before the weight (facts 1.2).
+        Any leading shape: [T, D], or [T, H, C] for the per-head norms of q and k."""
+
+    def linear(self, x: Array, weight: Weight, bias: Array | None = None) -> Array:
+        """x [T, D] times weight [N, D] transposed, plus bias [N] -> [T, N]"""
+
+    def rope(self, x: Array, cos: Array, sin: Array) -> Array:
+        """Rotate pairs (i, i + C/2), the half-split layout. x [T, H, C], cos and sin [T, C/2] -> [T, H, C]"""
+
+    def attention(self, q: Array, k: Array, v: Array, batch: Batch, cache: Cache | None, layer: int) -> Array:
+        """Causal GQA, scale 1/sqrt(C). q [T, H, C], k and v [T, Hk, C] -> [T, H*C].
+        With a cache, k and v are first written at their positions through batch.block_tables."""
+
+    def swiglu(self, gate: Array, up: Array) -> Array:
+        """silu(gate) * up, elementwise"""
+
+    def add(self, a: Array, b: Array) -> Array: ...
+
+    def take(self, x: Array, rows: Array) -> Array:
+        """x [T, D], rows [R] -> [R, D]"""
+
+    def route(self, logits: Array, top_k: int, normalise: bool) -> tuple[Array, Array]:
+        """Softmax over all experts in float32, the top_k largest (ties: lower index first), divided by their sum if
+        normalise (facts 1.2). logits [T, E] -> ids [T, k], weights [T, k]"""
+
+    def experts(self, x: Array, ids: Array, weights: Array, gate: list[Weight], up: list[Weight],
+                down: list[Weight]) -> Array:  # fmt: skip
+        """Sum over the chosen experts of weight * down(swiglu(gate x, up x)), tokens grouped by expert; summed in
+        ascending slot order. x [T, D] -> [T, D]"""
+
+    def cache(
+        self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str
+    ) -> Cache:
+        """An empty paged cache: k and v of shape [layers, blocks, Hk, block_size, C]; dtype "f32" or "bf16"."""
