@@ -106,9 +106,7 @@ class GGUF:
         for name, shape, type_, offset in infos:
             _, per_block, block_bytes = TYPES[type_]
             if shape[-1] % per_block:
-                raise self._bad(
-                    f"tensor {name!r}: rows of {shape[-1]} do not divide into blocks of {per_block}"
-                )
+                raise self._bad(f"tensor {name!r}: rows of {shape[-1]} do not divide into blocks of {per_block}")
             nbytes = math.prod(shape) // per_block * block_bytes
             start = base + offset
             if offset % align or start + nbytes > self.size:

@@ -118,25 +118,19 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
     Raises UserError when the shape is not a message at all.
     """
     if not isinstance(raw, dict) or not isinstance(raw.get("role"), str):
-        raise UserError(
-            f'a message must be an object with a string "role", got {_short(raw)}', param="messages"
-        )
+        raise UserError(f'a message must be an object with a string "role", got {_short(raw)}', param="messages")
     role: str = raw["role"]
     content = _content_text(raw.get("content"), content_parts)
     if role == "tool":
         return Message.tool(content, call_id=raw.get("tool_call_id") or "", name=raw.get("name") or "")
     if role != "assistant":
         return Message(role, (Text(content),))
-    reasoning = next(
-        (raw[k] for k in ("reasoning_content", "reasoning") if isinstance(raw.get(k), str)), None
-    )
+    reasoning = next((raw[k] for k in ("reasoning_content", "reasoning") if isinstance(raw.get(k), str)), None)
     if reasoning is None and "</think>" in content:
         reasoning, content = split_thinking(content)
     calls = tuple(_tool_call(c) for c in raw.get("tool_calls") or ())
     ids = raw.get("ids")
-    return Message.assistant(
-        content, reasoning=reasoning, tool_calls=calls, ids=None if ids is None else tuple(ids)
-    )
+    return Message.assistant(content, reasoning=reasoning, tool_calls=calls, ids=None if ids is None else tuple(ids))
 
 
 def split_thinking(content: str) -> tuple[str, str]:

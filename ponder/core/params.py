@@ -56,9 +56,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise UserError("stop takes at most 16 strings, none of them empty", param="stop")
         for id_, bias in self.logit_bias.items():
             if not (id_ >= 0 and math.isfinite(bias) and abs(bias) <= 100):
-                raise UserError(
-                    f"logit_bias[{id_}] must be within [-100, 100], got {bias}", param="logit_bias"
-                )
+                raise UserError(f"logit_bias[{id_}] must be within [-100, 100], got {bias}", param="logit_bias")
 
     def with_defaults(self, defaults: "SamplingParams") -> "SamplingParams":
         """A copy in which every None takes its value from `defaults`."""

@@ -51,10 +51,8 @@ class Ops(Protocol):
 
     def experts(self, x: Array, ids: Array, weights: Array, gate: list[Weight], up: list[Weight],
                 down: list[Weight]) -> Array:  # fmt: skip
-        """Sum over the chosen experts of weight * down(swiglu(gate x, up x)), tokens grouped by expert; summed in
+        """Sum over chosen experts of weight * down(swiglu(gate x, up x)), tokens grouped by expert; summed in
         ascending slot order. x [T, D] -> [T, D]"""
 
-    def cache(
-        self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str
-    ) -> Cache:
+    def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
         """An empty paged cache: k and v of shape [layers, blocks, Hk, block_size, C]; dtype "f32" or "bf16"."""
