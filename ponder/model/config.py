@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError
+from ponder.model import hf_config
 
 Size = Annotated[int, Meta(ge=1, le=1 << 24)]
 Count = Annotated[int, Meta(ge=0, le=1 << 24)]
@@ -18,7 +19,6 @@ Layers = Annotated[int, Meta(ge=1, le=1024)]
 Positive = Annotated[float, Meta(gt=0)]
 
 BYTES_PER_VALUE = {"f32": 4, "bf16": 2}
-ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 
 class Yarn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,7 +128,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         return shapes
 
     def _mlp_shapes(self, layer: int, p: str) -> dict[str, tuple[int, ...]]:
-        d, shapes = self.hidden_size, {}
+        d = self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
         places = [(p, self.intermediate_size)]
         if self.is_moe_layer(layer):
             shapes[p + "gate.weight"] = (self.num_experts, d)
@@ -141,11 +142,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
 
     def parameter_counts(self) -> "ParameterCounts":
         """Facts 1.3: by formula, so that 235B shapes cost nothing."""
-        d, q, kv = (
-            self.hidden_size,
-            self.num_attention_heads * self.head_dim,
-            self.num_key_value_heads * self.head_dim,
-        )
+        d = self.hidden_size
+        q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         attention = 2 * d * q + 2 * d * kv + 2 * d
         attention += 2 * self.head_dim if self.qk_norm else 0
         attention += q + 2 * kv if self.attention_bias else 0
@@ -165,10 +163,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_hf(cls, raw: dict[str, Any], source: str = "config.json") -> "ModelConfig":
         """Raises LoadError that names `source` and the key."""
-        from ponder.model.hf_config import read
-
         try:
-            return msgspec.convert(read(raw), cls)
+            return msgspec.convert(hf_config.read(raw), cls)
         except (msgspec.ValidationError, ValueError) as e:
             raise LoadError(f"{source}: {e}") from e
 
@@ -188,7 +184,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
             }
         eos = self.eos_token_ids
         out |= {
-            "architectures": [ARCHITECTURES[self.model_type]],
+            "architectures": [hf_config.ARCHITECTURES[self.model_type]],
             "attention_dropout": 0.0,
             "eos_token_id": None if not eos else eos[0] if len(eos) == 1 else list(eos),
             "hidden_act": "silu",
@@ -211,16 +207,9 @@ class ParameterCounts(Struct, frozen=True):
     active: int
 
 
-def _released(
-    layers: int, hidden: int, heads: int, kv: int, inter: int, tied: bool = False, experts_width: int = 0
-) -> ModelConfig:
-    moe = (
-        {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": experts_width, "norm_topk_prob": True}
-        if experts_width
-        else {}
-    )
+def _released(layers: int, hidden: int, heads: int, kv: int, inter: int, *, tied: bool = False) -> ModelConfig:
     return ModelConfig(
-        model_type="qwen3_moe" if experts_width else "qwen3",
+        model_type="qwen3",
         vocab_size=151936,
         hidden_size=hidden,
         intermediate_size=inter,
@@ -232,21 +221,32 @@ def _released(
         tie_word_embeddings=tied,
         bos_token_id=151643,
         eos_token_ids=(151645,),
-        **moe,
     )
 
 
-_TINY: dict[str, Any] = {
-    "vocab_size": 256,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "max_position_embeddings": 512,
-    "tie_word_embeddings": True,
-}
+def _moe(dense: ModelConfig, *, experts: int, per_token: int, width: int) -> ModelConfig:
+    return replace(
+        dense,
+        model_type="qwen3_moe",
+        num_experts=experts,
+        num_experts_per_tok=per_token,
+        moe_intermediate_size=width,
+        norm_topk_prob=True,
+    )
+
+
+_TINY = ModelConfig(
+    model_type="qwen3",
+    vocab_size=256,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=32,
+    max_position_embeddings=512,
+    tie_word_embeddings=True,
+)
 
 # The eight released shapes (facts 1.1), their base variants, and small ones for tests.
 PRESETS: dict[str, ModelConfig] = {
@@ -256,22 +256,15 @@ PRESETS: dict[str, ModelConfig] = {
     "qwen3:8b": _released(36, 4096, 32, 8, 12288),
     "qwen3:14b": _released(40, 5120, 40, 8, 17408),
     "qwen3:32b": _released(64, 5120, 64, 8, 25600),
-    "qwen3:30b-a3b": _released(48, 2048, 32, 4, 6144, experts_width=768),
-    "qwen3:235b-a22b": _released(94, 4096, 64, 4, 12288, experts_width=1536),
+    "qwen3:30b-a3b": _moe(_released(48, 2048, 32, 4, 6144), experts=128, per_token=8, width=768),
+    "qwen3:235b-a22b": _moe(_released(94, 4096, 64, 4, 12288), experts=128, per_token=8, width=1536),
 }
 PRESETS |= {
     f"{name}-base": replace(PRESETS[name], max_position_embeddings=32768, eos_token_ids=(151643,))
     for name in ("qwen3:0.6b", "qwen3:1.7b", "qwen3:4b", "qwen3:8b", "qwen3:14b", "qwen3:30b-a3b")
 }
 PRESETS |= {
-    "tiny": ModelConfig(model_type="qwen3", **_TINY),
-    "tiny-moe": ModelConfig(
-        model_type="qwen3_moe",
-        num_experts=8,
-        num_experts_per_tok=2,
-        moe_intermediate_size=32,
-        norm_topk_prob=True,
-        **_TINY,
-    ),
-    "tiny-qwen2": ModelConfig(model_type="qwen2", **_TINY),
+    "tiny": _TINY,
+    "tiny-moe": _moe(_TINY, experts=8, per_token=2, width=32),
+    "tiny-qwen2": replace(_TINY, model_type="qwen2"),
 }

@@ -7,22 +7,20 @@ that answers, but worse.
 
 from typing import Any
 
-from ponder.model.config import ARCHITECTURES
+ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
-_READ_AS_IS = (
-    "model_type vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads "
-    "head_dim rms_norm_eps max_position_embeddings tie_word_embeddings initializer_range bos_token_id pad_token_id"
-).split()
-_MOE = (
-    "num_experts num_experts_per_tok moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers"
-).split()
+# fmt: off
+_READ_AS_IS = {
+    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings", "tie_word_embeddings",
+    "initializer_range", "bos_token_id", "pad_token_id",
+}
+_READ_IF_MOE = {
+    "num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob", "decoder_sparse_step",
+    "mlp_only_layers",
+}
 _READ_BELOW = {
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "eos_token_id",
-    "quantization_config",
-    "num_local_experts",
+    "rope_theta", "rope_scaling", "rope_parameters", "eos_token_id", "quantization_config", "num_local_experts",
 }
 
 # Key -> the only value for which Ponder computes the same as the key says.
@@ -39,14 +37,16 @@ _FIXED: dict[str, Any] = {
 }
 
 # Storage, training, output and bookkeeping: no effect on the logits.
-_NO_EFFECT = set(
-    "architectures transformers_version torch_dtype dtype use_cache attention_dropout output_router_logits "
-    "router_aux_loss_coef output_hidden_states output_attentions return_dict use_return_dict id2label label2id "
-    "problem_type _name_or_path name_or_path _attn_implementation attn_implementation _attn_implementation_autoset "
-    "unsloth_fixed unsloth_version model_name is_decoder finetuning_task torchscript pretraining_tp "
-    "max_window_layers use_sliding_window sliding_window layer_types".split()  # the last four: see _check_window
-)
+_NO_EFFECT = {
+    "architectures", "transformers_version", "torch_dtype", "dtype", "use_cache", "attention_dropout",
+    "output_router_logits", "router_aux_loss_coef", "output_hidden_states", "output_attentions", "return_dict",
+    "use_return_dict", "id2label", "label2id", "problem_type", "_name_or_path", "name_or_path",
+    "_attn_implementation", "attn_implementation", "_attn_implementation_autoset", "unsloth_fixed",
+    "unsloth_version", "model_name", "is_decoder", "finetuning_task", "torchscript", "pretraining_tp",
+    "max_window_layers", "use_sliding_window", "sliding_window", "layer_types",  # these four: see _check_window
+}
 _YARN_KEYS = {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor"}
+# fmt: on
 
 
 def read(raw: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"model_type {raw.get('model_type')!r}; Ponder has {', '.join(ARCHITECTURES)}")
     given = {k: v for k, v in raw.items() if v is not None}  # null means "not set" throughout HF configs
     moe = given["model_type"] == "qwen3_moe"
-    known = {*_READ_AS_IS, *(_MOE if moe else ()), *_READ_BELOW, *_FIXED, *_NO_EFFECT}
+    known = _READ_AS_IS | (_READ_IF_MOE if moe else set()) | _READ_BELOW | _FIXED.keys() | _NO_EFFECT
     if unknown := sorted(given.keys() - known):
         raise ValueError(
             f"unknown key {', '.join(map(repr, unknown))}: it may change what the model computes, so it is not "
@@ -65,7 +65,7 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
         if given.get(key, value) != value:
             raise ValueError(f"{key} {given[key]!r}; Ponder implements only {value!r}")
     _check_window(given)
-    out = {k: given[k] for k in (*_READ_AS_IS, *(_MOE if moe else ())) if k in given}
+    out = {k: given[k] for k in _READ_AS_IS | (_READ_IF_MOE if moe else set()) if k in given}
     if moe and "num_local_experts" in given:
         out["num_experts"] = given["num_local_experts"]
     if "head_dim" not in out:
@@ -127,7 +127,8 @@ def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
         return theta, None
     if kind != "yarn":
         raise ValueError(f"rope type {kind!r} is not implemented; Ponder has 'default' and 'yarn'")
-    scaling.pop("truncate", True) or _refuse_truncate()
+    if scaling.pop("truncate", True) is not True:
+        raise ValueError("rope scaling with truncate false is not implemented")
     if unknown := sorted(scaling.keys() - _YARN_KEYS):
         raise ValueError(f"rope scaling key {', '.join(map(repr, unknown))} is not implemented")
     if "original_max_position_embeddings" not in scaling:
@@ -136,7 +137,3 @@ def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
             raise ValueError("rope type 'yarn' needs original_max_position_embeddings (32768 for Qwen3)")
         scaling["original_max_position_embeddings"] = 32768
     return theta, scaling
-
-
-def _refuse_truncate() -> None:
-    raise ValueError("rope scaling with truncate false is not implemented")
