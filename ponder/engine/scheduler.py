@@ -1,0 +1,156 @@
+"""Who computes what in the next step: continuous batching, chunked prefill, admission, preemption.
+
+One rule covers prefill, decode, the fed hand-over and the recomputation after a preemption: a running sequence has
+`ids` of which `computed` are in the cache; a step computes some of the rest, and when nothing is left its last row of
+logits gives the next id. In every step
+* sequences that miss a single id (decode) come first, then the rest of `chunk` ids is shared evenly by the others, so
+  that a long prompt delays neither running answers nor short prompts for long;
+* waiting sequences are admitted in order of arrival when a slot is free and the pool can hold all their ids;
+* when a running sequence cannot grow, the youngest one gives its blocks back and waits; later it computes all its ids
+  again (most are still in the cache, often) and goes on, its reader sees nothing but a pause.
+The oldest sequence is never preempted, so everybody finishes (SR-3).
+"""
+
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ponder.engine.cache import BlockPool, BlockTable
+from ponder.engine.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class Work:
+    """Compute sequence.ids[start:end]; the last row's logits are wanted when nothing is missing after that."""
+
+    sequence: Sequence
+    start: int
+    end: int
+
+    @property
+    def wants_logits(self) -> bool:
+        return self.end == len(self.sequence.ids)
+
+
+@dataclass
+class Counters:
+    """What the scheduler did since the start. All count ids, except preemptions and restarts (sequences)."""
+
+    prefill_ids: int = 0
+    decode_ids: int = 0
+    cached_ids: int = 0
+    preemptions: int = 0
+    restarts: int = 0  # sequences that outgrew their YaRN factor
+
+
+@dataclass
+class Scheduler:
+    """max_batch: sequences computed together at most. chunk: ids computed in one step at most.
+    rope_factor: the YaRN factor for a sequence of so many ids (LC-4)."""
+
+    pool: BlockPool
+    max_batch: int
+    chunk: int
+    rope_factor: Callable[[int], float] = lambda length: 1.0
+    waiting: list[Sequence] = field(default_factory=list)  # by serial, and so is
+    running: list[Sequence] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+    def __post_init__(self) -> None:
+        assert 0 < self.max_batch < self.chunk, "a full batch of decodes must leave room for one id of a prompt"
+
+    @property
+    def capacity(self) -> int:
+        """The most ids that one sequence can ever have in this pool."""
+        return self.pool.count * self.pool.block_size
+
+    def add(self, sequence: Sequence) -> None:
+        assert len(sequence.ids) < self.capacity, "the engine refuses what can never fit"
+        insort(self.waiting, sequence, key=_serial)
+
+    def remove(self, sequence: Sequence) -> None:
+        """The sequence is over, for whatever reason: free its slot and its blocks now."""
+        if sequence in self.running:
+            self._stop(sequence)
+        else:
+            self.waiting.remove(sequence)
+
+    def plan(self) -> list[Work]:
+        """The work of the next step; all blocks it writes are reserved. Empty only when nobody is here."""
+        self._restart_outgrown()
+        if self._make_room():
+            self._admit()
+        assert self.running or not self.waiting, "a waiting sequence must be admitted when nothing runs"
+        return self._share_chunk()
+
+    def done(self, work: list[Work]) -> None:
+        """The work has been computed: its ids are in the cache now, full blocks can be found by others."""
+        for item in work:
+            sequence, size = item.sequence, item.end - item.start
+            if item.start < sequence.prompt or size > 1:
+                self.counters.prefill_ids += size
+            else:
+                self.counters.decode_ids += size
+            sequence.computed = item.end
+            sequence.table.publish(sequence.ids, sequence.computed)
+
+    def _share_chunk(self) -> list[Work]:
+        decodes = [s for s in self.running if s.pending == 1]
+        work = [Work(s, s.computed, s.computed + 1) for s in decodes]
+        left = self.chunk - len(decodes)
+        prefills = sorted((s for s in self.running if s.pending > 1), key=lambda s: s.pending)
+        for i, sequence in enumerate(prefills):
+            share = min(sequence.pending, left // (len(prefills) - i))
+            left -= share
+            if share:
+                work.append(Work(sequence, sequence.computed, sequence.computed + share))
+        return work
+
+    def _make_room(self) -> bool:
+        """Reserve the blocks that running sequences grow into, oldest first. False when that took a preemption."""
+        quiet = True
+        for sequence in list(self.running):
+            while sequence in self.running and not sequence.table.reserve(len(sequence.ids)):
+                self._preempt(self.running[-1])
+                self.counters.preemptions += 1
+                quiet = False
+        return quiet or not self.running
+
+    def _admit(self) -> None:
+        for sequence in list(self.waiting):
+            if len(self.running) == self.max_batch:
+                return
+            if not sequence.may_start:
+                continue
+            factor = self.rope_factor(len(sequence.ids))
+            table = BlockTable(self.pool, factor)
+            match = self.pool.find(table.root, sequence.ids)
+            spare = 1 if self.running else 0  # the first id after the prompt should not preempt anybody at once
+            if self.pool.cost(match, len(sequence.ids) + spare) > self.pool.available:
+                return  # nobody overtakes: the first in the queue would starve
+            sequence.admit(table, factor, table.start(match))
+            self.counters.cached_ids += sequence.computed
+            reserved = table.reserve(len(sequence.ids))
+            assert reserved, "the cost was checked"
+            self.waiting.remove(sequence)
+            insort(self.running, sequence, key=_serial)
+
+    def _restart_outgrown(self) -> None:
+        """A sequence that became too long for its YaRN factor is computed again with the next one."""
+        for sequence in list(self.running):
+            if self.rope_factor(len(sequence.ids)) != sequence.rope_factor:
+                self._preempt(sequence)
+                self.counters.restarts += 1
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self._stop(sequence)
+        insort(self.waiting, sequence, key=_serial)
+
+    def _stop(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        sequence.table.release(sequence.ids, sequence.computed)
+        sequence.computed = 0
+
+
+def _serial(sequence: Sequence) -> int:
+    return sequence.serial
