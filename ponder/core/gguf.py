@@ -30,6 +30,9 @@ _SCALARS = {
 }
 _STRING, _ARRAY = 8, 9
 MAX_DIMS = 4
+# Far above any real file (a Qwen file has about 40 keys, 400 tensors, 460,000 array items): a hostile header costs
+# about as much time and memory as these allow, whatever the size of the file.
+MAX_KEYS, MAX_TENSORS, MAX_ITEMS = 1 << 16, 1 << 18, 1 << 22
 
 # ggml type id -> (name, elements a block, bytes a block). Only what Ponder reads and writes.
 TYPES: dict[int, tuple[str, int, int]] = {
@@ -72,6 +75,7 @@ class GGUF:
             raise LoadError(f"{self.path}: cannot be read as GGUF: {e}") from e
         self.size = len(self._map)
         self._at = 0
+        self._items = 0
         self.metadata: dict[str, Any] = {}
         self.tensors: dict[str, TensorInfo] = {}
         try:
@@ -90,13 +94,13 @@ class GGUF:
         version, n_tensors, n_keys = self._unpack("<I"), self._unpack("<Q"), self._unpack("<Q")
         if version not in (2, 3):
             raise self._bad(f"GGUF version {version}; Ponder reads 2 and 3, little endian")
-        self._fits(n_keys, 13, "metadata keys")  # an entry takes at least 8 + 4 + 1 bytes
+        self._fits(n_keys, 13, "metadata keys", MAX_KEYS)  # an entry takes at least 8 + 4 + 1 bytes
         for _ in range(n_keys):
             key = self._string()
             if key in self.metadata:
                 raise self._bad(f"metadata key {key!r} appears twice")
             self.metadata[key] = self._value(self._unpack("<I"))
-        self._fits(n_tensors, 24, "tensors")
+        self._fits(n_tensors, 24, "tensors", MAX_TENSORS)
         infos = [self._tensor() for _ in range(n_tensors)]
         align = self.metadata.get("general.alignment", 32)
         if not isinstance(align, int) or align < 1 or align & (align - 1) or align > 1 << 20:
@@ -144,30 +148,43 @@ class GGUF:
         if type_ != _ARRAY or depth > 2:
             raise self._bad(f"metadata value of unknown type {type_}")
         item, count = self._unpack("<I"), self._unpack("<Q")
-        if item in _SCALARS:
-            width = struct.calcsize(_SCALARS[item])
-            self._fits(count, width, "array items")
-            raw = self._map[self._at : self._at + count * width]
-            self._at += count * width
-            return list(struct.unpack(f"<{count}{_SCALARS[item][1]}", raw))
-        self._fits(count, 8, "array items")
+        scalar = _SCALARS.get(item)
+        self._fits(count, struct.calcsize(scalar) if scalar else 8, "array items", MAX_ITEMS - self._items)
+        self._items += count
+        if scalar:
+            values = struct.unpack_from(f"<{count}{scalar[1]}", self._map, self._at)
+            self._at += struct.calcsize(scalar) * count
+            return list(values)
+        if item == _STRING:
+            return self._strings(count)
         return [self._value(item, depth + 1) for _ in range(count)]
 
     def _string(self) -> str:
-        length = self._unpack("<Q")
-        self._fits(length, 1, "string bytes")
-        raw = self._map[self._at : self._at + length]
-        self._at += length
-        return raw.decode("utf-8")
+        return self._strings(1)[0]
+
+    def _strings(self, count: int) -> list[str]:
+        """The hot loop of opening a file: a vocabulary and its merges are 300,000 strings."""
+        data, at, length_of, out = self._map, self._at, struct.Struct("<Q").unpack_from, []
+        for _ in range(count):
+            end = at + 8 + length_of(data, at)[0]
+            if end > self.size:
+                self._at = at
+                raise self._bad("a string is longer than the file")
+            out.append(data[at + 8 : end].decode("utf-8"))
+            at = end
+        self._at = at
+        return out
 
     def _unpack(self, fmt: str) -> Any:
         value = struct.unpack_from(fmt, self._map, self._at)[0]
         self._at += struct.calcsize(fmt)
         return value
 
-    def _fits(self, count: int, each: int, what: str) -> None:
+    def _fits(self, count: int, each: int, what: str, most: int) -> None:
         if count * each > self.size - self._at:
             raise self._bad(f"claims {count} {what}, more than the file can hold")
+        if count > most:
+            raise self._bad(f"claims {count} {what}, more than any real file has")
 
     def _bad(self, why: str) -> LoadError:
-        return LoadError(f"{self.path}: {why}")
+        return LoadError(f"{self.path}: {why[:500]}")  # a hostile name may be as long as the file
