@@ -8,6 +8,7 @@ Format: ggml-org/ggml docs/gguf.md, versions 2 and 3, little endian.
 import math
 import mmap
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ class GGUF:
             spans.append((start, start + nbytes, name))
             self.tensors[name] = TensorInfo(name, shape, TYPES[type_][0], start, nbytes)
         spans.sort()
-        for (_, end, a), (start, _, b) in zip(spans, spans[1:]):
+        for (_, end, a), (start, _, b) in pairwise(spans):
             if start < end:
                 raise self._bad(f"tensors {a!r} and {b!r} overlap")
 

@@ -15,7 +15,7 @@ from ponder.core.errors import LoadError
 from ponder.kernels.tensor import GROUP, Tensor, from_bf16, to_bf16
 from ponder.model.ggml_blocks import BLOCK, Bytes, codes, dequantise
 
-_EXACT_INT8 = ("Q8_0", "Q5_0")
+LOSSLESS = ("F32", "BF16", "F16", "Q8_0", "Q5_0", "Q4_0")  # types that `matrix` keeps value for value
 _CHUNK = 1 << 18  # values at a time: the temporaries of a chunk stay in the second-level cache
 
 
@@ -56,7 +56,7 @@ def _int8(type_: str, rows: Bytes, shape: tuple[int, int]) -> Tensor:
     n, k = shape
     data, scale = np.empty(shape, np.int8), np.empty((n, k // GROUP), np.float16)
     for part in _chunks(shape):
-        if type_ in _EXACT_INT8:
+        if type_ in LOSSLESS:
             q, exact, _ = codes(type_, rows[part])
             data[part], scale[part] = q.reshape(-1, k), exact.reshape(-1, k // GROUP)
         else:

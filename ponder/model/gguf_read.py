@@ -1,0 +1,86 @@
+"""A GGUF file as a Checkpoint: qwen2, qwen3 and qwen3moe, tensors memory-mapped under their HF names.
+
+    read_gguf("model.gguf").config
+
+Every tensor of the file is used and every parameter of the model filled, or a LoadError names them. That includes
+`rope_freqs.weight`: it would change the rotary frequencies and no Qwen file has it, so it is refused like any other
+unknown tensor. A hostile file ends in a LoadError too (SEC-3): `core.gguf` checks every size against the file.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.errors import LoadError
+from ponder.core.gguf import GGUF, TensorInfo
+from ponder.kernels.tensor import Kind, Tensor
+from ponder.model.checkpoint import Checkpoint, Source
+from ponder.model.config import ModelConfig
+from ponder.model.ggml_blocks import Bytes, dequantise
+from ponder.model.gguf_config import read_config
+from ponder.model.gguf_names import to_hf
+from ponder.model.gguf_tensor import LOSSLESS, matrix
+
+_AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "Q4_0": "int4"}  # every other type: int8
+
+
+def read_gguf(path: str | Path) -> Checkpoint:
+    """Raises LoadError for a file that is damaged, of another architecture, or not exactly the model it claims."""
+    gguf = GGUF(path)
+    config = read_config(gguf)
+    if config.num_hidden_layers * 9 > len(gguf.tensors):  # before shapes() believes a hostile count
+        raise LoadError(f"{path}: {len(gguf.tensors)} tensors cannot make {config.num_hidden_layers} layers")
+    sources: dict[str, Source] = {}
+    unknown: list[str] = []
+    for info in gguf.tensors.values():
+        place = to_hf(info.name)
+        if place is None:
+            unknown.append(info.name)
+        elif place[1] is None:
+            sources[place[0]] = _source(gguf, info)
+        else:
+            sources |= _experts(gguf, info, place[0], place[1], config)
+    _check(path, config.shapes(), sources, unknown)
+    return Checkpoint(config, sources, str(path))
+
+
+def _check(path: str | Path, wanted: dict[str, tuple[int, ...]], found: dict[str, Source], unknown: list[str]) -> None:
+    unused = unknown + sorted(found.keys() - wanted.keys())
+    problems = [
+        f"{n} has shape {found[n].shape}, not {s}" for n, s in wanted.items() if n in found and found[n].shape != s
+    ]
+    for names, what in ((sorted(wanted.keys() - found.keys()), "missing"), (unused, "not part of this model")):
+        if names:
+            problems.append(
+                f"{what}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            )
+    if problems:
+        raise LoadError(f"{path}: {'; '.join(problems[:5])}")
+
+
+def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: ModelConfig) -> dict[str, Source]:
+    """A stack [E, N, K] as E matrices."""
+    if len(info.shape) != 3 or info.shape[0] != config.num_experts:
+        raise LoadError(f"{gguf.path}: {info.name} has shape {info.shape}, not a stack of {config.num_experts} experts")
+    size = info.nbytes // info.shape[0]
+    parts = (
+        TensorInfo(f"{info.name}[{e}]", info.shape[1:], info.type, info.offset + e * size, size)
+        for e in range(info.shape[0])
+    )
+    return {f"{prefix}{e}.{suffix}": _source(gguf, part) for e, part in enumerate(parts)}
+
+
+def _source(gguf: GGUF, info: TensorInfo) -> Source:
+    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info))
+
+
+def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
+    raw: Bytes = np.frombuffer(gguf.data(info), np.uint8)
+    try:
+        if len(info.shape) == 2 and info.type in LOSSLESS:
+            return matrix(info.type, raw, (info.shape[0], info.shape[1]))
+    except LoadError as e:
+        raise LoadError(f"{gguf.path}: {info.name}: {e}") from e
+    return dequantise(info.type, raw).reshape(info.shape)
