@@ -1,0 +1,128 @@
+"""Draw the next id: temperature, top-k, top-p, min-p in the order of transformers, then one counter-based number.
+
+The order: logits / temperature -> keep the top_k largest (ties at the edge all stay) -> keep the most likely ids
+until their sum reaches top_p, at least one -> drop ids less likely than min_p times the likeliest -> renormalise.
+The draw inverts the cumulative distribution at a number that is a function of (seed, choice,
+position) alone, so a seeded request gives the same text alone and in any batch (DT-2).
+
+Nothing sorts the whole vocabulary: `_largest` finds the k largest through group maxima.
+"""
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+_GROUP = 64
+
+
+class Sampled(Struct, frozen=True):
+    """An id, and when asked for, its log-probability and the most likely alternatives under the model itself:
+    before temperature, penalties, bias and masks, over all rows of the logits."""
+
+    id: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+def uniform(seed: int, choice: int, position: int) -> float:
+    """A number in [0, 1) from Philox-4x64 with key (seed, choice) and counter (position, 0, 0, 0)."""
+    bits = np.random.Philox(key=[seed % (1 << 64), choice], counter=[position, 0, 0, 0])
+    return (int(bits.random_raw()) >> 11) * 2.0**-53
+
+
+def draw(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, u: float) -> int:
+    """One id for u in [0, 1). logits: [V], -inf is forbidden. Temperature 0: the largest, lowest id on a tie."""
+    if temperature == 0:
+        return int(np.argmax(logits))
+    ids, probs = distribution(logits, temperature, top_k, top_p, min_p)
+    cumulative = np.cumsum(probs)
+    at = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+    return int(ids[min(at, len(ids) - 1)])
+
+
+def distribution(
+    logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """(ids, probabilities) after all filters, for temperature > 0: most likely first, lower id first on a tie; in id
+    order when nothing is filtered."""
+    peak = float(logits.max())
+    assert np.isfinite(peak), "every id is masked, or the logits are not numbers"
+    if top_k and top_k < len(logits):
+        ids, probs = _ranked(logits, _largest(logits, top_k), peak, temperature)
+        ids, probs = _nucleus(ids, probs, top_p * probs.sum())
+    elif top_p < 1:
+        ids, probs = _open_nucleus(logits, peak, temperature, top_p)
+    elif min_p > 0:
+        least = peak + temperature * np.log(min_p) - 1e-3
+        ids, probs = _ranked(logits, np.flatnonzero(logits >= least), peak, temperature)
+    else:  # nothing is filtered, so nothing needs ranking: id order
+        ids = np.arange(len(logits))
+        probs = np.exp((logits - peak) / temperature, dtype=np.float64)
+    if min_p > 0:
+        keep = int(np.count_nonzero(probs >= min_p * probs[0]))
+        ids, probs = ids[:keep], probs[:keep]
+    return ids, probs / probs.sum()
+
+
+def logprobs(logits: Floats, chosen: int, top: int) -> Sampled:
+    """The chosen id with its log-probability and the `top` likeliest ids. logits: [V] as the model gave them."""
+    peak = float(logits.max())
+    norm = peak + float(np.log(np.exp(logits - peak, dtype=np.float32).sum(dtype=np.float64)))
+    best: tuple[tuple[int, float], ...] = ()
+    if top:
+        ids = _largest(logits, top)
+        order = np.lexsort((ids, -logits[ids]))[:top]
+        best = tuple((int(i), float(logits[i]) - norm) for i in ids[order])
+    return Sampled(chosen, float(logits[chosen]) - norm, best)
+
+
+def _largest(logits: Floats, k: int) -> NDArray[np.int64]:
+    """Ids of the k largest logits and of all that tie with the k-th, ascending.
+
+    Split in groups of 64 (every V/64-th element, which numpy reduces fastest), the k-th largest of the group maxima
+    is a lower bound for the k-th largest element; few ids pass it.
+    """
+    whole = len(logits) // _GROUP * _GROUP
+    if k < whole // _GROUP:
+        maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)  # [V / 64]
+        bound = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
+        found = np.flatnonzero(logits >= bound)
+    else:
+        found = np.arange(len(logits))
+    if len(found) > k:
+        values = logits[found]
+        found = found[values >= np.partition(values, len(values) - k)[len(values) - k]]
+    return found
+
+
+def _ranked(
+    logits: Floats, ids: NDArray[np.int64], peak: float, temperature: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """These ids, most likely first, with weights exp((logit - peak) / temperature); forbidden ids leave."""
+    values = logits[ids].astype(np.float64)
+    order = np.lexsort((ids, -values))
+    weights = np.exp((values[order] - peak) / temperature)
+    keep = int(np.count_nonzero(weights))
+    return ids[order][:keep], weights[:keep]
+
+
+def _nucleus(
+    ids: NDArray[np.int64], weights: NDArray[np.float64], mass: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The shortest head of a ranked list whose weights reach `mass`; at least one id."""
+    keep = int(np.searchsorted(np.cumsum(weights), mass, side="left")) + 1
+    return ids[:keep], weights[:keep]
+
+
+def _open_nucleus(
+    logits: Floats, peak: float, temperature: float, top_p: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Top-p without top-k: rank only as many ids as the mass needs."""
+    total = float(np.exp((logits.astype(np.float64) - peak) / temperature).sum())
+    k = 256
+    while True:
+        ids, weights = _ranked(logits, _largest(logits, k), peak, temperature)
+        if k >= len(logits) or weights.sum() >= top_p * total:
+            return _nucleus(ids, weights, top_p * total)
+        k *= 8
