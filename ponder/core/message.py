@@ -88,7 +88,8 @@ class Message(Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The OpenAI dict form, with `reasoning_content`; `message_from_dict` reads it back to an equal message."""
-        out: dict[str, Any] = {"role": self.role, "content": self.text}
+        empty = not self.parts and self.role not in ("assistant", "tool")
+        out: dict[str, Any] = {"role": self.role, "content": None if empty else self.text}
         if self.reasoning is not None:
             out["reasoning_content"] = self.reasoning
         if self.tool_calls:
@@ -124,7 +125,9 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
     if role == "tool":
         return Message.tool(content, call_id=raw.get("tool_call_id") or "", name=raw.get("name") or "")
     if role != "assistant":
-        return Message(role, (Text(content),))
+        # No part at all: the official template does not take a message without a string for a query (facts 2.2).
+        dropped = raw.get("content") is None or (content_parts == "official" and not isinstance(raw["content"], str))
+        return Message(role, () if dropped else (Text(content),))
     reasoning = next((raw[k] for k in ("reasoning_content", "reasoning") if isinstance(raw.get(k), str)), None)
     if reasoning is None and "</think>" in content:
         reasoning, content = split_thinking(content)

@@ -1,0 +1,269 @@
+"""Token ids of an assistant turn -> events: reasoning, text, tool calls. The inverse of the renderer.
+
+    printf '{"text": "<think>\\nhm\\n</think>\\n\\nHi"}' | ponder parse
+
+The concatenated events are the same however the ids are cut into pieces, and streaming equals parsing at once.
+Rules, each from a bug seen in the wild (user-demand T3, T4, T15):
+* `<think>` and `</think>` ids never show up in a text (RS-2); special and unused ids neither (UT-3).
+* Newlines that the template puts around a block or before a call are not part of the text.
+* A tool call in the thoughts is text of the thoughts (TC-3).
+* A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired.
+* `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
+  the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
+* A think tag inside a call breaks the call off; an id that has no text makes it malformed, for its arguments cannot
+  be written down as the model meant them.
+* `<|im_end|>` or `<|endoftext|>` ends the turn: ids after it are ignored.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from hashlib import blake2s
+
+from msgspec import structs
+
+from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
+from ponder.core.message import Message, Part, Reasoning, Text
+from ponder.text.channel import Channel
+from ponder.text.phase import Phase, PhaseMachine, turn_start
+from ponder.text.tokenizer import Tokenizer
+from ponder.text.toolcall import StringScanner, parse_call
+from ponder.text.utf8 import Utf8Stream
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+
+
+class StreamParser:
+    """Feed ids as they come; `malformed_calls` counts the calls that stayed text. Call ids are `call_` + a hash of
+    the prompt + the index in the turn: unique in a conversation, the same in every run."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._prompt_ids = tuple(prompt_ids)
+        self._events: list[Event] = []
+        self._run: list[str] = []  # deltas of one kind, joined when another kind follows
+        self._run_kind: type[ReasoningDelta] | type[TextDelta] = TextDelta
+        self._reasoning = Channel(lambda text: self._emit(ReasoningDelta, text))
+        self._text = Channel(lambda text: self._emit(TextDelta, text))
+        self._machine = PhaseMachine(tokenizer)
+        self._call: _OpenCall | None = None
+        self._calls = 0
+        self._ended = False
+        self.malformed_calls = 0
+        self._replay_prompt()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the next id, decided by ids alone (RS-2)."""
+        return self._machine.phase
+
+    def feed(self, ids: Iterable[int]) -> list[Event]:
+        """The events that these ids make certain."""
+        for id_ in ids:
+            self._step(id_)
+        return self._take()
+
+    def finish(self) -> list[Event]:
+        """The stream is over: what was held back."""
+        self._resolve_call()
+        for channel in (self._reasoning, self._text):
+            channel.flush_character()
+            channel.release()
+        return self._take()
+
+    def _replay_prompt(self) -> None:
+        """Bring the parser into the state in which the prompt left the turn (RS-1): a block open or closed, a call
+        begun. The prompt's own text is not ours to emit."""
+        turn = self._prompt_ids[turn_start(self._tokenizer, self._prompt_ids) :]
+        tags = {self._tokenizer.think, self._tokenizer.end_think, self._tokenizer.tool_call}
+        first = next((n for n, id_ in enumerate(turn) if id_ in tags), len(turn))
+        for id_ in turn[first:]:
+            self._step(id_)
+        self._take()
+        self._reasoning.drop_held()
+        self._text.drop_held()
+        self.malformed_calls = 0
+
+    def _step(self, id_: int) -> None:
+        tok = self._tokenizer
+        if self._ended or id_ in tok.eos_ids:
+            self._ended = True
+            return
+        before = self._machine.phase
+        self._machine.advance(id_)
+        if id_ == tok.think or id_ == tok.end_think:
+            self._think_tag(id_, before)
+        elif self._call is not None:
+            self._step_in_call(self._call, id_)
+        elif before == "reasoning":
+            self._reasoning.feed(tok.text_bytes(id_))
+        elif id_ == tok.tool_call:
+            self._text.flush_character()
+            self._call = _OpenCall()
+        else:
+            self._text.feed(tok.text_bytes(id_))
+
+    def _think_tag(self, id_: int, before: Phase) -> None:
+        self._resolve_call()
+        if id_ == self._tokenizer.think:
+            if before == "reasoning":
+                return
+            self._text.flush_character()
+            if self._text.empty:
+                self._text.drop_held()  # newlines before a block that opens the turn
+            self._text.release()
+            self._reasoning.skip_newlines = True
+        else:
+            if before == "reasoning":
+                self._reasoning.flush_character()
+                self._reasoning.drop_held()
+            self._text.skip_newlines = True
+
+    def _step_in_call(self, call: "_OpenCall", id_: int) -> None:
+        if id_ not in (self._tokenizer.tool_call, self._tokenizer.end_tool_call):
+            call.feed(self._tokenizer.text_bytes(id_))
+            return
+        is_close = id_ == self._tokenizer.end_tool_call
+        if call.takes_tag(CLOSE if is_close else OPEN):
+            return
+        self._end_call(call, closed=is_close)
+        self._call = None if is_close else _OpenCall()
+
+    def _end_call(self, call: "_OpenCall", *, closed: bool) -> None:
+        """Emit the call, or its raw text when it is not well formed."""
+        parsed = parse_call(call.body) if closed and not call.lost_ids else None
+        if parsed is None:
+            self.malformed_calls += 1
+            self._text.push(OPEN + call.body + (CLOSE if closed else ""))
+            return
+        self._text.drop_call_newline()
+        self._close_run()
+        self._events.append(ToolCallDone(self._calls, structs.replace(parsed, id=self._call_id())))
+        self._calls += 1
+
+    def _resolve_call(self) -> None:
+        """The call that is still open will get no more ids. Read its pieces again, each tag as a real one; once, so
+        that the time stays linear."""
+        if self._call is None:
+            return
+        self._call.flush_character()
+        rest, self._call = self._call.pieces, None
+        call: _OpenCall | None = _OpenCall()
+        for piece in rest:
+            if not isinstance(piece, _Tag):
+                if call is None:
+                    self._text.push(piece or "")
+                else:
+                    call.pieces.append(piece)
+                continue
+            if call is not None:
+                self._end_call(call, closed=piece.text == CLOSE)
+            elif piece.text == CLOSE:
+                self._text.push(CLOSE)
+            call = None if piece.text == CLOSE else _OpenCall()
+        if call is not None:
+            self._end_call(call, closed=False)
+
+    def _call_id(self) -> str:
+        return f"call_{self._digest}_{self._calls}"
+
+    @cached_property
+    def _digest(self) -> str:
+        return blake2s(repr(self._prompt_ids).encode(), digest_size=6).hexdigest()
+
+    def _emit(self, kind: type[ReasoningDelta] | type[TextDelta], text: str) -> None:
+        if kind is not self._run_kind:
+            self._close_run()
+            self._run_kind = kind
+        self._run.append(text)
+
+    def _close_run(self) -> None:
+        if self._run:
+            self._events.append(self._run_kind("".join(self._run)))
+            self._run = []
+
+    def _take(self) -> list[Event]:
+        self._close_run()
+        events, self._events = self._events, []
+        return events
+
+
+class _Tag:
+    """A tool-call tag inside an open JSON string: text for now, a tag again if the string never ends."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class _OpenCall:
+    """A call being buffered: pieces of text, tags inside strings, and None for an id that has no text."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str | _Tag | None] = []
+        self._utf8 = Utf8Stream()
+        self._strings = StringScanner()
+
+    def feed(self, data: bytes) -> None:
+        if data:
+            self._append(self._utf8.feed(data))
+        else:
+            self.pieces.append(None)
+
+    def flush_character(self) -> None:
+        self._append(self._utf8.flush())
+
+    def takes_tag(self, tag: str) -> bool:
+        """Whether the tag falls into an open string, and so belongs to the call's text."""
+        self.flush_character()
+        if self._strings.inside:
+            self._strings.feed(tag)
+            self.pieces.append(_Tag(tag))
+        return self._strings.inside
+
+    def _append(self, text: str) -> None:
+        if text:
+            self._strings.feed(text)
+            self.pieces.append(text)
+
+    @property
+    def lost_ids(self) -> bool:
+        return None in self.pieces
+
+    @property
+    def body(self) -> str:
+        return "".join(p.text if isinstance(p, _Tag) else p or "" for p in self.pieces)
+
+
+def parse(ids: Iterable[int], tokenizer: Tokenizer, prompt_ids: Sequence[int] = ()) -> Message:
+    """The whole turn as a message: parts in the order they were produced. An empty thinking block leaves no part
+    (TH-3), except where the text holds a literal `</think>`, which the template would take for the end of one."""
+    parser = StreamParser(tokenizer, prompt_ids)
+    events = parser.feed(ids) + parser.finish()
+    return message_of(events)
+
+
+def message_of(events: Iterable[Event]) -> Message:
+    """The assistant message that a stream of events adds up to."""
+    parts: list[Part] = []
+    run: list[str] = []
+    kind: type[Reasoning] | type[Text] = Text
+    for event in events:
+        if isinstance(event, ReasoningDelta | TextDelta):
+            wanted = Reasoning if isinstance(event, ReasoningDelta) else Text
+            if wanted is not kind:
+                _close(parts, kind, run)
+                kind = wanted
+            run.append(event.text)
+        elif isinstance(event, ToolCallDone):
+            _close(parts, kind, run)
+            parts.append(event.call)
+    _close(parts, kind, run)
+    message = Message("assistant", tuple(parts))
+    if message.reasoning is None and "</think>" in message.text:
+        return Message("assistant", (Reasoning(""), *parts))
+    return message
+
+
+def _close(parts: list[Part], kind: type[Reasoning] | type[Text], run: list[str]) -> None:
+    if run:
+        parts.append(kind("".join(run)))
+        run.clear()

@@ -1,0 +1,67 @@
+"""The tool-call codec: one call as the JSON text between `<tool_call>` and `</tool_call>` (facts 2.2 rule 5, 2.3).
+
+Arguments stay JSON text, byte for byte: serialising them again would change what the model wrote. A call is either
+well formed or it is not; nothing is repaired (TC-5).
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ponder.core.message import ToolCall
+
+
+class _Call(Struct):
+    name: str
+    arguments: Raw = Raw(b"{}")
+
+
+def format_call(call: ToolCall) -> str:
+    """The body of a call as the official template writes it: the name unescaped, the arguments verbatim."""
+    return f'{{"name": "{call.name}", "arguments": {call.arguments}}}'
+
+
+def parse_call(body: str) -> ToolCall | None:
+    """A call from its body, or None when it is not a JSON object with a string "name" and object "arguments".
+
+    Arguments that are missing or null mean none: `{}` (TC-2). Other keys are allowed and dropped, as in the servers
+    that models are trained against.
+    """
+    try:
+        call = msgspec.json.decode(body, type=_Call)
+        arguments = bytes(call.arguments)
+        if arguments == b"null":
+            arguments = b"{}"
+        msgspec.json.decode(arguments, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+    return ToolCall(call.name, arguments.decode())
+
+
+class StringScanner:
+    """Follows JSON text that arrives in pieces: `inside` says whether a string is open. Linear time."""
+
+    _STOP = re.compile(r'["\\]')
+
+    def __init__(self) -> None:
+        self.inside = False
+        self._escaped = False  # the previous character was a backslash in a string
+
+    def feed(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            if self._escaped:
+                self._escaped = False
+                at += 1
+                continue
+            found = self._STOP.search(text, at) if self.inside else None
+            at = found.start() if found else (text.find('"', at) if not self.inside else -1)
+            if at < 0:
+                return
+            if text[at] == '"':
+                self.inside = not self.inside
+            else:
+                self._escaped = True
+            at += 1
