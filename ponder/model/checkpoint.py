@@ -23,6 +23,8 @@ class Source:
         lies (memory-mapped if possible). Packed only when that is lossless.
     auto: the kind that `dtype="auto"` gives a matrix: f32 for f32, bf16 for bf16 and f16, int8 or int4 for packed and
         block-quantised data.
+    packed: read() gives a Tensor of kind int8 or int4. The embedding table then stays as it is; otherwise it is kept
+        as bf16 at least (QU-2).
     nbytes: what it takes where it is stored, for progress bars.
     """
 
@@ -30,6 +32,7 @@ class Source:
     auto: Kind
     nbytes: int
     read: Callable[[], NDArray[np.float32] | Tensor]
+    packed: bool = False
 
 
 @dataclass(frozen=True)

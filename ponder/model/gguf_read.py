@@ -22,6 +22,7 @@ from ponder.model.ggml_blocks import Bytes, dequantise
 from ponder.model.gguf_config import read_config
 from ponder.model.gguf_names import to_hf
 from ponder.model.gguf_tensor import LOSSLESS, matrix
+from ponder.model.weights import check
 
 _AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "Q4_0": "int4"}  # every other type: int8
 
@@ -33,31 +34,17 @@ def read_gguf(path: str | Path) -> Checkpoint:
     if config.num_hidden_layers * 9 > len(gguf.tensors):  # before shapes() believes a hostile count
         raise LoadError(f"{path}: {len(gguf.tensors)} tensors cannot make {config.num_hidden_layers} layers")
     sources: dict[str, Source] = {}
-    unknown: list[str] = []
     for info in gguf.tensors.values():
         place = to_hf(info.name)
         if place is None:
-            unknown.append(info.name)
+            sources[info.name] = _source(gguf, info)  # under its own name: `check` will name it
         elif place[1] is None:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
-    _check(path, config.shapes(), sources, unknown)
-    return Checkpoint(config, sources, str(path))
-
-
-def _check(path: str | Path, wanted: dict[str, tuple[int, ...]], found: dict[str, Source], unknown: list[str]) -> None:
-    unused = unknown + sorted(found.keys() - wanted.keys())
-    problems = [
-        f"{n} has shape {found[n].shape}, not {s}" for n, s in wanted.items() if n in found and found[n].shape != s
-    ]
-    for names, what in ((sorted(wanted.keys() - found.keys()), "missing"), (unused, "not part of this model")):
-        if names:
-            problems.append(
-                f"{what}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            )
-    if problems:
-        raise LoadError(f"{path}: {'; '.join(problems[:5])}")
+    checkpoint = Checkpoint(config, sources, str(path))
+    check(checkpoint)
+    return checkpoint
 
 
 def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: ModelConfig) -> dict[str, Source]:
@@ -73,7 +60,8 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
 
 
 def _source(gguf: GGUF, info: TensorInfo) -> Source:
-    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info))
+    packed = len(info.shape) == 2 and info.type in LOSSLESS and info.type[0] == "Q"
+    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed)
 
 
 def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:

@@ -1,0 +1,52 @@
+"""Load a model from where it lies: an HF folder or a .gguf file.
+
+    model = load("Qwen3-0.6B", dtype="int8")
+    logits = model.forward(ids, Batch.packed([len(ids)]))
+
+The op set is "native" (C++, the default), "numpy" (the oracle) or "torch" (autograd; needs the [train] extra).
+"""
+
+from pathlib import Path
+
+from ponder.core.errors import LoadError, UserError
+from ponder.kernels.ops import Ops
+from ponder.model.checkpoint import Checkpoint
+from ponder.model.hf import read_hf
+from ponder.model.model import Model
+from ponder.model.weights import Progress, build
+
+
+def load(
+    path: str | Path, *, dtype: str = "auto", ops: str = "native", max_context: int | None = None,
+    progress: Progress | None = None,
+) -> Model:  # fmt: skip
+    """Raises LoadError for a file that cannot be loaded, UserError for an option that does not fit."""
+    return build(open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress)
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    path = Path(path)
+    if path.is_dir():
+        return read_hf(path)
+    if path.suffix == ".gguf":
+        from ponder.model.gguf_read import read_gguf
+
+        return read_gguf(path)
+    raise LoadError(f"{path}: {'neither a model folder nor a .gguf file' if path.exists() else 'no such file'}")
+
+
+def make_ops(name: str) -> Ops:
+    """Imports what the op set needs only when it is asked for."""
+    if name == "native":
+        from ponder.kernels.native import NativeOps
+
+        return NativeOps()
+    if name == "numpy":
+        from ponder.kernels.reference import ReferenceOps
+
+        return ReferenceOps()
+    if name == "torch":
+        from ponder.model.torch_ops import TorchOps
+
+        return TorchOps()
+    raise UserError(f"ops {name!r} must be native, numpy or torch.", param="ops")

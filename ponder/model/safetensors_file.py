@@ -1,0 +1,65 @@
+"""One safetensors file: mapped for reading without copies, and written with bfloat16 and packed integers.
+
+The safetensors library checks the untrusted header (sizes, offsets, overlaps, gaps) and writes the file; its numpy side
+has neither bfloat16 nor views of the mapping, so those few lines are here.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+
+from ponder.core.errors import LoadError
+
+# safetensors' name -> numpy type; bf16 travels as its bits. Then the name that the writer of the library wants.
+TYPES: dict[str, type[Any]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8, "U8": np.uint8}
+_WRITE = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor as it lies in a file: type is a key of TYPES, data has TYPES[type]."""
+
+    type: str
+    data: NDArray[Any]
+
+
+def map_file(path: Path) -> dict[str, Stored]:
+    """Every tensor of the file as a read-only view of the mapping. Raises LoadError for a damaged or unknown file."""
+    try:
+        with safe_open(str(path), "np") as f:
+            parts = [(name, f.get_slice(name)) for name in f.offset_keys()]  # in file order, without gaps
+            entries = [(name, part.get_dtype(), tuple(part.get_shape())) for name, part in parts]
+        with path.open("rb") as raw:
+            offset = 8 + struct.unpack("<Q", raw.read(8))[0]  # behind the header; its length was checked above
+        bytes_ = np.memmap(path, np.uint8, "r")
+    except (SafetensorError, OSError, ValueError) as e:
+        raise LoadError(f"{path}: cannot be read as safetensors: {e}") from e
+    out: dict[str, Stored] = {}
+    for name, type_, shape in entries:
+        if type_ not in TYPES:
+            raise LoadError(f"{path}: tensor {name!r} has type {type_}; Ponder reads {', '.join(TYPES)}")
+        dtype = np.dtype(TYPES[type_])
+        nbytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        raw_tensor = np.asarray(bytes_[offset : offset + nbytes])
+        if offset % dtype.itemsize:  # legal but rare: an odd header length
+            raw_tensor = raw_tensor.copy()
+        out[name] = Stored(type_, raw_tensor.view(dtype).reshape(shape))
+        offset += nbytes
+    return out
+
+
+def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
+    held = {name: np.ascontiguousarray(t.data) for name, t in tensors.items()}  # alive until the file is written
+    specs = {
+        name: TensorSpec(
+            dtype=_WRITE[tensors[name].type], shape=data.shape, data_ptr=data.ctypes.data, data_len=data.nbytes
+        )
+        for name, data in held.items()
+    }
+    serialize_file(specs, str(path), metadata={"format": "pt"})  # transformers wants the mark

@@ -1,0 +1,185 @@
+"""From a Checkpoint to a Model: which tensor gets which precision, and the proof that nothing is missing or unused.
+
+    build(read_hf("folder"), NativeOps(), "int8")
+
+dtype is "f32", "bf16", "int8", "int4", or "auto" (what the file has). Whatever it says, norms, biases and router gates
+stay float32, and the embedding table is never made worse than bf16 (QU-2): a tied head that is to be packed gets its
+own copy.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.errors import LoadError, UserError
+from ponder.kernels.ops import Ops, Weight
+from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
+from ponder.model.checkpoint import Checkpoint, Source
+from ponder.model.config import ModelConfig
+from ponder.model.model import Model
+from ponder.model.rope import Rope
+
+Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
+Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
+
+EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_CHUNK = 1 << 22  # values converted at a time
+
+
+def build(
+    checkpoint: Checkpoint, ops: Ops, dtype: str = "auto", *, group: int = GROUP,
+    max_context: int | None = None, progress: Progress | None = None,
+) -> Model:  # fmt: skip
+    """Read every tensor into `ops`. group: values that share a scale, when packing to int8 or int4.
+
+    Raises LoadError if tensors and config do not fit, UserError for a dtype or max_context that cannot be.
+    """
+    plan = storage_plan(checkpoint, dtype)
+    context = context_limit(checkpoint.config, max_context)
+    weights: dict[str, Weight] = {}
+    total, done, nbytes = sum(source.nbytes for source, _ in plan.values()), 0, 0
+    for name, (source, kind) in plan.items():
+        value = read(source, kind, group)
+        weights[name] = ops.weight(value)
+        nbytes += value.nbytes
+        done += source.nbytes
+        if progress:
+            progress(done, total)
+    weights.setdefault(HEAD, weights[EMBED])
+    config = checkpoint.config
+    return Model(
+        config, ops, weights, Rope(config), nbytes, context, max_context is not None, checkpoint.generation_config
+    )
+
+
+def storage_plan(checkpoint: Checkpoint, dtype: str) -> dict[str, tuple[Source, Kind]]:
+    """Every tensor of the model and the kind it is kept in. No head in it: the head is the embedding's very weight."""
+    if dtype not in get_args(Dtype):
+        raise UserError(f"dtype {dtype!r} must be one of {', '.join(get_args(Dtype))}.", param="dtype")
+    check(checkpoint)
+    plan: dict[str, tuple[Source, Kind]] = {}
+    for name, source in checkpoint.tensors.items():
+        plan[name] = source, _kind(name, source, dtype)
+    if checkpoint.config.tie_word_embeddings and HEAD not in plan:
+        source, table = plan[EMBED]
+        head = _kind(HEAD, source, dtype)
+        if head != table:
+            plan[HEAD] = source, head
+    return plan
+
+
+def _kind(name: str, source: Source, dtype: str) -> Kind:
+    if len(source.shape) == 1 or name.endswith(".mlp.gate.weight"):
+        return "f32"
+    wanted: Kind = source.auto if dtype == "auto" else dtype  # type: ignore[assignment]
+    if name != EMBED or wanted not in ("int8", "int4"):
+        return wanted
+    return source.auto if source.packed else "bf16"
+
+
+def check(checkpoint: Checkpoint) -> None:
+    """Every tensor used and every parameter filled, in the right shape; otherwise a LoadError that names them."""
+    config, found = checkpoint.config, checkpoint.tensors
+    if config.num_hidden_layers > len(found):
+        raise LoadError(f"{checkpoint.origin}: {len(found)} tensors for {config.num_hidden_layers} layers")
+    wanted = config.shapes()
+    if config.tie_word_embeddings and HEAD in found:
+        wanted[HEAD] = wanted[EMBED]
+    problems = [f"missing {name}" for name in wanted if name not in found]
+    problems += [f"unexpected {name} {list(found[name].shape)}" for name in found if name not in wanted]
+    problems += [
+        f"{name} has shape {list(found[name].shape)}, the config wants {list(shape)}"
+        for name, shape in wanted.items()
+        if name in found and found[name].shape != shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise LoadError(f"{checkpoint.origin}: tensors do not fit the config: {'; '.join(problems[:10])}{more}")
+
+
+def context_limit(config: ModelConfig, max_context: int | None) -> int:
+    """Tokens a request may hold. A yarn factor in the config is a promise that is not stretched (LC-3)."""
+    shipped = config.max_position_embeddings
+    if config.rope_scaling:
+        yarn = config.rope_scaling
+        shipped = max(shipped, int(yarn.factor * yarn.original_max_position_embeddings))
+    if max_context is None:
+        return shipped
+    if max_context < 1:
+        raise UserError(f"--max-context {max_context} must be at least 1.", param="max_context")
+    if config.rope_scaling and max_context > shipped:
+        raise UserError(
+            f"--max-context {max_context} is more than the {shipped} that rope_scaling in the model's config.json "
+            "gives; raise its factor, or remove it to have the factor chosen for each request.",
+            param="max_context",
+        )
+    return max_context
+
+
+def read(source: Source, kind: Kind, group: int = GROUP) -> Floats | Tensor:
+    """-> float32 array for kind f32, else a Tensor. What is already of that kind stays where it is."""
+    value = source.read()
+    if isinstance(value, Tensor):
+        if value.kind == kind:
+            return value.data if kind == "f32" else value
+    elif kind == "f32":
+        return value
+    return _convert(value, kind, group)
+
+
+def _convert(value: Floats | Tensor, kind: Kind, group: int) -> Floats | Tensor:
+    """By rows, so that a big matrix never exists in float32 on the way."""
+    n, k = value.shape
+    step = max(1, _CHUNK // max(1, k))
+    parts = [Tensor.quantise(_rows(value, i, min(n, i + step)), kind, group) for i in range(0, n, step)]
+    data = np.concatenate([p.data for p in parts])
+    if kind == "f32":
+        return data
+    scale = None if parts[0].scale is None else np.concatenate([p.scale for p in parts if p.scale is not None])
+    return Tensor(kind, (n, k), data, scale, parts[0].group)
+
+
+def _rows(value: Floats | Tensor, start: int, end: int) -> Floats:
+    return value.rows(np.arange(start, end)) if isinstance(value, Tensor) else value[start:end]
+
+
+def random_checkpoint(config: ModelConfig, seed: int = 0, *, noisy: bool = False) -> Checkpoint:
+    """Untrained weights: matrices normal with config.initializer_range, norms 1, biases 0.
+
+    noisy: norms and biases get noise too, so that a test notices when one is left out. Each tensor is drawn when it is
+    read, from the seed and its name: reading twice gives the same values.
+    """
+    tensors = {
+        name: Source(shape, "f32", 4 * int(np.prod(shape)), partial(_draw, config, seed, noisy, name, shape))
+        for name, shape in config.shapes().items()
+    }
+    return Checkpoint(config, tensors, f"random weights, seed {seed}")
+
+
+def _draw(config: ModelConfig, seed: int, noisy: bool, name: str, shape: tuple[int, ...]) -> Floats:
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    if len(shape) > 1:
+        values = rng.standard_normal(shape, np.float32)
+        values *= np.float32(config.initializer_range)
+        return values
+    noise = rng.standard_normal(shape, np.float32) * np.float32(0.1 if noisy else 0.0)
+    return noise + np.float32(0 if name.endswith(".bias") else 1)
+
+
+def memory_checkpoint(
+    config: ModelConfig,
+    weights: Mapping[str, NDArray[np.float32] | Tensor],
+    generation_config: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Weights that are already in memory, by HF name: to save or to rebuild what was trained."""
+    tensors = {name: _held(value) for name, value in weights.items()}
+    return Checkpoint(config, tensors, "weights in memory", generation_config or {})
+
+
+def _held(value: Floats | Tensor) -> Source:
+    kind: Kind = value.kind if isinstance(value, Tensor) else "f32"
+    return Source(value.shape, kind, value.nbytes, lambda: value, packed=kind in ("int8", "int4"))
