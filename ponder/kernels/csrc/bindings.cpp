@@ -1,0 +1,248 @@
+// The Python face of the kernels. Every array's dtype, rank, contiguity and shape, every id and block number is checked
+// here (ValueError, or TypeError for a wrong kind of array), so that no call can read or write outside its arrays.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <stdexcept>
+
+#include "dispatch.h"
+#include "ops.h"
+#include "pool.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace ponder;
+
+namespace {
+
+template <class T, int Rank>
+using Array = nb::ndarray<T, nb::ndim<Rank>, nb::c_contig, nb::device::cpu>;
+using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+
+void check(bool ok, const std::string& message) {
+    if (!ok) throw std::invalid_argument(message);
+}
+
+template <class A>
+std::string shape(const A& a) {
+    std::string s = "[";
+    for (size_t i = 0; i < a.ndim(); i++) s += (i ? ", " : "") + std::to_string(a.shape(i));
+    return s + "]";
+}
+
+template <class A, class... N>
+void check_shape(const char* name, const A& a, N... dims) {
+    int64_t wanted[] = {(int64_t)dims...};
+    bool same = a.ndim() == sizeof...(dims);
+    std::string text;
+    for (size_t i = 0; i < sizeof...(dims); i++) {
+        same = same && (int64_t)a.shape(i) == wanted[i];
+        text += (i ? ", " : "") + std::to_string(wanted[i]);
+    }
+    check(same, std::string(name) + " has shape " + shape(a) + ", expected [" + text + "]");
+}
+
+// A weight matrix and the arrays that keep its memory alive.
+struct Weight {
+    Matrix m;
+    nb::object data, scale;
+};
+
+Kind kind_of(const std::string& name) {
+    const char* names[] = {"f32", "bf16", "int8", "int4"};
+    for (int i = 0; i < 4; i++)
+        if (name == names[i]) return (Kind)i;
+    throw std::invalid_argument("unknown kind " + name);
+}
+
+void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, int64_t group, nb::object data_object,
+                 nb::object scale_object) {
+    auto data = nb::cast<AnyArray>(data_object);
+    Matrix m = {kind_of(kind), n, k, group, data.data(), nullptr};
+    const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
+                                       nb::dtype<uint8_t>()};
+    check(n > 0 && k > 0, "a weight needs at least one row and column");
+    check(data.dtype() == types[(int)m.kind], kind + " data has the wrong dtype");
+    check_shape("weight data", data, n, m.kind == Kind::int4 ? k / 2 : k);
+    check((uintptr_t)m.data % (types[(int)m.kind].bits / 8) == 0, "weight data is not aligned");
+    if (m.kind == Kind::int8 || m.kind == Kind::int4) {
+        check(group > 0 && group <= 65536 && k % group == 0 && (m.kind == Kind::int8 || group % 2 == 0), "bad group");
+        auto scale = nb::cast<AnyArray>(scale_object);
+        check(scale.dtype().code == (uint8_t)nb::dlpack::dtype_code::Float && scale.dtype().bits == 16,
+              "scales must be float16");
+        check_shape("weight scale", scale, n, k / group);
+        m.scale = (const uint16_t*)scale.data();
+        check((uintptr_t)m.scale % 2 == 0, "weight scales are not aligned");
+    }
+    new (self) Weight{m, std::move(data_object), std::move(scale_object)};
+}
+
+void bind_linear(Array<const float, 2> x, const Weight& w, std::optional<Array<const float, 1>> bias,
+                 Array<float, 2> out) {
+    int64_t tokens = x.shape(0);
+    check_shape("x", x, tokens, w.m.k);
+    check_shape("out", out, tokens, w.m.n);
+    if (bias) check_shape("bias", *bias, w.m.n);
+    linear(x.data(), tokens, w.m, bias ? bias->data() : nullptr, out.data());
+}
+
+void check_sequences(const Attention& a, int64_t tokens) {
+    check(a.starts[0] == 0 && a.starts[a.sequences] == tokens, "starts must run from 0 to the number of tokens");
+    for (int64_t b = 0; b < a.sequences; b++) check(a.starts[b] <= a.starts[b + 1], "starts must not decrease");
+    for (int64_t b = 0; b < a.sequences; b++)
+        for (int64_t t = a.starts[b]; t < a.starts[b + 1]; t++) {
+            int64_t expected = t == a.starts[b] ? (a.tables ? a.positions[t] : 0) : (int64_t)a.positions[t - 1] + 1;
+            check(a.positions[t] == expected && expected >= 0,
+                  a.tables ? "positions of a sequence must be consecutive and not negative"
+                           : "without a cache positions of a sequence must be 0, 1, 2, ...");
+        }
+}
+
+void check_tables(const Attention& a, int64_t blocks) {
+    for (int64_t b = 0; b < a.sequences; b++) {
+        if (a.starts[b] == a.starts[b + 1]) continue;
+        int64_t needed = a.positions[a.starts[b + 1] - 1] / a.block_size + 1;
+        check(needed <= a.table_width, "sequence " + std::to_string(b) + " is longer than its block table");
+        for (int64_t i = 0; i < needed; i++) {
+            int32_t block = a.tables[b * a.table_width + i];
+            check(block >= 0 && block < blocks, "sequence " + std::to_string(b) + " has block " +
+                                                    std::to_string(block) + ", the cache has " +
+                                                    std::to_string(blocks));
+        }
+    }
+}
+
+using CacheArray = nb::ndarray<nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+
+void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<const float, 3> v,
+                    Array<const int32_t, 1> positions, Array<const int32_t, 1> starts,
+                    std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache_k,
+                    std::optional<CacheArray> cache_v, int64_t layer, Array<float, 2> out) {
+    int64_t tokens = q.shape(0), heads = q.shape(1), c = q.shape(2), kv_heads = k.shape(1);
+    check(starts.shape(0) >= 1, "starts is empty");
+    int64_t sequences = (int64_t)starts.shape(0) - 1;
+    check(kv_heads > 0 && c > 0 && heads % kv_heads == 0 && heads / kv_heads <= max_queries,
+          "query heads must be a multiple of the key heads, at most 64 for one");
+    check_shape("k", k, tokens, kv_heads, c);
+    check_shape("v", v, tokens, kv_heads, c);
+    check_shape("positions", positions, tokens);
+    check_shape("out", out, tokens, heads * c);
+    Attention a = {q.data(), k.data(), v.data(), positions.data(), starts.data(), nullptr, nullptr, nullptr, false,
+                   sequences, heads,   kv_heads, c, 0, 1, out.data()};
+    if (tables) {
+        check(cache_k && cache_v, "block tables need a cache");
+        check(cache_k->dtype() == cache_v->dtype(), "k and v of the cache differ in dtype");
+        a.bf16 = cache_k->dtype() == nb::dtype<uint16_t>();
+        check(a.bf16 || cache_k->dtype() == nb::dtype<float>(), "the cache must be float32 or uint16 (bfloat16)");
+        int64_t layers = cache_k->shape(0), blocks = cache_k->shape(1);
+        a.block_size = cache_k->shape(3);
+        check_shape("cache k", *cache_k, layers, blocks, kv_heads, a.block_size, c);
+        check_shape("cache v", *cache_v, layers, blocks, kv_heads, a.block_size, c);
+        check_shape("block_tables", *tables, sequences, tables->shape(1));
+        check(layer >= 0 && layer < layers, "layer outside the cache");
+        check(a.block_size > 0, "the cache has blocks of no positions");
+        int64_t bytes = layer * blocks * kv_heads * a.block_size * c * (a.bf16 ? 2 : 4);
+        a.tables = tables->data();
+        a.table_width = tables->shape(1);
+        a.cache_k = (char*)cache_k->data() + bytes;
+        a.cache_v = (char*)cache_v->data() + bytes;
+        check_sequences(a, tokens);
+        check_tables(a, blocks);
+    } else {
+        check_sequences(a, tokens);
+    }
+    attention(a);
+}
+
+void bind_route(Array<const float, 2> logits, bool normalise, Array<int32_t, 2> ids, Array<float, 2> weights) {
+    int64_t tokens = logits.shape(0), n = logits.shape(1), top_k = ids.shape(1);
+    check(top_k >= 1 && top_k <= n, "top_k must lie between 1 and the number of experts");
+    check_shape("ids", ids, tokens, top_k);
+    check_shape("weights", weights, tokens, top_k);
+    route(logits.data(), tokens, n, top_k, normalise, ids.data(), weights.data());
+}
+
+std::vector<const Matrix*> matrices(const std::vector<const Weight*>& ws, const char* name, int64_t n, int64_t k) {
+    std::vector<const Matrix*> out;
+    for (const Weight* w : ws) {
+        check(w != nullptr, std::string(name) + " holds None");
+        check(w->m.n == n && w->m.k == k, std::string(name) + " matrices of the experts differ in shape");
+        check(w->m.kind == ws[0]->m.kind && w->m.group == ws[0]->m.group,
+              std::string(name) + " matrices of the experts differ in kind");
+        out.push_back(&w->m);
+    }
+    return out;
+}
+
+void bind_experts(Array<const float, 2> x, Array<const int32_t, 2> ids, Array<const float, 2> weights,
+                  const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
+                  const std::vector<const Weight*>& down, Array<float, 2> out) {
+    int64_t tokens = x.shape(0), d = x.shape(1), top_k = ids.shape(1);
+    check(!gate.empty() && gate[0] != nullptr, "there are no experts");
+    check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
+    int64_t inner = gate[0]->m.n;
+    auto gates = matrices(gate, "gate", inner, d), ups = matrices(up, "up", inner, d);
+    auto downs = matrices(down, "down", d, inner);
+    check(gates[0]->kind == ups[0]->kind && gates[0]->group == ups[0]->group, "gate and up differ in kind");
+    check_shape("ids", ids, tokens, top_k);
+    check_shape("weights", weights, tokens, top_k);
+    check_shape("out", out, tokens, d);
+    for (int64_t i = 0; i < tokens * top_k; i++)
+        check(ids.data()[i] >= 0 && ids.data()[i] < (int64_t)gate.size(), "expert id out of range");
+    experts(x.data(), tokens, ids.data(), weights.data(), top_k, gates, ups, downs, out.data());
+}
+
+void bind_rms_norm(Array<const float, 2> x, Array<const float, 1> weight, float eps, Array<float, 2> out) {
+    check(x.shape(1) > 0, "rows are empty");
+    check_shape("weight", weight, x.shape(1));
+    check_shape("out", out, x.shape(0), x.shape(1));
+    rms_norm(x.data(), x.shape(0), x.shape(1), weight.data(), eps, out.data());
+}
+
+void bind_rope(Array<const float, 3> x, Array<const float, 2> cos, Array<const float, 2> sin, Array<float, 3> out) {
+    int64_t tokens = x.shape(0), heads = x.shape(1), c = x.shape(2);
+    check(c > 0 && c % 2 == 0 && heads > 0, "the head size must be even");
+    check_shape("cos", cos, tokens, c / 2);
+    check_shape("sin", sin, tokens, c / 2);
+    check_shape("out", out, tokens, heads, c);
+    rope(x.data(), cos.data(), sin.data(), tokens, heads, c, out.data());
+}
+
+void bind_swiglu(Array<const float, 2> gate, Array<const float, 2> up, Array<float, 2> out) {
+    check_shape("up", up, gate.shape(0), gate.shape(1));
+    check_shape("out", out, gate.shape(0), gate.shape(1));
+    swiglu(gate.data(), up.data(), (int64_t)gate.size(), out.data());
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    using NoGil = nb::call_guard<nb::gil_scoped_release>;
+    nb::class_<Weight>(m, "Weight")
+        .def("__init__", &make_weight, "kind"_a, "n"_a, "k"_a, "group"_a, "data"_a, "scale"_a.none());
+    m.def("linear", &bind_linear, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert().none(), "out"_a.noconvert(),
+          NoGil());
+    m.def("attention", &bind_attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
+          "positions"_a.noconvert(), "starts"_a.noconvert(), "tables"_a.noconvert().none(),
+          "cache_k"_a.noconvert().none(), "cache_v"_a.noconvert().none(), "layer"_a, "out"_a.noconvert(), NoGil());
+    m.def("route", &bind_route, "logits"_a.noconvert(), "normalise"_a, "ids"_a.noconvert(), "weights"_a.noconvert(),
+          NoGil());
+    m.def("experts", &bind_experts, "x"_a.noconvert(), "ids"_a.noconvert(), "weights"_a.noconvert(), "gate"_a, "up"_a,
+          "down"_a, "out"_a.noconvert(), NoGil());
+    m.def("rms_norm", &bind_rms_norm, "x"_a.noconvert(), "weight"_a.noconvert(), "eps"_a, "out"_a.noconvert(), NoGil());
+    m.def("rope", &bind_rope, "x"_a.noconvert(), "cos"_a.noconvert(), "sin"_a.noconvert(), "out"_a.noconvert(),
+          NoGil());
+    m.def("swiglu", &bind_swiglu, "gate"_a.noconvert(), "up"_a.noconvert(), "out"_a.noconvert(), NoGil());
+    m.def("isa", [] { return kernels().name; });
+    m.def("isas", &available_isas);
+    m.def("set_isa", &set_isa, "name"_a);
+    m.def("threads", [] { return Pool::instance().threads(); });
+    m.def("set_threads", [](int n) {
+        check(n >= 1 && n <= 1024, "threads must lie between 1 and 1024");
+        Pool::instance().set_threads(n);
+    }, "n"_a, NoGil());
+}

@@ -1,0 +1,36 @@
+// The operations over whole arrays: splits them over threads and calls the kernels in force. Inputs are checked by the
+// caller (bindings.cpp).
+#pragma once
+#include <vector>
+
+#include "kernels.h"
+
+namespace ponder {
+
+// x [tokens, k], bias [n] or null -> y [tokens, n]
+void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y);
+
+struct Attention {
+    const float *q, *k, *v;  // [T, heads, c], [T, kv_heads, c] twice
+    const int32_t *positions, *starts, *tables;  // [T], [B + 1], [B, table_width] or null
+    void *cache_k, *cache_v;  // this layer's [blocks, kv_heads, block_size, c], or null without tables
+    bool bf16;
+    int64_t sequences, heads, kv_heads, c, table_width, block_size;
+    float* out;  // [T, heads, c]
+};
+void attention(const Attention& a);
+
+// logits [tokens, experts] -> ids, weights [tokens, top_k]
+void route(const float* logits, int64_t tokens, int64_t experts, int64_t top_k, bool normalise, int32_t* ids,
+           float* weights);
+
+// x, out [tokens, d]; ids, weights [tokens, top_k]; gate and up [i, d], down [d, i] of each expert
+void experts(const float* x, int64_t tokens, const int32_t* ids, const float* weights, int64_t top_k,
+             const std::vector<const Matrix*>& gate, const std::vector<const Matrix*>& up,
+             const std::vector<const Matrix*>& down, float* out);
+
+void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, float eps, float* out);
+void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);
+void swiglu(const float* gate, const float* up, int64_t n, float* out);
+
+}  // namespace ponder

@@ -1,0 +1,146 @@
+#include "pool.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+static void relax() { _mm_pause(); }
+#else
+static void relax() { std::this_thread::yield(); }
+#endif
+
+namespace ponder {
+
+namespace {
+constexpr auto spin_time = std::chrono::microseconds(50);  // decode calls follow each other within a few microseconds
+}
+
+struct Pool::State {
+    std::mutex turn;  // held by the operation that uses the pool
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::vector<std::thread> workers;
+    std::atomic<uint64_t> round{0};  // raised when a run starts
+    std::atomic<int64_t> next{0};
+    std::atomic<int> busy{0};  // workers that have not finished this round
+    std::atomic<bool> stop{false};
+    int64_t items = 0;
+    void (*work)(void*, int64_t, int) = nullptr;
+    void* context = nullptr;
+    int threads = 1;
+    char* scratch = nullptr;
+    int64_t scratch_bytes = 0;
+
+    void take(int thread) {
+        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items;) work(context, i, thread);
+    }
+
+    void worker(int thread, uint64_t seen) {
+        for (;;) {
+            auto until = std::chrono::steady_clock::now() + spin_time;
+            for (int i = 0; round.load(std::memory_order_acquire) == seen && !stop; i++) {
+                relax();
+                if (i % 64 || std::chrono::steady_clock::now() < until) continue;
+                std::unique_lock<std::mutex> lock(mutex);
+                wake.wait(lock, [&] { return round.load(std::memory_order_acquire) != seen || stop; });
+            }
+            if (stop) return;
+            seen++;
+            take(thread);
+            busy.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    void join() {
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            stop = true;
+        }
+        wake.notify_all();
+        for (auto& w : workers) w.join();
+        workers.clear();
+        stop = false;
+    }
+};
+
+// Never destroyed: workers may still spin while the process ends.
+Pool& Pool::instance() {
+    static Pool* pool = new Pool;
+    return *pool;
+}
+
+Pool::Pool() : state(new State) {
+    // A forked child has no workers: it starts with a fresh state and its own threads (the old one is left alone).
+    pthread_atfork(nullptr, nullptr, [] {
+        Pool& pool = instance();
+        int threads = pool.state->threads;
+        pool.state = new State;
+        pool.state->threads = threads;
+    });
+}
+
+int Pool::threads() const { return state->threads; }
+
+void Pool::lock() { state->turn.lock(); }
+void Pool::unlock() { state->turn.unlock(); }
+
+void Pool::set_threads(int n) {
+    std::lock_guard<std::mutex> turn(state->turn);
+    state->join();
+    state->threads = n;
+}
+
+void Pool::start() {
+    State* s = state;
+    uint64_t seen = s->round;
+    for (int i = (int)s->workers.size() + 1; i < s->threads; i++)
+        s->workers.emplace_back([s, i, seen] { s->worker(i, seen); });
+}
+
+void Pool::run(int64_t items, void (*work)(void*, int64_t, int), void* context) {
+    State* s = state;
+    if (s->threads == 1 || items <= 1) {
+        for (int64_t i = 0; i < items; i++) work(context, i, 0);
+        return;
+    }
+    if ((int)s->workers.size() + 1 < s->threads) start();
+    s->work = work;
+    s->context = context;
+    s->items = items;
+    s->next.store(0, std::memory_order_relaxed);
+    s->busy.store((int)s->workers.size(), std::memory_order_relaxed);
+    {
+        std::lock_guard<std::mutex> lock(s->mutex);
+        s->round.fetch_add(1, std::memory_order_release);
+    }
+    s->wake.notify_all();
+    s->take(0);
+    for (int i = 0; s->busy.load(std::memory_order_acquire); i++) {
+        relax();
+        if (i > 10000) std::this_thread::yield();  // more threads than free CPUs
+    }
+}
+
+char* Pool::scratch(int64_t bytes) {
+    State* s = state;
+    if (bytes > s->scratch_bytes) {
+        std::free(s->scratch);
+        int64_t rounded = (bytes + 4095) / 4096 * 4096;
+        s->scratch = (char*)std::aligned_alloc(64, (size_t)rounded);
+        s->scratch_bytes = s->scratch ? rounded : 0;
+        if (!s->scratch) throw std::bad_alloc();
+    }
+    return s->scratch;
+}
+
+}  // namespace ponder

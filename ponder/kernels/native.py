@@ -1,0 +1,138 @@
+"""The native op set: the contract of `ops.py` over numpy float32 arrays, computed by the C++ extension.
+
+Importing this module fails with a UserError when the extension is not built; nothing falls back silently.
+The instruction set and the thread count belong to the process: `set_isa`, `set_threads`. Neither changes the result of
+a thread count; the instruction sets differ from each other in the last bits.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.batch import Batch
+from ponder.core.errors import UserError
+from ponder.kernels.cache import Cache
+from ponder.kernels.cpu import usable_cpus
+from ponder.kernels.tensor import Floats, Tensor
+
+try:
+    from ponder.kernels import _native
+except ImportError as e:
+    raise UserError(
+        f"Ponder's native kernels are not built for this Python ({e}). Install a C++17 compiler "
+        "(Debian, Ubuntu: apt-get install g++) and run `pip install .` in the checkout, "
+        "or `pip install -e . --no-build-isolation` to develop."
+    ) from e
+
+Ints = NDArray[np.int32]
+
+
+def isa() -> str:
+    """The instruction set in force: scalar, avx2, avxvnni or avx512."""
+    return str(_native.isa())
+
+
+def available_isas() -> list[str]:
+    """What this CPU and build can run, from plain to best (the default)."""
+    return list(_native.isas())
+
+
+def set_isa(name: str) -> str:
+    """Force an instruction set for the whole process; returns the one in force. ValueError if this CPU lacks it."""
+    _native.set_isa(name)
+    return isa()
+
+
+def threads() -> int:
+    return int(_native.threads())
+
+
+def set_threads(n: int | None = None) -> int:
+    """Threads of every operation in the process; None: the CPUs this process may use. Returns the number."""
+    _native.set_threads(usable_cpus() if n is None else n)
+    return threads()
+
+
+set_threads()
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped)."""
+
+    tensor: Tensor
+    handle: Any
+
+    @property
+    def outputs(self) -> int:
+        return self.tensor.shape[0]
+
+
+class NativeOps:
+    """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
+
+    def weight(self, tensor: Tensor | Floats) -> Weight:
+        if not isinstance(tensor, Tensor):
+            tensor = Tensor.quantise(tensor, "f32")
+        data = np.require(tensor.data, requirements="CA")  # a file may hold it at an odd address
+        scale = None if tensor.scale is None else np.require(tensor.scale, requirements="CA")
+        return Weight(tensor, _native.Weight(tensor.kind, *tensor.shape, tensor.group, data, scale))
+
+    def embed(self, weight: Weight, ids: Ints) -> Floats:
+        return weight.tensor.rows(ids)
+
+    def rms_norm(self, x: Floats, weight: Floats, eps: float) -> Floats:
+        out = np.empty_like(x)
+        n = x.shape[-1]
+        _native.rms_norm(x.reshape(-1, n), weight, eps, out.reshape(-1, n))
+        return out
+
+    def linear(self, x: Floats, weight: Weight, bias: Floats | None = None) -> Floats:
+        out = np.empty((x.shape[0], weight.outputs), np.float32)
+        _native.linear(x, weight.handle, bias, out)
+        return out
+
+    def rope(self, x: Floats, cos: Floats, sin: Floats) -> Floats:
+        out = np.empty_like(x)
+        _native.rope(x, cos, sin, out)
+        return out
+
+    def attention(self, q: Floats, k: Floats, v: Floats, batch: Batch, cache: Cache | None, layer: int) -> Floats:
+        out = np.empty((q.shape[0], q.shape[1] * q.shape[2]), np.float32)
+        paged = batch.block_tables is not None and cache is not None
+        _native.attention(
+            q, k, v, batch.positions, batch.starts, batch.block_tables,
+            cache.k if cache is not None and paged else None, cache.v if cache is not None and paged else None,
+            layer, out,
+        )  # fmt: skip
+        return out
+
+    def swiglu(self, gate: Floats, up: Floats) -> Floats:
+        out = np.empty_like(gate)
+        _native.swiglu(gate, up, out)
+        return out
+
+    def add(self, a: Floats, b: Floats) -> Floats:
+        return np.add(a, b)
+
+    def take(self, x: Floats, rows: Ints) -> Floats:
+        return np.take(x, rows, axis=0)
+
+    def route(self, logits: Floats, top_k: int, normalise: bool) -> tuple[Ints, Floats]:
+        ids = np.empty((logits.shape[0], top_k), np.int32)
+        weights = np.empty((logits.shape[0], top_k), np.float32)
+        _native.route(logits, normalise, ids, weights)
+        return ids, weights
+
+    def experts(
+        self, x: Floats, ids: Ints, weights: Floats, gate: list[Weight], up: list[Weight], down: list[Weight]
+    ) -> Floats:
+        out = np.empty_like(x)
+        handles = ([w.handle for w in part] for part in (gate, up, down))
+        _native.experts(x, ids, weights, *handles, out)
+        return out
+
+    def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
+        return Cache.empty(layers, blocks, block_size, heads, head_dim, dtype)
