@@ -86,9 +86,8 @@ class TorchOps:
 
     def route(self, logits: Tensor, top_k: int, normalise: bool) -> tuple[Tensor, Tensor]:
         weights = logits.softmax(-1, dtype=torch.float32)  # [T, E]
-        chosen, ids = (
-            a[:, :top_k] for a in weights.sort(-1, descending=True, stable=True)
-        )  # stable: lower index first
+        ordered = weights.sort(stable=True, dim=-1, descending=True)  # stable: ties go to the lower index
+        chosen, ids = ordered.values[:, :top_k], ordered.indices[:, :top_k]  # [T, k]
         if normalise:
             chosen = chosen / chosen.sum(-1, keepdim=True)
         return ids, chosen.to(logits.dtype)
