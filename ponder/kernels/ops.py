@@ -18,7 +18,8 @@ Cache = Any
 
 class Ops(Protocol):
     def weight(self, tensor: Any) -> Weight:
-        """Take a loaded tensor (numpy array, or a quantised one) in; may keep it mapped or repack it. [N, D]"""
+        """Take a loaded tensor (numpy array, or a quantised one) in; may keep it mapped or repack it. [N, D]
+        A vector [N], a norm or a bias, comes back as the set's Array."""
 
     def embed(self, weight: Weight, ids: Array) -> Array:
         """Rows of the embedding. ids [T] -> [T, D]"""
