@@ -73,8 +73,10 @@ class Weight:
 class NativeOps:
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
-    def weight(self, tensor: Tensor | Floats) -> Weight:
+    def weight(self, tensor: Tensor | Floats) -> Weight | Floats:
         if not isinstance(tensor, Tensor):
+            if tensor.ndim == 1:  # a norm or a bias is used as it is
+                return np.ascontiguousarray(tensor, np.float32)
             tensor = Tensor.quantise(tensor, "f32")
         data = np.require(tensor.data, requirements="CA")  # a file may hold it at an odd address
         scale = None if tensor.scale is None else np.require(tensor.scale, requirements="CA")
