@@ -17,6 +17,7 @@ from msgspec import Struct
 from ponder.core.message import Message, Text, ToolCall, ToolResult, split_thinking
 from ponder.core.request import History
 from ponder.text.phase import PhaseMachine
+from ponder.text.soft_switch import is_tool_response
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.toolcall import format_call
 from ponder.text.utf8 import well_formed
@@ -251,13 +252,9 @@ def _last_query(messages: Sequence[Message]) -> int:
     """Rule 2: the newest user message that is a query, not a tool response in disguise. A message without any part
     is one whose content was no string."""
     for n in range(len(messages) - 1, -1, -1):
-        if messages[n].role == "user" and messages[n].parts and not _is_tool_response(messages[n].text):
+        if messages[n].role == "user" and messages[n].parts and not is_tool_response(messages[n].text):
             return n
     return len(messages) - 1
-
-
-def _is_tool_response(text: str) -> bool:
-    return text.startswith("<tool_response>") and text.endswith("</tool_response>")
 
 
 def _warn_about(writer: "_Writer", message: Message) -> None:
