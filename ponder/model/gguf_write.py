@@ -1,6 +1,6 @@
 """Export a checkpoint to a GGUF file that llama.cpp (and Ponder) loads.
 
-    write_gguf("out.gguf", checkpoint, Path("folder-with-tokenizer.json"), "Q8_0")
+    write_gguf("out.gguf", read_gguf("in.gguf"), *source_tokenizer(Path("in.gguf")), type="Q8_0")
 
 Types: F32, F16, BF16, Q8_0, Q4_0. Vectors and router gates stay F32, embedding and head of a Q4_0 file are Q8_0, rows
 that do not divide into blocks of 32 stay F16. Weights that are already int8 or int4 in groups of 32 are copied value
@@ -25,6 +25,7 @@ from ponder.model.ggml_blocks import BLOCK, Bytes, quantise
 from ponder.model.gguf_config import write_config
 from ponder.model.gguf_names import EXPERTS, GLOBAL, LAYER
 from ponder.model.gguf_tokenizer import tokenizer_metadata
+from ponder.text.vocabulary import Vocabulary
 
 FileType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 Progress = Callable[[int, int], None]
@@ -46,9 +47,15 @@ class _Plan(NamedTuple):
 
 
 def write_gguf(
-    path: str | Path, checkpoint: Checkpoint, tokenizer: Path, type: FileType = "F16", progress: Progress | None = None
+    path: str | Path,
+    checkpoint: Checkpoint,
+    vocab: Vocabulary,
+    template: str | None = None,
+    *,
+    type: FileType = "F16",
+    progress: Progress | None = None,
 ) -> None:
-    """tokenizer: a folder with tokenizer.json or a GGUF file. progress(bytes written, bytes in all).
+    """template: the chat template to store. progress(bytes written, bytes in all).
 
     Raises UserError for an unknown type, LoadError for weights or settings that GGUF cannot hold.
     """
@@ -62,7 +69,7 @@ def write_gguf(
         "general.name": path.stem,
         "general.file_type": _FILE_TYPE[type],
         "general.quantization_version": 2,
-        **tokenizer_metadata(tokenizer, checkpoint.config),
+        **tokenizer_metadata(vocab, checkpoint.config, template),
     }
     total, done = sum(p.nbytes for p in plans), 0
     with replacing(path) as file:

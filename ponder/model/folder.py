@@ -1,0 +1,29 @@
+"""Small files beside the weights of an HF folder, read as text and JSON; nothing in them is ever executed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ponder.core.errors import LoadError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """{} when there is no such file. Raises LoadError when it is not a JSON object."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as e:
+        raise LoadError(f"{path}: not readable as JSON: {e}") from e
+    if not isinstance(value, dict):
+        raise LoadError(f"{path}: not a JSON object")
+    return value
+
+
+def chat_template(folder: Path) -> str | None:
+    """The folder's template text: chat_template.jinja, or the key of that name in tokenizer_config.json."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text("utf-8", errors="replace")
+    template = read_json(folder / "tokenizer_config.json").get("chat_template")
+    return template if isinstance(template, str) else None

@@ -1,0 +1,67 @@
+"""Tiny models and vocabularies for the GGUF tests."""
+
+import numpy as np
+
+from ponder.kernels.tensor import Tensor
+from ponder.model.checkpoint import Checkpoint
+from ponder.model.config import ModelConfig, Yarn
+from ponder.model.weights import memory_checkpoint
+from ponder.text.vocabulary import Vocabulary, byte_symbols
+
+_SHAPE = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 512,
+    "bos_token_id": 256,
+    "eos_token_ids": (257,),
+    "pad_token_id": 256,
+}
+CONFIGS = {
+    "tied": ModelConfig(model_type="qwen3", tie_word_embeddings=True, **_SHAPE),
+    "untied": ModelConfig(model_type="qwen3", **_SHAPE),
+    "qwen2": ModelConfig(model_type="qwen2", **{**_SHAPE, "head_dim": 16}),
+    "yarn": ModelConfig(
+        model_type="qwen3",
+        tie_word_embeddings=True,
+        rope_scaling=Yarn(factor=4.0, original_max_position_embeddings=128),
+        **_SHAPE,
+    ),
+    "moe": ModelConfig(
+        model_type="qwen3_moe",
+        num_experts=8,
+        num_experts_per_tok=2,
+        moe_intermediate_size=32,
+        norm_topk_prob=True,
+        **_SHAPE,
+    ),
+}
+
+
+def tiny_vocabulary() -> Vocabulary:
+    """256 bytes, three control tokens, five merges."""
+    merges = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("Ġ", "t")]
+    added = {"<|endoftext|>": 256, "<|im_end|>": 257, "<think>": 258}
+    ids = {token: n for n, token in enumerate(byte_symbols())} | {a + b: 259 + n for n, (a, b) in enumerate(merges)}
+    return Vocabulary(ids, merges, added, frozenset({"<|endoftext|>", "<|im_end|>"}), "<|im_end|>")
+
+
+def random_checkpoint(config: ModelConfig, seed: int = 0) -> Checkpoint:
+    """Every parameter drawn on its own, so that a swapped pair of tensors cannot go unnoticed."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in config.shapes().items():
+        centre = 1.0 if "norm" in name else 0.0
+        arrays[name] = (centre + rng.standard_normal(shape) * (0.1 if len(shape) == 1 else shape[-1] ** -0.5)).astype(
+            "f4"
+        )
+    return memory_checkpoint(config, arrays)
+
+
+def values(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    read = {n: s.read() for n, s in checkpoint.tensors.items()}
+    return {n: v.dequantise() if isinstance(v, Tensor) else v for n, v in read.items()}
