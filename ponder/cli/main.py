@@ -1,0 +1,119 @@
+"""The `ponder` command: a table of commands, imported only when used, and one place where errors become exit codes.
+
+    ponder --help            # reads this table only: no numpy, no tokenizer, no model code
+    ponder run --help        # imports that one command
+
+A command is a module with `add_arguments(parser)` and `run(args) -> exit code`; heavy imports go inside `run`.
+Exit codes: 0 done, 1 the command could not finish, 2 the input was wrong, 130 Ctrl-C, 141 the reader of the pipe left.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from ponder import __version__
+from ponder.core.errors import UserError
+
+
+class Command(NamedTuple):
+    module: str
+    help: str
+
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "ask": {
+        "run": Command("run", "Ask a model one question, or chat with it"),
+    },
+    "models": {
+        "pull": Command("pull", "Download a model"),
+        "list": Command("list", "List the models that are here, and those that can be pulled"),
+        "show": Command("show", "Show a model: shape, parameters, memory, context"),
+        "rm": Command("rm", "Delete a downloaded model"),
+        "convert": Command("convert", "Write a model as a Hugging Face folder or a GGUF file"),
+        "export": Command("convert", "The same as convert"),
+        "quantize": Command("quantize", "Make a model smaller (int8, int4) and measure what it costs"),
+    },
+    "machine": {
+        "doctor": Command("doctor", "Check this machine and this installation"),
+        "bench": Command("bench", "Measure speed and memory"),
+    },
+    "debug (JSON lines in, JSON lines out)": {
+        "tokenize": Command("jsonl", "Text to token ids"),
+        "render": Command("jsonl", "Messages to the prompt a model sees"),
+        "parse": Command("jsonl", "Model output to reasoning, answer and tool calls"),
+    },
+}
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        code = dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
+    except UserError as e:
+        return fail(str(e), 2)
+    except BrokenPipeError:
+        # The reader left (`| head -1`). Nobody is there to tell; Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except OSError as e:
+        return fail(str(e), 1)
+
+
+def dispatch(argv: list[str]) -> int:
+    """Run the command that argv names and return its exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"ponder {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        raise UserError(unknown(argv[0]))
+    module, parser = build_parser(argv[0])
+    code: int = module.run(parser.parse_intermixed_args(argv[1:]))  # `run MODEL --think PROMPT`
+    return code
+
+
+def build_parser(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
+    """The module of a command and its parser; the module's DESCRIPTION and NOTES become help and reference."""
+    module = import_module(f"ponder.cli.{COMMANDS[name].module}")
+    parser = argparse.ArgumentParser(
+        prog=f"ponder {name}",
+        description=module.DESCRIPTION[name] if isinstance(module.DESCRIPTION, dict) else module.DESCRIPTION,
+        epilog=module.NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    return module, parser
+
+
+def overview() -> str:
+    lines = ["usage: ponder COMMAND [...]", ""]
+    for title, group in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:10} {command.help}" for name, command in group.items()), ""]
+    lines += [
+        "ponder COMMAND --help tells more; ponder --version prints the version.",
+        "Start here:  ponder run",
+    ]
+    return "\n".join(lines)
+
+
+def unknown(word: str) -> str:
+    close = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f"Did you mean `ponder {close[0]}`?" if close else "`ponder --help` lists the commands."
+    return f"there is no command {word!r}. {hint}"
+
+
+def fail(message: str, code: int) -> int:
+    print(f"ponder: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,93 @@
+"""The flags that commands share, and how they become engine values: the model, sampling, thinking, grammar."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ponder.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ponder.core.params import Grammar, SamplingParams, Thinking
+
+SAMPLING: dict[str, tuple[type, str]] = {
+    "temperature": (float, "randomness; 0 is greedy"),
+    "top_p": (float, "keep the most likely ids up to this probability mass"),
+    "top_k": (int, "keep this many most likely ids; 0 keeps all"),
+    "min_p": (float, "drop ids less likely than this share of the best"),
+    "presence_penalty": (float, "lower the logits of ids that are already in the answer, -2 to 2"),
+    "frequency_penalty": (float, "the same, for each time they occur, -2 to 2"),
+    "repetition_penalty": (float, "divide the logits of ids seen in prompt or answer; 1 is off"),
+    "seed": (int, "the same seed gives the same text"),
+    "max_tokens": (int, "most ids to generate, thoughts included"),
+}
+
+
+def add_load_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how the model is loaded")
+    group.add_argument("--dtype", choices=("auto", "f32", "bf16", "int8", "int4"), default="auto",
+                       help="precision of the weights; auto keeps what the file has (default: auto)")  # fmt: skip
+    group.add_argument("--max-context", type=int, metavar="N",
+                       help="longest context in tokens; past the native length YaRN is chosen for you")  # fmt: skip
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
+
+
+def add_generation_flags(parser: argparse.ArgumentParser) -> None:
+    thinking = parser.add_argument_group("thinking")
+    switch = thinking.add_mutually_exclusive_group()
+    switch.add_argument("--think", action="store_true", default=None, help="think before the answer")
+    switch.add_argument("--no-think", action="store_false", dest="think", help="answer at once")
+    thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens, then answer")
+    thinking.add_argument("--hide-thinking", action="store_true", help="do not show the thoughts")
+    form = parser.add_argument_group("shape of the answer (never of the thoughts)").add_mutually_exclusive_group()
+    form.add_argument("--json-schema", metavar="SCHEMA", help="JSON that fits it: a file, or the schema itself")
+    form.add_argument("--json-object", action="store_true", help="any JSON object")
+    form.add_argument("--regex", metavar="REGEX", help="text that matches as a whole")
+    form.add_argument("--choice", metavar="TEXT", action="append", help="one of these texts; repeat the flag")
+    sampling = parser.add_argument_group("sampling (defaults come from the model, per mode)")
+    for name, (kind, text) in SAMPLING.items():
+        metavar = "N" if kind is int else "X"
+        sampling.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help=text)
+    sampling.add_argument("--stop", metavar="TEXT", action="append", default=[],
+                          help="end the answer before this text; repeat the flag for more")  # fmt: skip
+
+
+class Wishes(NamedTuple):
+    sampling: "SamplingParams"
+    thinking: "Thinking"
+    grammar: "Grammar | None"
+
+
+def wishes(args: argparse.Namespace) -> Wishes:
+    """What the generation flags ask for. Raises UserError for a value that no model could take."""
+    from ponder.core.params import SamplingParams, Thinking
+
+    sampling = SamplingParams(**{name: getattr(args, name) for name in SAMPLING}, stop=tuple(args.stop))
+    return Wishes(sampling, Thinking(enabled=args.think, budget=args.budget), _grammar(args))
+
+
+def _grammar(args: argparse.Namespace) -> "Grammar | None":
+    from ponder.core.params import Grammar
+
+    if args.json_schema is not None:
+        return Grammar("json_schema", _schema(args.json_schema))
+    if args.json_object:
+        return Grammar("json_object")
+    if args.regex is not None:
+        return Grammar("regex", args.regex)
+    if args.choice:
+        return Grammar("choice", json.dumps(args.choice, ensure_ascii=False))
+    return None
+
+
+def _schema(given: str) -> str:
+    """The schema as JSON text: `given` itself when it begins like JSON, otherwise the file of that name."""
+    inline = given.lstrip().startswith(("{", "true", "false"))
+    try:
+        text = given if inline else Path(given).read_text("utf-8")
+        json.loads(text)
+    except OSError as e:
+        raise UserError(f"--json-schema: {given}: {e.strerror}", param="json-schema") from e
+    except ValueError as e:
+        raise UserError(f"--json-schema: {'it' if inline else given} is not JSON: {e}", param="json-schema") from e
+    return text

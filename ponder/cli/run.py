@@ -1,0 +1,176 @@
+"""`ponder run [MODEL] [PROMPT...]`: one answer, or a chat.
+
+ponder run "Why is the sky blue?"
+git diff | ponder run "Write a commit message for this change" > message.txt
+"""
+
+import argparse
+import json
+import os
+import re
+import stat
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ponder.cli import options
+from ponder.cli.printer import Printer, note, stats
+from ponder.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ponder.cli.session import Session
+    from ponder.engine.llm import LLM
+
+SAMPLE = "Write a Python function that tells whether a string is a palindrome."
+DESCRIPTION = "Ask a model one question, or chat with it."
+NOTES = f"""\
+MODEL and PROMPT. The first word is the model when it is a name that `ponder list` knows, owner/name of a repository,
+a path that exists, or scripted:FILE. Otherwise every word belongs to the prompt, and the best model that is here (or
+can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
+
+Standard input. Text from a pipe or a file is the prompt; given a PROMPT as well, it follows the PROMPT after an empty
+line. With a terminal there and no PROMPT the chat begins. With /dev/null there and no PROMPT a sample question is
+asked ("{SAMPLE}").
+
+Output. The answer goes to stdout; thoughts, dimmed, and every remark go to stderr. So a pipe gets the answer alone.
+--json prints one object instead, with the answer, the thoughts, the token counts and the settings that held.
+
+Exit codes: 0 an answer was given, 1 there is none (stderr says why), 2 the input was wrong, 130 Ctrl-C.
+
+examples:
+  ponder run
+  ponder run "Why is the sky blue?" --budget 200
+  ponder run qwen3:0.6b --no-think "Translate to French: good morning"
+  git diff | ponder run "Write a commit message for this change:" > message.txt
+  ponder run --json-schema '{{"type": "object", "properties": {{"age": {{"type": "integer"}}}}}}' "Ada is 36."
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "ponder run [options] [MODEL] [PROMPT ...]"
+    parser.add_argument("words", nargs="*", metavar="MODEL PROMPT", help="a model, a prompt, or both; see below")
+    parser.add_argument("--model", metavar="NAME", help="the model; every other word belongs to the prompt")
+    parser.add_argument("--system", metavar="TEXT", help="instructions that come before the conversation")
+    parser.add_argument("--then-chat", action="store_true",
+                        help="in a terminal: go on into the chat after the first answer")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("--verbose", action="store_true", help="say on stderr how fast it was and which settings held")
+    options.add_generation_flags(parser)
+    options.add_load_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    model, prompt = split_words(args.model, args.words)
+    prompt = with_stdin(prompt)
+    wishes = options.wishes(args)  # before the model is loaded: a wrong flag should not cost a minute
+    start = time.perf_counter()
+    with open_model(model, args) as llm:
+        loaded = time.perf_counter() - start
+        session = new_session(llm, wishes, args.system)
+        if prompt is None:
+            return start_chat(llm, session, args)
+        code = one_shot(llm, session, prompt, args, loaded)
+        if code == 0 and args.then_chat and sys.stdin.isatty() and sys.stdout.isatty():
+            return start_chat(llm, session, args)
+        return code
+
+
+def split_words(model: str | None, words: list[str]) -> tuple[str | None, str | None]:
+    """(model, prompt) of the words on the command line, as NOTES says; None where there is none."""
+    if model is None and words and is_model(words[0]):
+        model, words = words[0], words[1:]
+    return model, " ".join(words) or None
+
+
+def is_model(word: str) -> bool:
+    """Raises UserError for a word that was meant as a model but is none, rather than asking a model about it."""
+    from ponder.model import names
+
+    if word.startswith("scripted:") or names.known(word) or names.is_path(word):
+        return True
+    if re.fullmatch(r"[\w.-]+:[\w.-]+|\S+\.gguf|[.~]{0,2}/\S+", word):
+        raise UserError(f"{names.unknown(word)} If {word!r} is a prompt, name the model with --model.", param="model")
+    return False
+
+
+def with_stdin(prompt: str | None) -> str | None:
+    """The prompt with what standard input adds to it; None means that the chat should begin."""
+    if prompt is not None:
+        check_text(prompt)
+    if sys.stdin is None or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
+        nobody = sys.stdin is None or not sys.stdin.isatty()
+        return SAMPLE if prompt is None and nobody else prompt
+    try:
+        piped = sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
+    except UnicodeDecodeError as e:
+        raise UserError(f"standard input is not UTF-8 text (byte {e.start})") from e
+    if not piped.strip():
+        if prompt is None:
+            raise UserError("standard input is empty and there is no PROMPT")
+        return prompt
+    return piped if prompt is None else f"{prompt}\n\n{piped}"
+
+
+def check_text(prompt: str) -> None:
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise UserError("the PROMPT is not valid UTF-8 text") from e
+
+
+def new_session(llm: "LLM", wishes: options.Wishes, system: str | None) -> "Session":
+    from ponder.cli.session import Session
+
+    given = {name: getattr(wishes.sampling, name) for name in options.SAMPLING} | {
+        "enabled": wishes.thinking.enabled,
+        "budget": wishes.thinking.budget,
+    }
+    sources = {name: "flag" for name, value in given.items() if value is not None}
+    return Session(llm.profile, wishes.sampling, wishes.thinking, wishes.grammar, system, sources=sources)
+
+
+def one_shot(llm: "LLM", session: "Session", prompt: str, args: argparse.Namespace, loaded: float) -> int:
+    from ponder.cli.controls import controls
+
+    stream = llm.stream(session.request(prompt))
+    printer = Printer(thoughts=not (args.hide_thinking or args.json), answer=not args.json)
+    with controls(stream, keys=False):
+        finish = printer.show(stream)
+    if finish.reason == "cancelled":
+        raise KeyboardInterrupt
+    if args.json:
+        print(json.dumps(as_object(printer, llm), ensure_ascii=False))
+    for warning in finish.warnings:
+        note(f"warning: {warning}")
+    if args.verbose:
+        note(stats(printer, loaded))
+    session.answered(prompt, printer.text, printer.reasoning)
+    if printer.text.strip():
+        return 0
+    why = "the token limit was reached before it began" if finish.reason == "length" else "the model ended at once"
+    note(f"there is no answer: {why}")
+    return 1
+
+
+def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
+    from msgspec import to_builtins
+
+    finish = printer.finish
+    return {
+        "model": llm.name,
+        "content": printer.text,
+        "reasoning": printer.reasoning,
+        "finish_reason": finish.reason,
+        "stop_reason": finish.stop_reason,
+        "handover": finish.handover,
+        "usage": to_builtins(finish.usage),
+        "effective": to_builtins(finish.effective),
+        "warnings": list(finish.warnings),
+    }
+
+
+def start_chat(llm: "LLM", session: "Session", args: argparse.Namespace) -> int:
+    from ponder.cli.chat import chat
+    from ponder.model.fetch import home
+
+    return chat(llm, session, history=home() / "history", thoughts=not args.hide_thinking, verbose=args.verbose)

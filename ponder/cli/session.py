@@ -1,0 +1,98 @@
+"""A conversation in a terminal: messages, settings and where each setting came from (TH-5). No terminal in here."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from ponder.core.errors import UserError
+from ponder.core.message import Message, message_from_dict
+from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.request import ChatRequest
+from ponder.engine.settings import ModelProfile, choose_mode
+from ponder.model.atomic import replacing
+
+
+@dataclass
+class Session:
+    """profile: the loaded model's abilities and defaults.
+    sampling, thinking: what was asked for; None in them is "the model's default for the mode in force".
+    sources: setting name -> "flag" or "/command", for the ones that were asked for.
+    """
+
+    profile: ModelProfile
+    sampling: SamplingParams
+    thinking: Thinking
+    grammar: Grammar | None = None
+    system: str | None = None
+    messages: list[Message] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def context(self) -> list[Message]:
+        """What was said so far, the system text first."""
+        head = [Message.system(self.system)] if self.system is not None else []
+        return [*head, *self.messages]
+
+    def request(self, text: str) -> ChatRequest:
+        """The request that asks `text` next. The conversation itself changes only in `answered`."""
+        return ChatRequest(
+            messages=(*self.context(), Message.user(text)),
+            sampling=self.sampling,
+            thinking=self.thinking,
+            grammar=self.grammar,
+        )
+
+    def answered(self, question: str, reply: str, reasoning: str | None) -> None:
+        self.messages += [Message.user(question), Message.assistant(reply, reasoning=reasoning)]
+
+    def undo(self) -> str | None:
+        """Drop the last question with everything after it; returns the question, None if there was none."""
+        for i in range(len(self.messages) - 1, -1, -1):
+            if self.messages[i].role == "user":
+                question = self.messages[i].text
+                del self.messages[i:]
+                return question
+        return None
+
+    def set_sampling(self, name: str, value: Any, source: str) -> None:
+        """value None goes back to the model's default. Raises UserError for a value out of range."""
+        self.sampling = structs.replace(self.sampling, **{name: value})
+        self._note(name, value, source)
+
+    def set_thinking(self, name: str, value: Any, source: str) -> None:
+        """value None goes back to the default. Raises UserError for a mode that the model does not have."""
+        thinking = structs.replace(self.thinking, **{name: value})
+        choose_mode(thinking, self.messages, self.profile)  # refuses what this model cannot do
+        self.thinking = thinking
+        self._note(name, value, source)
+
+    def _note(self, name: str, value: Any, source: str) -> None:
+        self.sources.pop(name, None)
+        if value is not None:
+            self.sources[name] = source
+
+    def save(self, path: Path) -> None:
+        """The conversation as a JSON list of messages; the file is replaced only when the new one is complete."""
+        text = json.dumps([m.to_dict() for m in self.context()], ensure_ascii=False, indent=1)
+        try:
+            with replacing(path) as file:
+                file.write((text + "\n").encode("utf-8", "replace"))
+        except OSError as e:
+            raise UserError(f"cannot save to {path}: {e.strerror}") from e
+
+    def load(self, path: Path) -> None:
+        """Replace the conversation by a saved one: a JSON list of messages in the OpenAI form."""
+        try:
+            raw = json.loads(path.read_text("utf-8"))
+        except OSError as e:
+            raise UserError(f"cannot read {path}: {e.strerror}") from e
+        except ValueError as e:
+            raise UserError(f"{path} is not JSON: {e}") from e
+        if not isinstance(raw, list):
+            raise UserError(f"{path} must hold a JSON list of messages")
+        messages = [message_from_dict(m) for m in raw]
+        has_system = bool(messages) and messages[0].role == "system"
+        self.system = messages[0].text if has_system else None
+        self.messages = messages[1:] if has_system else messages
