@@ -13,6 +13,7 @@ from ponder.kernels.cache import Cache
 from ponder.kernels.tensor import Floats, Tensor, from_bf16, to_bf16, unpack_int4
 
 Ints = NDArray[np.int32]
+SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/kernels.h)
 
 
 class ReferenceOps:
@@ -121,7 +122,7 @@ def quantise_activations(x: Floats, group: int) -> tuple[NDArray[np.int8], Float
     """x [T, K] -> q [T, K] in -127..127 and float32 scales [T, K/group], as the native kernels do it."""
     grouped = x.reshape(len(x), -1, group)
     largest = np.abs(grouped).max(axis=2)
-    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
+    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > SMALLEST_ACTIVATION)
     q = np.rint(grouped * inverse[:, :, None]).astype(np.int8).reshape(x.shape)
     return q, largest * np.float32(1 / 127)
 
