@@ -8,7 +8,7 @@ from ponder.engine.cache import BlockTable
 
 if TYPE_CHECKING:
     from ponder.engine.control import Control
-    from ponder.engine.handle import Stream
+    from ponder.engine.handle import Channel
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Timings:
 @dataclass(eq=False)
 class Sequence:
     """serial: order of arrival, unique in the engine. ids: prompt and everything generated so far.
+    channel, choice: where its events go.
     prompt: how many of the ids are the prompt. forced: positions of generated ids that were fed, not sampled.
     leader: start only when this other choice of the same request has computed the prompt, to take it from the cache.
 
@@ -49,7 +50,8 @@ class Sequence:
     serial: int
     ids: list[int]
     control: "Control"
-    stream: "Stream"
+    channel: "Channel"
+    choice: int = 0
     leader: "Sequence | None" = None
     prompt: int = 0
     forced: set[int] = field(default_factory=set)

@@ -37,7 +37,7 @@ class World:
         goal = self.random.randint(1, min(30, room - prompt)) if room > prompt else 0
         leader = None
         for _ in range(choices):
-            sequence = Sequence(self.serial, list(ids), None, None, leader)
+            sequence = Sequence(self.serial, list(ids), None, None, 0, leader)
             leader = leader or sequence
             self.serial += 1
             self.goals[sequence] = prompt + goal
@@ -173,7 +173,7 @@ def test_choices_of_one_request_compute_their_prompt_once() -> None:
     world = World(2, blocks=100, size=4, batch=8, chunk=64)
     leader = None
     for serial in range(4):
-        sequence = Sequence(serial, [1] * 33, None, None, leader)
+        sequence = Sequence(serial, [1] * 33, None, None, 0, leader)
         leader = leader or sequence
         world.goals[sequence], world.arrived_at[sequence] = 40, 0
         world.scheduler.add(sequence)

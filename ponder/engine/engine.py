@@ -1,0 +1,273 @@
+"""The step loop: requests in, forward passes, ids out. One thread owns the model; everybody else only sends wishes.
+
+    handle = engine.submit(prompt_ids, [control])
+    for event in handle: ...
+
+A step computes the scheduler's work, draws an id for every sequence whose logits came out, lets its Control decide
+what that means, and puts the events into the reader's channel. Wishes (submit, cancel, answer now) arrive through a
+queue and are granted at the beginning of the next step. The thread starts with the first request and goes away when
+there has been nothing to do for a while, so a forgotten engine costs nothing.
+
+A step that raises ends only the requests that cause it: the work is tried again one item at a time, whoever raises
+alone gets the error as the end of its stream.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.core.event import FinishReason
+from ponder.engine.cache import BlockPool
+from ponder.engine.control import Control
+from ponder.engine.handle import Channel, Handle
+from ponder.engine.runner import Runner
+from ponder.engine.scheduler import Counters, Scheduler, Work
+from ponder.engine.sequence import Sequence
+
+IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
+
+Wish = tuple[Callable[[Sequence], None], Sequence]
+
+
+class Stats(Struct, frozen=True):
+    """What the engine did and holds. seconds_since_step: 0 when idle; grows when a step hangs (SR-4)."""
+
+    steps: int
+    prefill_ids: int
+    decode_ids: int
+    cached_ids: int
+    preemptions: int
+    restarts: int
+    finished: int
+    cancelled: int
+    failed: int
+    running: int
+    waiting: int
+    free_blocks: int
+    blocks: int
+    seconds_since_step: float
+
+
+class Engine:
+    """max_batch: sequences computed together. chunk: ids computed in one step at most; smaller steps make running
+    answers and cancels smoother, larger ones make long prompts a little faster.
+    background=False: no thread; the caller drives `step()` (tests)."""
+
+    def __init__(self, runner: Runner, *, max_batch: int = 32, chunk: int = 256, background: bool = True) -> None:
+        if not 0 < max_batch < chunk:
+            raise UserError(f"max_batch must be 1 or more and below the chunk of {chunk} ids", param="max_batch")
+        self.runner = runner
+        self.pool = BlockPool(runner.blocks, runner.block_size, runner.copy_block)
+        self.scheduler = Scheduler(self.pool, max_batch, chunk, runner.rope_factor)
+        self.context = min(runner.context, self.scheduler.capacity)
+        self._background = background
+        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
+        self._lock = threading.Lock()  # guards the next four
+        self._thread: threading.Thread | None = None
+        self._serial = 0
+        self._closed = False
+        self._broken: Exception | None = None
+        self._steps = self._finished = self._cancelled = self._failed = 0
+        self._step_at = time.monotonic()
+
+    def submit(self, ids: list[int], controls: list[Control]) -> Handle:
+        """Start a request: one choice for every Control, which must agree on the prompt. Returns at once.
+
+        Raises UserError when it can never fit, or when the engine is closed.
+        """
+        if not ids:
+            raise UserError("the prompt is empty; give at least one token", param="prompt")
+        if len(ids) >= self.context:
+            raise ContextLengthExceeded(len(ids), self.context)
+        channel = Channel(len(controls))
+        with self._lock:
+            if self._closed:
+                raise UserError("this engine is closed; make a new LLM")
+            if self._broken:
+                raise self._broken
+            sequences: list[Sequence] = []
+            for choice, control in enumerate(controls):
+                leader = sequences[0] if sequences else None
+                sequences.append(Sequence(self._serial, list(ids), control, channel, choice, leader))
+                self._serial += 1
+            for sequence in sequences:
+                self._wishes.put((self._add, sequence))
+            if self._background and self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="ponder-engine", daemon=True)
+                self._thread.start()
+        return Handle(sequences, channel, self._wish(self._cancel), self._wish(self._answer_now))
+
+    def step(self) -> bool:
+        """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
+        self._grant(block=False)
+        work = self.scheduler.plan()
+        if not work:
+            return False
+        for sequence, row in list(self._compute(work)):
+            self._draw(sequence, row)
+        self._steps += 1
+        self._step_at = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        """Cancel everything and stop. Idempotent; every open stream still gets its last event."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._wishes.put(None)
+        if thread is not None:
+            thread.join()
+        else:
+            self._shut_down()
+
+    def stats(self) -> Stats:
+        counters: Counters = self.scheduler.counters
+        busy = bool(self.scheduler.running or self.scheduler.waiting)
+        return Stats(
+            steps=self._steps,
+            prefill_ids=counters.prefill_ids,
+            decode_ids=counters.decode_ids,
+            cached_ids=counters.cached_ids,
+            preemptions=counters.preemptions,
+            restarts=counters.restarts,
+            finished=self._finished,
+            cancelled=self._cancelled,
+            failed=self._failed,
+            running=len(self.scheduler.running),
+            waiting=len(self.scheduler.waiting),
+            free_blocks=self.pool.available,
+            blocks=self.pool.count,
+            seconds_since_step=time.monotonic() - self._step_at if busy else 0.0,
+        )
+
+    def _loop(self) -> None:
+        """The thread: steps while there is work, waits for wishes otherwise."""
+        while True:
+            try:
+                if not self.step() and not self._grant(block=True):
+                    return
+            except Exception as error:  # a bug of ours: nobody may be left waiting for an event that never comes
+                self._break(error)
+                raise
+            if self._closed:
+                self._shut_down()
+                return
+
+    def _grant(self, *, block: bool) -> bool:
+        """Grant all wishes. With block, wait for one; False when the thread has ended itself, out of work."""
+        while True:
+            try:
+                wish = self._wishes.get(block, IDLE_SECONDS)
+            except Empty:
+                if not block:
+                    return True
+                with self._lock:  # a submit that comes now finds no thread and starts one
+                    if self._wishes.empty():
+                        self._thread = None
+                        return False
+                continue
+            block = False
+            if wish is not None:
+                action, sequence = wish
+                if not sequence.finished:
+                    action(sequence)
+
+    def _wish(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
+        wishes = self._wishes
+        return lambda sequence: wishes.put((action, sequence))
+
+    def _add(self, sequence: Sequence) -> None:
+        self.scheduler.add(sequence)
+        self._follow_up(sequence)
+
+    def _cancel(self, sequence: Sequence) -> None:
+        self._finish(sequence, "cancelled")
+
+    def _answer_now(self, sequence: Sequence) -> None:
+        sequence.control.request_answer_now()
+        self._follow_up(sequence)
+
+    def _compute(self, work: list[Work]) -> Iterator[tuple[Sequence, NDArray[np.float32]]]:
+        """Run the model; the sequences that get an id now, each with its row of logits [V]."""
+        try:
+            logits = self.runner.run(work)
+        except Exception as error:  # whatever it is, it belongs to the readers of this work, not to the engine
+            if len(work) == 1:
+                self._fail(work[0].sequence, error)
+            else:
+                for item in work:
+                    yield from self._compute([item])
+            return
+        self.scheduler.done(work)
+        yield from zip([item.sequence for item in work if item.wants_logits], logits)
+
+    def _draw(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
+        """The next id of a sequence, and what follows from it."""
+        control, now = sequence.control, time.monotonic()
+        try:
+            control.constrain(logits)
+            sampled = control.sample(logits, len(sequence.ids))
+            keep = control.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
+        except Exception as error:  # one request's grammar or logits must not end the others
+            self._fail(sequence, error)
+            return
+        if keep:
+            sequence.ids.append(sampled.id)
+            sequence.timings.generated += 1
+            sequence.timings.first_id = sequence.timings.first_id or now
+        self._follow_up(sequence)
+
+    def _follow_up(self, sequence: Sequence) -> None:
+        """Append what Control wants fed, deliver what is new, end what is over."""
+        control = sequence.control
+        if control.finish_reason is None:
+            for id_ in control.forced():
+                sequence.forced.add(len(sequence.ids))
+                sequence.ids.append(id_)
+                control.accept(id_, sampled=False)
+        if control.finish_reason is not None:
+            self._finish(sequence, control.finish_reason)
+        elif events := control.events():
+            sequence.channel.put(sequence.choice, events)
+
+    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
+        self._leave(sequence)
+        finish = sequence.control.finish(reason, cached_tokens=sequence.cached or 0)
+        self._finished += 1
+        self._cancelled += finish.reason == "cancelled"
+        sequence.channel.put(sequence.choice, [*sequence.control.events(), finish])
+
+    def _fail(self, sequence: Sequence, error: Exception) -> None:
+        self._leave(sequence)
+        self._failed += 1
+        sequence.channel.put(sequence.choice, [error])
+
+    def _leave(self, sequence: Sequence) -> None:
+        """Slot and blocks are free before the reader hears of the end."""
+        self.scheduler.remove(sequence)
+        sequence.finished = True
+        sequence.timings.finished = time.monotonic()
+
+    def _shut_down(self) -> None:
+        self._grant(block=False)
+        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+            self._cancel(sequence)
+
+    def _break(self, error: Exception) -> None:
+        """The engine itself failed: every reader gets the error, new requests too."""
+        with self._lock:
+            self._broken = error
+        left = {*self.scheduler.running, *self.scheduler.waiting}
+        while not self._wishes.empty():
+            if (wish := self._wishes.get()) is not None:
+                left.add(wish[1])
+        for sequence in left:
+            if not sequence.finished:
+                sequence.finished = True
+                sequence.channel.put(sequence.choice, [error])

@@ -1,0 +1,97 @@
+"""The engine's side of a model: turn a list of work into one batch, run it, return the logits that are wanted.
+
+Two runners exist: `ModelRunner` (a real model, with the cache's memory) and `scripted.ScriptedRunner`. The scheduler,
+the cache bookkeeping and Control see no difference.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.batch import Batch
+from ponder.core.errors import UserError
+from ponder.engine.memory import cache_tokens, free_memory
+from ponder.engine.scheduler import Work
+from ponder.model.model import Model
+
+BLOCK_SIZE = 32  # ids; reuse is exact to the id whatever the size, so this only trades table length against waste
+
+
+class Runner(Protocol):
+    """context: the most ids a sequence may have. blocks, block_size: of the cache."""
+
+    context: int
+    blocks: int
+    block_size: int
+
+    def run(self, work: list[Work]) -> NDArray[np.float32]:
+        """Compute the work; returns logits [R, V], one row per item that wants them, in order. Running the same item
+        again is harmless: the same values go to the same places."""
+
+    def copy_block(self, source: int, target: int) -> None: ...
+
+    def rope_factor(self, length: int) -> float:
+        """The YaRN factor for a sequence of so many ids."""
+
+
+class ModelRunner:
+    """A model and the memory of its cache. The memory is handed out by the system as it is first written."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_batch: int,
+        blocks: int | None = None,
+        kv_memory: int | None = None,
+        kv_dtype: str = "bf16",
+        block_size: int = BLOCK_SIZE,
+    ) -> None:
+        """kv_memory: bytes for the cache; blocks: its size in blocks. Neither: see `memory.cache_tokens`."""
+        self.model = model
+        self.block_size = block_size
+        per_token = model.config.kv_bytes_per_token(kv_dtype)
+        if blocks is None:
+            if kv_memory is None:
+                blocks = -(-cache_tokens(per_token, model.max_context, max_batch, free_memory()) // block_size)
+            else:
+                blocks = kv_memory // (per_token * block_size)
+        if blocks < 1:
+            raise UserError(
+                f"the key/value cache has no room for {block_size} tokens of {per_token} bytes each; "
+                "give it more memory, or use a smaller model",
+                param="kv_memory",
+            )
+        self.blocks = blocks
+        self.context = min(model.max_context, blocks * block_size)
+        self._cache = model.new_cache(blocks, block_size, kv_dtype)
+
+    def run(self, work: list[Work]) -> NDArray[np.float32]:
+        ids, batch = assemble(work)
+        return np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
+
+    def copy_block(self, source: int, target: int) -> None:
+        for array in (self._cache.k, self._cache.v):  # [layers, blocks, Hk, block_size, C]
+            array[:, target] = array[:, source]
+
+    def rope_factor(self, length: int) -> float:
+        return self.model.rope_factor(length)
+
+
+def assemble(work: list[Work]) -> tuple[NDArray[np.int32], Batch]:
+    """ids [T] and the batch that places them."""
+    lengths = [w.end - w.start for w in work]
+    ends = np.cumsum(lengths, dtype=np.int32)
+    tables: NDArray[np.int32] = np.full((len(work), max(len(w.sequence.table.blocks) for w in work)), -1, np.int32)
+    for row, item in zip(tables, work):
+        row[: len(item.sequence.table.blocks)] = item.sequence.table.blocks
+    ids: list[int] = [i for w in work for i in w.sequence.ids[w.start : w.end]]
+    batch = Batch(
+        positions=np.concatenate([np.arange(w.start, w.end, dtype=np.int32) for w in work]),
+        starts=np.concatenate([np.zeros(1, np.int32), ends]),
+        logit_rows=np.array([end - 1 for end, w in zip(ends, work) if w.wants_logits], np.int32),
+        rope_factor=np.array([w.sequence.rope_factor for w in work], np.float32),
+        block_tables=tables,
+    )
+    return np.array(ids, np.int32), batch

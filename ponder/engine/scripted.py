@@ -1,0 +1,212 @@
+"""The scripted model: it says what a file tells it to, so that everything around a model can be tested exactly.
+
+    echo '{"text": "<think>\\nEasy.\\n</think>\\n\\nFour."}' > replies.jsonl
+    ponder run scripted:replies.jsonl "2 + 2?"
+
+It is a model like any other: it gives logits, and scheduler, cache bookkeeping, Control and parser work as always.
+The file has one reply a line. Requests take replies in the order they arrive, each of n choices takes one, and after
+the last the first comes again. A line is
+    "text" or {"text": "..."}      tokenised, control tokens such as <think> or <tool_call> included
+    [1, 2, 3] or {"ids": [...]}    exact ids
+and may also have
+    "eos": false       never ends: after its last id it starts again (without a leading <think>)
+    "answer": "..."    what it says once a hand-over has been fed, when it has no </think> of its own
+    "delay_ms": 20     how long an id takes
+The first line may be {"model": {"capability", "context", "vocab"}}: "hybrid" (default), "thinking", "instruct" or
+"base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template too).
+
+The logits: the next id of the script is the likeliest, the ids after it follow, each far behind the one before, all
+others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ponder.core.errors import LoadError
+from ponder.engine.runner import BLOCK_SIZE
+from ponder.engine.scheduler import Work
+from ponder.engine.sequence import Sequence
+from ponder.engine.settings import Capability
+from ponder.text.tokenizer import Tokenizer
+
+WINDOW = 8  # ids of the script that are candidates at a time
+STEP = 1000.0  # logits between them: penalties and temperature cannot change their order
+LOWEST = -1e6
+DEFAULT_BLOCKS = 8192
+
+
+class Reply(Struct, frozen=True, forbid_unknown_fields=True):
+    text: str | None = None
+    ids: tuple[int, ...] | None = None
+    eos: bool = True
+    answer: str | None = None
+    delay_ms: float = 0.0
+
+
+class ScriptedModel(Struct, frozen=True, forbid_unknown_fields=True):
+    """The `{"model": ...}` line."""
+
+    capability: Capability = "hybrid"
+    context: int = 40960
+    vocab: Literal["qwen3", "qwen2.5"] = "qwen3"
+
+
+class Script(Struct, frozen=True):
+    model: ScriptedModel
+    replies: tuple[Reply, ...]
+
+
+def read_script(path: str | Path) -> Script:
+    """Read a file of replies. Raises LoadError that names the file and the line."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise LoadError(f"scripted:{path}: {e}") from e
+    model = ScriptedModel()
+    replies: list[Reply] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            raw = msgspec.json.decode(line)
+            if isinstance(raw, dict) and "model" in raw and not replies:
+                model = msgspec.convert(raw["model"], ScriptedModel)
+            else:
+                replies.append(_reply(raw))
+        except msgspec.MsgspecError as e:
+            raise LoadError(f"scripted:{path}, line {number}: {e}") from e
+    if not replies:
+        raise LoadError(f'scripted:{path}: no replies; write one a line, such as {{"text": "Hello"}}')
+    return Script(model, tuple(replies))
+
+
+def _reply(raw: Any) -> Reply:
+    if isinstance(raw, str):
+        return Reply(text=raw)
+    reply = Reply(ids=tuple(msgspec.convert(raw, list[int]))) if isinstance(raw, list) else msgspec.convert(raw, Reply)
+    if (reply.text is None) == (reply.ids is None):
+        raise msgspec.ValidationError('a reply needs either "text" or "ids"')
+    return reply
+
+
+@dataclass
+class Line:
+    """A reply in ids. `at(i)` is its i-th id for every i: it ends with an end id for ever, or goes round."""
+
+    ids: list[int]
+    loop: list[int]  # what follows for ever
+    answer: list[int] | None
+    delay: float
+
+    def at(self, index: int) -> int:
+        over = index - len(self.ids)
+        return self.ids[index] if over < 0 else self.loop[over % len(self.loop)]
+
+
+@dataclass
+class Pointer:
+    """Where one sequence is in its line: `next` is the index of the id to say, `seen` how many ids were followed."""
+
+    line: Line
+    next: int = 0
+    seen: int = 0
+
+
+@dataclass
+class ScriptedRunner:
+    """See `runner.Runner`. `fed` counts ids that went through the model, for tests of what was computed."""
+
+    script: Script
+    tokenizer: Tokenizer
+    blocks: int = DEFAULT_BLOCKS
+    block_size: int = BLOCK_SIZE
+    fed: int = 0
+    _lines: list[Line] = field(init=False)
+    _pointers: "WeakKeyDictionary[Sequence, Pointer]" = field(default_factory=WeakKeyDictionary)
+
+    def __post_init__(self) -> None:
+        self.context = min(self.script.model.context, self.blocks * self.block_size)
+        self._end = self.tokenizer.im_end if self.tokenizer.im_end is not None else self.tokenizer.eos_ids[0]
+        self._lines = [self._line(reply) for reply in self.script.replies]
+        self.width = -(-self.tokenizer.vocab_size // 128) * 128  # padded rows, as released models have
+
+    def run(self, work: list[Work]) -> NDArray[np.float32]:
+        wanted = [w.sequence for w in work if w.wants_logits]
+        self.fed += sum(w.end - w.start for w in work)
+        logits = np.full((len(wanted), self.width), LOWEST, np.float32)  # [R, V]
+        delay = 0.0
+        for row, sequence in zip(logits, wanted):
+            pointer = self._follow(sequence)
+            delay = max(delay, pointer.line.delay)
+            for rank in reversed(range(WINDOW)):
+                row[pointer.line.at(pointer.next + rank)] = -STEP * rank
+        time.sleep(delay)
+        return logits
+
+    def copy_block(self, source: int, target: int) -> None:
+        """There is no memory behind the blocks."""
+
+    def rope_factor(self, length: int) -> float:
+        return 1.0
+
+    def _follow(self, sequence: Sequence) -> Pointer:
+        """Move the sequence's pointer over the ids that were added since it was last here."""
+        pointer = self._pointers.get(sequence)
+        if pointer is None:
+            pointer = self._pointers[sequence] = Pointer(self._lines[sequence.serial % len(self._lines)])
+        added = range(sequence.prompt + pointer.seen, len(sequence.ids))
+        forced = [sequence.ids[p] for p in added if p in sequence.forced]
+        handed_over = self.tokenizer.end_think is not None and self.tokenizer.end_think in forced
+        for p in added:
+            if not handed_over or p not in sequence.forced:
+                _match(pointer, sequence.ids[p])
+        if handed_over:
+            self._hand_over(pointer)
+        pointer.seen += len(added)
+        return pointer
+
+    def _hand_over(self, pointer: Pointer) -> None:
+        """Go on where the answer begins: behind the script's own </think> and its newlines, else with `answer`, else
+        behind an end id that the hand-over has replaced, else as if nothing had happened."""
+        line, rest = pointer.line, pointer.line.ids[pointer.next :]
+        if self.tokenizer.end_think in rest:
+            pointer.next += rest.index(self.tokenizer.end_think) + 1
+            after = line.ids[pointer.next : pointer.next + 1]
+            if after and self.tokenizer.token_bytes(after[0]).strip(b"\n") == b"":
+                pointer.next += 1
+        elif line.answer is not None:
+            pointer.line, pointer.next = Line(line.answer, [self._end], None, line.delay), 0
+        elif len(rest) > 1 and rest[0] in self.tokenizer.eos_ids:
+            pointer.next += 1
+
+    def _line(self, reply: Reply) -> Line:
+        ids = list(reply.ids) if reply.ids is not None else self._encode(reply.text or "")
+        outside = [i for i in ids if not 0 <= i < self.tokenizer.vocab_size]
+        if outside:
+            raise LoadError(f"scripted: id {outside[0]} is not in the vocabulary of {self.tokenizer.vocab_size}")
+        loop = [self._end]
+        if not reply.eos:
+            loop = ids[1:] if ids[:1] == [self.tokenizer.think] else ids
+            if not loop:
+                raise LoadError('scripted: a reply with "eos": false needs ids to repeat')
+        answer = None if reply.answer is None else self._encode(reply.answer)
+        return Line(ids, loop, answer, reply.delay_ms / 1000)
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, allow_control=True)
+
+
+def _match(pointer: Pointer, id_: int) -> None:
+    """Go behind the first of the next few ids that equals what was said; stay when there is none."""
+    for ahead in range(WINDOW):
+        if pointer.line.at(pointer.next + ahead) == id_:
+            pointer.next += ahead + 1
+            return
