@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 _GROUP = 64
+_UNUSABLE = "every id is masked, or the logits are not numbers"
 
 
 class Sampled(Struct, frozen=True):
@@ -27,14 +28,17 @@ class Sampled(Struct, frozen=True):
 
 def uniform(seed: int, choice: int, position: int) -> float:
     """A number in [0, 1) from Philox-4x64 with key (seed, choice) and counter (position, 0, 0, 0)."""
-    bits = np.random.Philox(key=[seed % (1 << 64), choice], counter=[position, 0, 0, 0])
+    key = np.array([seed % (1 << 64), choice], np.uint64)  # a plain list would pass through float64
+    bits = np.random.Philox(key=key, counter=np.array([position, 0, 0, 0], np.uint64))
     return (int(bits.random_raw()) >> 11) * 2.0**-53
 
 
 def draw(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, u: float) -> int:
     """One id for u in [0, 1). logits: [V], -inf is forbidden. Temperature 0: the largest, lowest id on a tie."""
     if temperature == 0:
-        return int(np.argmax(logits))
+        best = int(np.argmax(logits))
+        assert np.isfinite(logits[best]), _UNUSABLE
+        return best
     ids, probs = distribution(logits, temperature, top_k, top_p, min_p)
     cumulative = np.cumsum(probs)
     at = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
@@ -47,7 +51,7 @@ def distribution(
     """(ids, probabilities) after all filters, for temperature > 0: most likely first, lower id first on a tie; in id
     order when nothing is filtered."""
     peak = float(logits.max())
-    assert np.isfinite(peak), "every id is masked, or the logits are not numbers"
+    assert np.isfinite(peak), _UNUSABLE
     if top_k and top_k < len(logits):
         ids, probs = _ranked(logits, _largest(logits, top_k), peak, temperature)
         ids, probs = _nucleus(ids, probs, top_p * probs.sum())

@@ -59,13 +59,15 @@ class Mode(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """Everything that holds for one request. `sampling` has no None left but `logprobs`; `max_tokens` is what fits."""
+    """Everything that holds for one request. `sampling` has no None left but `logprobs`; what `effective` says
+    (budget, max_tokens, seed) wins. can_think: the model may open a block."""
 
     effective: Effective
     sampling: SamplingParams
     thinking: Thinking
     eos_ids: tuple[int, ...]
     vocab: int
+    can_think: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -172,7 +174,8 @@ def _settings(
         seed=filled.seed,
         max_tokens=max_tokens,
     )
-    return Settings(effective, filled, thinking, profile.eos_ids, profile.vocab, tuple(warnings))
+    can_think = profile.capability in ("hybrid", "thinking")
+    return Settings(effective, filled, thinking, profile.eos_ids, profile.vocab, can_think, tuple(warnings))
 
 
 def _lowered(what: str, asked: int | None, limit: int | None, whose: str, warnings: list[str]) -> int | None:

@@ -1,0 +1,70 @@
+"""What an answer may be: a request's grammar, tools and tool_choice as one value that Control follows (TC-4, SO-1).
+
+tool_choice   none       no `<tool_call>` id in the answer
+              auto       free; beside a grammar, the answer is either a call or follows the grammar
+              required   at least one call, by grammar
+              NAME       one call or more of that tool, by grammar
+parallel_tool_calls False: the answer ends with its first call.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ponder.core.errors import UserError
+from ponder.core.params import Grammar
+from ponder.engine.grammar import Compiled, compile_calls, compile_grammar
+from ponder.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class AnswerRules:
+    """grammar: what the answer must match, None when it is free. free_calls: a call may stand in its place.
+    no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call."""
+
+    grammar: Compiled | None = None
+    free_calls: bool = False
+    no_calls: bool = False
+    single_call: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def answer_rules(
+    tokenizer: Tokenizer,
+    eos_ids: tuple[int, ...],
+    *,
+    grammar: Grammar | None = None,
+    tools: tuple[dict[str, Any], ...] = (),
+    tool_choice: str = "auto",
+    parallel_tool_calls: bool = True,
+) -> AnswerRules:
+    """Compile, once a request and before anything is generated. Raises UserError for what cannot be enforced."""
+    if tool_choice in ("auto", "none"):
+        compiled = compile_grammar(tokenizer, eos_ids, grammar) if grammar else None
+        return AnswerRules(
+            grammar=compiled,
+            free_calls=bool(tools) and tool_choice == "auto",
+            no_calls=tool_choice == "none",
+            single_call=not parallel_tool_calls,
+            warnings=compiled.warnings if compiled else (),
+        )
+    if grammar is not None:
+        raise UserError(
+            f'tool_choice "{tool_choice}" and a response format contradict each other: the answer cannot be both a '
+            "call and a text; leave one out",
+            param="tool_choice",
+        )
+    chosen = tools if tool_choice == "required" else tuple(t for t in tools if _name(t) == tool_choice)
+    if not chosen:
+        names = ", ".join(map(_name, tools)) or "there are none"
+        raise UserError(f'tool_choice is "{tool_choice}", but the tools are: {names}', param="tool_choice")
+    if tokenizer.tool_call is None:
+        raise UserError("this model's vocabulary has no <tool_call>, it cannot be made to call", param="tool_choice")
+    compiled = compile_calls(tokenizer, eos_ids, chosen, single=not parallel_tool_calls)
+    return AnswerRules(compiled, single_call=not parallel_tool_calls, warnings=compiled.warnings)
+
+
+def _name(tool: dict[str, Any]) -> str:
+    name = tool.get("function", tool).get("name")
+    if not isinstance(name, str):
+        raise UserError("a tool needs a string name", param="tools")
+    return name

@@ -1,0 +1,297 @@
+"""Everything that decides about ONE running sequence (one choice of one request).
+
+The engine computes logits and asks; Control answers. Per step, in the engine's thread:
+
+    while control.finish_reason is None:
+        if ids := control.forced():            # the hand-over: feed them all, nothing is sampled
+            for id_ in ids: control.accept(id_, sampled=False)
+        else:
+            control.constrain(logits)          # in place
+            s = control.sample(logits, position)
+            keep = control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top)
+            # keep False: the id is dropped (an end token inside the thoughts), do not append or feed it
+        deliver(control.events())
+    finish = control.finish(cached_tokens=n); deliver(control.events()); deliver(finish)
+
+`finish_reason` may be set before the first step (no room for anything): look first. To cancel: `finish("cancelled")`.
+One phase machine, started from the prompt's ids (inside the parser), is read by all rules: budget, grammar, penalties,
+stop strings (RS-1). What holds in which phase is one table in docs/thinking.md.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage
+from ponder.engine import sampler
+from ponder.engine.answer import AnswerRules
+from ponder.engine.delivery import Delivery
+from ponder.engine.loop_guard import LoopGuard
+from ponder.engine.penalties import Penalties
+from ponder.engine.sampler import Floats, Sampled
+from ponder.engine.settings import Settings
+from ponder.engine.thinking import Allowance, handover_ids
+from ponder.text.parse import StreamParser
+from ponder.text.phase import Phase
+from ponder.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ponder.engine.grammar import Matcher
+
+
+class Control:
+    """ids: what was generated so far, hand-over included. finish_reason: None while running. handover: why the
+    thoughts were cut, None when they were not."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokenizer: Tokenizer,
+        prompt_ids: Sequence[int],
+        *,
+        rules: AnswerRules | None = None,
+        choice: int = 0,
+    ) -> None:
+        """rules: of `answer_rules`, shared by the choices of a request. choice: its index, for the random numbers."""
+        self.ids: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.handover: Handover | None = None
+        self._settings, self._tokenizer = settings, tokenizer
+        self._rules = rules or AnswerRules()
+        self._choice = choice
+        self._prompt_tokens = len(prompt_ids)
+        self._parser = StreamParser(tokenizer, prompt_ids)
+        sampling = settings.sampling
+        self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
+        self._penalties = Penalties(sampling, prompt_ids, settings.vocab)
+        self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
+        self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
+        self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if settings.can_think else ()
+        self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
+        self._pending: list[int] = []
+        self._allowance: Allowance | None = None
+        self._answer_now = False
+        self._after_close = False  # the next id is the first after a `</think>` that the model wrote
+        self._answer_ids = 0
+        self._reasoning_ids = 0
+        self._handover_count = 0
+        self._stop_reason: str | None = None
+        self._warnings = [*settings.warnings, *self._rules.warnings]
+        self._raw: Floats | None = None
+        if self.phase == "reasoning":
+            self._open_block()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the next id."""
+        return self._parser.phase
+
+    def request_answer_now(self) -> None:
+        """Hand over at the next id, if thoughts are open then or open later; nothing happens in the answer. The only
+        method that any thread may call."""
+        self._answer_now = True
+
+    def forced(self) -> tuple[int, ...]:
+        """Ids to append next without sampling: feed them all through the model. () means sample."""
+        if self._answer_now and self.phase == "reasoning" and not self._pending and self.finish_reason is None:
+            assert self._allowance is not None
+            if self._allowance.room:
+                self._end_block("answer_now")
+        return tuple(self._pending)
+
+    def constrain(self, logits: Floats) -> None:
+        """Change logits [V] in place: ids that may not come become -inf, penalties and bias of the answer apply."""
+        self._raw = logits.copy() if self._settings.sampling.logprobs is not None else None
+        tok, phase = self._tokenizer, self.phase
+        logits[self._settings.vocab :] = -np.inf  # rows that no token has
+        may_open = phase == "start" and self._settings.can_think
+        if phase != "reasoning":
+            opening = logits[tok.think] if may_open and tok.think is not None else None
+            self._constrain_answer(logits, may_open)
+            if opening is not None:
+                logits[tok.think] = opening
+        for id_, allowed in ((tok.think, may_open), (tok.end_think, phase == "reasoning")):
+            if id_ is not None and not allowed:
+                logits[id_] = -np.inf
+        if self._matcher is not None and phase != "reasoning" and not np.isfinite(logits.max()):
+            logits[list(self._settings.eos_ids)] = 0  # never an empty mask (SO-2)
+
+    def sample(self, logits: Floats, position: int) -> Sampled:
+        """Draw the id for this position of the sequence from constrained logits. Log-probabilities, when asked for,
+        are those of the model before any constraint, temperature or bias."""
+        s = self._settings.effective
+        u = sampler.uniform(s.seed, self._choice, position) if s.temperature else 0.0
+        id_ = sampler.draw(logits, s.temperature, s.top_k, s.top_p, s.min_p, u)
+        if self._raw is None:
+            return Sampled(id_)
+        wanted = self._settings.sampling.logprobs
+        assert wanted is not None
+        return sampler.logprobs(self._raw, id_, wanted)
+
+    def accept(
+        self, id_: int, *, sampled: bool, logprob: float | None = None, top: tuple[tuple[int, float], ...] = ()
+    ) -> bool:
+        """Move on over one id. False: the id does not belong to the sequence, forget it (TB-5)."""
+        assert self.finish_reason is None, "the sequence has ended"
+        if not sampled:
+            self._accept_forced(id_)
+            return True
+        phase = self.phase
+        if phase == "reasoning" and id_ in self._settings.eos_ids:
+            self._end_block("eos")
+            return False
+        self.ids.append(id_)
+        if logprob is not None:
+            data = self._tokenizer.token_bytes(id_)
+            self._delivery.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning"))
+        if id_ in self._settings.eos_ids:
+            self._close("tool_calls" if self._delivery.calls else "stop")
+            return True
+        self._feed(id_)
+        if phase == "reasoning":
+            self._think(id_)
+        elif id_ == self._tokenizer.think:
+            self._open_block()
+        else:
+            self._answer(id_)
+        if self.finish_reason is None:
+            self._check_end()
+        return True
+
+    def events(self) -> list[Event]:
+        """What is new since the last call."""
+        return self._delivery.take()
+
+    def finish(self, reason: FinishReason | None = None, *, cached_tokens: int = 0) -> Finish:
+        """The last event. reason: end it here for this reason ("cancelled"), if it has not ended by itself. What was
+        held back becomes an event, so call `events` once more."""
+        if self.finish_reason is None:
+            assert reason is not None, "the sequence has not ended"
+            self._close(reason)
+        assert self.finish_reason is not None
+        usage = Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=len(self.ids),
+            reasoning_tokens=self._reasoning_ids,
+            handover_tokens=self._handover_count,
+            cached_tokens=cached_tokens,
+        )
+        return Finish(
+            self.finish_reason,
+            usage,
+            self._settings.effective,
+            self._stop_reason,
+            self.handover,
+            self._parser.malformed_calls,
+            tuple(self._warnings),
+        )
+
+    def _constrain_answer(self, logits: Floats, may_open: bool) -> None:
+        if self._penalties.active:
+            self._penalties.apply(logits)
+        if self._matcher is not None:
+            allowed = self._matcher.mask()
+            if self._after_close:
+                allowed[list(self._newlines)] = True
+            if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
+                allowed[self._tokenizer.tool_call] = True
+            np.copyto(logits[: len(allowed)], -np.inf, where=~allowed)
+        if self._rules.no_calls and self._tokenizer.tool_call is not None:
+            logits[self._tokenizer.tool_call] = -np.inf
+
+    def _open_block(self) -> None:
+        """`<think>` was sampled, or the prompt ends inside a block: from here on ids count."""
+        s = self._settings.effective
+        self._allowance = Allowance(s.budget, s.max_tokens, len(self.ids), len(self._handover_ids))
+        if self._allowance.left <= 0:
+            self._end_block(self._allowance.reason)
+
+    def _think(self, id_: int) -> None:
+        """One sampled id that came in the reasoning phase."""
+        assert self._allowance is not None
+        if id_ == self._tokenizer.end_think:
+            self._leave_block()
+            self._after_close = True
+            return
+        self._reasoning_ids += 1
+        self._allowance.spend()
+        if self._delivery.matched:
+            return
+        if self._allowance.left <= 0:
+            self._end_block(self._allowance.reason)
+        elif self._guard is not None and self._guard.feed(id_) and self._allowance.room:
+            self._end_block("loop")
+
+    def _end_block(self, why: Handover) -> None:
+        """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
+        assert self._allowance is not None
+        if self._allowance.room:
+            self._pending, self.handover = list(self._handover_ids), why
+        else:
+            self._close("length")
+
+    def _accept_forced(self, id_: int) -> None:
+        assert self._pending and self._pending[0] == id_, "forced ids are fed in order"
+        self._pending.pop(0)
+        self.ids.append(id_)
+        self._handover_count += 1
+        if id_ == self._tokenizer.end_think:
+            self._feed(id_)
+            self._leave_block()
+        elif self.phase == "reasoning":
+            self._reasoning_ids += 1
+            if self._settings.thinking.show_handover:
+                self._delivery.put(self._parser.feed([id_]), verbatim=True)
+        # what follows the tag is layout, not text: the parser need not see it
+
+    def _leave_block(self) -> None:
+        self._allowance = None
+        self._delivery.flush()
+        if self._guard is not None:
+            self._guard = LoopGuard(self._tokenizer.decode)
+
+    def _answer(self, id_: int) -> None:
+        """One sampled id of the answer."""
+        separator = self._after_close and id_ in self._newlines
+        self._after_close = False
+        if separator:
+            return
+        if id_ == self._tokenizer.tool_call and self._rules.free_calls and not self._answer_ids:
+            self._matcher = None  # the answer is a call instead
+        self._answer_ids += 1
+        self._penalties.add(id_)
+        if self._matcher is not None:
+            self._matcher.accept(id_)
+            if error := self._matcher.error:
+                self._warnings.append(f"the grammar could not be followed to its end: {error}")
+                self._close("length")
+        if self.finish_reason is None and self._guard is not None and self._guard.feed(id_):
+            whole = self._matcher is None or self._matcher.complete
+            self._close("stop" if whole else "length")  # half a JSON text must not look complete
+            self._stop_reason = self._stop_reason or "repetition"
+
+    def _feed(self, id_: int) -> None:
+        """Through the parser to the caller. An end token of the vocabulary that does not end this model is no text."""
+        if id_ in self._tokenizer.eos_ids:
+            return
+        malformed = self._parser.malformed_calls
+        events = self._parser.feed([id_])
+        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
+
+    def _check_end(self) -> None:
+        if self._delivery.matched:
+            self._close("stop")
+        elif self._delivery.calls and self._rules.single_call:
+            self._close("tool_calls")
+        elif len(self.ids) >= self._settings.effective.max_tokens:
+            self._close("length")
+
+    def _close(self, reason: FinishReason) -> None:
+        """End the sequence: everything held back comes out, and may still complete a stop string."""
+        malformed = self._parser.malformed_calls
+        events = self._parser.finish()
+        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
+        self._delivery.flush()
+        self._stop_reason = self._delivery.matched
+        self.finish_reason = "stop" if self._delivery.matched and reason != "cancelled" else reason
