@@ -1,0 +1,237 @@
+"""The Python API: a loaded model to talk to.
+
+    from ponder import LLM
+
+    with LLM("qwen3:0.6b") as llm:
+        print(llm.chat("Why is the sky blue?", thinking=200).text)
+        for event in llm.chat_stream("And at sunset?", temperature=0.2): ...
+
+Every call runs in the engine's one batch, so calls from many threads or tasks are served together. A request is
+rendered, checked and its grammar compiled in the caller's thread; what cannot hold raises UserError there.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast, overload
+
+from ponder.core.errors import UserError
+from ponder.core.event import Event
+from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.request import ChatRequest, History
+from ponder.engine.answer import AnswerRules, answer_rules
+from ponder.engine.control import Control
+from ponder.engine.engine import Engine, Stats
+from ponder.engine.handle import Handle
+from ponder.engine.loaded import Loaded, open_model
+from ponder.engine.options import Messages, grammar_of, messages_of, sampling_of, thinking_of
+from ponder.engine.result import Result, choice_of
+from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
+from ponder.text.phase import turn_start
+from ponder.text.render import Rendered, render
+from ponder.text.tokenizer import Tokenizer
+
+Prompt = str | Sequence[int]
+
+
+class LLM:
+    """A model, its tokenizer and its engine. Thread-safe. Implements `ponder.core.protocol.ChatModel`."""
+
+    def __init__(
+        self,
+        model: str | Path | Loaded | None = None,
+        *,
+        dtype: str = "auto",
+        max_context: int | None = None,
+        threads: int | None = None,
+        kv_memory: int | None = None,
+        kv_blocks: int | None = None,
+        kv_dtype: str = "bf16",
+        max_batch: int = 32,
+        chunk: int = 256,
+        ceiling: Ceiling | None = None,
+    ) -> None:
+        """model: a name such as "qwen3:0.6b", a folder, a .gguf file, "scripted:FILE"; None is the best to be had.
+
+        dtype: "auto" (as stored), "f32", "bf16", "int8" or "int4". max_context: most ids a request may have; beyond
+        the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
+        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16" or "f32".
+        max_batch: requests computed together. chunk: ids computed in one step at most.
+        ceiling: upper limits for every request.
+        """
+        loaded = model if isinstance(model, Loaded) else open_model(
+            model, dtype=dtype, max_context=max_context, threads=threads, kv_memory=kv_memory, kv_blocks=kv_blocks,
+            kv_dtype=kv_dtype, max_batch=max_batch,
+        )  # fmt: skip
+        self.engine = Engine(loaded.runner, max_batch=max_batch, chunk=chunk)
+        self.tokenizer: Tokenizer = loaded.tokenizer
+        self.profile: ModelProfile = loaded.profile
+        self.name = loaded.profile.name
+        self._template = loaded.template
+        self._ceiling = ceiling
+
+    # -- chat -------------------------------------------------------------------------------------------------------
+
+    def chat(self, messages: Messages, **options: Any) -> Result:
+        """Ask and wait. messages: a text, or messages as `Message` or dicts. For the options see `request`."""
+        return self._gather(self.chat_stream(messages, **options))
+
+    def chat_stream(self, messages: Messages, **options: Any) -> Handle:
+        """Ask and follow the events: `for event in llm.chat_stream(...)`, or `async for`."""
+        return self.stream(self.request(messages, **options))
+
+    async def achat(self, messages: Messages, **options: Any) -> Result:
+        return await self._agather(await self.achat_stream(messages, **options))
+
+    async def achat_stream(self, messages: Messages, **options: Any) -> Handle:
+        """Like `chat_stream`, with the work before the first step (rendering, grammar) kept off the event loop."""
+        return await asyncio.to_thread(self.chat_stream, messages, **options)
+
+    def request(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[dict[str, Any]] | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
+        thinking: bool | int | Thinking | None = None,
+        budget: int | None = None,
+        sampling: SamplingParams | None = None,
+        grammar: Grammar | None = None,
+        json_schema: dict[str, Any] | str | None = None,
+        history: History = "strip",
+        **shorthand: Any,
+    ) -> ChatRequest:
+        """The request that these options mean; `stream` takes it, here or from any other model.
+
+        thinking: True / False is the hard switch, a number the budget in ids, None what the text says, default on.
+        history: "strip" drops earlier thoughts as the official template does, "keep" leaves them in, "exact" re-uses
+        the ids of earlier replies, so that a tool loop computes new ids only (HC-2).
+        shorthand: any field of SamplingParams, temperature=0.2 for example. Raises UserError for an unknown name.
+        """
+        return ChatRequest(
+            messages=messages_of(messages),
+            tools=tuple(tools or ()),
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            sampling=sampling_of(sampling, shorthand),
+            thinking=thinking_of(thinking, budget),
+            grammar=grammar_of(grammar, json_schema),
+            history=history,
+        )
+
+    def stream(self, request: ChatRequest) -> Handle:
+        """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
+        mode = choose_mode(request.thinking, request.messages, self.profile)
+        rendered = self._render(request, mode)
+        rules = answer_rules(
+            self.tokenizer,
+            self.profile.eos_ids,
+            grammar=request.grammar,
+            tools=request.tools,
+            tool_choice=request.tool_choice,
+            parallel_tool_calls=request.parallel_tool_calls,
+        )
+        return self._submit(rendered.ids, request.sampling, request.thinking, mode, rules)
+
+    # -- completion -------------------------------------------------------------------------------------------------
+
+    @overload
+    def generate(self, prompt: str, sampling: SamplingParams | None = None, **options: Any) -> Result: ...
+    @overload
+    def generate(self, prompt: Sequence[int], sampling: SamplingParams | None = None, **options: Any) -> Result: ...
+    @overload
+    def generate(
+        self, prompt: Sequence[str] | Sequence[list[int]], sampling: SamplingParams | None = None, **options: Any
+    ) -> list[Result]: ...
+    def generate(
+        self,
+        prompt: Prompt | Sequence[str] | Sequence[list[int]],
+        sampling: SamplingParams | None = None,
+        **options: Any,
+    ) -> Result | list[Result]:
+        """Continue a prompt as it stands, without a template; a list of prompts is computed together.
+        For the options see `generate_stream`."""
+        if isinstance(prompt, str) or all(isinstance(p, int) for p in prompt):
+            return self._gather(self.generate_stream(cast(Prompt, prompt), sampling, **options))
+        handles = [self.generate_stream(p, sampling, **options) for p in cast(Sequence[Prompt], prompt)]
+        return [self._gather(handle) for handle in handles]
+
+    def generate_stream(
+        self,
+        prompt: Prompt,
+        sampling: SamplingParams | None = None,
+        *,
+        thinking: bool | int | Thinking | None = None,
+        budget: int | None = None,
+        grammar: Grammar | None = None,
+        json_schema: dict[str, Any] | str | None = None,
+        allow_control: bool = False,
+        **shorthand: Any,
+    ) -> Handle:
+        """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
+        for text you own. The other options are those of `request`."""
+        ids = self.tokenizer.encode(prompt, allow_control=allow_control) if isinstance(prompt, str) else list(prompt)
+        outside = [i for i in ids if not 0 <= i < self.profile.vocab]
+        if outside:
+            raise UserError(f"prompt id {outside[0]} is not in the vocabulary of {self.profile.vocab}", param="prompt")
+        wish = thinking_of(thinking, budget)
+        mode = choose_mode(wish, (), self.profile)
+        rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
+        return self._submit(ids, sampling_of(sampling, shorthand), wish, mode, rules)
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        return self.engine.stats()
+
+    def close(self) -> None:
+        """Cancel what runs, stop the engine, let the model go. Idempotent."""
+        self.engine.close()
+
+    def __enter__(self) -> "LLM":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _render(self, request: ChatRequest, mode: Mode) -> Rendered:
+        return render(
+            request.messages,
+            self.tokenizer,
+            tools=request.tools,
+            enable_thinking=False if mode.prefill_empty else None,
+            history=request.history,
+            template=self._template,
+        )
+
+    def _submit(
+        self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
+    ) -> Handle:
+        settings = resolve(sampling, thinking, mode, self.profile, len(ids), self._ceiling)
+        choices = range(settings.sampling.n)
+        return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices])
+
+    def _gather(self, handle: Handle) -> Result:
+        events: list[list[Event]] = [[] for _ in range(len(handle))]
+        for choice, event in handle.merged():
+            events[choice].append(event)
+        return self._result(handle, events)
+
+    async def _agather(self, handle: Handle) -> Result:
+        events: list[list[Event]] = [[] for _ in range(len(handle))]
+        async for choice, event in handle.amerged():
+            events[choice].append(event)
+        return self._result(handle, events)
+
+    def _result(self, handle: Handle, events: list[list[Event]]) -> Result:
+        prompt_ids = handle.prompt_ids()
+        start = turn_start(self.tokenizer, prompt_ids)  # behind `<|im_start|>assistant`, 0 when there is no turn
+        opened = prompt_ids[start + 1 :] if start else ()  # behind the newline: what the prompt began of the answer
+        return Result(
+            tuple(choice_of(found, opened, handle.ids(c)) for c, found in enumerate(events)),
+            prompt_ids,
+        )
