@@ -26,8 +26,8 @@ def expected(x: Floats, w: Tensor) -> Floats:
 
 
 def bound(x: Floats, w: Tensor) -> Floats:
-    """Each output's own: a float32 sum of K terms in any order errs by less than 2^-22 of the sum of absolute terms
-    here (16, 8 or 4 partial sums, K up to some thousand)."""
+    """Each output's own. K terms in 4 to 16 partial sums: the rounding of float32 (2^-24) adds up to a few units of
+    the sum of absolute terms; 2^-20 of it leaves room, and an indexing mistake is many thousand times larger."""
     return 2.0**-20 * (np.abs(x) @ np.abs(w.dequantise()).T) + 1e-7
 
 

@@ -40,7 +40,7 @@ void rope(const float* x, const float* cos, const float* sin, int64_t c, float* 
 void swiglu(const float* gate, const float* up, int64_t n, float* out) {
     for (int64_t i = 0; i < n; i += V::N) {
         int64_t m = n - i < V::N ? n - i : V::N;
-        V g = load(gate + i, m);
+        V g = max(set(-1e4f), load(gate + i, m));  // exp stops at e^88; below -1e4 the result is 0 to 34 digits
         store(out + i, g / (set(1.0f) + exp(zero() - g)) * load(up + i, m), m);
     }
 }
