@@ -177,6 +177,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
             for key in ("num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"):
                 del out[key]
             del out["decoder_sparse_step"], out["mlp_only_layers"]
+        else:
+            out["mlp_only_layers"] = list(self.mlp_only_layers)  # transformers is strict about list and tuple
         if self.rope_scaling:
             out["rope_scaling"] = {
                 "rope_type": "yarn",

@@ -50,8 +50,8 @@ def save_hf(
         raise UserError(f"{folder} already holds a model; choose another folder or delete it first.")
     folder.mkdir(parents=True, exist_ok=True)
     plan = storage_plan(checkpoint, dtype)
-    if checkpoint.config.tie_word_embeddings and plan.get(HEAD, (None, "int8"))[1] in ("f32", "bf16"):
-        del plan[HEAD]  # a second copy of the table; whoever loads the folder ties it again
+    if checkpoint.config.tie_word_embeddings and HEAD in plan and plan[HEAD][1] in ("f32", "bf16"):
+        del plan[HEAD]  # the table in other words: whoever loads the folder ties it again
     packing = _write_tensors(folder, plan, dtype, group, max_shard_bytes)
     if checkpoint.generation_config:
         _write_json(folder / "generation_config.json", checkpoint.generation_config)

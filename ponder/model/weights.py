@@ -57,19 +57,32 @@ def build(
 
 
 def storage_plan(checkpoint: Checkpoint, dtype: str) -> dict[str, tuple[Source, Kind]]:
-    """Every tensor of the model and the kind it is kept in. No head in it: the head is the embedding's very weight."""
+    """Every tensor of the model and the kind it is kept in; without a head if that is the embedding's very weight."""
     if dtype not in get_args(Dtype):
         raise UserError(f"dtype {dtype!r} must be one of {', '.join(get_args(Dtype))}.", param="dtype")
     check(checkpoint)
-    plan: dict[str, tuple[Source, Kind]] = {}
-    for name, source in checkpoint.tensors.items():
-        plan[name] = source, _kind(name, source, dtype)
-    if checkpoint.config.tie_word_embeddings and HEAD not in plan:
+    tensors = dict(checkpoint.tensors)
+    if checkpoint.config.tie_word_embeddings and HEAD in tensors and not tensors[HEAD].packed:
+        _check_tie(checkpoint)
+        del tensors[HEAD]
+    plan = {name: (source, _kind(name, source, dtype)) for name, source in tensors.items()}
+    if HEAD not in plan:
         source, table = plan[EMBED]
         head = _kind(HEAD, source, dtype)
         if head != table:
             plan[HEAD] = source, head
     return plan
+
+
+def _check_tie(checkpoint: Checkpoint) -> None:
+    """A file may hold a tied head a second time, but then it must be the embedding."""
+    head, table = (checkpoint.tensors[name].read() for name in (HEAD, EMBED))
+    a, b = (value.data if isinstance(value, Tensor) else value for value in (head, table))
+    if a.dtype != b.dtype or not np.array_equal(a, b):
+        raise LoadError(
+            f"{checkpoint.origin}: {HEAD} differs from {EMBED}, but tie_word_embeddings is true; set it to false in "
+            "config.json to use the head"
+        )
 
 
 def _kind(name: str, source: Source, dtype: str) -> Kind:
