@@ -1,0 +1,65 @@
+"""Names lead where the facts say; unknown ones come back with help."""
+
+from pathlib import Path
+
+import pytest
+
+from ponder.core.errors import UserError
+from ponder.model.config import PRESETS
+from ponder.model.names import RELEASED, known, resolve
+
+
+def test_every_released_shape_has_a_name() -> None:
+    shapes = {name for name in PRESETS if name.startswith("qwen3:")}
+    assert shapes == {n for n in RELEASED if not n.endswith(("-q8_0", "-q4_k_m"))}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "repository", "file"),
+    [
+        ("qwen3:0.6b", "repository", "Qwen/Qwen3-0.6B", ""),
+        ("Qwen3:235B-A22B", "repository", "Qwen/Qwen3-235B-A22B", ""),
+        ("qwen3:30b-a3b-base", "repository", "Qwen/Qwen3-30B-A3B-Base", ""),
+        ("qwen3:4b-q4_k_m", "repository", "Qwen/Qwen3-4B-GGUF", "Qwen3-4B-Q4_K_M.gguf"),
+        ("hf:Qwen/Qwen3-0.6B", "hub", "Qwen/Qwen3-0.6B", ""),
+        ("ms:Qwen/Qwen3-0.6B", "modelscope", "Qwen/Qwen3-0.6B", ""),
+        ("Qwen/Qwen3-0.6B-GGUF/sub/Q.gguf", "repository", "Qwen/Qwen3-0.6B-GGUF", "sub/Q.gguf"),
+        ("qwen2.5-coder:0.5b", "bundle", "", ""),
+    ],
+)
+def test_names(text: str, kind: str, repository: str, file: str) -> None:
+    name = resolve(text)
+    assert (name.kind, name.repository, name.file) == (kind, repository, file) and known(text)
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.gguf").touch()
+    (tmp_path / "Qwen" / "Qwen3-0.6B").mkdir(parents=True)
+    assert resolve(str(tmp_path)).kind == "folder"
+    assert resolve(str(tmp_path / "m.gguf")).path == tmp_path / "m.gguf"
+    monkeypatch.chdir(tmp_path)
+    assert resolve("Qwen/Qwen3-0.6B").kind == "folder"  # what is here wins; hf: asks for the other
+    assert resolve("hf:Qwen/Qwen3-0.6B").kind == "hub"
+    assert resolve("scripted:a/b.jsonl").path == Path("a/b.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("qwen3:0.6", "Did you mean qwen3:0.6b"),
+        ("qwen3:32b-base", "qwen3:32b"),
+        ("gpt-4", "Names: qwen3:0.6b, .*qwen2.5-coder:0.5b"),
+        ("./nothing", "no model at './nothing'"),
+        ("nothing.gguf", "no model at"),
+        ("hf:../../etc/passwd", "Unknown model"),
+        ("hf:Qwen/..", "Unknown model"),
+        ("", "Unknown model"),
+    ],
+)
+def test_unknown(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve(text)
+
+
+def test_prompts_are_not_models() -> None:
+    assert not any(known(t) for t in ("hello", "and/or", "What is 1/2?", "qwen", "Is Qwen/Qwen3 good?"))
