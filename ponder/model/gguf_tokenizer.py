@@ -24,7 +24,7 @@ def source_tokenizer(origin: Path) -> tuple[Vocabulary, str | None]:
     return vocabulary.from_gguf(gguf), gguf.metadata.get("tokenizer.chat_template")
 
 
-def tokenizer_metadata(vocab: Vocabulary, config: ModelConfig, template: str | None) -> dict[str, Any]:
+def tokenizer_metadata(vocab: Vocabulary, template: str | None, config: ModelConfig) -> dict[str, Any]:
     """Raises LoadError when the tokenizer has more tokens than the embedding rows."""
     size = max([*vocab.ids.values(), *vocab.added.values()]) + 1
     if size > config.vocab_size:

@@ -1,6 +1,6 @@
 """Export a checkpoint to a GGUF file that llama.cpp (and Ponder) loads.
 
-    write_gguf("out.gguf", read_gguf("in.gguf"), *source_tokenizer(Path("in.gguf")), type="Q8_0")
+    write_gguf("out.gguf", read_hf("folder"), "folder", "Q8_0")
 
 Types: F32, F16, BF16, Q8_0, Q4_0. Vectors and router gates stay F32, embedding and head of a Q4_0 file are Q8_0, rows
 that do not divide into blocks of 32 stay F16. Weights that are already int8 or int4 in groups of 32 are copied value
@@ -10,7 +10,7 @@ for value into Q8_0 or Q4_0. One tensor is in memory at a time; the file appears
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,13 @@ from ponder.model.config import ModelConfig
 from ponder.model.ggml_blocks import BLOCK, Bytes, quantise
 from ponder.model.gguf_config import write_config
 from ponder.model.gguf_names import EXPERTS, GLOBAL, LAYER
-from ponder.model.gguf_tokenizer import tokenizer_metadata
-from ponder.text.vocabulary import Vocabulary
+from ponder.model.gguf_tokenizer import source_tokenizer, tokenizer_metadata
 
-FileType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 Progress = Callable[[int, int], None]
 
 _ALIGN = 32
 _TYPE_ID = {name: id_ for id_, (name, _, _) in TYPES.items()}
-_FILE_TYPE = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2}  # general.file_type, llama.cpp's llama_ftype
+FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2}  # general.file_type, llama.cpp's llama_ftype
 _CHUNK = 1 << 20  # values converted at a time
 
 
@@ -49,27 +47,26 @@ class _Plan(NamedTuple):
 def write_gguf(
     path: str | Path,
     checkpoint: Checkpoint,
-    vocab: Vocabulary,
-    template: str | None = None,
-    *,
-    type: FileType = "F16",
+    tokenizer: str | Path,
+    type: str = "F16",
     progress: Progress | None = None,
 ) -> None:
-    """template: the chat template to store. progress(bytes written, bytes in all).
+    """tokenizer: the folder or GGUF file whose tokenizer and chat template go along. type: one of FILE_TYPES.
+    progress(bytes written, bytes in all).
 
     Raises UserError for an unknown type, LoadError for weights or settings that GGUF cannot hold.
     """
-    if type not in get_args(FileType):
-        raise UserError(f"GGUF type {type!r}; choose one of {', '.join(get_args(FileType))}", param="type")
+    if type not in FILE_TYPES:
+        raise UserError(f"GGUF type {type!r}; choose one of {', '.join(FILE_TYPES)}", param="type")
     path = Path(path)
     plans = list(_plans(checkpoint.config, type))
     metadata = {
         **write_config(checkpoint.config),
         "general.type": "model",
         "general.name": path.stem,
-        "general.file_type": _FILE_TYPE[type],
+        "general.file_type": FILE_TYPES[type],
         "general.quantization_version": 2,
-        **tokenizer_metadata(vocab, checkpoint.config, template),
+        **tokenizer_metadata(*source_tokenizer(Path(tokenizer)), checkpoint.config),
     }
     total, done = sum(p.nbytes for p in plans), 0
     with replacing(path) as file:

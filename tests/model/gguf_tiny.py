@@ -1,11 +1,15 @@
 """Tiny models and vocabularies for the GGUF tests."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ponder.kernels.tensor import Tensor
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import ModelConfig, Yarn
 from ponder.model.weights import memory_checkpoint
+from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer_files import save
 from ponder.text.vocabulary import Vocabulary, byte_symbols
 
 _SHAPE = {
@@ -43,11 +47,16 @@ CONFIGS = {
 
 
 def tiny_vocabulary() -> Vocabulary:
-    """256 bytes, three control tokens, five merges."""
+    """256 bytes, four control tokens, five merges."""
     merges = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("Ġ", "t")]
-    added = {"<|endoftext|>": 256, "<|im_end|>": 257, "<think>": 258}
+    added = {"<|endoftext|>": 256, "<|im_end|>": 257, "<think>": 258, "<|im_start|>": 264}
     ids = {token: n for n, token in enumerate(byte_symbols())} | {a + b: 259 + n for n, (a, b) in enumerate(merges)}
-    return Vocabulary(ids, merges, added, frozenset({"<|endoftext|>", "<|im_end|>"}), "<|im_end|>")
+    return Vocabulary(ids, merges, added, frozenset({"<|endoftext|>", "<|im_end|>", "<|im_start|>"}), "<|im_end|>")
+
+
+def tiny_tokenizer(folder: Path) -> Path:
+    save(Tokenizer(tiny_vocabulary()), folder / "tok")
+    return folder / "tok"
 
 
 def random_checkpoint(config: ModelConfig, seed: int = 0) -> Checkpoint:

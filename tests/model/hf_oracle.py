@@ -87,7 +87,9 @@ def sequences(*lengths: int, seed: int = 1) -> list[list[int]]:
     return [rng.integers(0, VOCAB, n).tolist() for n in lengths]
 
 
-def paged_logits(model: Model, seqs: list[list[int]], *, block_size: int = 4, seed: int = 2) -> list[np.ndarray]:
+def paged_logits(
+    model: Model, seqs: list[list[int]], *, block_size: int = 4, dtype: str = "f32", seed: int = 2
+) -> list[np.ndarray]:
     """All logits of every sequence, fed the way an engine does it: the sequences arrive one after the other, prefill in
     random chunks beside the decoding of others, cache blocks scattered over the pool."""
     rng = np.random.default_rng(seed)
@@ -96,16 +98,16 @@ def paged_logits(model: Model, seqs: list[list[int]], *, block_size: int = 4, se
     tables = np.full((len(seqs), max(need) + 1), -1, np.int32)
     for b, n in enumerate(need):
         tables[b, :n], pool = pool[:n], pool[n:]
-    cache = model.new_cache(sum(need) + 3, block_size, "f32")
+    cache = model.new_cache(sum(need) + 3, block_size, dtype)
     done, out, step = [0] * len(seqs), [[] for _ in seqs], 0
     while any(d < len(s) for d, s in zip(done, seqs)):
         live = [b for b, s in enumerate(seqs) if done[b] < len(s) and step >= b]
         step += 1
         if not live:
             continue
-        takes = [
-            min(int(rng.integers(1, 12)) if done[b] < len(seqs[b]) // 2 else 1, len(seqs[b]) - done[b]) for b in live
-        ]
+        prompt = [len(s) - min(10, len(s) // 2) for s in seqs]  # the rest is decoded token by token
+        most = [max(12, n // 8) for n in prompt]
+        takes = [min(int(rng.integers(1, most[b])), prompt[b] - done[b]) if done[b] < prompt[b] else 1 for b in live]
         ids = [i for b, n in zip(live, takes) for i in seqs[b][done[b] : done[b] + n]]
         positions = np.concatenate([np.arange(done[b], done[b] + n) for b, n in zip(live, takes)]).astype(np.int32)
         starts = np.concatenate([[0], np.cumsum(takes)]).astype(np.int32)

@@ -55,3 +55,18 @@ def test_hidden_states_are_what_the_head_reads(pair: tuple[PreTrainedModel, Mode
     hidden = oracle.to_numpy(model.hidden_states(np.array(SEQS[2], np.int32), Batch.packed([len(SEQS[2])])))
     head = hf.get_output_embeddings().weight.detach().numpy()
     assert oracle.relative(hidden @ head.T, oracle.hf_logits(hf, SEQS[2])) < 1e-4
+
+
+def test_bf16_cache(pair: tuple[PreTrainedModel, Model]) -> None:
+    hf, model = pair
+    for got, seq in zip(oracle.paged_logits(model, SEQS, dtype="bf16"), SEQS):
+        assert 1e-5 < oracle.relative(got, oracle.hf_logits(hf, seq)) < 3e-2
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "int8", "int4"])
+def test_native_bits_do_not_depend_on_the_batch(saved: tuple[PreTrainedModel, Path], dtype: str) -> None:
+    """DT-1: other chunks, other cache blocks, other neighbours."""
+    model = load(saved[1], dtype=dtype)
+    together = oracle.paged_logits(model, SEQS)
+    for got, seq, seed in zip(together, SEQS, (11, 12, 13, 14)):
+        np.testing.assert_array_equal(got, oracle.paged_logits(model, [seq], block_size=8, seed=seed)[0])

@@ -6,7 +6,7 @@ import gguf
 import gguf.quants
 import numpy as np
 import pytest
-from gguf_tiny import CONFIGS, random_checkpoint, tiny_vocabulary, values
+from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer, tiny_vocabulary, values
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError, UserError
@@ -16,6 +16,7 @@ from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.gguf_read import read_gguf
 from ponder.model.gguf_write import write_gguf
 from ponder.text import vocabulary
+from ponder.text.tokenizer_files import official_template
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -23,7 +24,7 @@ from ponder.text import vocabulary
 def test_written_file_is_what_the_gguf_package_would_quantise(name: str, type_: str, tmp_path: Path) -> None:
     checkpoint = random_checkpoint(CONFIGS[name])
     path, seen = tmp_path / "m.gguf", []
-    write_gguf(path, checkpoint, tiny_vocabulary(), "T", type=type_, progress=lambda d, t: seen.append((d, t)))
+    write_gguf(path, checkpoint, tiny_tokenizer(tmp_path), type_, progress=lambda d, t: seen.append((d, t)))
     assert seen[-1][0] == seen[-1][1] > 0
     again = read_gguf(path)
     assert again.config == CONFIGS[name]
@@ -67,16 +68,18 @@ def by_gguf_name(name: str, read: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_metadata_as_llama_cpp_reads_it(tmp_path: Path) -> None:
-    write_gguf(tmp_path / "m.gguf", random_checkpoint(CONFIGS["moe"]), tiny_vocabulary(), "a template", type="Q8_0")
+    write_gguf(tmp_path / "m.gguf", random_checkpoint(CONFIGS["moe"]), tiny_tokenizer(tmp_path), "Q8_0")
     fields = {k: f.contents() for k, f in gguf.GGUFReader(tmp_path / "m.gguf").fields.items()}
     assert fields["general.architecture"] == "qwen3moe" and fields["general.file_type"] == 7
     assert fields["qwen3moe.attention.key_length"] == 32 and fields["qwen3moe.expert_feed_forward_length"] == 32
     assert fields["tokenizer.ggml.tokens"][257:265] == [
-        "<|im_end|>", "<think>", "he", "ll", "hell", "hello", "Ġt", "[PAD264]",
+        "<|im_end|>", "<think>", "he", "ll", "hell", "hello", "Ġt", "<|im_start|>",
     ]  # fmt: skip
-    assert fields["tokenizer.ggml.token_type"][255:265] == [1, 3, 3, 4, 1, 1, 1, 1, 1, 5]
+    assert fields["tokenizer.ggml.token_type"][255:265] == [1, 3, 3, 4, 1, 1, 1, 1, 1, 3]
     assert len(fields["tokenizer.ggml.tokens"]) == 320 and fields["tokenizer.ggml.merges"][2] == "he ll"
-    assert fields["tokenizer.ggml.eos_token_id"] == 257 and fields["tokenizer.chat_template"] == "a template"
+    assert fields["tokenizer.ggml.eos_token_id"] == 257 and fields["tokenizer.chat_template"] == official_template(
+        "qwen3"
+    )
     back = vocabulary.from_gguf(GGUF(tmp_path / "m.gguf"))
     assert back == tiny_vocabulary()
 
@@ -86,7 +89,7 @@ def test_quantised_weights_are_exported_value_for_value(kind: str, type_: str, t
     plain = random_checkpoint(CONFIGS["untied"])
     packed = {n: Tensor.quantise(s.read(), kind) for n, s in plain.tensors.items() if "_proj" in n}
     sources = plain.tensors | {n: Source(t.shape, t.kind, t.nbytes, lambda t=t: t) for n, t in packed.items()}
-    write_gguf(tmp_path / "m.gguf", Checkpoint(plain.config, sources, "x"), tiny_vocabulary(), type=type_)
+    write_gguf(tmp_path / "m.gguf", Checkpoint(plain.config, sources, "x"), tiny_tokenizer(tmp_path), type_)
     read = read_gguf(tmp_path / "m.gguf")
     for name, tensor in packed.items():
         again = read.tensors[name].read()
@@ -213,15 +216,16 @@ def test_refused_by_name(kwargs, message: str, tmp_path: Path) -> None:
 
 
 def test_what_gguf_cannot_hold_is_refused(tmp_path: Path) -> None:
-    path, vocab = tmp_path / "m.gguf", tiny_vocabulary()
+    path, vocab = tmp_path / "out" / "m.gguf", tiny_tokenizer(tmp_path)
+    path.parent.mkdir()
     big = random_checkpoint(CONFIGS["untied"])
     big.tensors["lm_head.weight"].read()[3, 5] = 1e5
     with pytest.raises(LoadError, match=r"lm_head.weight holds values that F16 cannot"):
-        write_gguf(path, big, vocab, type="F16")
+        write_gguf(path, big, vocab, "F16")
     with pytest.raises(LoadError, match="norm_topk_prob"):
         write_gguf(path, random_checkpoint(replace(CONFIGS["moe"], norm_topk_prob=False)), vocab)
-    with pytest.raises(LoadError, match="264 tokens"):
+    with pytest.raises(LoadError, match="265 tokens"):
         write_gguf(path, random_checkpoint(replace(CONFIGS["tied"], vocab_size=256)), vocab)
     with pytest.raises(UserError, match="choose one of F32"):
-        write_gguf(path, big, vocab, type="Q4_K")
-    assert list(tmp_path.iterdir()) == []  # neither a half-written file nor a temporary one
+        write_gguf(path, big, vocab, "Q4_K")
+    assert list(path.parent.iterdir()) == []  # neither a half-written file nor a temporary one

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf_tiny import CONFIGS, random_checkpoint, tiny_vocabulary
+from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 
 from ponder.core.errors import LoadError
 from ponder.core.gguf import GGUF
@@ -18,7 +18,7 @@ from ponder.model.gguf_write import write_gguf
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("gguf") / "good.gguf"
-    write_gguf(path, random_checkpoint(CONFIGS["moe"]), tiny_vocabulary(), "t", type="Q8_0")
+    write_gguf(path, random_checkpoint(CONFIGS["moe"]), tiny_tokenizer(path.parent), "Q8_0")
     return path.read_bytes()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gguf_tiny import CONFIGS, random_checkpoint, tiny_vocabulary
+from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 
 from ponder.core.batch import Batch
 from ponder.kernels.reference import ReferenceOps
@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.mark.parametrize("type_", ["F32", "F16", "BF16", "Q8_0", "Q4_0"])
 def test_llama_cpp_computes_the_same_logits(name: str, type_: str, tmp_path: Path) -> None:
     path, out = tmp_path / "m.gguf", tmp_path / "logits.npy"
-    write_gguf(path, random_checkpoint(CONFIGS[name]), tiny_vocabulary(), type=type_)
+    write_gguf(path, random_checkpoint(CONFIGS[name]), tiny_tokenizer(tmp_path), type_)
     ids = np.random.default_rng(5).integers(0, 256, 40).tolist()
     assert PYTHON is not None
     run = subprocess.run([PYTHON, "-c", SCRIPT, path, out, str(ids)], capture_output=True, text=True, timeout=120)
