@@ -106,14 +106,15 @@ class Control:
         tok, phase = self._tokenizer, self.phase
         logits[self._settings.vocab :] = -np.inf  # rows that no token has
         may_open = phase == "start" and self._settings.can_think
-        if phase != "reasoning":
-            opening = logits[tok.think] if may_open and tok.think is not None else None
+        if may_open and self._answer_is_bent and int(logits.argmax()) == tok.think:
+            logits[:] = -np.inf  # the model wants to think: rules of the answer must not talk it out of that
+            logits[tok.think] = 0
+        elif phase != "reasoning":
             self._constrain_answer(logits, may_open)
-            if opening is not None:
-                logits[tok.think] = opening
-        for id_, allowed in ((tok.think, may_open), (tok.end_think, phase == "reasoning")):
-            if id_ is not None and not allowed:
-                logits[id_] = -np.inf
+        if tok.think is not None and not may_open:
+            logits[tok.think] = -np.inf
+        if tok.end_think is not None and phase != "reasoning":
+            logits[tok.end_think] = -np.inf
         if self._matcher is not None and phase != "reasoning" and not np.isfinite(logits.max()):
             logits[list(self._settings.eos_ids)] = 0  # never an empty mask (SO-2)
 
@@ -187,7 +188,12 @@ class Control:
             tuple(self._warnings),
         )
 
+    @property
+    def _answer_is_bent(self) -> bool:
+        return self._penalties.active or self._matcher is not None
+
     def _constrain_answer(self, logits: Floats, may_open: bool) -> None:
+        opening = logits[self._tokenizer.think] if may_open and self._tokenizer.think is not None else -np.inf
         if self._penalties.active:
             self._penalties.apply(logits)
         if self._matcher is not None:
@@ -197,8 +203,10 @@ class Control:
             if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
                 allowed[self._tokenizer.tool_call] = True
             np.copyto(logits[: len(allowed)], -np.inf, where=~allowed)
-        if self._rules.no_calls and self._tokenizer.tool_call is not None:
-            logits[self._tokenizer.tool_call] = -np.inf
+        if self._rules.no_calls:
+            logits[[i for i in (self._tokenizer.tool_call, self._tokenizer.end_tool_call) if i is not None]] = -np.inf
+        if self._tokenizer.think is not None:
+            logits[self._tokenizer.think] = opening
 
     def _open_block(self) -> None:
         """`<think>` was sampled, or the prompt ends inside a block: from here on ids count."""
