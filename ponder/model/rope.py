@@ -28,12 +28,13 @@ class Rope:
         """-> cos, sin [T, C/2]"""
         cos = np.empty((len(batch.positions), self.config.head_dim // 2), np.float32)
         sin = np.empty_like(cos)
-        for factor, start, end in zip(batch.rope_factor, batch.starts, batch.starts[1:]):
-            chunk, row = np.divmod(batch.positions[start:end], CHUNK)
-            for c in np.unique(chunk):
-                here = chunk == c
-                table_cos, table_sin = self._table(float(factor), int(c))
-                cos[start:end][here], sin[start:end][here] = table_cos[row[here]], table_sin[row[here]]
+        factor = np.repeat(batch.rope_factor, np.diff(batch.starts))  # [T]
+        chunk, row = np.divmod(batch.positions, CHUNK)
+        for f in np.unique(factor):
+            for c in np.unique(chunk[factor == f]):
+                here = (factor == f) & (chunk == c)
+                table_cos, table_sin = self._table(float(f), int(c))
+                cos[here], sin[here] = table_cos[row[here]], table_sin[row[here]]
         return cos, sin
 
     def _table(self, factor: float, chunk: int) -> tuple[Floats, Floats]:
