@@ -1,0 +1,131 @@
+"""What a local model is and what it can do, without loading its weights: for `ponder show`, servers and the engine.
+
+    describe(Path("Qwen3-0.6B")).capability      # "hybrid"
+
+The chat template is only searched for marks, never executed (SEC-2).
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct, structs
+
+from ponder.core.errors import LoadError, UserError
+from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams
+from ponder.kernels.tensor import GROUP
+from ponder.model.config import ModelConfig, ParameterCounts
+from ponder.model.hf_config import ARCHITECTURES
+from ponder.model.gguf_tokenizer import source_tokenizer
+from ponder.model.load import open_checkpoint
+from ponder.text.vocabulary import Vocabulary
+
+Capability = Literal["hybrid", "thinking", "instruct", "base"]
+Template = Literal["qwen3", "qwen2.5"]
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+class ModelInfo(Struct, frozen=True):
+    """capability: hybrid models can think or not, thinking ones always do, instruct ones never; base ones only continue
+    text (TH-4). template: the family of the prompt format. eos_ids: what ends a turn (RL-3).
+    thinking, answer: sampling defaults of the two modes (RL-1). weight_bytes: memory of the weights by dtype.
+    kv_bytes: cache memory of one token, bf16. native_context: trained with plain RoPE; max_context: with YaRN.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    config: ModelConfig
+    parameters: ParameterCounts
+    template: Template
+    capability: Capability
+    eos_ids: tuple[int, ...]
+    thinking: SamplingParams
+    answer: SamplingParams
+    native_context: int
+    max_context: int
+    stored_bytes: int
+    weight_bytes: dict[str, int]
+    kv_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+def describe(path: str | Path, name: str | None = None) -> ModelInfo:
+    """path: an HF folder or .gguf file. Raises LoadError when it is not a model that Ponder loads."""
+    path = Path(path)
+    checkpoint = open_checkpoint(path)
+    config, generation = checkpoint.config, checkpoint.generation_config
+    vocab, template = source_tokenizer(path)
+    capability = _capability(template, config)
+    eos, warnings = _eos(vocab, capability, config, generation)
+    thinking, answer = _sampling(capability, config, generation, checkpoint.origin)
+    return ModelInfo(
+        name=name or (path.stem if path.suffix == ".gguf" else path.resolve().name),
+        path=path,
+        architecture=ARCHITECTURES[config.model_type],
+        config=config,
+        parameters=config.parameter_counts(),
+        template="qwen3" if "<think>" in vocab.added else "qwen2.5",
+        capability=capability,
+        eos_ids=eos,
+        thinking=thinking,
+        answer=answer,
+        native_context=config.native_context,
+        max_context=max(config.max_position_embeddings, 4 * config.native_context),  # facts 1.4: YaRN's tested factor
+        stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
+        weight_bytes=_weight_bytes(config),
+        kv_bytes=config.kv_bytes_per_token("bf16"),
+        warnings=warnings,
+    )
+
+
+def _capability(template: str | None, config: ModelConfig) -> Capability:
+    """A base checkpoint may carry a chat template, but ends with <|endoftext|> (facts 1.1)."""
+    if template is None or config.eos_token_ids == (151643,):
+        return "base"
+    if "enable_thinking" in template:
+        return "hybrid"
+    _, mark, opening = template.rpartition("add_generation_prompt")
+    return "thinking" if mark and "<think>" in opening else "instruct"  # facts 2.6: 2507 opens the block itself
+
+
+def _eos(
+    vocab: Vocabulary, capability: Capability, config: ModelConfig, generation: dict[str, Any]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The ids that end a turn, and a warning when the files say otherwise: they are overruled (RL-3)."""
+    names = ("<|endoftext|>",) if capability == "base" else ("<|im_end|>", "<|endoftext|>")
+    right = tuple(vocab.added[n] for n in names if n in vocab.added)
+    said = generation.get("eos_token_id", list(config.eos_token_ids))
+    wrong = sorted(set(said if isinstance(said, list) else [said]) - set(right), key=str)
+    if not wrong:
+        return right, ()
+    return right, (f"the model's files name {wrong} as end of text; a {capability} model ends with {list(right)}",)
+
+
+def _sampling(
+    capability: Capability, config: ModelConfig, generation: dict[str, Any], origin: str
+) -> tuple[SamplingParams, SamplingParams]:
+    """(thinking, answer). generation_config.json holds one mode: thinking where the model can, else the answer's."""
+    answer = ANSWER_DEFAULTS
+    if config.model_type == "qwen2" and capability == "instruct":
+        # Qwen2.5-Instruct's generation_config.json (recalled): the models below 3B repeat themselves more
+        small = config.parameter_counts().non_embedding < 2_000_000_000
+        answer = structs.replace(answer, repetition_penalty=1.1 if small else 1.05)
+    given = {k: generation[k] for k in _SAMPLING if generation.get(k) is not None}
+    if generation.get("do_sample") is False:
+        given["temperature"] = 0.0
+    try:
+        if capability in ("hybrid", "thinking"):
+            return structs.replace(THINKING_DEFAULTS, **given), answer
+        return THINKING_DEFAULTS, structs.replace(answer, **given)
+    except (UserError, TypeError) as e:  # TypeError: a string where a number belongs
+        raise LoadError(f"{origin}: generation_config.json: {e}") from e
+
+
+def _weight_bytes(config: ModelConfig) -> dict[str, int]:
+    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and pack the head, a tied one too."""
+    counts = config.parameter_counts()
+    table = config.vocab_size * config.hidden_size
+    per_value = {"int8": 1 + 2 / GROUP, "int4": 0.5 + 2 / GROUP}
+    packed = {k: round(2 * table + b * (table + counts.non_embedding)) for k, b in per_value.items()}
+    return {"f32": 4 * counts.total, "bf16": 2 * counts.total, **packed}

@@ -1,0 +1,99 @@
+"""What a model can do is read from its files."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
+from msgspec.structs import replace
+
+from ponder.core.errors import LoadError
+from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.gguf_write import write_gguf
+from ponder.model.hf_save import save_hf
+from ponder.model.info import _weight_bytes, describe
+from ponder.text.tokenizer_files import official_template
+
+QWEN3, QWEN25 = official_template("qwen3"), official_template("qwen2.5")
+THINKING_2507 = QWEN25.replace(
+    "'<|im_start|>assistant\\n' }}\n{%- endif", "'<|im_start|>assistant\\n<think>\\n' }}\n{%- endif"
+)
+BASE_EOS = {"eos_token_ids": (151643,)}
+
+
+def folder(tmp_path: Path, template: str | None, config: ModelConfig = CONFIGS["tied"], **generation: object) -> Path:
+    tokenizer = tiny_tokenizer(tmp_path)
+    settings = json.loads((tokenizer / "tokenizer_config.json").read_text())
+    settings["chat_template"] = template
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(settings))
+    checkpoint = random_checkpoint(config)
+    checkpoint.generation_config.update(generation)
+    save_hf(tmp_path / "model", checkpoint, "f32", copy_from=tokenizer)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("template", "config", "capability"),
+    [
+        (QWEN3, {}, "hybrid"),
+        (THINKING_2507, {}, "thinking"),
+        (QWEN25, {}, "instruct"),
+        (None, {}, "base"),
+        (QWEN3, BASE_EOS, "base"),
+    ],
+)
+def test_capability(template: str | None, config: dict, capability: str, tmp_path: Path) -> None:
+    assert template is None or template != QWEN25 or "<think>" not in template
+    info = describe(folder(tmp_path, template, replace(CONFIGS["tied"], **config)))
+    assert info.capability == capability
+    assert info.eos_ids == ((256,) if capability == "base" else (257, 256))
+
+
+def test_sampling_of_each_mode(tmp_path: Path) -> None:
+    info = describe(folder(tmp_path, QWEN3, temperature=0.5, top_k=7, eos_token_id=[257, 256]))
+    assert (info.thinking.temperature, info.thinking.top_k, info.thinking.top_p) == (0.5, 7, 0.95)
+    assert (info.answer.temperature, info.answer.top_k, info.answer.top_p) == (0.7, 20, 0.8)
+    assert info.warnings == ()
+
+
+def test_instruct_settings_belong_to_the_answer(tmp_path: Path) -> None:
+    info = describe(folder(tmp_path, QWEN25, CONFIGS["qwen2"], temperature=0.3, do_sample=True))
+    assert info.answer.temperature == 0.3 and info.answer.repetition_penalty == 1.1
+    assert info.architecture == "Qwen2ForCausalLM"
+
+
+def test_wrong_end_of_text_is_overruled_with_a_warning(tmp_path: Path) -> None:
+    info = describe(folder(tmp_path, QWEN3, eos_token_id=13))
+    assert info.eos_ids == (257, 256) and "[13]" in info.warnings[0]
+
+
+@pytest.mark.parametrize("value", [-1, "hot"])
+def test_bad_generation_config(value: object, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"generation_config.json"):
+        describe(folder(tmp_path, QWEN3, temperature=value))
+
+
+def test_gguf(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    write_gguf(path, random_checkpoint(CONFIGS["moe"]), tiny_tokenizer(tmp_path), "Q8_0")
+    info = describe(path)
+    assert (info.name, info.capability, info.template) == ("m", "hybrid", "qwen3")
+    assert info.stored_bytes < path.stat().st_size < info.stored_bytes + 20_000
+
+
+def test_memory_of_the_released_shapes() -> None:
+    """facts 1.3: 596,049,920 parameters; int8 and int4 as `ponder.model.weights` would hold them."""
+    sizes = _weight_bytes(PRESETS["qwen3:0.6b"])
+    assert sizes["f32"] == 4 * 596_049_920 and sizes["bf16"] == 2 * 596_049_920
+    table = 151936 * 1024
+    assert sizes["int4"] == round(2 * table + 0.5625 * 596_049_920)
+
+
+@pytest.mark.slow
+def test_the_real_model() -> None:
+    path = Path(os.environ.get("PONDER_GGUF", ""))
+    if not path.is_file():
+        pytest.skip("set PONDER_GGUF to the file of qwen2.5-coder:0.5b")
+    info = describe(path)
+    assert (info.capability, info.template, info.eos_ids) == ("instruct", "qwen2.5", (151645, 151643))
