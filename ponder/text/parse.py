@@ -74,8 +74,7 @@ class StreamParser:
         """Bring the parser into the state in which the prompt left the turn (RS-1): a block open or closed, a call
         begun. The prompt's own text is not ours to emit."""
         turn = self._prompt_ids[turn_start(self._tokenizer, self._prompt_ids) :]
-        tags = {self._tokenizer.think, self._tokenizer.end_think, self._tokenizer.tool_call}
-        first = next((n for n, id_ in enumerate(turn) if id_ in tags), len(turn))
+        first = next((n for n, id_ in enumerate(turn) if id_ in self._machine.tags), len(turn))
         for id_ in turn[first:]:
             self._step(id_)
         self._take()

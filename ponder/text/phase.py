@@ -25,18 +25,18 @@ class PhaseMachine:
     def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int] = ()) -> None:
         self._think, self._end_think = tokenizer.think, tokenizer.end_think
         self._call, self._end_call = tokenizer.tool_call, tokenizer.end_tool_call
-        self._tags = {i for i in (self._think, self._end_think, self._call, self._end_call) if i is not None}
+        self.tags = {i for i in (self._think, self._end_think, self._call, self._end_call) if i is not None}
         self.phase: Phase = "start"
         turn = turn_start(tokenizer, prompt_ids)
         # Only tags count here: the newline of the header, or a prefilled text, leaves the block free to open.
         for id_ in prompt_ids[turn:]:
-            if id_ in self._tags:
+            if id_ in self.tags:
                 self.advance(id_)
 
     def advance(self, id_: int) -> Phase:
         """Move over one generated id; returns the phase of the id after it."""
         phase = self.phase
-        if id_ not in self._tags:
+        if id_ not in self.tags:
             if phase == "start":
                 self.phase = "answer"
         elif id_ == self._think:

@@ -4,8 +4,42 @@ import json
 import random
 from typing import Any
 
-WORDS = ["hi", "Straße", "你好", "مرحبا", "🤖", "a\u0301", "x = 1", " ", "\n", "\n\n", "\t", "  ", '"', "\\", "'", "don't", "3.14",
-         "{}", "<b>", "&amp;", "/think", "/no_think", "\r\n", "<tool>", "</", "|im_end|", "…", "1\n2", "নমস্কার", "end."]  # fmt: skip
+WORDS = [
+    *(
+        "hi",
+        "Straße",
+        "你好",
+        "مرحبا",
+        "🤖",
+        "a\u0301",
+        "x = 1",
+        " ",
+        "\n",
+        "\n\n",
+        "\t",
+        "  ",
+        '"',
+        "\\",
+        "'",
+        "don't",
+    ),
+    *(
+        "3.14",
+        "{}",
+        "<b>",
+        "&amp;",
+        "/think",
+        "/no_think",
+        "\r\n",
+        "<tool>",
+        "</",
+        "|im_end|",
+        "…",
+        "1\n2",
+        "নমস্কার",
+        ".",
+    ),
+]
 TAGS = ["<|im_end|>", "<|im_start|>user\n", "</tool_response>", "<think>", "</think>", "<tool_call>", "<|endoftext|>"]
 
 

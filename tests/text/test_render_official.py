@@ -135,7 +135,7 @@ def test_generated_conversations_equal_transformers(tok: Tokenizer, nasty: bool)
     template, current = qwen3_template()
     generator = Generator(20250429 + nasty, nasty=nasty, current=current)
     compared = 0
-    for n in range(1600):
+    for n in range(500 if nasty else 1500):
         messages, options = generator.chat()
         expected = official(messages, template, **options)
         result = ours(messages, tok, options)
@@ -146,7 +146,7 @@ def test_generated_conversations_equal_transformers(tok: Tokenizer, nasty: bool)
             compared += 1
         odd = {m["role"] for m in messages} - {"system", "user", "assistant", "tool"}
         assert all(any(repr(role) in w for w in result.warnings) for role in odd)
-    assert compared > (100 if nasty else 1000)
+    assert compared > (10 if nasty else 1000)
 
 
 def free_texts(messages: list[dict[str, Any]], options: dict[str, Any]) -> list[str]:

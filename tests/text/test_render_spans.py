@@ -149,7 +149,7 @@ messages = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     chat=st.lists(messages, max_size=6),
     thinking=st.sampled_from([None, True, False]),

@@ -53,11 +53,15 @@ VECTORS = {
 LANGUAGES = [
     "The quick brown fox", "Être ou ne pas être", "Größe und Spaß", "¿Qué pasó, señor?", "São Paulo, coração",
     "Zażółć gęślą jaźń", "Příliš žluťoučký kůň", "Árvíztűrő tükörfúrógép", "Съешь же ещё этих булок", "Ξεσκεπάζω",
-    "İstanbul'da ılık", "Tiếng Việt có dấu", "ไทยภาษาไทย", "ភាសាខ្មែរ", "ພາສາລາວ", "မြန်မာဘာသာ", "हिन्दी भाषा", "বাংলা ভাষা",
-    "தமிழ் மொழி", "తెలుగు", "ಕನ್ನಡ", "മലയാളം", "ગુજરાતી", "ਪੰਜਾਬੀ", "සිංහල", "मराठी", "اردو زبان", "فارسی", "العربية",
-    "עברית", "አማርኛ", "ქართული", "Հայերեն", "中文简体", "中文繁體", "日本語ひらがなカタカナ", "한국어", "ᠮᠣᠩᠭᠣᠯ", "བོད་ཡིག",
+    "İstanbul'da ılık", "Tiếng Việt có dấu", "ไทยภาษาไทย", "ភាសាខ្មែរ", "ພາສາລາວ", "မြန်မာဘာသာ", "हिन्दी भाषा",
+    "বাংলা ভাষা",
+    "தமிழ் மொழி", "తెలుగు", "ಕನ್ನಡ", "മലയാളം", "ગુજરાતી", "ਪੰਜਾਬੀ", "සිංහල", "मराठी", "اردو زبان", "فارسی",
+    "العربية",
+    "עברית", "አማርኛ", "ქართული", "Հայերեն", "中文简体", "中文繁體", "日本語ひらがなカタカナ", "한국어",
+    "ᠮᠣᠩᠭᠣᠯ", "བོད་ཡིག",
     "ייִדיש", "Ўзбек", "Қазақ", "Кыргыз", "Тоҷикӣ", "Башҡорт", "Татар", "Íslenska þjóð", "Føroyskt", "Kiswahili",
-    "Wikang Tagalog", "Bahasa Indonesia", "Ligurian ò ciù", "Malti ħġż", "👨‍👩‍👧‍👦 🏳️‍🌈 👍🏽", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "한글", "Å\u030a Å",
+    "Wikang Tagalog", "Bahasa Indonesia", "Ligurian ò ciù", "Malti ħġż", "👨‍👩‍👧‍👦 🏳️‍🌈 👍🏽", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+    "한글", "Å\u030a Å",
 ]  # fmt: skip
 
 
@@ -87,7 +91,8 @@ def corpus(count: int, seed: int) -> list[str]:
     r = random.Random(seed)
     pools = [
         "etaoin shrdlu ETAOIN'", "0123456789", " \t\n\r\u00a0\u3000\u2003", "{}[]()<>|/\\'\"`~!@#$%^&*-_=+:;,.?",
-        "éàüßñçœ", "你好世界的一是不了人", "ーひらがなカタ", "한국어글", "абвгд", "مرحبا", "नमस्ते", "\u0301\u0300\u0308\u0323\u094d",
+        "éàüßñçœ", "你好世界的一是不了人", "ーひらがなカタ", "한국어글", "абвгд", "مرحبا", "नमस्ते",
+        "\u0301\u0300\u0308\u0323\u094d",
         "😀🤖👍🏽\u200d\ufe0f", "\x00\x01\x7f\x85\u2028\ufeff\ufffd",
     ]  # fmt: skip
     any_character = [chr(c) for c in (*range(0xD800), *range(0xE000, 0x11000, 7), *range(0x11000, 0x110000, 997))]
@@ -205,7 +210,7 @@ def test_other_and_damaged_tokenizers_are_refused_by_name(tmp_path: Path, change
     path = tmp_path / "tokenizer.json"
     if change != "missing":
         path.write_bytes(b"{" if change == "not json" else msgspec.json.encode(content))
-    with pytest.raises(LoadError, match="tokenizer.json"):
+    with pytest.raises(LoadError, match=r"tokenizer\.json"):
         Tokenizer.from_path(path)
 
 
