@@ -82,7 +82,7 @@ def logprobs(logits: Floats, chosen: int, top: int) -> Sampled:
 
 
 def _largest(logits: Floats, k: int) -> NDArray[np.int64]:
-    """Ids of the k largest logits and of all that tie with the k-th, ascending.
+    """Ids of the k largest logits and of all that tie with the k-th, ascending; forbidden ids (-inf) never.
 
     Split in groups of 64 (every V/64-th element, which numpy reduces fastest), the k-th largest of the group maxima
     is a lower bound for the k-th largest element; few ids pass it.
@@ -91,9 +91,9 @@ def _largest(logits: Floats, k: int) -> NDArray[np.int64]:
     if k < whole // _GROUP:
         maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)  # [V / 64]
         bound = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
-        found = np.flatnonzero(logits >= bound)
+        found = np.flatnonzero(logits >= bound if bound > -np.inf else logits > -np.inf)
     else:
-        found = np.arange(len(logits))
+        found = np.flatnonzero(logits > -np.inf)
     if len(found) > k:
         values = logits[found]
         found = found[values >= np.partition(values, len(values) - k)[len(values) - k]]
@@ -103,7 +103,7 @@ def _largest(logits: Floats, k: int) -> NDArray[np.int64]:
 def _ranked(
     logits: Floats, ids: NDArray[np.int64], peak: float, temperature: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """These ids, most likely first, with weights exp((logit - peak) / temperature); forbidden ids leave."""
+    """These ids, most likely first, with weights exp((logit - peak) / temperature); weights of 0 leave."""
     values = logits[ids].astype(np.float64)
     order = np.lexsort((ids, -values))
     weights = np.exp((values[order] - peak) / temperature)
