@@ -67,7 +67,8 @@ class Control:
         self._penalties = Penalties(sampling, prompt_ids, settings.vocab)
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
-        self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if settings.can_think else ()
+        has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
+        self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if has_block else ()
         self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
         self._pending: list[int] = []
         self._allowance: Allowance | None = None
@@ -98,6 +99,9 @@ class Control:
             assert self._allowance is not None
             if self._allowance.room:
                 self._end_block("answer_now")
+            else:
+                self._answer_now = False
+                self._warnings.append("answer now: max_tokens leaves no room for the hand-over and an answer")
         return tuple(self._pending)
 
     def constrain(self, logits: Floats) -> None:

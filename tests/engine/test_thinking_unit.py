@@ -461,3 +461,17 @@ def test_bias_and_penalties_leave_thoughts_alone() -> None:
     out = drive(s, prompt, Script([THINK, *[banned] * 5, END_THINK, 271, banned, *ANSWER]))
     assert out.ids[1:6] == [banned] * 5
     assert banned in out.ids[8:] or out.ids[8] != banned
+
+
+def test_answer_now_without_room_says_so() -> None:
+    s, prompt = make_settings(max_tokens=8)
+    out = drive(s, prompt, Script([THINK], ANSWER, loop=WORDS), answer_now_at=3)
+    assert len(out.ids) == 8 and out.finish.reason == "length" and any("no room" in w for w in out.finish.warnings)
+
+
+def test_a_block_opened_for_an_instruct_model_still_closes() -> None:
+    instruct = profile(capability="instruct")
+    mode = choose_mode(Thinking(), [], instruct)
+    s = resolve(SamplingParams(temperature=0.0, seed=1, max_tokens=100), Thinking(), mode, instruct, 4)
+    out = drive(s, (*HEADER, THINK), Script([*WORDS[:3], IM_END], ANSWER))
+    assert out.ids == [*WORDS[:3], *DOCS, *ANSWER, IM_END] and out.finish.handover == "eos"
