@@ -131,9 +131,13 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
     reasoning = next((raw[k] for k in ("reasoning_content", "reasoning") if isinstance(raw.get(k), str)), None)
     if reasoning is None and "</think>" in content:
         reasoning, content = split_thinking(content)
-    calls = tuple(_tool_call(c) for c in raw.get("tool_calls") or ())
-    ids = raw.get("ids")
-    return Message.assistant(content, reasoning=reasoning, tool_calls=calls, ids=None if ids is None else tuple(ids))
+    calls, ids = raw.get("tool_calls") or [], raw.get("ids")
+    if not isinstance(calls, list | tuple):
+        raise UserError(f'"tool_calls" must be a list, got {_short(calls)}', param="messages")
+    if ids is not None and not (isinstance(ids, list | tuple) and all(isinstance(i, int) for i in ids)):
+        raise UserError(f'"ids" must be a list of token ids, got {_short(ids)}', param="messages")
+    parsed = tuple(_tool_call(c) for c in calls)
+    return Message.assistant(content, reasoning=reasoning, tool_calls=parsed, ids=None if ids is None else tuple(ids))
 
 
 def split_thinking(content: str) -> tuple[str, str]:

@@ -26,6 +26,8 @@ from ponder.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
 Input = TypeVar("Input", bound=Struct)
+_READ = frozenset(["role", "content", "name", "tool_call_id"])
+_READ_OF_ASSISTANT = frozenset(["reasoning_content", "reasoning", "tool_calls", "ids"])
 
 
 class TokenizeInput(Struct, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ def render(raw: Any, tokenizer: Tokenizer) -> Json:
         template=given.template,
         allow_control=given.allow_control,
     )
-    lost = [_lost_content(n, m) for n, m in enumerate(given.messages) if _is_lost(m.get("content"))]
+    lost = [warning for n, m in enumerate(given.messages) for warning in _left_out(n, m)]
     spans = [structs.asdict(s) for s in result.spans]
     return {"text": result.text, "ids": result.ids, "spans": spans, "warnings": result.warnings + lost}
 
@@ -111,10 +113,13 @@ def _exactly_one(a: object, b: object, a_name: str, b_name: str) -> None:
         raise UserError(f'give exactly one of "{a_name}" and "{b_name}"')
 
 
-def _is_lost(content: Any) -> bool:
-    return content is not None and not isinstance(content, str)
-
-
-def _lost_content(n: int, message: Json) -> str:
-    kind = type(message["content"]).__name__
-    return f"message {n}: content is a {kind}, which the official template drops; give it as one string"
+def _left_out(n: int, message: Json) -> list[str]:
+    """What reading the message dropped, before the renderer could see it."""
+    warnings = []
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        kind = type(content).__name__
+        warnings.append(f"message {n}: content is a {kind}, which the official template drops; give it as one string")
+    read = _READ | _READ_OF_ASSISTANT if message["role"] == "assistant" else _READ
+    unread = [key for key in message if key not in read and message[key] is not None]
+    return warnings + [f"message {n}: {key!r} of a {message['role']} message is not rendered" for key in unread]

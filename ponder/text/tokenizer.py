@@ -25,6 +25,7 @@ from ponder.text import vocabulary
 from ponder.text.utf8 import well_formed
 from ponder.text.vocabulary import Kind, Vocabulary
 
+_MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
 
@@ -129,7 +130,9 @@ class Tokenizer:
         found = self._bytes.get(id_)
         if found is None:
             symbols = self._bpe.id_to_token(id_) if 0 <= id_ < self.vocab_size else None
-            found = self._bytes[id_] = b"" if symbols is None else symbols.translate(_BYTE_OF_SYMBOL).encode("latin-1")
+            if symbols is None:
+                return b""
+            found = self._bytes[id_] = symbols.translate(_BYTE_OF_SYMBOL).encode("latin-1")
         return found
 
     def text_bytes(self, id_: int) -> bytes:
@@ -153,7 +156,7 @@ def _build(vocab: Vocabulary, source: str) -> HFTokenizer:
     taken = list(vocab.ids.values()) + list(vocab.added.values())
     if "" in vocab.added:
         raise LoadError(f"{source}: an added token has no text")
-    if len(set(taken)) < len(taken) or min(taken) < 0 or max(taken) >= 1 << 31:
+    if len(set(taken)) < len(taken) or min(taken) < 0 or max(taken) >= _MAX_IDS:
         raise LoadError(f"{source}: token ids are not unique, or out of range")
     try:
         model = BPE(vocab.ids, vocab.merges)

@@ -48,6 +48,9 @@ def test_render_names_what_the_template_drops(tok: Tokenizer) -> None:
     assert result["text"] == "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
     assert len(result["warnings"]) == 2 and any("robot" in w for w in result["warnings"])
     assert any("message 0" in w and "list" in w for w in result["warnings"])
+    ignored = {"role": "user", "content": "q", "tool_calls": [{"name": "f"}], "image": "x.png", "reasoning": None}
+    warnings = jsonl.render({"messages": [ignored]}, tok)["warnings"]
+    assert len(warnings) == 2 and "'tool_calls'" in warnings[0] and "'image'" in warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,8 @@ def test_render_names_what_the_template_drops(tok: Tokenizer) -> None:
         (jsonl.render, {"messages": [], "history": "all"}, "history"),
         (jsonl.render, {"message": []}, "messages"),
         (jsonl.render, {"messages": [{"content": "x"}]}, "role"),
+        (jsonl.render, {"messages": [{"role": "assistant", "tool_calls": 5}]}, "tool_calls"),
+        (jsonl.render, {"messages": [{"role": "assistant", "ids": ["1"]}]}, "ids"),
         (jsonl.render, {"messages": [], "enable_thinking": "no"}, "enable_thinking"),
         (jsonl.parse, {"text": "a", "promt": ""}, "promt"),
         (jsonl.parse, {"ids": None}, "ids"),

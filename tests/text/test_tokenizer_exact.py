@@ -191,7 +191,9 @@ def test_old_merge_spelling_is_read(tok: Tokenizer, tmp_path: Path) -> None:
     assert Tokenizer.from_path(tmp_path).vocabulary.merges == tok.vocabulary.merges
 
 
-@pytest.mark.parametrize("change", ["type", "normalizer", "split", "merge", "bytes", "ids", "not json", "missing"])
+@pytest.mark.parametrize(
+    "change", ["type", "normalizer", "split", "merge", "bytes", "ids", "huge id", "not json", "missing"]
+)
 def test_other_and_damaged_tokenizers_are_refused_by_name(tmp_path: Path, change: str) -> None:
     content = msgspec.json.decode((released_folder() / "tokenizer.json").read_bytes())
     model = content["model"]
@@ -207,6 +209,8 @@ def test_other_and_damaged_tokenizers_are_refused_by_name(tmp_path: Path, change
         del model["vocab"]["!"]
     elif change == "ids":
         model["vocab"]["!"] = 7
+    elif change == "huge id":
+        content["added_tokens"][0]["id"] = 1 << 40
     path = tmp_path / "tokenizer.json"
     if change != "missing":
         path.write_bytes(b"{" if change == "not json" else msgspec.json.encode(content))
