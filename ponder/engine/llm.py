@@ -68,6 +68,8 @@ class LLM:
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.profile: ModelProfile = loaded.profile
         self.name = loaded.profile.name
+        self.note = loaded.note  # why this model, when none was named
+        self.warnings = loaded.warnings
         self._template = loaded.template
         self._ceiling = ceiling
 

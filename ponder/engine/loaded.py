@@ -1,11 +1,16 @@
-"""From a model's name to something the engine can run: runner, tokenizer, profile. See ponder/model/names.py."""
+"""From a model's name to something the engine can run: runner, tokenizer, profile. Names: ponder/model/names.py."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ponder.engine.runner import Runner
+from ponder.core.errors import UserError
+from ponder.engine.runner import ModelRunner, Runner
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
+from ponder.kernels.native import set_threads
+from ponder.model.fetch import best_available, fetch
+from ponder.model.info import describe
+from ponder.model.load import load
 from ponder.model.names import resolve
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
@@ -13,12 +18,57 @@ from ponder.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Loaded:
-    """template: the chat template of the model's family."""
+    """template: the chat template of the model's family. note: why this model was taken, when nobody named one.
+    warnings: what is odd about the model's files."""
 
     runner: Runner
     tokenizer: Tokenizer
     profile: ModelProfile
     template: Template
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def open_model(
+    model: str | Path | None,
+    *,
+    dtype: str,
+    max_context: int | None,
+    threads: int | None,
+    kv_memory: int | None,
+    kv_blocks: int | None,
+    kv_dtype: str,
+    max_batch: int,
+) -> Loaded:
+    """Fetches the model if need be. Raises UserError or LoadError when there is none or it does not fit the options."""
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"threads must be 1 or more, got {threads}", param="threads")
+        set_threads(threads)
+    name, note = None, ""  # a local file is called what it is called
+    if model is None:
+        path, note = best_available()
+    else:
+        named = resolve(str(model))
+        if named.kind == "scripted":
+            assert named.path is not None
+            return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
+        path = fetch(named.text)
+        name = None if named.path else named.text
+    info = describe(path, name)
+    tokenizer = Tokenizer.from_path(path)
+    loaded = load(path, dtype=dtype, max_context=max_context)
+    runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
+    profile = ModelProfile(
+        name=info.name,
+        capability=info.capability,
+        eos_ids=info.eos_ids,
+        context=runner.context,
+        vocab=tokenizer.vocab_size,
+        thinking_defaults=info.thinking,
+        answer_defaults=info.answer,
+    )
+    return Loaded(runner, tokenizer, profile, info.template, note, info.warnings)
 
 
 def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int | None = None) -> Loaded:
@@ -35,22 +85,3 @@ def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int 
         vocab=tokenizer.vocab_size,
     )
     return Loaded(runner, tokenizer, profile, default_template(tokenizer))
-
-
-def open_model(
-    model: str | Path | None,
-    *,
-    dtype: str,
-    max_context: int | None,
-    threads: int | None,
-    kv_memory: int | None,
-    kv_blocks: int | None,
-    kv_dtype: str,
-    max_batch: int,
-) -> Loaded:
-    """Raises UserError or LoadError when there is no such model or it does not fit the options."""
-    name = resolve(str(model))
-    if name.kind == "scripted":
-        assert name.path is not None
-        return open_scripted(name.path, max_context=max_context, kv_blocks=kv_blocks)
-    raise NotImplementedError

@@ -39,7 +39,7 @@ from ponder.text.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
 STEP = 1000.0  # logits between them: penalties and temperature cannot change their order
-LOWEST = -1e6
+OTHERS = -1e5  # below all candidates; each id of its own, for a sampler must rank what ties
 DEFAULT_BLOCKS = 8192
 
 
@@ -130,18 +130,20 @@ class ScriptedRunner:
     block_size: int = BLOCK_SIZE
     fed: int = 0
     _lines: list[Line] = field(init=False)
+    _others: NDArray[np.float32] = field(init=False)
     _pointers: "WeakKeyDictionary[Sequence, Pointer]" = field(default_factory=WeakKeyDictionary)
 
     def __post_init__(self) -> None:
         self.context = min(self.script.model.context, self.blocks * self.block_size)
         self._end = self.tokenizer.im_end if self.tokenizer.im_end is not None else self.tokenizer.eos_ids[0]
         self._lines = [self._line(reply) for reply in self.script.replies]
-        self.width = -(-self.tokenizer.vocab_size // 128) * 128  # padded rows, as released models have
+        width = -(-self.tokenizer.vocab_size // 128) * 128  # padded rows, as released models have
+        self._others = OTHERS - np.arange(width, dtype=np.float32)
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         wanted = [w.sequence for w in work if w.wants_logits]
         self.fed += sum(w.end - w.start for w in work)
-        logits = np.full((len(wanted), self.width), LOWEST, np.float32)  # [R, V]
+        logits = np.tile(self._others, (len(wanted), 1))  # [R, V]
         delay = 0.0
         for row, sequence in zip(logits, wanted):
             pointer = self._follow(sequence)
