@@ -44,24 +44,23 @@ static inline void dot_tile(const float* queries, const float* keys, int64_t pad
             }
         }
         for (int q = 0; q < Q; q++)
-            for (int i = 0; i < 4; i++) scores[q * key_tile + j + i] = sum(sums[q][i]);
+            sum4(sums[q][0], sums[q][1], sums[q][2], sums[q][3], scores + q * key_tile + j);
     }
 }
 
 // Scores of the n visible keys become weights exp(s - maximum), the rest zero; returns the factor for what was summed.
 static inline float soften(float* scores, int64_t n, float scale, float& maximum, float& total) {
-    float most = maximum;
-    for (int64_t j = 0; j < n; j++) {
-        scores[j] *= scale;
-        most = scores[j] > most ? scores[j] : most;
-    }
     for (int64_t j = n; j < key_tile; j++) scores[j] = -3e38f;
-    V weights_sum = zero();
+    V most_lanes = set(maximum);
     for (int64_t j = 0; j < key_tile; j += V::N) {
-        V weights = exp(load(scores + j) - set(most));
-        store(scores + j, weights);
+        V scaled = load(scores + j) * set(scale);
+        store(scores + j, scaled);
+        most_lanes = max(scaled, most_lanes);
     }
+    float most = largest(most_lanes);
+    for (int64_t j = 0; j < key_tile; j += V::N) store(scores + j, exp(load(scores + j) - set(most)));
     for (int64_t j = n; j < key_tile; j++) scores[j] = 0;
+    V weights_sum = zero();
     for (int64_t j = 0; j < key_tile; j += V::N) weights_sum = weights_sum + load(scores + j);
     float last[V::N];
     store(last, exp(set(maximum - most)));
@@ -95,8 +94,7 @@ void attention(const AttentionUnit& u, float* scratch) {
     float *keys = scratch, *values = keys + key_tile * padded, *q = values + key_tile * padded;
     float *out = q + max_queries * padded, *scores = out + max_queries * padded;
     float *maximum = scores + max_queries * key_tile, *total = maximum + max_queries;
-    memset(scratch, 0, (size_t)(q - scratch) * 4);  // stale numbers in unused rows and columns must not be NaN
-    memset(q, 0, (size_t)queries * padded * 4);
+    if (padded != u.c) memset(scratch, 0, (size_t)(out - scratch) * 4);  // the columns past c
     memset(out, 0, (size_t)queries * padded * 4);
     for (int64_t i = 0; i < queries; i++) {  // query i: token i / ratio, head i % ratio of the group
         int64_t token = u.first_token + i / ratio, head = u.kv_head * ratio + i % ratio;
@@ -112,6 +110,7 @@ void attention(const AttentionUnit& u, float* scratch) {
         gather(u, u.v, first, count, padded, values);
         int64_t i = 0;
         for (; i + 4 <= queries; i += 4) dot_tile<4>(q + i * padded, keys, padded, scores + i * key_tile);
+        for (; i + 2 <= queries; i += 2) dot_tile<2>(q + i * padded, keys, padded, scores + i * key_tile);
         for (; i < queries; i++) dot_tile<1>(q + i * padded, keys, padded, scores + i * key_tile);
         for (i = 0; i < queries; i++) {
             int64_t seen = u.first_position + i / ratio + 1 - first, n = seen < key_tile ? seen : key_tile;

@@ -13,6 +13,9 @@ namespace ponder::PONDER_NS {
 struct DotF32 {
     static constexpr int64_t step = V::N, x_bytes = 4 * V::N;
     typedef V Row;
+    static const char* address(const Matrix& w, int64_t n, int64_t k) {
+        return (const char*)w.data + 4 * (n * w.k + k);
+    }
     static Row load_row(const Matrix& w, int64_t n, int64_t k) { return load((const float*)w.data + n * w.k + k); }
     static Row load_tail(const Matrix& w, int64_t n, int64_t k) {
         return load((const float*)w.data + n * w.k + k, w.k - k);
@@ -26,6 +29,9 @@ struct DotBf16 {
     struct Row {
         V even, odd;
     };
+    static const char* address(const Matrix& w, int64_t n, int64_t k) {
+        return (const char*)w.data + 2 * (n * w.k + k);
+    }
     static Row load_row(const Matrix& w, int64_t n, int64_t k) {
         Row row;
         widen_pairs((const uint16_t*)w.data + n * w.k + k, row.even, row.odd);
@@ -44,7 +50,10 @@ struct DotBf16 {
     }
 };
 
-template <class Dot, int R, int T>
+// Rows of a few KB are too short for the hardware to foresee, so the first pass over W asks for it this far ahead.
+constexpr int64_t prefetch_bytes = 8192;
+
+template <class Dot, int R, int T, bool First>
 static inline void tile(const Matrix& w, int64_t n, const void* const* x, float* const* y, const float* bias) {
     V sums[R][T];
     for (int r = 0; r < R; r++)
@@ -52,7 +61,10 @@ static inline void tile(const Matrix& w, int64_t n, const void* const* x, float*
     int64_t full = w.k / Dot::step * Dot::step, at = 0;
     for (int64_t k = 0; k < full; k += Dot::step, at += Dot::x_bytes) {
         typename Dot::Row rows[R];
-        for (int r = 0; r < R; r++) rows[r] = Dot::load_row(w, n + r, k);
+        for (int r = 0; r < R; r++) {
+            if (First) __builtin_prefetch(Dot::address(w, n + r, k) + prefetch_bytes);
+            rows[r] = Dot::load_row(w, n + r, k);
+        }
         for (int t = 0; t < T; t++)
             for (int r = 0; r < R; r++) sums[r][t] = Dot::add(sums[r][t], rows[r], (const char*)x[t] + at);
     }
@@ -61,29 +73,38 @@ static inline void tile(const Matrix& w, int64_t n, const void* const* x, float*
             typename Dot::Row row = Dot::load_tail(w, n + r, full);
             for (int t = 0; t < T; t++) sums[r][t] = Dot::add(sums[r][t], row, (const char*)x[t] + at);
         }
-    for (int t = 0; t < T; t++)
-        for (int r = 0; r < R; r++) y[t][n + r] = bias ? sum(sums[r][t]) + bias[n + r] : sum(sums[r][t]);
+    for (int t = 0; t < T; t++) {
+        float totals[4];
+        sum4(sums[0][t], sums[R > 1 ? 1 : 0][t], sums[R > 2 ? 2 : 0][t], sums[R > 3 ? 3 : 0][t], totals);
+        for (int r = 0; r < R; r++) y[t][n + r] = bias ? totals[r] + bias[n + r] : totals[r];
+    }
 }
 
-template <class Dot, int T>
+template <class Dot, int T, bool First>
 static void tile_rows(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, float* const* y,
                       const float* bias) {
     int64_t n = n0;
-    for (; n + 4 <= n1; n += 4) tile<Dot, 4, T>(w, n, x, y, bias);
-    for (; n < n1; n++) tile<Dot, 1, T>(w, n, x, y, bias);
+    for (; n + 4 <= n1; n += 4) tile<Dot, 4, T, First>(w, n, x, y, bias);
+    for (; n < n1; n++) tile<Dot, 1, T, First>(w, n, x, y, bias);
+}
+
+// All whole tiles of T tokens from t on; returns the first token left.
+template <class Dot, int T>
+static int64_t tiles_of(int64_t t, const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens,
+                        float* const* y, const float* bias) {
+    for (; t + T <= tokens; t += T)
+        if (t == 0) tile_rows<Dot, T, true>(w, n0, n1, x, y, bias);
+        else tile_rows<Dot, T, false>(w, n0, n1, x + t, y + t, bias);
+    return t;
 }
 
 template <class Dot>
 static void tiles(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                   const float* bias) {
-    constexpr int wide = V::N == 16 ? 4 : 2;  // as many tokens as 32 or 16 registers carry
     int64_t t = 0;
-    for (; t + wide <= tokens; t += wide) tile_rows<Dot, wide>(w, n0, n1, x + t, y + t, bias);
-    if (wide == 4 && t + 2 <= tokens) {
-        tile_rows<Dot, 2>(w, n0, n1, x + t, y + t, bias);
-        t += 2;
-    }
-    if (t < tokens) tile_rows<Dot, 1>(w, n0, n1, x + t, y + t, bias);
+    if (V::N == 16) t = tiles_of<Dot, 4>(t, w, n0, n1, x, tokens, y, bias);  // 32 registers carry 4 tokens, 16 only 2
+    t = tiles_of<Dot, 2>(t, w, n0, n1, x, tokens, y, bias);
+    tiles_of<Dot, 1>(t, w, n0, n1, x, tokens, y, bias);
 }
 
 static bool grouped(const Matrix& w) { return w.kind >= Kind::int8 && (!vector_groups || w.group != 32); }

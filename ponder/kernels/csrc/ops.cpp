@@ -16,10 +16,10 @@ int64_t row_bytes(const Matrix& w) {
     return (w.kind == Kind::int8 ? w.k : w.k / 2) + w.k / w.group * 2;
 }
 
-// Rows of W in one piece of work: about 64 KB, so that a piece stays in the L2 cache while all tokens pass over it,
+// Rows of W in one piece of work: about 128 KB, so that a piece stays in the L2 cache while all tokens pass over it,
 // but enough pieces for the threads. A multiple of 4, the height of a tile.
 int64_t panel_rows(const Matrix& w, int threads) {
-    int64_t by_cache = 65536 / std::max<int64_t>(1, row_bytes(w));
+    int64_t by_cache = 131072 / std::max<int64_t>(1, row_bytes(w));
     int64_t by_threads = w.n / (threads * 4);
     return std::max<int64_t>(4, std::min(by_cache, by_threads) / 4 * 4);
 }

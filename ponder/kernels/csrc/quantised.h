@@ -80,6 +80,7 @@ static inline V add_quantised(V sum, const QuantisedRow& w, const char* x) {
 struct DotInt8 {
     static constexpr int64_t step = q_step, x_bytes = q_bytes;
     typedef QuantisedRow Row;
+    static const char* address(const Matrix& w, int64_t n, int64_t k) { return (const char*)w.data + n * w.k + k; }
     static Row load_row(const Matrix& w, int64_t n, int64_t k) {
         int64_t at = n * w.k + k;
         return {add_offset(load_bytes((const char*)w.data + at)), load_scales(w.scale + at / 32, groups_per_step)};
@@ -96,6 +97,7 @@ struct DotInt8 {
 struct DotInt4 {
     static constexpr int64_t step = q_step, x_bytes = q_bytes;
     typedef QuantisedRow Row;
+    static const char* address(const Matrix& w, int64_t n, int64_t k) { return (const char*)w.data + (n * w.k + k) / 2; }
     static Row load_row(const Matrix& w, int64_t n, int64_t k) {
         int64_t at = n * w.k + k;
         return {unpack_nibbles((const char*)w.data + at / 2), load_scales(w.scale + at / 32, groups_per_step)};

@@ -46,11 +46,14 @@ static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     even.v = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
     odd.v = _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(0xffff0000)));
 }
-static inline float sum(V a) {
-    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+// The sums of four vectors; each is added in the same fixed order.
+static inline void sum4(V a, V b, V c, V d, float* out) {
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c.v, d.v), _mm512_unpackhi_ps(c.v, d.v));
+    __m512 low = _mm512_shuffle_ps(ab, cd, 0x44), high = _mm512_shuffle_ps(ab, cd, 0xee);
+    __m512 lanes = _mm512_add_ps(low, high);  // [a, b, c, d] in each of four lanes
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
 }
 static inline float largest(V a) { return _mm512_reduce_max_ps(a.v); }
 
@@ -90,10 +93,11 @@ static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     even.v = _mm256_castsi256_ps(_mm256_slli_epi32(w, 16));
     odd.v = _mm256_castsi256_ps(_mm256_and_si256(w, _mm256_set1_epi32(0xffff0000)));
 }
-static inline float sum(V a) {
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+static inline void sum4(V a, V b, V c, V d, float* out) {
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c.v, d.v), _mm256_unpackhi_ps(c.v, d.v));
+    __m256 lanes = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps(lanes, 1)));
 }
 static inline float largest(V a) {
     __m128 q = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
@@ -137,13 +141,24 @@ static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     even.v = (Float4)(Bits4{p[0], p[2], p[4], p[6]} << 16);
     odd.v = (Float4)(Bits4{p[1], p[3], p[5], p[7]} << 16);
 }
-static inline float sum(V a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
+static inline void sum4(V a, V b, V c, V d, float* out) {
+    out[0] = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+    out[1] = (b.v[0] + b.v[2]) + (b.v[1] + b.v[3]);
+    out[2] = (c.v[0] + c.v[2]) + (c.v[1] + c.v[3]);
+    out[3] = (d.v[0] + d.v[2]) + (d.v[1] + d.v[3]);
+}
 static inline float largest(V a) {
     float x = a.v[0] > a.v[2] ? a.v[0] : a.v[2], y = a.v[1] > a.v[3] ? a.v[1] : a.v[3];
     return x > y ? x : y;
 }
 
 #endif
+
+static inline float sum(V a) {
+    float out[4];
+    sum4(a, a, a, a, out);
+    return out[0];
+}
 
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
