@@ -16,7 +16,7 @@ from ponder.model import hf_config
 Size = Annotated[int, Meta(ge=1, le=1 << 24)]
 Count = Annotated[int, Meta(ge=0, le=1 << 24)]
 Layers = Annotated[int, Meta(ge=1, le=1024)]
-Positive = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e12)]
 
 BYTES_PER_VALUE = {"f32": 4, "bf16": 2}
 
@@ -55,7 +55,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     rope_theta: Positive = 1_000_000.0
     rope_scaling: Yarn | None = None
     tie_word_embeddings: bool = False
-    initializer_range: float = 0.02
+    initializer_range: Annotated[float, Meta(ge=0, le=10)] = 0.02
     num_experts: Annotated[int, Meta(ge=0, le=1024)] = 0
     num_experts_per_tok: Count = 0
     moe_intermediate_size: Count = 0

@@ -51,7 +51,7 @@ _YARN_KEYS = {"factor", "original_max_position_embeddings", "beta_fast", "beta_s
 
 def read(raw: dict[str, Any]) -> dict[str, Any]:
     """Raises ValueError that names the key."""
-    if raw.get("model_type") not in ARCHITECTURES:
+    if raw.get("model_type") not in list(ARCHITECTURES):  # a list: the value may be anything
         raise ValueError(f"model_type {raw.get('model_type')!r}; Ponder has {', '.join(ARCHITECTURES)}")
     given = {k: v for k, v in raw.items() if v is not None}  # null means "not set" throughout HF configs
     moe = given["model_type"] == "qwen3_moe"
@@ -85,10 +85,8 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _default_head_dim(given: dict[str, Any]) -> int:
     """HF: Qwen3Config's default is 128, the other two divide the hidden size (facts 1.1: never equal in Qwen3)."""
-    hidden, heads = given.get("hidden_size"), given.get("num_attention_heads")
-    if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
-        raise ValueError("hidden_size or num_attention_heads is missing or not a number")
-    return 128 if given["model_type"] == "qwen3" else hidden // heads
+    hidden, heads = _integer(given, "hidden_size"), _integer(given, "num_attention_heads")
+    return 128 if given["model_type"] == "qwen3" else hidden // max(1, heads)
 
 
 def _check_window(given: dict[str, Any]) -> None:
@@ -96,9 +94,17 @@ def _check_window(given: dict[str, Any]) -> None:
     kinds = given.get("layer_types", [])
     if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
         raise ValueError(f"layer_types {kinds!r}; Ponder implements only full_attention")
-    from_layer = given.get("max_window_layers", 0) if given["model_type"] != "qwen3_moe" else 0
-    if given.get("use_sliding_window") and "sliding_window" in given and from_layer < given["num_hidden_layers"]:
+    if not given.get("use_sliding_window") or "sliding_window" not in given:
+        return
+    moe = given["model_type"] == "qwen3_moe"  # where max_window_layers means nothing
+    if moe or _integer(given, "max_window_layers") < _integer(given, "num_hidden_layers"):
         raise ValueError("use_sliding_window is true; Ponder does not implement sliding window attention")
+
+
+def _integer(given: dict[str, Any], key: str) -> int:
+    if not isinstance(given.get(key), int):
+        raise ValueError(f"{key} is missing or not a whole number")
+    return int(given[key])
 
 
 def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
@@ -115,10 +121,10 @@ def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     theta = scaling.pop("rope_theta", given.get("rope_theta", 10000.0))  # HF's default
     if given.get("rope_theta", theta) != theta:
         raise ValueError(f"rope_theta {given['rope_theta']} and rope_parameters' {theta} disagree")
-    kinds = {scaling.pop(key) for key in ("type", "rope_type") if key in scaling}
-    if len(kinds) > 1:
-        raise ValueError(f"rope type and rope_type disagree: {sorted(kinds)}")
-    kind = kinds.pop() if kinds else "default"
+    kinds = [scaling.pop(key) for key in ("type", "rope_type") if key in scaling]
+    if any(kind != kinds[0] for kind in kinds):
+        raise ValueError(f"rope type and rope_type disagree: {kinds}")
+    kind = kinds[0] if kinds else "default"
     if scaling.pop("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("partial_rotary_factor other than 1.0 is not implemented")
     if kind == "default":
@@ -133,7 +139,7 @@ def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
         raise ValueError(f"rope scaling key {', '.join(map(repr, unknown))} is not implemented")
     if "original_max_position_embeddings" not in scaling:
         # HF falls back to max_position_embeddings, which is wrong for Qwen3's 40960 (facts 1.4).
-        if given.get("max_position_embeddings") not in (32768, 40960):
+        if given.get("max_position_embeddings") not in [32768, 40960]:
             raise ValueError("rope type 'yarn' needs original_max_position_embeddings (32768 for Qwen3)")
         scaling["original_max_position_embeddings"] = 32768
     return theta, scaling

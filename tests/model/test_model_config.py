@@ -142,3 +142,41 @@ def test_a_window_that_is_described_but_not_in_use() -> None:
     window = {"sliding_window": 4096, "max_window_layers": 28}
     assert ModelConfig.from_hf({**RELEASED, **window}) == PRESETS["qwen3:0.6b"]
     assert ModelConfig.from_hf({**RELEASED, **window, "use_sliding_window": True}) == PRESETS["qwen3:0.6b"]
+
+
+def test_values_of_the_wrong_type_end_in_a_load_error() -> None:
+    """config.json is untrusted: any JSON value anywhere is read or refused, nothing else happens."""
+    junk: list[Any] = [
+        None,
+        True,
+        -1,
+        0,
+        1e400,
+        "x",
+        "",
+        [],
+        [[]],
+        {},
+        {"type": []},
+        {"rope_type": {}},
+        {"factor": "x"},
+    ]
+    yarn = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64, "rope_theta": 1e6}
+    extra = {
+        "layer_types": 0,
+        "max_window_layers": 0,
+        "sliding_window": 0,
+        "quantization_config": 0,
+        "rope_parameters": 0,
+    }
+    for base in (RELEASED, MOE, {**RELEASED, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 28}):
+        cases = [{**base, key: value} for key in base | extra for value in junk]
+        cases += [{k: v for k, v in base.items() if k != key} for key in base]
+        cases += [{**base, "rope_scaling": {**yarn, key: value}} for key in yarn for value in junk]
+        cases += [{"model_type": kind} for kind in ("qwen3", "qwen3_moe", "qwen2")]
+        for raw in cases:
+            try:
+                config = ModelConfig.from_hf(raw)
+            except LoadError:
+                continue
+            assert ModelConfig.from_hf(config.to_hf()) == config
