@@ -197,9 +197,9 @@ class BlockTable:
 
     def release(self, ids: Sequence[int], computed: int) -> None:
         """Give every block back; what was computed stays findable, the unfinished last block included."""
-        self.publish(ids, computed)
         size = self.pool.block_size
         full = computed // size
+        assert len(self.chain) == full, "publish what was computed first"
         if computed % size:
             self._publish(full, tuple(ids[full * size : computed]))
         for block in reversed(self.blocks):  # so that the end is evicted before the beginning

@@ -142,19 +142,45 @@ def test_everybody_finishes_and_nothing_leaks(shape: dict[str, int]) -> None:
         assert counters.preemptions > 100 and counters.restarts > 100 and counters.cached_ids > 1000
 
 
+def newcomer(world: World, length: int, goal: int) -> Sequence:
+    """A prompt of its own (nothing to share) that wants `goal` ids in all."""
+    sequence = Sequence(world.serial, [1000 + world.serial] * length, None, None)
+    world.serial += 1
+    world.goals[sequence], world.arrived_at[sequence] = goal, world.steps
+    world.scheduler.add(sequence)
+    return sequence
+
+
+def test_the_youngest_gives_way_and_comes_back_in_its_turn() -> None:
+    world = World(0, blocks=10, size=4, batch=4, chunk=64)
+    first, second = newcomer(world, 15, 36), newcomer(world, 15, 36)
+    while second in world.scheduler.running or world.steps == 0:
+        assert first in world.scheduler.running or world.steps == 0
+        world.step()
+    third = newcomer(world, 2, 10)
+    assert world.scheduler.waiting == [second, third]
+    while first in world.goals:
+        world.step()
+        assert first not in world.scheduler.waiting, "the oldest is never preempted"
+    world.drain()
+
+
+def test_nobody_overtakes_the_first_in_the_queue() -> None:
+    world = World(0, blocks=10, size=4, batch=4, chunk=64)
+    newcomer(world, 20, 38)
+    world.step()
+    big, small = newcomer(world, 35, 38), newcomer(world, 1, 30)
+    world.step()
+    assert world.scheduler.waiting == [big, small], "room for the small one, but the big one would starve"
+    world.drain()
+
+
 def test_decodes_come_first_and_prefills_share_the_rest_evenly() -> None:
     world = World(0, blocks=400, size=4, batch=8, chunk=20)
 
-    def add(length: int) -> Sequence:
-        sequence = Sequence(world.serial, [world.serial] * length, None, None)
-        world.serial += 1
-        world.goals[sequence], world.arrived_at[sequence] = 10_000, 0
-        world.scheduler.add(sequence)
-        return sequence
-
-    answering = add(3)
+    answering = newcomer(world, 3, 10_000)
     world.step()
-    long, short = add(300), add(5)
+    long, short = newcomer(world, 300, 10_000), newcomer(world, 5, 10_000)
     sizes = {w.sequence: w.end - w.start for w in world.step()}
     assert sizes == {answering: 1, short: 5, long: 14}, "a short prompt is not stuck behind a long one"
 

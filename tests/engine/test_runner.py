@@ -1,0 +1,98 @@
+"""The batch that work becomes, the size of the cache, and copying a block of real keys and values."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from ponder.core.errors import UserError
+from ponder.engine.cache import BlockPool, BlockTable
+from ponder.engine.memory import cache_tokens, free_memory
+from ponder.engine.runner import ModelRunner, assemble
+from ponder.engine.scheduler import Work
+from ponder.engine.sequence import Sequence
+from ponder.kernels.native import NativeOps
+from ponder.model.config import PRESETS
+from ponder.model.model import Model
+from ponder.model.weights import build, random_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    config = msgspec.structs.replace(PRESETS["tiny"], initializer_range=0.3)
+    return build(random_checkpoint(config), NativeOps(), "f32")
+
+
+def sequence(pool: BlockPool, serial: int, ids: list[int], computed: int, factor: float = 1.0) -> Sequence:
+    made = Sequence(serial, ids, None, None)
+    made.admit(BlockTable(pool, factor), factor, computed)
+    assert made.table.reserve(len(ids))
+    return made
+
+
+def test_assemble_places_every_id() -> None:
+    pool = BlockPool(10, 4, lambda s, t: None)
+    a, b = sequence(pool, 0, [5, 6, 7, 8, 9], 3), sequence(pool, 1, [1, 2], 0, factor=2.0)
+    c = sequence(pool, 2, [4] * 9, 0)
+    ids, batch = assemble([Work(a, 3, 5), Work(c, 0, 6), Work(b, 0, 2)])
+    assert ids.tolist() == [8, 9, *[4] * 6, 1, 2] and ids.dtype == np.int32
+    assert batch.positions.tolist() == [3, 4, *range(6), 0, 1]
+    assert batch.starts.tolist() == [0, 2, 8, 10]
+    assert batch.logit_rows.tolist() == [1, 9], "the unfinished prompt needs no logits"
+    assert batch.rope_factor.tolist() == [1, 1, 2]
+    assert batch.block_tables is not None
+    assert batch.block_tables.tolist() == [[*a.table.blocks, -1], c.table.blocks, [*b.table.blocks, -1, -1]]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_a_copied_block_continues_like_the_original(model: Model, dtype: str) -> None:
+    runner = ModelRunner(model, max_batch=2, blocks=8, block_size=4, kv_dtype=dtype)
+    pool = BlockPool(8, 4, runner.copy_block)
+    ids = [3, 1, 4, 1, 5, 9, 2]
+    whole = sequence(pool, 0, ids, 0)
+    (expected,) = runner.run([Work(whole, 0, 7)])
+    whole.table.publish(ids, 7)
+    whole.table.release(ids, 7)
+    second = Sequence(1, [*ids[:6], 2], None, None)
+    table = BlockTable(pool)
+    second.admit(table, 1.0, table.start(pool.find(table.root, second.ids)))
+    assert second.computed == 6 and table.reserve(7)
+    (got,) = runner.run([Work(second, 6, 7)])
+    assert np.array_equal(got, expected)
+    assert not np.array_equal(runner.run([Work(sequence(pool, 2, [7, *ids[1:]], 0), 0, 7)])[0], expected)
+
+
+def test_nothing_wanted_gives_no_rows(model: Model) -> None:
+    runner = ModelRunner(model, max_batch=2, blocks=8, block_size=4)
+    pool = BlockPool(8, 4, runner.copy_block)
+    assert runner.run([Work(sequence(pool, 0, [1, 2, 3], 0), 0, 2)]).shape == (0, 256)
+
+
+def test_size_of_the_cache(model: Model) -> None:
+    per_token = model.config.kv_bytes_per_token("bf16")
+    runner = ModelRunner(model, max_batch=4, kv_memory=100 * 32 * per_token)
+    assert (runner.blocks, runner.context) == (100, 512)
+    assert ModelRunner(model, max_batch=4, blocks=3).context == 96
+    assert ModelRunner(model, max_batch=4).blocks == 4 * 512 // 32  # all of a full batch: it is small
+    with pytest.raises(UserError, match="cache"):
+        ModelRunner(model, max_batch=4, kv_memory=1000)
+
+
+def test_share_of_the_memory() -> None:
+    assert cache_tokens(1000, context=100, max_batch=4, free=1 << 30) == 400
+    assert cache_tokens(1000, context=10_000, max_batch=32, free=40_000_000) == 10_000  # a quarter
+    assert cache_tokens(1000, context=15_000, max_batch=32, free=40_000_000) == 15_000  # one context, up to a half
+    assert cache_tokens(1000, context=50_000, max_batch=32, free=40_000_000) == 20_000
+
+
+def test_free_memory_heeds_a_container(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 100 kB\nMemAvailable:   64 kB\n")
+    assert free_memory(meminfo, tmp_path) == 64 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory(meminfo, tmp_path) == 64 * 1024
+    (tmp_path / "memory.max").write_text("50000\n")
+    (tmp_path / "memory.current").write_text("20000\n")
+    assert free_memory(meminfo, tmp_path) == 30000
+    assert free_memory(tmp_path / "none", tmp_path / "none") is None
