@@ -8,22 +8,35 @@
 
 namespace ponder::PONDER_NS {
 
-// Keys first .. first+count of this head to out [key_tile, padded]; columns past c stay zero.
-static void gather(const AttentionUnit& u, const void* base, int64_t first, int64_t count, int64_t padded, float* out) {
-    for (int64_t j = 0; j < count; j++, out += padded) {
-        int64_t p = first + j, row = (u.start_token + p) * u.kv_heads + u.kv_head;
-        if (u.table)
-            row = ((int64_t)u.table[p / u.block_size] * u.kv_heads + u.kv_head) * u.block_size + p % u.block_size;
+// Where the key or value at position p of this head lies.
+static inline const char* row_of(const AttentionUnit& u, const void* base, int64_t p) {
+    int64_t row = (u.start_token + p) * u.kv_heads + u.kv_head;
+    if (u.table)
+        row = ((int64_t)u.table[p / u.block_size] * u.kv_heads + u.kv_head) * u.block_size + p % u.block_size;
+    return (const char*)base + row * u.c * (u.bf16 ? 2 : 4);
+}
+
+// Keys or values at positions first .. first+count to out [key_tile, padded]; columns past c are left as they are.
+// A head's part of a block is a few KB, then comes a jump: memory is asked for the tile after this one, up to `end`.
+static void gather(const AttentionUnit& u, const void* base, int64_t first, int64_t count, int64_t end, int64_t padded,
+                   float* out) {
+    int64_t row_bytes = u.c * (u.bf16 ? 2 : 4);
+    for (int64_t p = first; p < first + count; p++, out += padded) {
+        if (p + key_tile < end) {
+            const char* next = row_of(u, base, p + key_tile);
+            for (int64_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(next + at);
+        }
+        const char* row = row_of(u, base, p);
         if (!u.bf16) {
-            memcpy(out, (const float*)base + row * u.c, 4 * u.c);
+            memcpy(out, row, row_bytes);
             continue;
         }
-        const uint16_t* from = (const uint16_t*)base + row * u.c;
+        const uint16_t* bits = (const uint16_t*)row;
         int64_t i = 0;
-        for (; i + V::N <= u.c; i += V::N) store(out + i, widen(from + i));
+        for (; i + V::N <= u.c; i += V::N) store(out + i, widen(bits + i));
         for (; i < u.c; i++) {
-            uint32_t bits = (uint32_t)from[i] << 16;
-            memcpy(out + i, &bits, 4);
+            uint32_t wide = (uint32_t)bits[i] << 16;
+            memcpy(out + i, &wide, 4);
         }
     }
 }
@@ -106,8 +119,8 @@ void attention(const AttentionUnit& u, float* scratch) {
     int64_t keys_end = u.first_position + u.tokens;
     for (int64_t first = 0; first < keys_end; first += key_tile) {
         int64_t count = keys_end - first < key_tile ? keys_end - first : key_tile;
-        gather(u, u.k, first, count, padded, keys);
-        gather(u, u.v, first, count, padded, values);
+        gather(u, u.k, first, count, keys_end, padded, keys);
+        gather(u, u.v, first, count, keys_end, padded, values);
         int64_t i = 0;
         for (; i + 4 <= queries; i += 4) dot_tile<4>(q + i * padded, keys, padded, scores + i * key_tile);
         for (; i + 2 <= queries; i += 2) dot_tile<2>(q + i * padded, keys, padded, scores + i * key_tile);
