@@ -1,0 +1,100 @@
+"""What a quantisation costs: a model beside its reference, on a fixed text (QU-1).
+
+For each token of the text both models give a distribution of the next one. Reported are the mean and largest
+Kullback-Leibler divergence (nats), how often the most likely token agrees, and both perplexities. The text is
+fidelity.txt beside this file (prose, code, mathematics and tables in ten languages, written for this purpose), or any
+other file; each window of it starts afresh.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ponder.core.batch import Batch
+from ponder.core.errors import UserError
+from ponder.model.model import Model
+from ponder.text.tokenizer import Tokenizer
+
+TEXT = Path(__file__).with_name("fidelity.txt")
+WINDOW = 512
+_ROWS = 64  # logits of so many tokens exist at a time: 64 x 151,936 float32 are 39 MB
+
+
+class Fidelity(Struct, frozen=True):
+    """kl in nats, reference against quantised. top1: share of tokens for which both have the same favourite."""
+
+    tokens: int
+    text_sha256: str
+    mean_kl: float
+    max_kl: float
+    top1: float
+    perplexity: float
+    reference_perplexity: float
+
+    def __str__(self) -> str:
+        return (
+            f"mean KL {self.mean_kl:.4f} nats (largest {self.max_kl:.2f}), same favourite {self.top1:.1%}, "
+            f"perplexity {self.perplexity:.2f} against {self.reference_perplexity:.2f}, on {self.tokens} tokens"
+        )
+
+
+def read_text(tokenizer: Tokenizer, path: Path = TEXT) -> tuple[NDArray[np.int32], str]:
+    """-> ids and the sha256 of the text. Raises UserError for a file that is not text or too short to measure on."""
+    try:
+        raw = path.read_bytes()
+        ids = np.array(tokenizer.encode(raw.decode("utf-8")), np.int32)
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: not a readable UTF-8 text: {e}", param="text") from e
+    if len(ids) < 64:
+        raise UserError(f"{path}: {len(ids)} tokens are too few to measure on; give at least 64", param="text")
+    return ids, hashlib.sha256(raw).hexdigest()
+
+
+def measure(
+    reference: Model,
+    quantised: Model,
+    ids: NDArray[np.int32],
+    text_sha256: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fidelity:
+    """ids [T] -> Fidelity over the T tokens, each window's last one without a successor to score."""
+    kl, agree, nll, reference_nll = [], [], [], []
+    for start in range(0, len(ids), WINDOW):
+        window = ids[start : start + WINDOW]
+        batch = Batch.packed([len(window)])
+        hidden = [m.hidden_states(window, batch) for m in (reference, quantised)]
+        for first in range(0, len(window), _ROWS):
+            rows = np.arange(first, min(len(window), first + _ROWS))
+            p, q = (_log_probs(m, h, rows) for m, h in zip((reference, quantised), hidden))
+            kl.append((np.exp(p) * (p - q)).sum(axis=1, dtype=np.float64))
+            agree.append(p.argmax(axis=1) == q.argmax(axis=1))
+            scored = rows[rows + 1 < len(window)]
+            target = window[scored + 1]
+            reference_nll.append(-p[scored - first, target])
+            nll.append(-q[scored - first, target])
+        if progress:
+            progress(min(start + WINDOW, len(ids)), len(ids))
+    divergence = np.concatenate(kl)
+    return Fidelity(
+        tokens=len(ids),
+        text_sha256=text_sha256,
+        mean_kl=max(0.0, float(divergence.mean())),  # rounding may leave -1e-17
+        max_kl=max(0.0, float(divergence.max())),
+        top1=float(np.concatenate(agree).mean()),
+        perplexity=float(np.exp(np.concatenate(nll).mean())),
+        reference_perplexity=float(np.exp(np.concatenate(reference_nll).mean())),
+    )
+
+
+def _log_probs(model: Model, hidden: Any, rows: NDArray[Any]) -> NDArray[np.float32]:
+    """[R, V] float32; summed in float64."""
+    logits = model.ops.linear(model.ops.take(hidden, rows), model.weights["lm_head.weight"])
+    x = np.array(logits, np.float32)
+    x -= x.max(axis=1, keepdims=True)
+    x -= np.log(np.exp(x).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    return x
