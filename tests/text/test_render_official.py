@@ -135,7 +135,7 @@ def test_generated_conversations_equal_transformers(tok: Tokenizer, nasty: bool)
     template, current = qwen3_template()
     generator = Generator(20250429 + nasty, nasty=nasty, current=current)
     compared = 0
-    for n in range(500 if nasty else 1500):
+    for n in range(500 if nasty else 1600):
         messages, options = generator.chat()
         expected = official(messages, template, **options)
         result = ours(messages, tok, options)
