@@ -4,7 +4,8 @@
 
 One JSON line a measurement: GB/s counts each weight byte once a call, GFLOP/s counts 2*T*N*K; the median call.
 Every kind runs over enough copies of its matrix (256 MB) that weights come from memory, not from a cache.
-Lines with op "read" are the reference: a plain read of 1 GB. Lines with op "prefill" add up one layer's matrices.
+The reference: op "read", one thread that only reads 1 GB, and "read_f32_kernel", all threads through our f32 kernel.
+op "layers" adds up the matrices of all layers: tokens/s of a model whose other work costs nothing.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from ponder.kernels import native
 from ponder.kernels.native import NativeOps
 from ponder.kernels.tensor import Tensor
 
-# name: (N, K, matrices of this shape in one layer); head: the tied output matrix, cut to a tenth to save time
+# name: (N, K, matrices of this shape in one layer); the output matrix is cut to a tenth to save time
 SHAPES = {
     "q": (2048, 1024, 1),
     "kv": (1024, 1024, 2),
@@ -44,11 +45,12 @@ def median_seconds(call: Callable[[int], object], seconds: float) -> float:
 
 
 def read_bandwidth(seconds: float) -> float:
-    """GB/s of one thread set reading: the f32 kernel with one row of activations over a matrix of 1 GB."""
+    """GB/s of all threads: the f32 kernel with one row of activations over a matrix of 1 GB."""
     ops = NativeOps()
     big = ops.weight(np.ones((65536, 4096), np.float32))
     x = np.ones((1, 4096), np.float32)
-    return big.tensor.nbytes / median_seconds(lambda _: ops.linear(x, big), seconds) / 1e9
+    nbytes: int = big.tensor.nbytes
+    return nbytes / median_seconds(lambda _: ops.linear(x, big), seconds) / 1e9
 
 
 def numpy_read_bandwidth(seconds: float) -> float:
@@ -79,9 +81,9 @@ def main() -> None:
                 x = rng.standard_normal((t, k), np.float32)
                 seconds = median_seconds(lambda i: ops.linear(x, copies[i % len(copies)]), args.seconds)  # noqa: B023
                 layer[t] = layer.get(t, 0) + seconds * count
-                line = {"op": "linear", "kind": kind, "shape": name, "n": n, "k": k, "t": t, "us": round(seconds * 1e6)}
-                speed = {"gb_s": round(tensor.nbytes / seconds / 1e9, 2), "gflop_s": round(2 * t * n * k / seconds / 1e9)}
-                print(json.dumps({**line, **setting, **speed}), flush=True)
+                gb_s, gflop_s = round(tensor.nbytes / seconds / 1e9, 2), round(2 * t * n * k / seconds / 1e9)
+                line = {"op": "linear", "kind": kind, "shape": name, "n": n, "k": k, "t": t, **setting}
+                print(json.dumps({**line, "us": round(seconds * 1e6), "gb_s": gb_s, "gflop_s": gflop_s}), flush=True)
         for t, seconds in layer.items():
             rate = round(t / (LAYERS * seconds), 1)
             print(json.dumps({"op": "layers", "kind": kind, "t": t, **setting, "tokens_s": rate}), flush=True)

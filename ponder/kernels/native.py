@@ -73,13 +73,14 @@ class Weight:
 class NativeOps:
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
-    def weight(self, tensor: Tensor | Floats) -> Weight | Floats:
+    def weight(self, tensor: Tensor | Floats) -> Any:
+        """A Weight for a matrix [N, K], the array itself for a vector."""
         if not isinstance(tensor, Tensor):
             if tensor.ndim == 1:  # a norm or a bias is used as it is
                 return np.ascontiguousarray(tensor, np.float32)
             tensor = Tensor.quantise(tensor, "f32")
-        data = np.require(tensor.data, requirements="CA")  # a file may hold it at an odd address
-        scale = None if tensor.scale is None else np.require(tensor.scale, requirements="CA")
+        data = np.require(tensor.data, requirements=("C", "A"))  # a file may hold it at an odd address
+        scale = None if tensor.scale is None else np.require(tensor.scale, requirements=("C", "A"))
         return Weight(tensor, _native.Weight(tensor.kind, *tensor.shape, tensor.group, data, scale))
 
     def embed(self, weight: Weight, ids: Ints) -> Floats:
@@ -132,8 +133,8 @@ class NativeOps:
         self, x: Floats, ids: Ints, weights: Floats, gate: list[Weight], up: list[Weight], down: list[Weight]
     ) -> Floats:
         out = np.empty_like(x)
-        handles = ([w.handle for w in part] for part in (gate, up, down))
-        _native.experts(x, ids, weights, *handles, out)
+        gates, ups, downs = ([w.handle for w in part] for part in (gate, up, down))
+        _native.experts(x, ids, weights, gates, ups, downs, out)
         return out
 
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:

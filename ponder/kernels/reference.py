@@ -27,7 +27,8 @@ class ReferenceOps:
 
     def rms_norm(self, x: Floats, weight: Floats, eps: float) -> Floats:
         mean_square = np.mean(np.square(x), axis=-1, keepdims=True)
-        return x / np.sqrt(mean_square + np.float32(eps)) * weight
+        out: Floats = x / np.sqrt(mean_square + np.float32(eps)) * weight
+        return out
 
     def linear(self, x: Floats, weight: Floats, bias: Floats | None = None) -> Floats:
         y = x @ weight.T  # [T, D] [D, N] -> [T, N]
@@ -56,7 +57,8 @@ class ReferenceOps:
 
     def swiglu(self, gate: Floats, up: Floats) -> Floats:
         with np.errstate(over="ignore"):  # exp(-gate) = inf gives the right limit, 0
-            return gate / (1 + np.exp(-gate)) * up
+            out: Floats = gate / (1 + np.exp(-gate)) * up
+        return out
 
     def add(self, a: Floats, b: Floats) -> Floats:
         return a + b
@@ -98,7 +100,8 @@ def attend(q: Floats, k: Floats, v: Floats, positions: Ints) -> Floats:
     scores = np.where(np.arange(len(k)) > positions[:, None], -np.inf, scores)
     p = np.exp(scores - scores.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
-    return np.einsum("hts,shc->thc", p, v).reshape(t, heads * c).astype(np.float32)
+    out: Floats = np.einsum("hts,shc->thc", p, v).reshape(t, heads * c).astype(np.float32)
+    return out
 
 
 def _write(cache: Cache, layer: int, batch: Batch, k: Floats, v: Floats) -> None:
@@ -140,4 +143,5 @@ def linear_q8(x: Floats, weight: Tensor) -> Floats:
         "tgj,ngj->tng", q.reshape(len(x), k // group, group).astype(np.int64), w.reshape(n, k // group, group)
     )
     scales = scale[:, None, :] * weight.scale.astype(np.float32)[None]  # [T, N, G]
-    return (dots * scales.astype(np.float64)).sum(axis=2).astype(np.float32)
+    out: Floats = (dots * scales.astype(np.float64)).sum(axis=2).astype(np.float32)
+    return out

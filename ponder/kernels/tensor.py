@@ -155,7 +155,8 @@ def _scales(part: Floats, kind: str) -> NDArray[np.float16]:
         scale = np.take_along_axis(part, where, axis=2)[:, :, 0] / np.float32(-8)
     if np.abs(scale).max(initial=0) > np.finfo(np.float16).max:
         raise UserError(f"The tensor's values are too large for float16 scales (up to {np.abs(part).max():g}).")
-    return scale.astype(np.float16)
+    halves: NDArray[np.float16] = scale.astype(np.float16)
+    return halves
 
 
 def _chunks(n: int, k: int) -> Iterator[slice]:

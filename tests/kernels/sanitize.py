@@ -27,7 +27,9 @@ sys.exit(pytest.main(sys.argv[2:]))
 
 
 def library(name: str) -> str:
-    return subprocess.run(["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def main() -> int:
