@@ -62,7 +62,7 @@ def distribution(
         ids, probs = _ranked(logits, np.flatnonzero(logits >= least), peak, temperature)
     else:  # nothing is filtered, so nothing needs ranking: id order
         ids = np.arange(len(logits))
-        probs = np.exp((logits - peak) / temperature, dtype=np.float64)
+        probs = np.exp((logits.astype(np.float64) - peak) / temperature)
     if min_p > 0:
         keep = int(np.count_nonzero(probs >= min_p * probs[0]))
         ids, probs = ids[:keep], probs[:keep]
