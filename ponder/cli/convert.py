@@ -6,12 +6,10 @@ ponder export coder-hf coder.gguf --type Q8_0              # and back, for llama
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ponder.cli.files import locate, new_folder, opened, refuse_existing, size_of
+from ponder.cli.progress import amount
 from ponder.core.errors import UserError
-
-if TYPE_CHECKING:
-    from ponder.model.checkpoint import Checkpoint
 
 GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0")
 HF_TYPES = ("auto", "f32", "bf16")
@@ -51,9 +49,13 @@ def run(args: argparse.Namespace) -> int:
             write_gguf(target, checkpoint, source, type_)
         else:
             from ponder.model.hf_save import save_hf
+            from ponder.text import tokenizer_files
+            from ponder.text.tokenizer import Tokenizer
 
             with new_folder(target) as folder:
-                save_hf(folder, checkpoint, type_, copy_from=source)
+                save_hf(folder, checkpoint, type_, copy_from=source if source.is_dir() else None)
+                if not source.is_dir():
+                    tokenizer_files.save(Tokenizer.from_path(source), folder)
     print(f"{target}: {amount(size_of(target))}")
     return 0
 

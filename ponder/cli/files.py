@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from ponder.model.checkpoint import Checkpoint, Source
 
 
+def locate(source: str) -> Path:
+    """The folder or .gguf file that a name stands for, downloaded if it must be. Raises UserError or LoadError."""
+    from ponder.model.fetch import fetch
+    from ponder.model.names import resolve
+
+    if resolve(source).kind == "scripted":
+        raise UserError(f"{source} is a script, not a model with weights")
+    with progress(f"downloading {source}", "B") as tick:
+        return fetch(source, tick)
+
+
 @contextmanager
 def opened(path: Path, label: str) -> "Iterator[Checkpoint]":
     """The checkpoint at `path`, with a progress bar that moves as its tensors are read."""

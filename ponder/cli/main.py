@@ -57,15 +57,23 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except UserError as e:
         return fail(str(e), 2)
-    except BrokenPipeError:
-        # The reader left (`| head -1`). Nobody is there to tell; Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader left (`| head -1`), nobody is there to tell
+        drop_unwritten()
         return 141
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
     except OSError as e:
+        drop_unwritten()
         return fail(str(e), 1)
+
+
+def drop_unwritten() -> None:
+    """Python flushes stdout once more at exit and would complain; what cannot be written goes nowhere instead."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dispatch(argv: list[str]) -> int:

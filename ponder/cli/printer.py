@@ -41,6 +41,7 @@ class Printer:
     ) -> None:
         self._thoughts, self._answer, self._on_thinking = thoughts, answer, on_thinking
         self._phase = ""
+        self._at_line_start = True
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._start = time.perf_counter()
@@ -83,10 +84,10 @@ class Printer:
 
     def _write(self, phase: str, text: str) -> None:
         self._enter(phase)
+        self._at_line_start = text.endswith("\n")
         out = sys.stdout if phase == "answer" else sys.stderr
         out.write(text.translate(_VISIBLE) if out.isatty() else text)
         out.flush()
-        self._at_line_start = text.endswith("\n")
 
     def _enter(self, phase: str) -> None:
         """Leave one phase and begin another: close the line, set or reset the style."""

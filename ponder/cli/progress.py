@@ -10,6 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Tick = Callable[[int, int], None]  # done so far, in all (0: not known)
 QUIET_SECONDS = 3.0
@@ -24,18 +28,30 @@ def progress(label: str, unit: str = "") -> Iterator[Tick]:
 
 @contextmanager
 def _bar(label: str, unit: str) -> Iterator[Tick]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """The bar appears with the first tick: work that turns out to be done already shows none."""
+    started: list[Progress] = []
 
-    count = DownloadColumn() if unit == "B" else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(label, total=None)
+    def start() -> "Progress":
+        from rich import progress as rich
+        from rich.console import Console
 
-        def tick(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total or None)
+        count = rich.DownloadColumn() if unit == "B" else rich.MofNCompleteColumn()
+        columns = (rich.TextColumn(label), rich.BarColumn(), count, rich.TimeRemainingColumn())
+        bars = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+        bars.start()
+        bars.add_task(label, total=None)
+        started.append(bars)
+        return bars
 
+    def tick(done: int, total: int) -> None:
+        bars = started[0] if started else start()
+        bars.update(bars.task_ids[0], completed=done, total=total or None)
+
+    try:
         yield tick
+    finally:
+        for bars in started:
+            bars.stop()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
+from ponder.cli.loading import open_llm
 from ponder.cli.printer import Printer, note, stats
 from ponder.core.errors import UserError
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 SAMPLE = "Write a Python function that tells whether a string is a palindrome."
 DESCRIPTION = "Ask a model one question, or chat with it."
 NOTES = f"""\
-MODEL and PROMPT. The first word is the model when it is a name that `ponder list` knows, owner/name of a repository,
-a path that exists, or scripted:FILE. Otherwise every word belongs to the prompt, and the best model that is here (or
-can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
+MODEL and PROMPT. The first word is the model when it is a name that `ponder list` knows, a repository (hf:owner/name,
+ms:owner/name), a folder or .gguf file that exists, or scripted:FILE. Otherwise every word belongs to the prompt, and
+the best model that is here (or can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
 
 Standard input. Text from a pipe or a file is the prompt; given a PROMPT as well, it follows the PROMPT after an empty
 line. With a terminal there and no PROMPT the chat begins. With /dev/null there and no PROMPT a sample question is
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     prompt = with_stdin(prompt)
     wishes = options.wishes(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
-    with open_model(model, args) as llm:
+    with open_llm(model, args) as llm:
         loaded = time.perf_counter() - start
         session = new_session(llm, wishes, args.system)
         if prompt is None:
@@ -99,7 +100,10 @@ def with_stdin(prompt: str | None) -> str | None:
         check_text(prompt)
     if sys.stdin is None or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
         nobody = sys.stdin is None or not sys.stdin.isatty()
-        return SAMPLE if prompt is None and nobody else prompt
+        if prompt is None and nobody:
+            note(f"No PROMPT, so here is a sample question: {SAMPLE}")
+            return SAMPLE
+        return prompt
     try:
         piped = sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
     except UnicodeDecodeError as e:
@@ -157,7 +161,7 @@ def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
 
     finish = printer.finish
     return {
-        "model": llm.name,
+        "model": llm.profile.name,
         "content": printer.text,
         "reasoning": printer.reasoning,
         "finish_reason": finish.reason,

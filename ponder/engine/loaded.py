@@ -12,6 +12,7 @@ from ponder.model.fetch import best_available, fetch
 from ponder.model.info import describe
 from ponder.model.load import load
 from ponder.model.names import resolve
+from ponder.model.weights import Progress
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
 
@@ -39,8 +40,9 @@ def open_model(
     kv_blocks: int | None,
     kv_dtype: str,
     max_batch: int,
+    progress: Progress | None = None,
 ) -> Loaded:
-    """Fetches the model if need be. Raises UserError or LoadError when there is none or it does not fit the options."""
+    """Fetches the model if need be; progress is told of the loading. Raises UserError or LoadError when there is none or it does not fit the options."""
     if threads is not None:
         if threads < 1:
             raise UserError(f"threads must be 1 or more, got {threads}", param="threads")
@@ -57,7 +59,7 @@ def open_model(
         name = None if named.path else named.text
     info = describe(path, name)
     tokenizer = Tokenizer.from_path(path)
-    loaded = load(path, dtype=dtype, max_context=max_context)
+    loaded = load(path, dtype=dtype, max_context=max_context, progress=progress)
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
     profile = ModelProfile(
         name=info.name,

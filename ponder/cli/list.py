@@ -1,0 +1,36 @@
+"""`ponder list`: the models that are here, and the names that can be pulled."""
+
+import argparse
+import json
+
+DESCRIPTION = "List the models that are here, and those that can be pulled."
+NOTES = """\
+--json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...]}.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ponder.cli.progress import amount
+    from ponder.model.fetch import cached, home
+    from ponder.model.names import BUNDLES, RELEASED
+
+    models, names = cached(), [*BUNDLES, *RELEASED]
+    if args.json:
+        rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
+        print(json.dumps({"home": str(home()), "downloaded": rows, "names": names}))
+        return 0
+    print(f"downloaded, in {home()}:")
+    for m in models:
+        print(f"  {m.name:24} {amount(m.nbytes):>8}  {m.source}")
+    if not models:
+        print("  none yet")
+    print("can be pulled:")
+    for name in names:
+        if name not in {m.name for m in models}:
+            print(f"  {name}")
+    print("also hf:owner/name and ms:owner/name, a folder, or a .gguf file; `ponder show NAME` tells more")
+    return 0

@@ -1,0 +1,34 @@
+"""From the flags of a command to a running model, with progress on the way."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ponder.cli.printer import note
+from ponder.cli.progress import progress
+
+if TYPE_CHECKING:
+    from ponder.engine.llm import LLM
+
+
+def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
+    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why."""
+    from ponder.engine.llm import LLM
+    from ponder.engine.loaded import open_model
+    from ponder.model import fetch
+
+    where: str | Path
+    with progress("downloading", "B") as tick:
+        if model is None:
+            where, why = fetch.best_available(tick)
+            note(why)
+        else:
+            fetch.fetch(where := model, tick)
+    with progress("loading", "B") as tick:
+        loaded = open_model(
+            where, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
+            kv_blocks=None, kv_dtype="bf16", max_batch=32, progress=tick,
+        )  # fmt: skip
+    for warning in loaded.warnings:
+        note(f"warning: {warning}")
+    return LLM(loaded)
