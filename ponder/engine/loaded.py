@@ -42,7 +42,10 @@ def open_model(
     max_batch: int,
     progress: Progress | None = None,
 ) -> Loaded:
-    """Fetches the model if need be; progress is told of the loading. Raises UserError or LoadError when there is none or it does not fit the options."""
+    """Fetches the model if need be; progress is told of the loading.
+
+    Raises UserError or LoadError when there is none or it does not fit the options.
+    """
     if threads is not None:
         if threads < 1:
             raise UserError(f"threads must be 1 or more, got {threads}", param="threads")
