@@ -1,7 +1,7 @@
 """Write a tokenizer as the two files that transformers, vLLM, SGLang and llama.cpp's converter read.
 
 tokenizer.json carries vocabulary, merges and added tokens; tokenizer_config.json the class, the end and padding
-tokens and the official chat template, without which a saved model could not chat elsewhere.
+tokens and a chat template, without which a saved model could not chat elsewhere.
 """
 
 import json
@@ -22,8 +22,9 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def official_template(template: Template) -> str:
-    """The released Jinja chat template: for files that other programs read. Ponder itself renders in render.py."""
+def chat_template(template: Template) -> str:
+    """A Jinja chat template for files that other programs read; Ponder itself renders in render.py. Qwen2.5's is the
+    released one, Qwen3's is our own text that renders as the released one does (tests/text)."""
     return (resources.files("ponder.text") / "vocab" / f"{template}-chat-template.jinja").read_text("utf-8")
 
 
@@ -63,7 +64,7 @@ def _config(tokenizer: Tokenizer) -> dict[str, Any]:
         "add_prefix_space": False,
         "added_tokens_decoder": {str(i): _added(name, vocab.special) for name, i in _by_id(vocab.added)},
         "bos_token": None,
-        "chat_template": official_template(default_template(tokenizer)),
+        "chat_template": chat_template(default_template(tokenizer)),
         "clean_up_tokenization_spaces": False,
         "eos_token": vocab.eos or "<|im_end|>",
         "errors": "replace",

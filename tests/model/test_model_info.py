@@ -13,9 +13,9 @@ from ponder.model.config import PRESETS, ModelConfig
 from ponder.model.gguf_write import write_gguf
 from ponder.model.hf_save import save_hf
 from ponder.model.info import _weight_bytes, describe
-from ponder.text.tokenizer_files import official_template
+from ponder.text.tokenizer_files import chat_template
 
-QWEN3, QWEN25 = official_template("qwen3"), official_template("qwen2.5")
+QWEN3, QWEN25 = chat_template("qwen3"), chat_template("qwen2.5")
 THINKING_2507 = QWEN25.replace(
     "'<|im_start|>assistant\\n' }}\n{%- endif", "'<|im_start|>assistant\\n<think>\\n' }}\n{%- endif"
 )

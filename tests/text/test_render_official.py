@@ -9,6 +9,7 @@ from text_oracle import official, official_ids, qwen3_template
 from ponder.core.message import message_from_dict
 from ponder.text.render import Rendered, render
 from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer_files import chat_template
 from ponder.text.vocabulary import ADDED
 
 U, GEN = {"role": "user", "content": "a"}, "<|im_start|>assistant\n"
@@ -119,7 +120,7 @@ def ours(messages: list[dict[str, Any]], tok: Tokenizer, options: dict[str, Any]
 
 
 @pytest.mark.parametrize("number", VECTORS)
-def test_vectors_of_the_official_template(tok: Tokenizer, number: int) -> None:
+def test_vectors_of_the_chat_template(tok: Tokenizer, number: int) -> None:
     messages, options, text = VECTORS[number]
     options = {**options, "add_generation_prompt": options.get("gen", False)}
     options.pop("gen", None)
@@ -140,6 +141,7 @@ def test_generated_conversations_equal_transformers(tok: Tokenizer, nasty: bool)
         expected = official(messages, template, **options)
         result = ours(messages, tok, options)
         assert result.text == expected, (n, messages, options)
+        assert official(messages, chat_template("qwen3"), **options) == expected  # the one exported models carry
         assert ours(messages, tok, {**options, "allow_control": True}).ids == official_ids(expected)
         if not any(tag in text for tag in ADDED for text in free_texts(messages, options)):
             assert result.ids == official_ids(expected), (n, messages, options)

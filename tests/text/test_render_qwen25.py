@@ -11,7 +11,7 @@ from ponder.core.gguf import GGUF
 from ponder.core.message import Message, message_from_dict
 from ponder.text.render import QWEN25_SYSTEM, render
 from ponder.text.tokenizer import Tokenizer
-from ponder.text.tokenizer_files import official_template
+from ponder.text.tokenizer_files import chat_template
 
 
 def test_default_system_message(tok25: Tokenizer) -> None:
@@ -22,7 +22,7 @@ def test_default_system_message(tok25: Tokenizer) -> None:
 
 
 def test_generated_conversations_equal_the_released_template(tok25: Tokenizer) -> None:
-    template, generator = official_template("qwen2.5"), Generator(25, nasty=True, current=False)
+    template, generator = chat_template("qwen2.5"), Generator(25, nasty=True, current=False)
     for n in range(800):
         messages, options = generator.chat()
         messages = [plain(m) for m in messages]
@@ -65,5 +65,5 @@ def test_the_real_gguf_carries_this_template_and_vocabulary(tok25: Tokenizer) ->
     if not path.is_file():
         pytest.skip("PONDER_CODER_GGUF does not name the Qwen2.5-Coder GGUF")
     gguf = GGUF(path)
-    assert gguf.metadata["tokenizer.chat_template"] == official_template("qwen2.5")
+    assert gguf.metadata["tokenizer.chat_template"] == chat_template("qwen2.5")
     assert Tokenizer.from_gguf(gguf).vocabulary == tok25.vocabulary

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from ponder.core.message import Message
 from ponder.text.render import render
 from ponder.text.tokenizer import Tokenizer
-from ponder.text.tokenizer_files import official_template, save
+from ponder.text.tokenizer_files import chat_template, save
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "qwen2.5"])
@@ -26,7 +26,7 @@ def test_saved_folder_loads_in_transformers(tmp_path: Path, kind: str) -> None:
     assert theirs.eos_token_id == 151645 and theirs.pad_token_id == 151643 and len(theirs) == ours.vocab_size
     chat = [{"role": "user", "content": "hi"}]
     saved = theirs.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    assert saved == official(chat, official_template(kind), add_generation_prompt=True)
+    assert saved == official(chat, chat_template(kind), add_generation_prompt=True)
     assert saved == render([Message.user("hi")], ours).text
     assert Tokenizer.from_path(tmp_path).vocabulary == ours.vocabulary
 
