@@ -265,6 +265,21 @@ PRESETS |= {
     f"{name}-base": replace(PRESETS[name], max_position_embeddings=32768, eos_token_ids=(151643,))
     for name in ("qwen3:0.6b", "qwen3:1.7b", "qwen3:4b", "qwen3:8b", "qwen3:14b", "qwen3:30b-a3b")
 }
+# The one real model that a package index has (names.BUNDLES); its file keeps a head of its own.
+PRESETS["qwen2.5-coder:0.5b"] = ModelConfig(
+    model_type="qwen2",
+    vocab_size=151936,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_hidden_layers=24,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    head_dim=64,
+    max_position_embeddings=32768,
+    bos_token_id=151643,
+    eos_token_ids=(151645,),
+    pad_token_id=151643,
+)
 PRESETS |= {
     "tiny": _TINY,
     "tiny-moe": _moe(_TINY, experts=8, per_token=2, width=32),

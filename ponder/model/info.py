@@ -13,10 +13,11 @@ from msgspec import Struct, structs
 from ponder.core.errors import LoadError, UserError
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams
 from ponder.kernels.tensor import GROUP
-from ponder.model.config import ModelConfig, ParameterCounts
-from ponder.model.hf_config import ARCHITECTURES
+from ponder.model.config import PRESETS, ModelConfig, ParameterCounts
 from ponder.model.gguf_tokenizer import source_tokenizer
+from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
+from ponder.model.names import BUNDLES, RELEASED
 from ponder.text.vocabulary import Vocabulary
 
 Capability = Literal["hybrid", "thinking", "instruct", "base"]
@@ -33,7 +34,7 @@ class ModelInfo(Struct, frozen=True):
     """
 
     name: str
-    path: Path
+    path: Path | None  # None for a model that is not here
     architecture: str
     config: ModelConfig
     parameters: ParameterCounts
@@ -44,7 +45,7 @@ class ModelInfo(Struct, frozen=True):
     answer: SamplingParams
     native_context: int
     max_context: int
-    stored_bytes: int
+    stored_bytes: int  # 0 when it is not here
     weight_bytes: dict[str, int]
     kv_bytes: int
     warnings: tuple[str, ...] = ()
@@ -76,6 +77,33 @@ def describe(path: str | Path, name: str | None = None) -> ModelInfo:
         weight_bytes=_weight_bytes(config),
         kv_bytes=config.kv_bytes_per_token("bf16"),
         warnings=warnings,
+    )
+
+
+def describe_released(name: str) -> ModelInfo | None:
+    """A name of the tables by its shape alone, before anything is downloaded; None for any other name."""
+    preset = name.removesuffix("-q8_0").removesuffix("-q4_k_m")
+    if preset not in PRESETS or not (name in RELEASED or name in BUNDLES):
+        return None
+    config = PRESETS[preset]
+    capability: Capability = "base" if preset.endswith("-base") else "hybrid" if config.qk_norm else "instruct"
+    thinking, answer = _sampling(capability, config, {}, name)
+    return ModelInfo(
+        name=name,
+        path=None,
+        architecture=ARCHITECTURES[config.model_type],
+        config=config,
+        parameters=config.parameter_counts(),
+        template="qwen3" if config.qk_norm else "qwen2.5",
+        capability=capability,
+        eos_ids=(151643,) if capability == "base" else (151645, 151643),
+        thinking=thinking,
+        answer=answer,
+        native_context=config.native_context,
+        max_context=max(config.max_position_embeddings, 4 * config.native_context),
+        stored_bytes=0,
+        weight_bytes=_weight_bytes(config),
+        kv_bytes=config.kv_bytes_per_token("bf16"),
     )
 
 
