@@ -21,6 +21,8 @@ from ponder.model.config import Packing
 from ponder.model.hf import INDEX, SINGLE
 from ponder.model.safetensors_file import Stored, write_file
 from ponder.model.weights import HEAD, read, storage_plan
+from ponder.text import tokenizer_files
+from ponder.text.tokenizer import Tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -42,8 +44,8 @@ def save_hf(
 ) -> None:  # fmt: skip
     """dtype and group as in `weights.build`; with bf16, norms and biases are bf16 too, as on the hub.
 
-    copy_from: a folder whose tokenizer files come along. config.json is written last: a folder whose writing was cut
-    off does not load. Raises UserError if the folder already holds a model.
+    copy_from: a folder or GGUF file whose tokenizer comes along. config.json is written last: a folder whose
+    writing was cut off does not load. Raises UserError if the folder already holds a model.
     """
     folder = Path(folder)
     if (folder / "config.json").exists():
@@ -56,12 +58,19 @@ def save_hf(
     if checkpoint.generation_config:
         _write_json(folder / "generation_config.json", checkpoint.generation_config)
     if copy_from is not None:
-        for name in TOKENIZER_FILES:
-            if (Path(copy_from) / name).exists():
-                shutil.copyfile(Path(copy_from) / name, folder / name)
+        _copy_tokenizer(Path(copy_from), folder)
     config = replace(checkpoint.config, quantization_config=packing)
     floats = "f32" if plan["model.embed_tokens.weight"][1] == "f32" else "bf16"
     _write_json(folder / "config.json", config.to_hf(floats))
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> None:
+    if source.is_dir():
+        for name in TOKENIZER_FILES:
+            if (source / name).exists():
+                shutil.copyfile(source / name, folder / name)
+    else:
+        tokenizer_files.save(Tokenizer.from_path(source), folder)
 
 
 def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_bytes: int) -> Packing | None:

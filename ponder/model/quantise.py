@@ -22,7 +22,6 @@ from ponder.model.fidelity import TEXT, Fidelity, measure, read_text
 from ponder.model.hf_save import save_hf
 from ponder.model.load import load, make_ops, open_checkpoint
 from ponder.model.weights import build
-from ponder.text import tokenizer_files
 from ponder.text.tokenizer import Tokenizer
 
 # Mean KL in nats above which a model is refused: several times what healthy models lose (docs/weights.md).
@@ -42,14 +41,12 @@ def quantise(
         raise UserError(f"{kind!r}: a model can be quantised to {' or '.join(LIMITS)}", param="kind")
     if target.exists():
         raise UserError(f"{target} exists already; choose another name or delete it first", param="target")
-    checkpoint, tokenizer = open_checkpoint(source), Tokenizer.from_path(source)
-    ids, sha256 = read_text(tokenizer, text)
+    checkpoint = open_checkpoint(source)
+    ids, sha256 = read_text(Tokenizer.from_path(source), text)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        save_hf(work, checkpoint, kind, group=group, copy_from=source if source.is_dir() else None)
-        if not source.is_dir():
-            tokenizer_files.save(tokenizer, work)
+        save_hf(work, checkpoint, kind, group=group, copy_from=source)
         reference = build(checkpoint, make_ops(ops), _reference_dtype(checkpoint))
         result = measure(reference, load(work, ops=ops), ids, sha256, progress)
         if not result.mean_kl <= LIMITS[kind] and not force:  # "not <=" also catches a NaN
