@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ponder.cli.progress import progress
+from ponder.cli.progress import Tick, progress
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ponder.kernels.tensor import Floats, Tensor
     from ponder.model.checkpoint import Checkpoint, Source
 
 
@@ -32,20 +33,24 @@ def opened(path: Path, label: str) -> "Iterator[Checkpoint]":
     """The checkpoint at `path`, with a progress bar that moves as its tensors are read."""
     from ponder.model.load import open_checkpoint
 
-    checkpoint = open_checkpoint(path)
-    total, done = sum(s.nbytes for s in checkpoint.tensors.values()), 0
     with progress(label, "B") as tick:
+        yield counted(open_checkpoint(path), tick)
 
-        def counted(source: "Source") -> "Source":
-            def read():  # type: ignore[no-untyped-def]
-                nonlocal done
-                done += source.nbytes
-                tick(min(done, total), total)
-                return source.read()
 
-            return replace(source, read=read)
+def counted(checkpoint: "Checkpoint", tick: Tick) -> "Checkpoint":
+    """The same checkpoint, which tells `tick` how many of its bytes were read."""
+    total, done = sum(s.nbytes for s in checkpoint.tensors.values()), 0
 
-        yield replace(checkpoint, tensors={name: counted(s) for name, s in checkpoint.tensors.items()})
+    def watch(source: "Source") -> "Source":
+        def read() -> "Floats | Tensor":
+            nonlocal done
+            done += source.nbytes
+            tick(min(done, total), total)
+            return source.read()
+
+        return replace(source, read=read)
+
+    return replace(checkpoint, tensors={name: watch(s) for name, s in checkpoint.tensors.items()})
 
 
 @contextmanager
