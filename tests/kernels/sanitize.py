@@ -42,7 +42,7 @@ def main() -> int:
     env = {**os.environ, "LD_PRELOAD": preload, "ASAN_OPTIONS": "detect_leaks=0"}  # Python itself leaks
     # a child process would load the plain extension under the preloaded library; torch breaks under it
     skip = ["-k", "not torch and not forked and not missing and not swiglu and not test_route"]
-    tests = [str(Path(__file__).parent), "-p", "no:cacheprovider", *skip, *sys.argv[1:]]
+    tests = [str(Path(__file__).parent), "-p", "no:cacheprovider", "-m", "not slow", *skip, *sys.argv[1:]]
     return subprocess.run([sys.executable, "-c", RUN, str(extension), *tests], env=env, cwd=ROOT).returncode
 
 
