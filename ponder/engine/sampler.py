@@ -54,7 +54,8 @@ def distribution(
     assert np.isfinite(peak), _UNUSABLE
     if top_k and top_k < len(logits):
         ids, probs = _ranked(logits, _largest(logits, top_k), peak, temperature)
-        ids, probs = _nucleus(ids, probs, top_p * probs.sum())
+        if top_p < 1:
+            ids, probs = _nucleus(ids, probs, top_p * probs.sum())
     elif top_p < 1:
         ids, probs = _open_nucleus(logits, peak, temperature, top_p)
     elif min_p > 0:

@@ -475,3 +475,9 @@ def test_a_block_opened_for_an_instruct_model_still_closes() -> None:
     s = resolve(SamplingParams(temperature=0.0, seed=1, max_tokens=100), Thinking(), mode, instruct, 4)
     out = drive(s, (*HEADER, THINK), Script([*WORDS[:3], IM_END], ANSWER))
     assert out.ids == [*WORDS[:3], *DOCS, *ANSWER, IM_END] and out.finish.handover == "eos"
+
+
+def test_a_stop_string_on_the_last_id_of_the_budget_is_no_handover() -> None:
+    s, prompt = make_settings(Thinking(budget=2), stop=(tokenizer().decode(WORDS[1:2]),), stop_in_reasoning=True)
+    out = drive(s, prompt, Script([THINK], ANSWER, loop=WORDS))
+    assert out.ids == [THINK, *WORDS[:2]] and out.finish.handover is None and out.finish.reason == "stop"
