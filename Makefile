@@ -29,6 +29,9 @@ bench: $(VENV)/.dev
 bench-kernels: $(VENV)/.dev
 	@$(BIN)/python bench/kernels.py
 
+sanitize: $(VENV)/.dev
+	@$(BIN)/python tests/kernels/sanitize.py
+
 docs: $(VENV)/.dev
 	@$(BIN)/python -m ponder.cli.reference > docs/cli.md
 
