@@ -150,7 +150,8 @@ class ScriptedRunner:
             delay = max(delay, pointer.line.delay)
             for rank in reversed(range(WINDOW)):
                 row[pointer.line.at(pointer.next + rank)] = -STEP * rank
-        time.sleep(delay)
+        if delay:  # sleep(0) would give the processor away
+            time.sleep(delay)
         return logits
 
     def copy_block(self, source: int, target: int) -> None:
