@@ -59,7 +59,7 @@ class Engine:
     answers and cancels smoother, larger ones make long prompts a little faster.
     background=False: no thread; the caller drives `step()` (tests)."""
 
-    def __init__(self, runner: Runner, *, max_batch: int = 32, chunk: int = 256, background: bool = True) -> None:
+    def __init__(self, runner: Runner, *, max_batch: int = 32, chunk: int = 128, background: bool = True) -> None:
         if not 0 < max_batch < chunk:
             raise UserError(f"max_batch must be 1 or more and below the chunk of {chunk} ids", param="max_batch")
         self.runner = runner
@@ -183,6 +183,8 @@ class Engine:
         return lambda sequence: wishes.put((action, sequence))
 
     def _add(self, sequence: Sequence) -> None:
+        if not self.scheduler.running and not self.scheduler.waiting:
+            self._step_at = time.monotonic()  # the time without work is nobody's delay
         self.scheduler.add(sequence)
         self._follow_up(sequence)
 

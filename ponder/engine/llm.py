@@ -49,7 +49,7 @@ class LLM:
         kv_blocks: int | None = None,
         kv_dtype: str = "bf16",
         max_batch: int = 32,
-        chunk: int = 256,
+        chunk: int = 128,
         ceiling: Ceiling | None = None,
     ) -> None:
         """model: a name such as "qwen3:0.6b", a folder, a .gguf file, "scripted:FILE"; None is the best to be had.

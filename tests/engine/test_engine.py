@@ -341,6 +341,11 @@ def test_timings_and_counters() -> None:
         usage = texts(list(handle))[2].usage
         assert stats.prefill_ids == usage.prompt_tokens and stats.decode_ids == usage.completion_tokens - 1
         assert stats.steps == usage.completion_tokens and stats.finished == 1
+        assert stats.seconds_since_step == 0
+        time.sleep(0.3)
+        waiting = llm.chat_stream("y")
+        llm.engine._grant(block=False)
+        assert len(waiting) and 0 < llm.stats().seconds_since_step < 0.2, "idle time is no delay"
 
 
 def wait_until(condition: Any, seconds: float = 5) -> None:
