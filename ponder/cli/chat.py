@@ -4,12 +4,13 @@ Thoughts stay in the session (for /save) but are not sent back: history "strip",
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ponder.cli.chat_commands import is_command, run_command
+from ponder.cli.chat_commands import Outcome, is_command, run_command
 from ponder.cli.controls import HINT, controls
-from ponder.cli.printer import Printer, note, stats
+from ponder.cli.printer import Printer, note, remarks, stats
 from ponder.cli.session import Session
 from ponder.core.errors import UserError
 
@@ -19,46 +20,51 @@ if TYPE_CHECKING:
 QUOTES = '"""'
 
 
-def chat(llm: "LLM", session: Session, *, history: Path, thoughts: bool = True, verbose: bool = False) -> int:
-    """Talk until the user leaves. history: file of typed lines. Returns the exit code."""
+def chat(
+    llm: "LLM", session: Session, first: str | None = None, *,
+    history: Path, thoughts: bool = True, verbose: bool = False,
+) -> int:  # fmt: skip
+    """Talk until the user leaves. first: a question to begin with. history: file of typed lines. -> exit code."""
     note("Type a message. /help lists the commands, Ctrl-D leaves.")
+    speak = partial(ask, llm, session, thoughts=thoughts, verbose=verbose)
     prompt = reader(history)
+    if first is not None:
+        note(f">>> {first}")
+        speak(first)
     while True:
         try:
             text = unquote(prompt())
         except (EOFError, KeyboardInterrupt):
             return 0
+        before = list(session.messages)
         try:
-            question: str | None = text
-            if is_command(text):
-                outcome = run_command(session, text.rstrip())
-                if outcome.note:
-                    note(outcome.note)
-                if outcome.leave:
-                    return 0
-                question = outcome.ask
-            if question is not None and question.strip():
-                ask(llm, session, question, thoughts=thoughts, verbose=verbose)
+            outcome = run_command(session, text.rstrip()) if is_command(text) else Outcome(ask=text)
+            if outcome.note:
+                note(outcome.note)
+            if outcome.leave:
+                return 0
+            if outcome.ask and outcome.ask.strip() and not speak(outcome.ask):
+                session.messages = before  # a /retry that was stopped leaves the old answer
         except UserError as e:
+            session.messages = before
             print(f"ponder: {e}", file=sys.stderr)
 
 
-def ask(llm: "LLM", session: Session, text: str, *, thoughts: bool, verbose: bool) -> None:
-    """One turn. Stopped with an answer begun: the part stays. Stopped before: the turn did not happen."""
+def ask(llm: "LLM", session: Session, text: str, *, thoughts: bool, verbose: bool) -> bool:
+    """One turn. Stopped with an answer begun: the part stays. Stopped before: False, the turn did not happen."""
     stream = llm.stream(session.request(text))
     printer = Printer(thoughts=thoughts, on_thinking=lambda: note(HINT))
     with controls(stream, keys=True):
         finish = printer.show(stream)
     if finish.reason == "cancelled" and not printer.text:
         note("stopped; the question is not kept")
-        return
+        return False
     session.answered(text, printer.text, printer.reasoning)
-    if finish.reason == "length":
-        note("cut off: the token limit is reached")
-    for warning in finish.warnings:
-        note(f"warning: {warning}")
+    for remark in remarks(finish):
+        note(remark)
     if verbose:
         note(stats(printer))
+    return True
 
 
 def unquote(text: str) -> str:

@@ -29,7 +29,7 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
                        help="precision of the weights; auto keeps what the file has (default: auto)")  # fmt: skip
     group.add_argument("--max-context", type=int, metavar="N",
                        help="longest context in tokens; past the native length YaRN is chosen for you")  # fmt: skip
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the CPUs this process may use)")
 
 
 def add_generation_flags(parser: argparse.ArgumentParser) -> None:

@@ -105,6 +105,16 @@ class Printer:
         self._phase = phase
 
 
+def remarks(finish: "Finish") -> list[str]:
+    """What a user should know about how the answer ended; empty when it ended as answers do."""
+    found = [f"warning: {warning}" for warning in finish.warnings]
+    if finish.reason == "length":
+        found.append("cut off: the token limit is reached")
+    if finish.stop_reason == "repetition":
+        found.append("stopped: the answer repeated itself")
+    return found
+
+
 def stats(printer: Printer, load_seconds: float | None = None) -> str:
     """What --verbose prints: counts, speed, settings that held, why thinking was handed over."""
     finish, usage = printer.finish, printer.finish.usage

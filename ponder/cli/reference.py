@@ -58,9 +58,8 @@ def section(name: str) -> str:
     lines = [f"### ponder {name}", "", *text(parser.description), ""]
     for group in parser._action_groups:
         rows = [row(a) for a in group._group_actions if a.help != argparse.SUPPRESS and "-h" not in a.option_strings]
-        title = "" if group.title in ("options", "positional arguments") else f" {group.title}"
         if rows:
-            lines += [f"|{title or ' '} | |", "|---|---|", *rows, ""]
+            lines += [f"| {group.title} | |", "|---|---|", *rows, ""]
     return "\n".join([*lines, *text(parser.epilog), ""])
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ponder.cli import options
 from ponder.cli.loading import open_llm
-from ponder.cli.printer import Printer, note, stats
+from ponder.cli.printer import Printer, note, remarks, stats
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ms:owner/name), a folder or .gguf file that exists, or scripted:FILE. Otherwise 
 the best model that is here (or can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
 
 Standard input. Text from a pipe or a file is the prompt; given a PROMPT as well, it follows the PROMPT after an empty
-line. With a terminal there and no PROMPT the chat begins. With /dev/null there and no PROMPT a sample question is
+line; it is read to its end first. With a terminal there and no PROMPT the chat begins. With /dev/null there and no PROMPT a sample question is
 asked ("{SAMPLE}").
 
 Output. The answer goes to stdout; thoughts, dimmed, and every remark go to stderr. So a pipe gets the answer alone.
@@ -68,12 +68,9 @@ def run(args: argparse.Namespace) -> int:
     with open_llm(model, args) as llm:
         loaded = time.perf_counter() - start
         session = new_session(llm, wishes, args.system)
-        if prompt is None:
-            return start_chat(llm, session, args)
-        code = one_shot(llm, session, prompt, args, loaded)
-        if code == 0 and args.then_chat and sys.stdin.isatty() and sys.stdout.isatty():
-            return start_chat(llm, session, args)
-        return code
+        if prompt is None or (args.then_chat and sys.stdin.isatty() and sys.stdout.isatty()):
+            return start_chat(llm, session, prompt, args)
+        return one_shot(llm, session, prompt, args, loaded)
 
 
 def split_words(model: str | None, words: list[str]) -> tuple[str | None, str | None]:
@@ -144,15 +141,13 @@ def one_shot(llm: "LLM", session: "Session", prompt: str, args: argparse.Namespa
         raise KeyboardInterrupt
     if args.json:
         print(json.dumps(as_object(printer, llm), ensure_ascii=False))
-    for warning in finish.warnings:
-        note(f"warning: {warning}")
+    for remark in remarks(finish):
+        note(remark)
     if args.verbose:
         note(stats(printer, loaded))
-    session.answered(prompt, printer.text, printer.reasoning)
     if printer.text.strip():
         return 0
-    why = "the token limit was reached before it began" if finish.reason == "length" else "the model ended at once"
-    note(f"there is no answer: {why}")
+    note("there is no answer" + ("" if finish.reason == "length" else ": the model ended at once"))
     return 1
 
 
@@ -173,8 +168,8 @@ def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
     }
 
 
-def start_chat(llm: "LLM", session: "Session", args: argparse.Namespace) -> int:
+def start_chat(llm: "LLM", session: "Session", first: str | None, args: argparse.Namespace) -> int:
     from ponder.cli.chat import chat
     from ponder.model.fetch import home
 
-    return chat(llm, session, history=home() / "history", thoughts=not args.hide_thinking, verbose=args.verbose)
+    return chat(llm, session, first, history=home() / "history", thoughts=not args.hide_thinking, verbose=args.verbose)

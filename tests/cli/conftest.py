@@ -57,3 +57,21 @@ def script(tmp_path: Path) -> Callable[..., str]:
         return f"scripted:{path}"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: random weights of a tiny hybrid Qwen3 with the whole vocabulary."""
+    from msgspec.structs import replace
+
+    from ponder.model.config import PRESETS
+    from ponder.model.hf_save import save_hf
+    from ponder.model.weights import random_checkpoint
+    from ponder.text import tokenizer_files
+    from ponder.text.tokenizer import Tokenizer
+
+    config = replace(PRESETS["tiny"], vocab_size=151936, max_position_embeddings=2048, eos_token_ids=(151645,))
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_hf(folder, random_checkpoint(config, seed=1), "bf16")
+    tokenizer_files.save(Tokenizer.packaged(), folder)
+    return folder

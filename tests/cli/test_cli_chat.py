@@ -11,6 +11,7 @@ import pytest
 from terminal import Terminal
 
 Chat = Callable[..., Terminal]
+COUNT = " ".join(map(str, range(1000)))  # long, and nothing that a loop guard would stop
 THINKER = "<think>\nLet me see.\n</think>\n\nFour."
 
 
@@ -132,6 +133,17 @@ def test_retry_undo_clear_and_load(chat: Chat, script, tmp_path: Path) -> None:
     assert [m["role"] for m in saved(t, tmp_path)] == ["system", "user", "assistant"]
 
 
+def test_a_stopped_retry_leaves_the_old_answer(chat: Chat, script, tmp_path: Path) -> None:
+    t = chat(script("one", {"text": "<think>\n" + COUNT, "delay_ms": 20}))
+    t.say("q")
+    t.send("/retry\r")
+    t.see("1 2 3")
+    t.send("\x03")
+    t.see("not kept")
+    t.prompt()
+    assert [m["content"] for m in saved(t, tmp_path)] == ["q", "one"]
+
+
 def test_several_lines(chat: Chat, script, tmp_path: Path) -> None:
     t = chat(script("ok"), "--no-think")
     t.send("first\x1b\rsecond")
@@ -144,7 +156,7 @@ def test_several_lines(chat: Chat, script, tmp_path: Path) -> None:
 
 
 def test_long_lines_and_a_changing_window(chat: Chat, script, tmp_path: Path) -> None:
-    t = chat(script("word " * 300 + "done"), "--no-think", rows=20, columns=40)
+    t = chat(script(COUNT[:1500] + " done"), "--no-think", rows=20, columns=40)
     text = "字" * 150 + "end"
     t.send(text)
     t.see("字end")
@@ -168,23 +180,23 @@ def test_enter_while_thinking_means_answer_now(chat: Chat, script, tmp_path: Pat
 
 
 def test_ctrl_c_stops_the_answer_and_the_chat_goes_on(chat: Chat, script, tmp_path: Path) -> None:
-    t = chat(script({"text": "word " * 500, "delay_ms": 20}, "second"), "--no-think")
+    t = chat(script({"text": COUNT, "delay_ms": 20}, "second"), "--no-think")
     t.send("first\r")
-    t.see("word word")
+    t.see("1 2 3")
     t.send("\x03")
     t.prompt()
     assert "second" in t.say("and now?")
     contents = [m["content"] for m in saved(t, tmp_path)]
-    assert contents[0] == "first" and contents[1].startswith("word word") and len(contents[1]) < 2000
+    assert contents[0] == "first" and contents[1].startswith("0 1 2 3") and len(contents[1]) < 2000
     assert contents[2:] == ["and now?", "second"]
     t.send("\x03")  # at the prompt
     assert t.ends() == 0
 
 
 def test_stopped_while_thinking_the_question_is_dropped(chat: Chat, script, tmp_path: Path) -> None:
-    t = chat(script({"text": "<think>\n" + "hm " * 500, "delay_ms": 20}, "second"))
+    t = chat(script({"text": "<think>\n" + COUNT, "delay_ms": 20}, "second"))
     t.send("first\r")
-    t.see("hm hm")
+    t.see("1 2 3")
     t.send("\x03")
     t.see("not kept")
     t.prompt()
@@ -193,11 +205,11 @@ def test_stopped_while_thinking_the_question_is_dropped(chat: Chat, script, tmp_
 
 def test_the_terminal_is_left_as_it_was(shell: Chat, command, script, tmp_path: Path) -> None:
     """Echo and line mode are back after a stopped answer and Ctrl-D."""
-    run = shlex.join([*command, "run", script({"text": "word " * 500, "delay_ms": 20}), "--no-think"])
+    run = shlex.join([*command, "run", script({"text": COUNT, "delay_ms": 20}), "--no-think"])
     t = shell(f"trap : INT; stty -a > before; {run}; stty -a > after; echo finished")
     t.prompt()
     t.send("q\r")
-    t.see("word word")
+    t.see("1 2 3")
     t.send("\x03")
     t.prompt()
     t.send("\x04")
@@ -237,9 +249,9 @@ def test_stdout_in_a_file_while_typing_in_a_terminal(shell: Chat, command, scrip
 
 
 def test_an_interrupt_from_outside_stops_the_answer_only(chat: Chat, script) -> None:
-    t = chat(script({"text": "word " * 500, "delay_ms": 20}), "--no-think")
+    t = chat(script({"text": COUNT, "delay_ms": 20}), "--no-think")
     t.send("q\r")
-    t.see("word word")
+    t.see("1 2 3")
     t.child.kill(signal.SIGINT)
     t.prompt()
     t.send("\x04")

@@ -156,6 +156,11 @@ def test_no_answer_is_exit_code_one(ponder, script) -> None:
     assert "no answer" in done.stderr and "limit" in done.stderr
 
 
+def test_endless_repetition_is_stopped_and_said(ponder, script) -> None:
+    done = ponder("run", script({"text": "word ", "eos": False}), "--no-think", "q")
+    assert done.returncode == 0 and len(done.stdout) < 2000 and "repeated itself" in done.stderr
+
+
 def test_a_long_prompt_is_refused_not_cut(ponder, tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text('{"model": {"context": 64}}\n{"text": "x"}\n')
     done = ponder("run", "scripted:s.jsonl", "word " * 100)
@@ -163,7 +168,7 @@ def test_a_long_prompt_is_refused_not_cut(ponder, tmp_path: Path) -> None:
 
 
 def slow(script) -> str:
-    return script({"text": "word " * 400, "delay_ms": 20, "eos": False})
+    return script({"text": " ".join(map(str, range(1000))), "delay_ms": 20})
 
 
 def test_ctrl_c_half_way(command, env, script, tmp_path: Path) -> None:
@@ -172,7 +177,7 @@ def test_ctrl_c_half_way(command, env, script, tmp_path: Path) -> None:
         [*command, "run", slow(script), "--no-think", "q"], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
-        assert process.stdout.read(10) == b"word word "
+        assert process.stdout.read(6) == b"0 1 2 "
         before = sorted(tmp_path.rglob("*"))
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
@@ -197,9 +202,9 @@ def test_the_answer_streams(command, env, script, tmp_path: Path) -> None:
 def test_a_reader_that_leaves(command, env, script, tmp_path: Path) -> None:
     import shlex
 
-    line = f"{shlex.join(command)} run {slow(script)} --no-think q < /dev/null | head -c 5; echo ${{PIPESTATUS[0]}}"
+    line = f"{shlex.join(command)} run {slow(script)} --no-think q < /dev/null | head -c 4; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=30)
-    assert (done.stdout, done.stderr) == ("word 141\n", "")
+    assert (done.stdout, done.stderr) == ("0 1 141\n", "")
 
 
 def test_a_full_disk_is_one_line(command, env, script, tmp_path: Path) -> None:
