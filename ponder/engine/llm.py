@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast, overload
 
+from msgspec import structs
+
 from ponder.core.errors import UserError
 from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
@@ -127,6 +129,7 @@ class LLM:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
         mode = choose_mode(request.thinking, request.messages, self.profile)
         rendered = self._render(request, mode)
+        mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
         rules = answer_rules(
             self.tokenizer,
             self.profile.eos_ids,
@@ -184,6 +187,11 @@ class LLM:
         return self._submit(ids, sampling_of(sampling, shorthand), wish, mode, rules)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def render(self, messages: Messages, **options: Any) -> Rendered:
+        """The prompt that `chat` would send for these messages and options, without running it."""
+        request = self.request(messages, **options)
+        return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
 
     def stats(self) -> Stats:
         return self.engine.stats()

@@ -5,7 +5,6 @@ Two steps, because rendering lies between them: `choose_mode` decides on thinkin
 refused with a UserError, what holds differently than written adds a warning (TH-4, TH-5, RL-1).
 """
 
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Literal
@@ -16,12 +15,11 @@ from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import Effective
 from ponder.core.message import Message
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams, Thinking
+from ponder.text.soft_switch import soft_switch
 
 Capability = Literal["hybrid", "thinking", "instruct", "base"]
 ModeSource = Literal["request", "soft switch", "default", "model"]
 
-# facts 3.1: with or without a space before it. `/no_think` never matches `/think`: the slash must touch the word.
-_SOFT_SWITCH = re.compile(r"/(no_)?think(?![\w/])", re.ASCII)
 _NO_PENALTY = SamplingParams(presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0)
 
 
@@ -69,14 +67,6 @@ class Settings(Struct, frozen=True):
     vocab: int
     can_think: bool
     warnings: tuple[str, ...] = ()
-
-
-def soft_switch(messages: Sequence[Message]) -> bool | None:
-    """What the newest `/think` or `/no_think` in user or system text says; None when there is none (facts 3.1)."""
-    for message in reversed(messages):
-        if message.role in ("user", "system") and (found := _SOFT_SWITCH.findall(message.text)):
-            return not found[-1]
-    return None
 
 
 def choose_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelProfile) -> Mode:

@@ -18,31 +18,9 @@ from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.control import Control
 from ponder.engine.delivery import Delivery
 from ponder.engine.penalties import Penalties
-from ponder.engine.settings import Ceiling, choose_mode, resolve, soft_switch
+from ponder.engine.settings import Ceiling, choose_mode, resolve
 
 Conversation = list[Message]
-
-
-@pytest.mark.parametrize(
-    ("messages", "want"),
-    [
-        ([Message.user("hi")], None),
-        ([Message.user("hi /no_think")], False),
-        ([Message.user("hi/no_think")], False),
-        ([Message.user("/think hi")], True),
-        ([Message.user("/no_think then /think")], True),
-        ([Message.system("/no_think"), Message.user("hi")], False),
-        ([Message.system("/no_think"), Message.user("hi /think")], True),
-        ([Message.user("a /think"), Message.assistant("b"), Message.user("c /no_think")], False),
-        ([Message.user("a /no_think"), Message.assistant("/think"), Message.user("c")], False),
-        ([Message.user("a"), Message.tool("/no_think")], None),
-        ([Message.user("cd /thinking /no_thinks /nothink /think/x")], None),
-        ([Message.user("你好/no_think你好")], False),
-        ([Message.user("/no_think.")], False),
-    ],
-)
-def test_the_newest_soft_switch_wins(messages: Conversation, want: bool | None) -> None:
-    assert soft_switch(messages) is want
 
 
 @pytest.mark.parametrize(

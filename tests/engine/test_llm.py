@@ -151,6 +151,13 @@ def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str
         assert llm.stats().steps == 0
 
 
+def test_what_the_renderer_dropped_is_told() -> None:
+    messages = [{"role": "developer", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    with scripted(["hello"]) as llm:
+        assert "be brief" not in llm.render(messages).text
+        assert any("'developer'" in warning for warning in llm.chat(messages).finish.warnings)
+
+
 def test_options_reach_the_request() -> None:
     with scripted(["one two three"]) as llm:
         base = SamplingParams(temperature=0.3, top_k=5)
