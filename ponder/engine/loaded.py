@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ponder.core.errors import UserError
+from ponder.core.errors import LoadError, UserError
 from ponder.engine.runner import ModelRunner, Runner
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
@@ -63,6 +63,11 @@ def open_model(
     info = describe(path, name)
     tokenizer = Tokenizer.from_path(path)
     loaded = load(path, dtype=dtype, max_context=max_context, progress=progress)
+    if tokenizer.vocab_size > loaded.config.vocab_size:
+        raise LoadError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {loaded.config.vocab_size}; "
+            "they do not belong together"
+        )
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
     profile = ModelProfile(
         name=info.name,

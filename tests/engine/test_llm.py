@@ -292,3 +292,10 @@ def test_a_saved_folder_opens_by_path_and_long_context_by_itself(model: Model, t
         assert long.stats().restarts == 2 and len(result.ids) == 150  # at 65 ids, factor 2; at 129, factor 3.125
         again = long.generate([*result.prompt_ids, *result.ids[:100]], temperature=0, max_tokens=50)
         assert again.ids == result.ids[100:], "a restart is what the longer prompt would have computed"
+
+
+def test_a_tokenizer_that_is_too_large_is_refused(model: Model, tmp_path: Path) -> None:
+    save_hf(tmp_path, random_checkpoint(msgspec.structs.replace(model.config, vocab_size=1000), 1))
+    save_tokenizer(TOKENIZER, tmp_path)
+    with pytest.raises(UserError, match="do not belong together"):
+        LLM(tmp_path)
