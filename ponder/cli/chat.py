@@ -4,9 +4,10 @@ Thoughts stay in the session (for /save) but are not sent back: history "strip",
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ponder.cli.chat_commands import Outcome, is_command, run_command
 from ponder.cli.controls import HINT, controls
@@ -27,15 +28,16 @@ def chat(
     """Talk until the user leaves. first: a question to begin with. history: file of typed lines. -> exit code."""
     note("Type a message. /help lists the commands, Ctrl-D leaves.")
     speak = partial(ask, llm, session, thoughts=thoughts, verbose=verbose)
-    prompt = reader(history)
+    prompt, ahead = reader(history), list[str]()
     if first is not None:
         note(f">>> {first}")
-        speak(first)
+        speak(first, ahead)
     while True:
         try:
-            text = unquote(prompt())
+            text = unquote(prompt("".join(ahead)))
         except (EOFError, KeyboardInterrupt):
             return 0
+        ahead.clear()
         before = list(session.messages)
         try:
             outcome = run_command(session, text.rstrip()) if is_command(text) else Outcome(ask=text)
@@ -43,19 +45,23 @@ def chat(
                 note(outcome.note)
             if outcome.leave:
                 return 0
-            if outcome.ask and outcome.ask.strip() and not speak(outcome.ask):
+            if outcome.ask and outcome.ask.strip() and not speak(outcome.ask, ahead):
                 session.messages = before  # a /retry that was stopped leaves the old answer
         except UserError as e:
             session.messages = before
             print(f"ponder: {e}", file=sys.stderr)
 
 
-def ask(llm: "LLM", session: Session, text: str, *, thoughts: bool, verbose: bool) -> bool:
-    """One turn. Stopped with an answer begun: the part stays. Stopped before: False, the turn did not happen."""
+def ask(llm: "LLM", session: Session, text: str, ahead: list[str], *, thoughts: bool, verbose: bool) -> bool:
+    """One turn; what the user types meanwhile goes to `ahead`.
+
+    Stopped with an answer begun: the part stays. Stopped before: returns False, the turn did not happen.
+    """
     stream = llm.stream(session.request(text))
     printer = Printer(thoughts=thoughts, on_thinking=lambda: note(HINT))
-    with controls(stream, keys=True):
+    with controls(stream, keys=True) as typed:
         finish = printer.show(stream)
+    ahead.append("".join(typed))
     if finish.reason == "cancelled" and not printer.text:
         note("stopped; the question is not kept")
         return False
@@ -75,8 +81,11 @@ def unquote(text: str) -> str:
     return text
 
 
-def reader(history: Path) -> "Any":
-    """A function that reads one message: Enter sends, Alt-Enter or an open block of quotes begins a new line."""
+def reader(history: Path) -> Callable[[str], str]:
+    """A function that reads one message, of which the beginning may be there already.
+
+    Enter sends; Alt-Enter, or Enter in an open block of quotes, begins a new line.
+    """
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -107,4 +116,4 @@ def reader(history: Path) -> "Any":
         # With stdout in a pipe the prompt goes to the terminal through stderr, and only answers into the pipe.
         output=create_output(always_prefer_tty=True),
     )
-    return lambda: session.prompt(">>> ")
+    return lambda begun: session.prompt(">>> ", default=begun)

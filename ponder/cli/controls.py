@@ -18,10 +18,11 @@ HINT = "thinking ... (Enter: answer now, Ctrl-C: stop)"
 
 
 @contextmanager
-def controls(stream: ChatStream, *, keys: bool) -> Iterator[None]:
+def controls(stream: ChatStream, *, keys: bool) -> Iterator[list[str]]:
     """Within this block Ctrl-C cancels `stream`; a second Ctrl-C raises KeyboardInterrupt as usual.
 
-    keys: also read the keyboard, where stdin is a terminal that belongs to us.
+    keys: also read the keyboard, where stdin is a terminal that belongs to us. Yields what is typed meanwhile: the
+    beginning of the next message.
     """
     reader, writer = os.pipe()
 
@@ -30,11 +31,12 @@ def controls(stream: ChatStream, *, keys: bool) -> Iterator[None]:
         os.write(writer, b"c")
 
     before = signal.signal(signal.SIGINT, on_interrupt)
+    typed: list[str] = []
     with _cbreak(keys) as keyboard:
-        thread = threading.Thread(target=_watch, args=(stream, reader, keyboard), daemon=True)
+        thread = threading.Thread(target=_watch, args=(stream, reader, keyboard, typed), daemon=True)
         thread.start()
         try:
-            yield
+            yield typed
         finally:
             os.write(writer, b"q")
             thread.join()
@@ -43,7 +45,7 @@ def controls(stream: ChatStream, *, keys: bool) -> Iterator[None]:
             os.close(writer)
 
 
-def _watch(stream: ChatStream, reader: int, keyboard: int | None) -> None:
+def _watch(stream: ChatStream, reader: int, keyboard: int | None, typed: list[str]) -> None:
     sources = [reader] if keyboard is None else [reader, keyboard]
     while True:
         ready = select.select(sources, [], [])[0]
@@ -52,11 +54,13 @@ def _watch(stream: ChatStream, reader: int, keyboard: int | None) -> None:
                 return
             stream.cancel()
         elif keyboard is not None:
-            typed = os.read(keyboard, 1024)
-            if not typed:  # the terminal is gone
+            pressed = os.read(keyboard, 1024)
+            if not pressed:  # the terminal is gone
                 sources.remove(keyboard)
-            if b"\n" in typed or b"\r" in typed:
+            if b"\n" in pressed or b"\r" in pressed:
                 stream.answer_now()
+            if b"\x1b" not in pressed:  # arrows and the like
+                typed.extend(c for c in pressed.decode("utf-8", "ignore") if c.isprintable())
 
 
 @contextmanager

@@ -30,8 +30,8 @@ ms:owner/name), a folder or .gguf file that exists, or scripted:FILE. Otherwise 
 the best model that is here (or can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
 
 Standard input. Text from a pipe or a file is the prompt; given a PROMPT as well, it follows the PROMPT after an empty
-line; it is read to its end first. With a terminal there and no PROMPT the chat begins. With /dev/null there and no PROMPT a sample question is
-asked ("{SAMPLE}").
+line. It is read to its end first. With a terminal there and no PROMPT the chat begins. With /dev/null there and no
+PROMPT a sample question is asked ("{SAMPLE}").
 
 Output. The answer goes to stdout; thoughts, dimmed, and every remark go to stderr. So a pipe gets the answer alone.
 --json prints one object instead, with the answer, the thoughts, the token counts and the settings that held.

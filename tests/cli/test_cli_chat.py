@@ -133,6 +133,16 @@ def test_retry_undo_clear_and_load(chat: Chat, script, tmp_path: Path) -> None:
     assert [m["role"] for m in saved(t, tmp_path)] == ["system", "user", "assistant"]
 
 
+def test_what_is_typed_while_the_model_talks_begins_the_next_message(chat: Chat, script, tmp_path: Path) -> None:
+    t = chat(script({"text": COUNT[:200], "delay_ms": 20}), "--no-think")
+    t.send("first\r")
+    t.see("1 2 3")
+    t.send("and é")
+    t.see(">>> and é")
+    t.say(" more")
+    assert [m["content"] for m in saved(t, tmp_path) if m["role"] == "user"] == ["first", "and é more"]
+
+
 def test_a_stopped_retry_leaves_the_old_answer(chat: Chat, script, tmp_path: Path) -> None:
     t = chat(script("one", {"text": "<think>\n" + COUNT, "delay_ms": 20}))
     t.say("q")
@@ -163,6 +173,7 @@ def test_long_lines_and_a_changing_window(chat: Chat, script, tmp_path: Path) ->
     t.resize(10, 25)
     t.send("\r")
     t.see("done")
+    t.prompt()
     t.send("/save saved.json\r")
     t.see("saved 2 messages")
     assert json.loads((tmp_path / "saved.json").read_text())[0]["content"] == text
