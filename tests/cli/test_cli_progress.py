@@ -45,7 +45,11 @@ def test_a_bar_in_a_terminal_that_goes_away() -> None:
 
 
 def test_work_that_is_done_already_shows_nothing() -> None:
-    code = "import sys; from ponder.cli.progress import progress\nwith progress('x'): pass\nassert 'rich' not in sys.modules"
+    code = (
+        "import sys; from ponder.cli.progress import progress\n"
+        "with progress('x'): pass\n"
+        "assert 'rich' not in sys.modules"
+    )
     ours, theirs = pty.openpty()
     done = subprocess.run([sys.executable, "-c", code], stderr=theirs, stdout=theirs, timeout=30)
     os.close(theirs)
