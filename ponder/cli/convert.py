@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", help="name, folder or .gguf file")
     parser.add_argument("target", metavar="DST", type=Path, help="folder or .gguf file to write")
     parser.add_argument("--format", choices=("hf", "gguf"), help="what DST is to be (default: by its name)")
-    parser.add_argument("--type", metavar="TYPE", help=f"precision: {', '.join(GGUF_TYPES)} for GGUF (default: F16); "
-                        f"{', '.join(HF_TYPES)} for a folder (default: auto, what SRC has)")  # fmt: skip
+    gguf, folder = ", ".join(GGUF_TYPES), ", ".join(HF_TYPES)
+    parser.add_argument("--type", metavar="TYPE", help=f"precision: {gguf} for GGUF (default: F16); {folder} for a "
+                        "folder (default: auto, as SRC, and bf16 where that is quantised)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_existing(target)
     source = locate(args.source)
     with opened(source, "converting") as checkpoint:
+        if type_ == "auto" and any(s.packed for s in checkpoint.tensors.values()):
+            type_ = "bf16"  # a folder that others read has no packed weights
         if kind == "gguf":
             from ponder.model.gguf_write import write_gguf
 

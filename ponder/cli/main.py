@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 the command could not finish, 2 the input was wrong, 130 C
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from importlib import import_module
@@ -51,6 +52,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 
 def main(argv: list[str] | None = None) -> int:
+    prepare_streams()
     try:
         code = dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -66,6 +68,17 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as e:
         drop_unwritten()
         return fail(str(e), 1)
+    except MemoryError:
+        return fail("out of memory; take a smaller model, --dtype int4, or a smaller --max-context", 1)
+
+
+def prepare_streams() -> None:
+    """A stream that the caller closed becomes /dev/null. What an old locale cannot show is escaped, not a crash."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def drop_unwritten() -> None:

@@ -95,9 +95,8 @@ def with_stdin(prompt: str | None) -> str | None:
     """The prompt with what standard input adds to it; None means that the chat should begin."""
     if prompt is not None:
         check_text(prompt)
-    if sys.stdin is None or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
-        nobody = sys.stdin is None or not sys.stdin.isatty()
-        if prompt is None and nobody:
+    if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
+        if prompt is None and not sys.stdin.isatty():
             note(f"No PROMPT, so here is a sample question: {SAMPLE}")
             return SAMPLE
         return prompt

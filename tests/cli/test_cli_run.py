@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import time
@@ -200,8 +201,6 @@ def test_the_answer_streams(command, env, script, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves(command, env, script, tmp_path: Path) -> None:
-    import shlex
-
     line = f"{shlex.join(command)} run {slow(script)} --no-think q < /dev/null | head -c 4; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("0 1 141\n", "")
@@ -214,6 +213,22 @@ def test_a_full_disk_is_one_line(command, env, script, tmp_path: Path) -> None:
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=30,
         )  # fmt: skip
     assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&-"])
+def test_closed_streams(command, env, script, tmp_path: Path, closed: str) -> None:
+    line = f"{shlex.join([*command, 'run', script(THINKER), 'q'])} < /dev/null {closed}"
+    done = subprocess.run(["bash", "-c", line], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert done.stdout == ("" if closed == ">&-" else "Four 🤖.\n")
+
+
+def test_an_old_locale(command, env, script, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*command, "run", script(THINKER), "q"], env={**env, "PYTHONIOENCODING": "latin-1"}, cwd=tmp_path,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"Four \\U0001f916.\n")
 
 
 def test_in_a_terminal_thoughts_are_dim_and_controls_harmless(command, env, script, tmp_path: Path) -> None:
