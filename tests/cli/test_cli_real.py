@@ -34,9 +34,8 @@ def test_the_shape_shown_before_the_download_is_the_true_one(ponder) -> None:
     shown, known = json.loads(ponder("show", MODEL, "--json").stdout), describe_released(MODEL)
     assert known is not None
     assert shown["parameters"]["total"] == known.parameters.total
-    assert (shown["capability"], shown["template"], shown["kv_bytes"], shown["native_context"], shown["max_context"]) == (
-        known.capability, known.template, known.kv_bytes, known.native_context, known.max_context,
-    )  # fmt: skip
+    for key in ("capability", "template", "kv_bytes", "native_context", "max_context", "weight_bytes"):
+        assert shown[key] == getattr(known, key), key
 
 
 def test_json_schema(ponder) -> None:
