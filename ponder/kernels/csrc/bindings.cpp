@@ -59,16 +59,20 @@ Kind kind_of(const std::string& name) {
     throw std::invalid_argument("unknown kind " + name);
 }
 
+nb::dlpack::dtype type_of(Kind kind) {
+    const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
+                                       nb::dtype<uint8_t>()};
+    return types[(int)kind];
+}
+
 void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, int64_t group, nb::object data_object,
                  nb::object scale_object) {
     auto data = nb::cast<AnyArray>(data_object);
     Matrix m = {kind_of(kind), n, k, group, data.data(), nullptr};
-    const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
-                                       nb::dtype<uint8_t>()};
     check(n > 0 && k > 0, "a weight needs at least one row and column");
-    check(data.dtype() == types[(int)m.kind], kind + " data has the wrong dtype");
+    check(data.dtype() == type_of(m.kind), kind + " data has the wrong dtype");
     check_shape("weight data", data, n, m.kind == Kind::int4 ? k / 2 : k);
-    check((uintptr_t)m.data % (types[(int)m.kind].bits / 8) == 0, "weight data is not aligned");
+    check((uintptr_t)m.data % (type_of(m.kind).bits / 8) == 0, "weight data is not aligned");
     if (m.kind == Kind::int8 || m.kind == Kind::int4) {
         check(group > 0 && group <= 65536 && k % group == 0 && (m.kind == Kind::int8 || group % 2 == 0), "bad group");
         auto scale = nb::cast<AnyArray>(scale_object);
@@ -218,6 +222,29 @@ void bind_swiglu(Array<const float, 2> gate, Array<const float, 2> up, Array<flo
     swiglu(gate.data(), up.data(), (int64_t)gate.size(), out.data());
 }
 
+int bind_convert(const std::string& format, Array<const uint8_t, 2> raw, const std::string& kind, int64_t group,
+                 nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu> data,
+                 std::optional<nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu>> scale, bool mapped) {
+    const Format* from = find_format(format.c_str());
+    check(from != nullptr, "unknown format " + format);
+    Target to = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, (uint8_t*)data.data(), nullptr};
+    if (to.kind == Kind::int4) to.k *= 2;
+    check(data.dtype() == type_of(to.kind), kind + " data has the wrong dtype");
+    check((uintptr_t)to.data % (type_of(to.kind).bits / 8) == 0, "data is not aligned");
+    check(to.k % from->elements == 0, "rows of " + std::to_string(to.k) + " do not divide into blocks of " + format);
+    check_shape("raw", raw, to.n, to.k / from->elements * from->bytes);
+    if (to.kind == Kind::int8 || to.kind == Kind::int4) {
+        check(group > 0 && group <= 65536 && to.k % group == 0 && (to.kind == Kind::int8 || group % 2 == 0),
+              "bad group");
+        check(scale && scale->dtype().code == (uint8_t)nb::dlpack::dtype_code::Float && scale->dtype().bits == 16,
+              "scales must be float16");
+        check_shape("scale", *scale, to.n, to.k / group);
+        to.scale = (uint16_t*)scale->data();
+        check((uintptr_t)to.scale % 2 == 0, "scales are not aligned");
+    }
+    return convert(*from, raw.data(), to, mapped);
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -237,6 +264,8 @@ NB_MODULE(_native, m) {
     m.def("rope", &bind_rope, "x"_a.noconvert(), "cos"_a.noconvert(), "sin"_a.noconvert(), "out"_a.noconvert(),
           NoGil());
     m.def("swiglu", &bind_swiglu, "gate"_a.noconvert(), "up"_a.noconvert(), "out"_a.noconvert(), NoGil());
+    m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
+          "scale"_a.noconvert().none(), "mapped"_a, NoGil());
     m.def("isa", [] { return kernels().name; });
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);

@@ -56,9 +56,12 @@ int64_t packed_bytes(const Matrix&);
 void pack(const Matrix&, const float*, void*);
 void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float* const*, const float*);
 void attention(const AttentionUnit&, float*);
+int decode(Stored, const uint8_t*, int64_t, float*);
+int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
+int quantise(const float*, int64_t, Kind, int64_t, uint8_t*, uint16_t*);
 
-static const Kernels table = {PONDER_NAME, packed_bytes, pack, linear, attention, to_bf16,
-                              rms_norm,    rope,         swiglu, add_scaled};
+static const Kernels table = {PONDER_NAME, packed_bytes, pack,   linear,     attention, to_bf16,    rms_norm,
+                              rope,        swiglu,       add_scaled, decode, copy_codes, quantise};
 
 }  // namespace ponder::PONDER_NS
 

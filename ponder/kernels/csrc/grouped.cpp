@@ -3,22 +3,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "half.h"
 #include "kernels.h"
 
 namespace ponder {
-
-static float from_half(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 0x3ff, bits;
-    if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24
-        float value = (float)mantissa * 5.9604644775390625e-8f;
-        return sign ? -value : value;
-    }
-    if (exponent == 31) bits = sign | 0x7f800000 | (mantissa << 13);
-    else bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
 
 // A packed row: float scale [k/group], then int8 q [k].
 int64_t packed_bytes_grouped(const Matrix& w) { return w.k / w.group * 4 + w.k; }

@@ -1,7 +1,7 @@
 // What one instruction set provides: a table of plain functions, one table per compiled variant.
 //
-// The sources linear.cpp, attention.cpp and elementwise.cpp are compiled once per instruction set (see CMakeLists.txt),
-// each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules for those sources:
+// linear.cpp, attention.cpp, elementwise.cpp, decode.cpp and quantise.cpp are compiled once per instruction set (see
+// CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules there:
 // no std:: templates (the linker keeps one copy for the whole library, possibly the one with too new instructions),
 // and each output is summed in an order that depends on the summed length alone (DT-1).
 #pragma once
@@ -19,6 +19,15 @@ struct Matrix {
     const void* data;
     const uint16_t* scale;
 };
+
+// How a matrix lies in a file: rows of whole blocks of `elements` values in `bytes` bytes.
+enum class Stored : int { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k };
+struct Format {
+    const char* name;  // GGUF's; f32, f16 and bf16 are safetensors' too
+    Stored type;
+    int64_t elements, bytes;
+};
+constexpr int bad_not_finite = 1, bad_too_large = 2;  // flags: what is wrong with the values of a row
 
 // One (sequence, kv head, run of query tokens). Query i is token first_token + i at position first_position + i.
 // Keys come from the paged cache (table != null) or from the k, v of this batch, whose sequence starts at start_token.
@@ -56,6 +65,11 @@ struct Kernels {
     void (*rope)(const float* x, const float* cos, const float* sin, int64_t c, float* out);  // one head
     void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
     void (*add_scaled)(const float* x, float scale, int64_t n, float* out);  // out += scale * x
+    // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to
+    // int8, Q4_0 to int4, value for value. quantise: floats to int8 or int4. They return the flags above.
+    int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
+    int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);
+    int (*quantise)(const float* x, int64_t k, Kind kind, int64_t group, uint8_t* data, uint16_t* scale);
 };
 
 const Kernels& kernels_scalar();

@@ -33,4 +33,15 @@ void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, floa
 void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);
 void swiglu(const float* gate, const float* up, int64_t n, float* out);
 
+// raw: n rows of k values in a format of `formats` -> data [n, k] and, for int8 and int4, scale [n, k/group]. Returns
+// the flags of kernels.h. mapped: raw is a read-only mapping of a file, and its pages are given back once read.
+struct Target {
+    Kind kind;
+    int64_t n, k, group;
+    uint8_t* data;
+    uint16_t* scale;
+};
+const Format* find_format(const char* name);  // null if there is none
+int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped);
+
 }  // namespace ponder
