@@ -5,7 +5,7 @@
 
 One row at a time is decoded to float32 and packed. Equal, bit for bit, to the readable versions in numpy:
 ponder/model/ggml_blocks.py for a whole matrix, then `Tensor.quantise`. Codes that Ponder's kinds hold exactly are
-copied: Q8_0 and Q5_0 to int8, Q4_0 to int4.
+copied: Q8_0 and Q5_0 to int8, Q4_0 to int4, in groups of 32.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,6 @@ from ponder.kernels.tensor import DTYPES, GROUP, Floats, Kind, Tensor, check_gro
 Bytes = NDArray[np.uint8]
 
 _AS_IT_IS = {("F32", "f32"): "<f4", ("BF16", "bf16"): "<u2"}
-_CODES = {("Q8_0", "int8"), ("Q5_0", "int8"), ("Q4_0", "int4")}  # they have groups of 32, whatever is asked for
 _NOT_FINITE, _TOO_LARGE = 1, 2
 
 
@@ -38,7 +37,7 @@ def convert(
     raw = raw.reshape(shape[0], -1)
     if same := _AS_IT_IS.get((format, kind)):
         return Tensor(kind, shape, raw.view(same))
-    out = _empty(shape, kind, GROUP if (format, kind) in _CODES else group)
+    out = _empty(shape, kind, group)
     _check(_native.convert(format, raw, kind, out.group, out.data, out.scale, mapped))
     return out
 

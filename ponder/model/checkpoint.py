@@ -26,6 +26,8 @@ class Source:
     packed: read() gives a Tensor of kind int8 or int4. The embedding table then stays as it is; otherwise it is kept
         as bf16 at least (QU-2).
     nbytes: what it takes where it is stored, for progress bars.
+    convert: a matrix as another kind, (kind, group) -> Tensor, row by row from where it is stored, so that it never
+        exists in float32; None when it is in memory anyway.
     """
 
     shape: tuple[int, ...]
@@ -33,6 +35,7 @@ class Source:
     nbytes: int
     read: Callable[[], NDArray[np.float32] | Tensor]
     packed: bool = False
+    convert: Callable[[Kind, int], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Every quantised format is read into one shape, `Codes`: a weight is `scale * q + offset`, with one scale (and, where
 the format has it, one offset) per group of 16 or 32 weights. From there float32 is one multiply-add, and the formats
-without an offset go into Ponder's int8 / int4 without any loss (see gguf_tensor.py).
+without an offset go into Ponder's int8 / int4 without any loss. Matrices of a model take the quick way,
+ponder/kernels/pack.py, which is bit-equal; this is how to read it, its oracle, and what export uses.
 Layouts: ggml-org/llama.cpp ggml/src/ggml-common.h. Oracle in the tests: `gguf.quants` (not used at run time).
 """
 

@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ponder.core.errors import LoadError
+from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF, TensorInfo
-from ponder.kernels.tensor import Kind, Tensor
+from ponder.kernels.pack import convert
+from ponder.kernels.tensor import GROUP, Kind, Tensor
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import ModelConfig
 from ponder.model.ggml_blocks import Bytes, dequantise
 from ponder.model.gguf_config import read_config
 from ponder.model.gguf_names import to_hf
-from ponder.model.gguf_tensor import LOSSLESS, matrix
 from ponder.model.weights import check
 
 _AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "Q4_0": "int4"}  # every other type: int8
+_EXACT: dict[str, Kind] = {"F32": "f32", "BF16": "bf16", "Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4"}  # no loss
 
 
 def read_gguf(path: str | Path) -> Checkpoint:
@@ -60,15 +61,24 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
 
 
 def _source(gguf: GGUF, info: TensorInfo) -> Source:
-    packed = len(info.shape) == 2 and info.type in LOSSLESS and info.type[0] == "Q"
-    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed)
+    convert = partial(_convert, gguf, info) if len(info.shape) == 2 else None
+    packed = convert is not None and info.type in _EXACT and info.type[0] == "Q"
+    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert)
 
 
 def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
-    raw: Bytes = np.frombuffer(gguf.data(info), np.uint8)
+    if len(info.shape) == 2 and info.type in _EXACT:
+        return _convert(gguf, info, _EXACT[info.type], GROUP)
+    return dequantise(info.type, _bytes(gguf, info)).reshape(info.shape)
+
+
+def _convert(gguf: GGUF, info: TensorInfo, kind: Kind, group: int) -> Tensor:
+    n, k = info.shape
     try:
-        if len(info.shape) == 2 and info.type in LOSSLESS:
-            return matrix(info.type, raw, (info.shape[0], info.shape[1]))
-    except LoadError as e:
+        return convert(info.type, _bytes(gguf, info), (n, k), kind, group, mapped=True)
+    except UserError as e:
         raise LoadError(f"{gguf.path}: {info.name}: {e}") from e
-    return dequantise(info.type, raw).reshape(info.shape)
+
+
+def _bytes(gguf: GGUF, info: TensorInfo) -> Bytes:
+    return np.frombuffer(gguf.data(info), np.uint8)

@@ -8,6 +8,7 @@ F16 [N, K/group], and says so in config.json's quantization_config. A tied head 
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 
 from ponder.core.errors import LoadError
+from ponder.kernels import pack
 from ponder.kernels.tensor import Floats, Kind, Tensor, from_bf16
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import ModelConfig
@@ -85,7 +87,14 @@ def _sources(stored: dict[str, Stored], config: ModelConfig, folder: Path) -> It
 
 
 def _plain(tensor: Stored) -> Source:
-    return Source(tensor.data.shape, _AUTO[tensor.type], tensor.data.nbytes, partial(_value, tensor))
+    convert = partial(_convert, tensor) if tensor.data.ndim == 2 else None
+    return Source(tensor.data.shape, _AUTO[tensor.type], tensor.data.nbytes, partial(_value, tensor), convert=convert)
+
+
+def _convert(tensor: Stored, kind: Kind, group: int) -> Tensor:
+    n, k = tensor.data.shape
+    raw = tensor.data.view(np.uint8)
+    return pack.convert(tensor.type, raw, (n, k), kind, group, mapped=tensor.mapped)
 
 
 def _value(tensor: Stored) -> Floats | Tensor:
@@ -118,8 +127,8 @@ def _unstack(name: str, tensor: Stored) -> Iterator[tuple[str, Source]]:
     prefix, _, which = name.rpartition(".")
     for e, matrix in enumerate(tensor.data):
         if which == "down_proj":
-            yield f"{prefix}.{e}.down_proj.weight", _plain(Stored(tensor.type, matrix))
+            yield f"{prefix}.{e}.down_proj.weight", _plain(replace(tensor, data=matrix))
         else:
             gate, up = np.split(matrix, [len(matrix) // 2])
-            yield f"{prefix}.{e}.gate_proj.weight", _plain(Stored(tensor.type, gate))
-            yield f"{prefix}.{e}.up_proj.weight", _plain(Stored(tensor.type, up))
+            yield f"{prefix}.{e}.gate_proj.weight", _plain(replace(tensor, data=gate))
+            yield f"{prefix}.{e}.up_proj.weight", _plain(replace(tensor, data=up))

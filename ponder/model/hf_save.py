@@ -96,7 +96,9 @@ def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_b
     if not packed:
         return None
     groups = {g for _, g in packed}
-    assert len(groups) == 1, f"one folder has one group size, not {groups}"
+    if len(groups) > 1:
+        held = min(groups - {group})
+        raise UserError(f"parts of the model are packed already, in groups of {held}: keep to that size", param="group")
     return Packing(bits=4 if any(bits == 4 for bits, _ in packed) else 8, group_size=groups.pop())
 
 

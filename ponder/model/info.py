@@ -151,9 +151,9 @@ def _sampling(
 
 
 def _weight_bytes(config: ModelConfig) -> dict[str, int]:
-    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and pack the head, a tied one too."""
+    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and an int8 head, a tied one too."""
     counts = config.parameter_counts()
     table = config.vocab_size * config.hidden_size
     per_value = {"int8": 1 + 2 / GROUP, "int4": 0.5 + 2 / GROUP}
-    packed = {k: round(2 * table + b * (table + counts.non_embedding)) for k, b in per_value.items()}
+    packed = {k: round((2 + per_value["int8"]) * table + b * counts.non_embedding) for k, b in per_value.items()}
     return {"f32": 4 * counts.total, "bf16": 2 * counts.total, **packed}

@@ -23,10 +23,11 @@ _WRITE = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A tensor as it lies in a file: type is a key of TYPES, data has TYPES[type]."""
+    """A tensor as it lies in a file: type is a key of TYPES, data has TYPES[type]. mapped: data is a view of it."""
 
     type: str
     data: NDArray[Any]
+    mapped: bool = False
 
 
 def map_file(path: Path) -> dict[str, Stored]:
@@ -47,9 +48,9 @@ def map_file(path: Path) -> dict[str, Stored]:
         dtype = np.dtype(TYPES[type_])
         nbytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
         raw_tensor = np.asarray(bytes_[offset : offset + nbytes])
-        if offset % dtype.itemsize:  # legal but rare: an odd header length
+        if odd := offset % dtype.itemsize != 0:  # legal but rare: an odd header length
             raw_tensor = raw_tensor.copy()
-        out[name] = Stored(type_, raw_tensor.view(dtype).reshape(shape))
+        out[name] = Stored(type_, raw_tensor.view(dtype).reshape(shape), mapped=not odd)
         offset += nbytes
     return out
 

@@ -4,19 +4,21 @@
 
 dtype is "f32", "bf16", "int8", "int4", or "auto" (what the file has). Whatever it says, norms, biases and router gates
 stay float32, and the embedding table is never made worse than bf16 (QU-2): a tied head that is to be packed gets its
-own copy.
+own copy. With "int4" the head is int8: it is where coarse weights cost most (docs/weights.md).
 """
 
 import zlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError, UserError
+from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.ops import Ops, Weight
+from ponder.kernels.pack import from_rows
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import ModelConfig
@@ -27,7 +29,7 @@ Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
 Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
 EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_CHUNK = 1 << 22  # values converted at a time
+_CHUNK = 1 << 20  # values drawn or converted at a time
 
 
 def build(
@@ -89,6 +91,8 @@ def _kind(name: str, source: Source, dtype: str) -> Kind:
     if len(source.shape) == 1 or name.endswith(".mlp.gate.weight"):
         return "f32"
     wanted: Kind = source.auto if dtype == "auto" else dtype  # type: ignore[assignment]
+    if name == HEAD and dtype == "int4" and not (source.packed and source.auto == "int4"):
+        return "int8"
     if name != EMBED or wanted not in ("int8", "int4"):
         return wanted
     return source.auto if source.packed else "bf16"
@@ -135,29 +139,27 @@ def context_limit(config: ModelConfig, max_context: int | None) -> int:
 
 def read(source: Source, kind: Kind, group: int = GROUP) -> Floats | Tensor:
     """-> float32 array for kind f32, else a Tensor. What is already of that kind stays where it is."""
+    if source.convert is not None:
+        tensor = source.convert(kind, group)
+        return tensor.data if kind == "f32" else tensor
     value = source.read()
     if isinstance(value, Tensor):
         if value.kind == kind:
             return value.data if kind == "f32" else value
     elif kind == "f32":
         return value
-    return _convert(value, kind, group)
+    n, k = value.shape
+    tensor = from_rows(_chunks(value), (n, k), kind, group)
+    return tensor.data if kind == "f32" else tensor
 
 
-def _convert(value: Floats | Tensor, kind: Kind, group: int) -> Floats | Tensor:
+def _chunks(value: Floats | Tensor) -> Iterator[Floats]:
     """By rows, so that a big matrix never exists in float32 on the way."""
     n, k = value.shape
     step = max(1, _CHUNK // max(1, k))
-    parts = [Tensor.quantise(_rows(value, i, min(n, i + step)), kind, group) for i in range(0, n, step)]
-    data = np.concatenate([p.data for p in parts])
-    if kind == "f32":
-        return data
-    scale = None if parts[0].scale is None else np.concatenate([p.scale for p in parts if p.scale is not None])
-    return Tensor(kind, (n, k), data, scale, parts[0].group)
-
-
-def _rows(value: Floats | Tensor, start: int, end: int) -> Floats:
-    return value.rows(np.arange(start, end)) if isinstance(value, Tensor) else value[start:end]
+    for i in range(0, n, step):
+        rows = np.arange(i, min(n, i + step))
+        yield value.rows(rows) if isinstance(value, Tensor) else value[i : i + step]
 
 
 def random_checkpoint(config: ModelConfig, seed: int = 0, *, noisy: bool = False) -> Checkpoint:
@@ -166,21 +168,43 @@ def random_checkpoint(config: ModelConfig, seed: int = 0, *, noisy: bool = False
     noisy: norms and biases get noise too, so that a test notices when one is left out. Each tensor is drawn when it is
     read, from the seed and its name: reading twice gives the same values.
     """
-    tensors = {
-        name: Source(shape, "f32", 4 * int(np.prod(shape)), partial(_draw, config, seed, noisy, name, shape))
-        for name, shape in config.shapes().items()
-    }
-    return Checkpoint(config, tensors, f"random weights, seed {seed}")
+    sources = {name: _random(config, (seed, zlib.crc32(name.encode())), noisy, name, shape)
+               for name, shape in config.shapes().items()}  # fmt: skip
+    return Checkpoint(config, sources, f"random weights, seed {seed}")
 
 
-def _draw(config: ModelConfig, seed: int, noisy: bool, name: str, shape: tuple[int, ...]) -> Floats:
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    if len(shape) > 1:
-        values = rng.standard_normal(shape, np.float32)
-        values *= np.float32(config.initializer_range)
-        return values
-    noise = rng.standard_normal(shape, np.float32) * np.float32(0.1 if noisy else 0.0)
-    return noise + np.float32(0 if name.endswith(".bias") else 1)
+def _random(config: ModelConfig, seed: tuple[int, int], noisy: bool, name: str, shape: tuple[int, ...]) -> Source:
+    nbytes = 4 * int(np.prod(shape))
+    if len(shape) == 1:
+        centre, spread = (0 if name.endswith(".bias") else 1), (0.1 if noisy else 0.0)
+        return Source(shape, "f32", nbytes, lambda: _normal(seed, shape, spread) + np.float32(centre))
+    n, k = shape
+
+    def convert(kind: Kind, group: int) -> Tensor:
+        return from_rows(_normal_rows(seed, n, k, config.initializer_range), (n, k), kind, group)
+
+    return Source(shape, "f32", nbytes, lambda: convert("f32", 0).data, convert=convert)
+
+
+def _normal_rows(seed: tuple[int, int], n: int, k: int, spread: float) -> Iterator[Floats]:
+    """float32 [n, k] in chunks of rows, each from a seed of its own, drawn by as many threads as we have."""
+    step = max(1, _CHUNK // k)
+
+    def draw(row: int) -> Floats:
+        return _normal((*seed, row), (min(step, n - row), k), spread)
+
+    if n <= step:
+        yield draw(0)
+        return
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for start in range(0, n, 8 * step):  # not all at once: the whole may be large
+            yield from pool.map(draw, range(start, min(n, start + 8 * step), step))
+
+
+def _normal(seed: tuple[int, ...], shape: tuple[int, ...], spread: float) -> Floats:
+    values = np.random.Generator(np.random.SFC64(seed)).standard_normal(shape, np.float32)
+    values *= np.float32(spread)
+    return values
 
 
 def memory_checkpoint(

@@ -45,11 +45,11 @@ def test_which_precision_goes_where(tied: bool, tmp_path: Path) -> None:
     want = {
         ("f32", "auto"): ["f32", "f32", "f32"],
         ("bf16", "auto"): ["bf16", "bf16", "bf16"],
-        ("int4", "auto"): ["bf16", "int4", "int4"],
+        ("int4", "auto"): ["bf16", "int8", "int4"],
         ("bf16", "f32"): ["f32", "f32", "f32"],
         ("f32", "bf16"): ["bf16", "bf16", "bf16"],
         ("bf16", "int8"): ["bf16", "int8", "int8"],
-        ("f32", "int4"): ["bf16", "int4", "int4"],
+        ("f32", "int4"): ["bf16", "int8", "int4"],
     }
     for (file, dtype), kinds in want.items():
         model = load(tmp_path / file, dtype=dtype)
@@ -68,6 +68,31 @@ def test_a_table_that_is_packed_in_the_file_stays_packed() -> None:
     for entry, kinds in ((packed, ["int8", "int8"]), (lossy, ["bf16", "int8"])):
         checkpoint = Checkpoint(source.config, {**source.tensors, EMBED: entry}, "test")
         assert _kinds(build(checkpoint, NativeOps(), "auto"))[:2] == kinds
+
+
+def test_a_head_that_is_int4_in_the_file_stays_int4() -> None:
+    """GGUF's Q4_0: int8 would be twice as big and no better."""
+    source = random_checkpoint(replace(PRESETS["tiny"], tie_word_embeddings=False))
+    head = Tensor.quantise(source.tensors[HEAD].read(), "int4")
+    packed = Source(head.shape, "int4", head.nbytes, lambda: head, packed=True)
+    checkpoint = Checkpoint(source.config, {**source.tensors, HEAD: packed}, "test")
+    assert build(checkpoint, NativeOps(), "int4").weights[HEAD].tensor is head
+
+
+def test_random_weights_are_normal_and_the_same_each_time() -> None:
+    config = replace(PRESETS["tiny"], vocab_size=40_000, initializer_range=0.05)
+    one, two, other = (random_checkpoint(config, seed).tensors[EMBED].read() for seed in (1, 1, 2))
+    assert np.array_equal(one, two) and np.unique(one[:, :2]).size > 79_000 and not np.array_equal(one, other)
+    z = one.astype(np.float64).ravel() / 0.05
+    # mean, variance, kurtosis, and the tails of 2.56 million values, five standard errors each
+    for got, want, error in (
+        (z.mean(), 0, 1), ((z**2).mean(), 1, 2**0.5), ((z**4).mean(), 3, 96**0.5), ((z**3).mean(), 0, 15**0.5),
+        ((np.abs(z) > 1).mean(), 0.317311, 0.465), ((z > 3).mean(), 0.00134990, 0.0367),
+        ((z < -3).mean(), 0.00134990, 0.0367), ((one[1:] * one[:-1]).mean() / 0.05**2, 0, 1),
+    ):  # fmt: skip
+        assert abs(got - want) < 5 * error / z.size**0.5
+    packed = build(random_checkpoint(config, 1), NativeOps(), "int8").weights[HEAD].tensor
+    assert np.array_equal(packed.data, Tensor.quantise(one, "int8").data)
 
 
 def test_nbytes_counts_shared_weights_once() -> None:

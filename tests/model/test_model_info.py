@@ -87,7 +87,8 @@ def test_memory_of_the_released_shapes() -> None:
     sizes = _weight_bytes(PRESETS["qwen3:0.6b"])
     assert sizes["f32"] == 4 * 596_049_920 and sizes["bf16"] == 2 * 596_049_920
     table = 151936 * 1024
-    assert sizes["int4"] == round(2 * table + 0.5625 * 596_049_920)
+    assert sizes["int8"] == round(2 * table + 1.0625 * 596_049_920)
+    assert sizes["int4"] == round(2 * table + 1.0625 * table + 0.5625 * (596_049_920 - table))
 
 
 @pytest.mark.slow
