@@ -10,9 +10,9 @@ from ponder.engine.settings import ModelProfile
 from ponder.kernels.native import set_threads
 from ponder.model.fetch import best_available, fetch
 from ponder.model.info import describe
-from ponder.model.load import load
+from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
-from ponder.model.weights import Progress
+from ponder.model.weights import Progress, build
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
 
@@ -60,9 +60,10 @@ def open_model(
             return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
         path = fetch(named.text)
         name = None if named.path else named.text
-    info = describe(path, name)
-    tokenizer = Tokenizer.from_path(path)
-    loaded = load(path, dtype=dtype, max_context=max_context, progress=progress)
+    checkpoint = open_checkpoint(path)
+    tokenizer = Tokenizer.from_gguf(checkpoint.gguf) if checkpoint.gguf else Tokenizer.from_path(path)
+    info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control)
+    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress)
     if tokenizer.vocab_size > loaded.config.vocab_size:
         raise LoadError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {loaded.config.vocab_size}; "

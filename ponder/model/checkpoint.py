@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ponder.core.gguf import GGUF
 from ponder.kernels.tensor import Kind, Tensor
 from ponder.model.config import ModelConfig
 
@@ -40,9 +41,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """origin: the file or folder, for error texts. generation_config: the parsed HF file, {} when there is none."""
+    """origin: the file or folder, for error texts. generation_config: the parsed HF file, {} when there is none.
+    gguf: the open file when it is one; it has the tokenizer too, and reading its header takes a tenth of a second."""
 
     config: ModelConfig
     tensors: dict[str, Source]
     origin: str
     generation_config: dict[str, Any] = field(default_factory=dict)
+    gguf: GGUF | None = None

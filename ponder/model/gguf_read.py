@@ -43,7 +43,7 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
-    checkpoint = Checkpoint(config, sources, str(path))
+    checkpoint = Checkpoint(config, sources, str(path), gguf=gguf)
     check(checkpoint)
     return checkpoint
 

@@ -13,12 +13,13 @@ from msgspec import Struct, structs
 from ponder.core.errors import LoadError, UserError
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams
 from ponder.kernels.tensor import GROUP
+from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import PRESETS, ModelConfig, ParameterCounts
-from ponder.model.gguf_tokenizer import source_tokenizer
+from ponder.model.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
 from ponder.model.names import BUNDLES, RELEASED
-from ponder.text.vocabulary import Vocabulary
+from ponder.text import vocabulary
 
 Capability = Literal["hybrid", "thinking", "instruct", "base"]
 Template = Literal["qwen3", "qwen2.5"]
@@ -51,14 +52,27 @@ class ModelInfo(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def describe(path: str | Path, name: str | None = None) -> ModelInfo:
-    """path: an HF folder or .gguf file. Raises LoadError when it is not a model that Ponder loads."""
+def describe(
+    path: str | Path,
+    name: str | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    added: dict[str, int] | None = None,
+) -> ModelInfo:
+    """path: an HF folder or .gguf file. checkpoint, added: for who has opened it, and read its added tokens, already.
+
+    Raises LoadError when it is not a model that Ponder loads.
+    """
     path = Path(path)
-    checkpoint = open_checkpoint(path)
+    if checkpoint is None:
+        checkpoint = open_checkpoint(path)
+    gguf = checkpoint.gguf
+    if added is None:
+        added = vocabulary.added_in_gguf(gguf) if gguf else vocabulary.from_json(path / "tokenizer.json").added
+    template = gguf.metadata.get("tokenizer.chat_template") if gguf else chat_template(path)
     config, generation = checkpoint.config, checkpoint.generation_config
-    vocab, template = source_tokenizer(path)
     capability = _capability(template, config)
-    eos, warnings = _eos(vocab, capability, config, generation)
+    eos, warnings = _eos(added, capability, config, generation)
     thinking, answer = _sampling(capability, config, generation, checkpoint.origin)
     return ModelInfo(
         name=name or (path.stem if path.suffix == ".gguf" else path.resolve().name),
@@ -66,7 +80,7 @@ def describe(path: str | Path, name: str | None = None) -> ModelInfo:
         architecture=ARCHITECTURES[config.model_type],
         config=config,
         parameters=config.parameter_counts(),
-        template="qwen3" if "<think>" in vocab.added else "qwen2.5",
+        template="qwen3" if "<think>" in added else "qwen2.5",
         capability=capability,
         eos_ids=eos,
         thinking=thinking,
@@ -118,11 +132,11 @@ def _capability(template: str | None, config: ModelConfig) -> Capability:
 
 
 def _eos(
-    vocab: Vocabulary, capability: Capability, config: ModelConfig, generation: dict[str, Any]
+    added: dict[str, int], capability: Capability, config: ModelConfig, generation: dict[str, Any]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The ids that end a turn, and a warning when the files say otherwise: they are overruled (RL-3)."""
     names = ("<|endoftext|>",) if capability == "base" else ("<|im_end|>", "<|endoftext|>")
-    right = tuple(vocab.added[n] for n in names if n in vocab.added)
+    right = tuple(added[n] for n in names if n in added)
     said = generation.get("eos_token_id", list(config.eos_token_ids))
     wrong = sorted(set(said if isinstance(said, list) else [said]) - set(right), key=str)
     if not wrong:

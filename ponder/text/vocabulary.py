@@ -78,6 +78,22 @@ def packaged(kind: Kind) -> Vocabulary:
 
 def from_gguf(gguf: GGUF) -> Vocabulary:
     """Read the tokenizer.ggml.* keys. Raises LoadError for another kind of tokenizer or damaged tables."""
+    tokens, types = _token_types(gguf)
+    added = _added_of(tokens, types)
+    ids = {t: n for n, t in enumerate(tokens) if types[n] == 1}
+    control = frozenset(t for t, n in added.items() if types[n] == _GGUF_CONTROL)
+    where, eos = str(gguf.path), gguf.metadata.get("tokenizer.ggml.eos_token_id")
+    merges = _pairs(_strings(gguf.metadata, "tokenizer.ggml.merges", where), where)
+    name = tokens[eos] if isinstance(eos, int) and 0 <= eos < len(tokens) and tokens[eos] in added else None
+    return Vocabulary(ids, merges, added, control - KEPT_IN_TEXT, name)
+
+
+def added_in_gguf(gguf: GGUF) -> dict[str, int]:
+    """`Vocabulary.added` alone, without building the rest. Raises LoadError like `from_gguf`."""
+    return _added_of(*_token_types(gguf))
+
+
+def _token_types(gguf: GGUF) -> tuple[list[str], list[int]]:
     meta, where = gguf.metadata, str(gguf.path)
     model, pre = meta.get("tokenizer.ggml.model"), meta.get("tokenizer.ggml.pre")
     if model != "gpt2" or pre not in ("qwen2", "deepseek-r1-qwen"):
@@ -86,13 +102,11 @@ def from_gguf(gguf: GGUF) -> Vocabulary:
     types = meta.get("tokenizer.ggml.token_type")
     if not isinstance(types, list) or len(types) != len(tokens):
         raise LoadError(f"{where}: tokenizer.ggml.token_type does not have one entry for each token")
-    names = {n: t for n, t in enumerate(tokens) if types[n] in (_GGUF_CONTROL, _GGUF_USER_DEFINED)}
-    ids = {t: n for n, t in enumerate(tokens) if types[n] == 1}
-    control = frozenset(t for n, t in names.items() if types[n] == _GGUF_CONTROL)
-    eos = meta.get("tokenizer.ggml.eos_token_id")
-    merges = _pairs(_strings(meta, "tokenizer.ggml.merges", where), where)
-    added = {t: n for n, t in names.items()}
-    return Vocabulary(ids, merges, added, control - KEPT_IN_TEXT, names.get(eos) if isinstance(eos, int) else None)
+    return tokens, types
+
+
+def _added_of(tokens: list[str], types: list[int]) -> dict[str, int]:
+    return {tokens[n]: n for n, type_ in enumerate(types) if type_ in (_GGUF_CONTROL, _GGUF_USER_DEFINED)}
 
 
 def from_json(path: Path) -> Vocabulary:
