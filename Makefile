@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
-QUESTION ?= Write a Python function that tells whether a string is a palindrome, and explain it in one sentence.
+QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
 .PHONY: run test test-slow lint bench bench-kernels docs clean sanitize
 
