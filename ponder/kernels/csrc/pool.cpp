@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -25,39 +26,50 @@ namespace {
 constexpr auto spin_time = std::chrono::microseconds(50);  // decode calls follow each other within a few microseconds
 }
 
+// A run is one number: which run it is, how many items it has, and the next item to take. Taking is one addition, and
+// an item once taken keeps its run alive, so nobody waits for a worker that has not woken up (or was preempted idle).
+namespace {
+constexpr int run_shift = 40, items_shift = 20;
+constexpr uint64_t mask = (1 << 20) - 1;
+}  // namespace
+
 struct Pool::State {
     std::mutex turn;  // held by the operation that uses the pool
     std::mutex mutex;
     std::condition_variable wake;
     std::vector<std::thread> workers;
-    std::atomic<uint64_t> round{0};  // raised when a run starts
-    std::atomic<int64_t> next{0};
-    std::atomic<int> busy{0};  // workers that have not finished this round
+    std::atomic<uint64_t> ticket{0};
+    std::atomic<int64_t> done{0};  // items of this run that are finished
     std::atomic<bool> stop{false};
-    int64_t items = 0;
-    void (*work)(void*, int64_t, int) = nullptr;
+    void (*work)(void*, int64_t, int) = nullptr;  // with context: of the run, valid while one of its items is taken
     void* context = nullptr;
     int threads = 1;
     char* scratch = nullptr;
     int64_t scratch_bytes = 0;
 
+    uint64_t current() const { return ticket.load(std::memory_order_acquire) >> run_shift; }
+
     void take(int thread) {
-        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items;) work(context, i, thread);
+        for (;;) {
+            uint64_t t = ticket.fetch_add(1, std::memory_order_acq_rel), item = t & mask;
+            if (item >= (t >> items_shift & mask)) return;
+            work(context, (int64_t)item, thread);
+            done.fetch_add(1, std::memory_order_release);
+        }
     }
 
     void worker(int thread, uint64_t seen) {
         for (;;) {
             auto until = std::chrono::steady_clock::now() + spin_time;
-            for (int i = 0; round.load(std::memory_order_acquire) == seen && !stop; i++) {
+            for (int i = 0; current() == seen && !stop; i++) {
                 relax();
                 if (i % 64 || std::chrono::steady_clock::now() < until) continue;
                 std::unique_lock<std::mutex> lock(mutex);
-                wake.wait(lock, [&] { return round.load(std::memory_order_acquire) != seen || stop; });
+                wake.wait(lock, [&] { return current() != seen || stop; });
             }
             if (stop) return;
-            seen++;
+            seen = current();
             take(thread);
-            busy.fetch_sub(1, std::memory_order_release);
         }
     }
 
@@ -102,7 +114,7 @@ void Pool::set_threads(int n) {
 
 void Pool::start() {
     State* s = state;
-    uint64_t seen = s->round;
+    uint64_t seen = s->current();
     for (int i = (int)s->workers.size() + 1; i < s->threads; i++)
         s->workers.emplace_back([s, i, seen] { s->worker(i, seen); });
 }
@@ -113,19 +125,19 @@ void Pool::run(int64_t items, void (*work)(void*, int64_t, int), void* context) 
         for (int64_t i = 0; i < items; i++) work(context, i, 0);
         return;
     }
+    if ((uint64_t)items > mask / 2) throw std::length_error("an operation in too many pieces");
     if ((int)s->workers.size() + 1 < s->threads) start();
     s->work = work;
     s->context = context;
-    s->items = items;
-    s->next.store(0, std::memory_order_relaxed);
-    s->busy.store((int)s->workers.size(), std::memory_order_relaxed);
+    s->done.store(0, std::memory_order_relaxed);
     {
         std::lock_guard<std::mutex> lock(s->mutex);
-        s->round.fetch_add(1, std::memory_order_release);
+        uint64_t run = (s->current() + 1) << run_shift;  // the top bits wrap around, which is fine
+        s->ticket.store(run | (uint64_t)items << items_shift, std::memory_order_release);
     }
     s->wake.notify_all();
     s->take(0);
-    for (int i = 0; s->busy.load(std::memory_order_acquire); i++) {
+    for (int i = 0; s->done.load(std::memory_order_acquire) < items; i++) {
         relax();
         if (i > 10000) std::this_thread::yield();  // more threads than free CPUs
     }
