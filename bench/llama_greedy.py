@@ -22,13 +22,15 @@ def main() -> None:
     args.add_argument("prompts")
     args.add_argument("out")
     args.add_argument("--max-tokens", type=int, default=64)
+    args.add_argument("--kv-f32", action="store_true", help="keep keys and values at 32 bits (llama.cpp's own is 16)")
     args.add_argument("--threads", type=int, default=2)
     args.add_argument("--stop-text", help="also stop once the continuation contains this")
     args.add_argument("--stop-ids", type=int, nargs="*", default=[151645, 151643])
     a = args.parse_args()
     out = Path(a.out)
     done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
-    llm = llama_cpp.Llama(a.model, n_ctx=4096, n_threads=a.threads, n_threads_batch=a.threads, verbose=False)
+    kv = {"type_k": 0, "type_v": 0, "flash_attn": False} if a.kv_f32 else {}  # 0 is GGML_TYPE_F32
+    llm = llama_cpp.Llama(a.model, n_ctx=4096, n_threads=a.threads, n_threads_batch=a.threads, verbose=False, **kv)
     with out.open("a") as sink:
         for line in Path(a.prompts).read_text().splitlines():
             prompt = json.loads(line)
