@@ -58,6 +58,12 @@ def set_threads(n: int | None = None) -> int:
 set_threads()
 
 
+def normal(seed: int, first_row: int, spread: float, out: Floats) -> None:
+    """Fill out [n, k] with normal numbers of deviation `spread`: rows first_row.. of what seed (64 bits) names.
+    The same numbers on every instruction set and for any number of threads."""
+    _native.normal(seed, first_row, spread, out)
+
+
 @dataclass(frozen=True, eq=False)
 class Weight:
     """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped)."""

@@ -9,14 +9,13 @@ own copy. With "int4" the head is int8: it is where coarse weights cost most (do
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError, UserError
-from ponder.kernels.cpu import usable_cpus
+from ponder.kernels.native import normal
 from ponder.kernels.ops import Ops, Weight
 from ponder.kernels.pack import from_rows
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
@@ -168,43 +167,35 @@ def random_checkpoint(config: ModelConfig, seed: int = 0, *, noisy: bool = False
     noisy: norms and biases get noise too, so that a test notices when one is left out. Each tensor is drawn when it is
     read, from the seed and its name: reading twice gives the same values.
     """
-    sources = {name: _random(config, (seed, zlib.crc32(name.encode())), noisy, name, shape)
-               for name, shape in config.shapes().items()}  # fmt: skip
+    sources = {
+        name: _random(config, (seed << 32 | zlib.crc32(name.encode())) % (1 << 64), noisy, name, shape)
+        for name, shape in config.shapes().items()
+    }
     return Checkpoint(config, sources, f"random weights, seed {seed}")
 
 
-def _random(config: ModelConfig, seed: tuple[int, int], noisy: bool, name: str, shape: tuple[int, ...]) -> Source:
+def _random(config: ModelConfig, seed: int, noisy: bool, name: str, shape: tuple[int, ...]) -> Source:
     nbytes = 4 * int(np.prod(shape))
     if len(shape) == 1:
         centre, spread = (0 if name.endswith(".bias") else 1), (0.1 if noisy else 0.0)
-        return Source(shape, "f32", nbytes, lambda: _normal(seed, shape, spread) + np.float32(centre))
+        return Source(
+            shape, "f32", nbytes, lambda: next(_normal_rows(seed, 1, shape[0], spread))[0] + np.float32(centre)
+        )
     n, k = shape
 
     def convert(kind: Kind, group: int) -> Tensor:
-        return from_rows(_normal_rows(seed, n, k, config.initializer_range), (n, k), kind, group)
+        return from_rows(_normal_rows(seed, n, k, config.initializer_range), shape, kind, group)
 
     return Source(shape, "f32", nbytes, lambda: convert("f32", 0).data, convert=convert)
 
 
-def _normal_rows(seed: tuple[int, int], n: int, k: int, spread: float) -> Iterator[Floats]:
-    """float32 [n, k] in chunks of rows, each from a seed of its own, drawn by as many threads as we have."""
-    step = max(1, _CHUNK // k)
-
-    def draw(row: int) -> Floats:
-        return _normal((*seed, row), (min(step, n - row), k), spread)
-
-    if n <= step:
-        yield draw(0)
-        return
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        for start in range(0, n, 8 * step):  # not all at once: the whole may be large
-            yield from pool.map(draw, range(start, min(n, start + 8 * step), step))
-
-
-def _normal(seed: tuple[int, ...], shape: tuple[int, ...], spread: float) -> Floats:
-    values = np.random.Generator(np.random.SFC64(seed)).standard_normal(shape, np.float32)
-    values *= np.float32(spread)
-    return values
+def _normal_rows(seed: int, n: int, k: int, spread: float) -> Iterator[Floats]:
+    """float32 [n, k] in chunks of rows; a chunk is gone when the next one comes."""
+    chunk = np.empty((max(1, min(n, _CHUNK // k)), k), np.float32)
+    for row in range(0, n, len(chunk)):
+        part = chunk[: n - row]
+        normal(seed, row, spread, part)
+        yield part
 
 
 def memory_checkpoint(

@@ -1,5 +1,7 @@
 """Norm, rotation, activation and routing on every instruction set against float64, torch and the oracle."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -82,3 +84,24 @@ def test_thread_count_does_not_change_bits(isa: str) -> None:
     native.set_threads(3)
     three = OPS.rope(x, angle, angle), OPS.rms_norm(x, angle[0].repeat(2), 1e-6), OPS.swiglu(x[0], x[1])
     assert all((a == b).all() for a, b in zip(one, three))
+
+
+def test_normal_numbers(isa: str) -> None:
+    """Bit-equal on every instruction set, in any chunks, on any number of threads; normal by the Kolmogorov test."""
+    whole = np.empty((600, 1000), np.float32)
+    native.normal(3, 0, 1.0, whole)
+    native.set_threads(1)
+    part = np.empty((7, 1000), np.float32)
+    native.normal(3, 100, 1.0, part)
+    assert np.array_equal(part, whole[100:107])
+    native.set_isa("scalar")
+    native.normal(3, 100, 1.0, part)
+    assert np.array_equal(part, whole[100:107])
+    native.normal(4, 100, 1.0, part)
+    assert not np.isin(part, whole[100:107]).all(axis=1).any()
+    x = np.sort(whole.ravel())
+    at = np.arange(0, x.size, 300)
+    below = np.array([0.5 * (1 + math.erf(v / 2**0.5)) for v in x[at]])
+    assert np.abs(below - (at + 0.5) / x.size).max() * x.size**0.5 < 1.95  # one in a thousand for a fair one
+    rows = whole @ whole.T / 1000 - np.diag((whole * whole).mean(axis=1))
+    assert np.abs(rows).max() * 1000**0.5 < 6  # no two rows alike

@@ -245,6 +245,11 @@ int bind_convert(const std::string& format, Array<const uint8_t, 2> raw, const s
     return convert(*from, raw.data(), to, mapped);
 }
 
+void bind_normal(uint64_t seed, int64_t first, float spread, Array<float, 2> out) {
+    check(first >= 0, "the first row must not be negative");
+    if (out.size()) normal(seed, first, spread, out.shape(0), out.shape(1), out.data());
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -266,6 +271,7 @@ NB_MODULE(_native, m) {
     m.def("swiglu", &bind_swiglu, "gate"_a.noconvert(), "up"_a.noconvert(), "out"_a.noconvert(), NoGil());
     m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
           "scale"_a.noconvert().none(), "mapped"_a, NoGil());
+    m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
     m.def("isa", [] { return kernels().name; });
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);

@@ -1,6 +1,6 @@
 // What one instruction set provides: a table of plain functions, one table per compiled variant.
 //
-// linear.cpp, attention.cpp, elementwise.cpp, decode.cpp and quantise.cpp are compiled once per instruction set (see
+// linear, attention, elementwise, decode, quantise and normal.cpp are compiled once per instruction set (see
 // CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules there:
 // no std:: templates (the linker keeps one copy for the whole library, possibly the one with too new instructions),
 // and each output is summed in an order that depends on the summed length alone (DT-1).
@@ -70,6 +70,7 @@ struct Kernels {
     int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
     int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);
     int (*quantise)(const float* x, int64_t k, Kind kind, int64_t group, uint8_t* data, uint16_t* scale);
+    void (*normal)(uint32_t key0, uint32_t key1, uint32_t key2, float spread, int64_t n, float* out);
 };
 
 const Kernels& kernels_scalar();

@@ -233,4 +233,24 @@ void swiglu(const float* gate, const float* up, int64_t n, float* out) {
     });
 }
 
+namespace {
+
+uint64_t splitmix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+}  // namespace
+
+void normal(uint64_t seed, int64_t first, float spread, int64_t n, int64_t k, float* out) {
+    const Kernels& kernel = kernels();
+    Operation op;
+    split(op, n, std::max<int64_t>(1, 16384 / k), [&](int64_t row) {
+        uint64_t a = splitmix(splitmix(seed) + (uint64_t)(first + row)), b = splitmix(a);
+        kernel.normal((uint32_t)a, (uint32_t)(a >> 32), (uint32_t)b, spread, k, out + row * k);
+    });
+}
+
 }  // namespace ponder

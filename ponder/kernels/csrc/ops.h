@@ -44,4 +44,7 @@ struct Target {
 const Format* find_format(const char* name);  // null if there is none
 int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped);
 
+// out [n, k]: normal numbers; row i is that of `first + i` of the sequence that `seed` names
+void normal(uint64_t seed, int64_t first, float spread, int64_t n, int64_t k, float* out);
+
 }  // namespace ponder
