@@ -184,7 +184,7 @@ def _random(config: ModelConfig, seed: int, noisy: bool, name: str, shape: tuple
     n, k = shape
 
     def convert(kind: Kind, group: int) -> Tensor:
-        return from_rows(_normal_rows(seed, n, k, config.initializer_range), shape, kind, group)
+        return from_rows(_normal_rows(seed, n, k, config.initializer_range), (n, k), kind, group)
 
     return Source(shape, "f32", nbytes, lambda: convert("f32", 0).data, convert=convert)
 
