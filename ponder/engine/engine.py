@@ -6,12 +6,15 @@
 A step computes the scheduler's work, draws an id for every sequence whose logits came out, lets its Control decide
 what that means, and puts the events into the reader's channel. Wishes (submit, cancel, answer now) arrive through a
 queue and are granted at the beginning of the next step. The thread starts with the first request and goes away when
-there has been nothing to do for a while, so a forgotten engine costs nothing.
+there has been nothing to do for a while, so a forgotten engine costs nothing. While it lives, the end of the program
+closes the engine: a thread that is still inside the kernels then would abort the process.
 
 A step that raises ends only the requests that cause it: the work is tried again one item at a time, whoever raises
 alone gets the error as the end of its stream.
 """
 
+import atexit
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,6 +70,7 @@ class Engine:
         self.scheduler = Scheduler(self.pool, max_batch, chunk, runner.rope_factor)
         self.context = min(runner.context, self.scheduler.capacity)
         self._background = background
+        self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
         self._lock = threading.Lock()  # guards the next four
         self._thread: threading.Thread | None = None
@@ -85,6 +89,8 @@ class Engine:
             raise UserError("the prompt is empty; give at least one token", param="prompt")
         if len(ids) >= self.context:
             raise ContextLengthExceeded(len(ids), self.context)
+        if os.getpid() != self._process:
+            raise UserError("this model was loaded before the process forked; load it in the child, or use spawn")
         channel = Channel(len(controls))
         with self._lock:
             if self._closed:
@@ -101,6 +107,7 @@ class Engine:
             if self._background and self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="ponder-engine", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
         return Handle(sequences, channel, self._wish(self._cancel), self._wish(self._answer_now))
 
     def step(self) -> bool:
@@ -125,6 +132,7 @@ class Engine:
             thread.join()
         else:
             self._shut_down()
+        atexit.unregister(self.close)
 
     def stats(self) -> Stats:
         counters: Counters = self.scheduler.counters
@@ -170,6 +178,7 @@ class Engine:
                 with self._lock:  # a submit that comes now finds no thread and starts one
                     if self._wishes.empty():
                         self._thread = None
+                        atexit.unregister(self.close)
                         return False
                 continue
             block = False
