@@ -9,6 +9,7 @@ A message is a role and a tuple of parts in the order they were produced. Two de
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -107,6 +108,20 @@ class Message(Struct, frozen=True):
         if self.ids is not None:
             out["ids"] = list(self.ids)
         return out
+
+
+def messages_from_dicts(
+    raw: "Iterable[Message | dict[str, Any]]", *, content_parts: Literal["join", "official"] = "join"
+) -> tuple[Message, ...]:
+    """Read a conversation; what is a `Message` already stays as it is. An error names the message by its place."""
+    messages = []
+    for n, item in enumerate(raw):
+        try:
+            message = item if isinstance(item, Message) else message_from_dict(item, content_parts=content_parts)
+        except UserError as e:
+            raise UserError(f"message {n}: {e}", param=e.param) from e
+        messages.append(message)
+    return tuple(messages)
 
 
 def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "official"] = "join") -> Message:

@@ -1,8 +1,10 @@
 """What a caller may ask for: sampling, thinking, grammar. `None` means "the model's default for the mode in force"."""
 
 import math
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
@@ -35,6 +37,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     n: int = 1
 
     def __post_init__(self) -> None:
+        _check_types(self)
         ranges = {
             "temperature": (0, 100),
             "top_p": (0, 1),
@@ -81,6 +84,7 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show_handover: bool = True
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.budget is not None and self.budget < 0:
             raise UserError(
                 f"the thinking budget must be 0 or more tokens, got {self.budget}; leave it out for no limit",
@@ -91,12 +95,31 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
     """A constraint on the answer (never on the thoughts).
 
-    kind "json_schema": value is the schema as JSON text; "json_object": any object, value unused;
+    kind "json_schema": value is the schema as JSON text; "json_object": any object, no value;
     "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark.
     """
 
     kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
     value: str = ""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.kind == "json_object" and self.value:
+            raise UserError("json_object takes no value; for a schema use json_schema", param="value")
+
+
+def _check_types(params: Struct) -> None:
+    """msgspec checks what it reads from JSON, not what Python code writes: there a wrong type is found here."""
+    for name, type_ in _field_types(type(params)):
+        try:
+            msgspec.convert(getattr(params, name), type_)
+        except msgspec.ValidationError as e:
+            raise UserError(f"{name}: {e}", param=name) from e
+
+
+@cache
+def _field_types(type_: type[Struct]) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.type) for f in structs.fields(type_))
 
 
 # facts 3.4: the model card's values. A model folder's generation_config.json overrides the thinking row.

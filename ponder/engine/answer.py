@@ -38,6 +38,7 @@ def answer_rules(
     parallel_tool_calls: bool = True,
 ) -> AnswerRules:
     """Compile, once a request and before anything is generated. Raises UserError for what cannot be enforced."""
+    names = [_name(tool) for tool in tools]
     if tool_choice in ("auto", "none"):
         compiled = compile_grammar(tokenizer, eos_ids, grammar) if grammar else None
         return AnswerRules(
@@ -53,10 +54,10 @@ def answer_rules(
             "call and a text; leave one out",
             param="tool_choice",
         )
-    chosen = tools if tool_choice == "required" else tuple(t for t in tools if _name(t) == tool_choice)
+    chosen = tools if tool_choice == "required" else tuple(t for t, n in zip(tools, names) if n == tool_choice)
     if not chosen:
-        names = ", ".join(map(_name, tools)) or "there are none"
-        raise UserError(f'tool_choice is "{tool_choice}", but the tools are: {names}', param="tool_choice")
+        known = ", ".join(names) or "there are none"
+        raise UserError(f'tool_choice is "{tool_choice}", but the tools are: {known}', param="tool_choice")
     if tokenizer.tool_call is None:
         raise UserError("this model's vocabulary has no <tool_call>, it cannot be made to call", param="tool_choice")
     compiled = compile_calls(tokenizer, eos_ids, chosen, single=not parallel_tool_calls)
@@ -64,7 +65,9 @@ def answer_rules(
 
 
 def _name(tool: dict[str, Any]) -> str:
-    name = tool.get("function", tool).get("name")
-    if not isinstance(name, str):
-        raise UserError("a tool needs a string name", param="tools")
-    return name
+    function = tool.get("function", tool)
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise UserError("each of the tools needs a string name", param="tools")
+    if not isinstance(function.get("parameters"), dict | None):
+        raise UserError(f"tools: the parameters of {function['name']} must be a JSON schema object", param="tools")
+    return str(function["name"])

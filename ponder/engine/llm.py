@@ -27,7 +27,7 @@ from ponder.engine.control import Control
 from ponder.engine.engine import Engine, Stats
 from ponder.engine.handle import Handle
 from ponder.engine.loaded import Loaded, open_model
-from ponder.engine.options import Messages, grammar_of, messages_of, sampling_of, thinking_of
+from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
 from ponder.engine.result import Result, choice_of
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
 from ponder.text.phase import turn_start
@@ -114,16 +114,17 @@ class LLM:
         the ids of earlier replies, so that a tool loop computes new ids only (HC-2).
         shorthand: any field of SamplingParams, temperature=0.2 for example. Raises UserError for an unknown name.
         """
-        return ChatRequest(
-            messages=messages_of(messages),
-            tools=tuple(tools or ()),
-            tool_choice=tool_choice,
-            parallel_tool_calls=parallel_tool_calls,
-            sampling=sampling_of(sampling, shorthand),
-            thinking=thinking_of(thinking, budget),
-            grammar=grammar_of(grammar, json_schema),
-            history=history,
-        )
+        values = {
+            "messages": messages_of(messages),
+            "tools": tools_of(tools),
+            "tool_choice": tool_choice,
+            "parallel_tool_calls": parallel_tool_calls,
+            "sampling": sampling_of(sampling, shorthand),
+            "thinking": thinking_of(thinking, budget),
+            "grammar": grammar_of(grammar, json_schema),
+            "history": history,
+        }
+        return checked(values, ChatRequest)
 
     def stream(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
@@ -158,7 +159,7 @@ class LLM:
     ) -> Result | list[Result]:
         """Continue a prompt as it stands, without a template; a list of prompts is computed together.
         For the options see `generate_stream`."""
-        if isinstance(prompt, str) or all(isinstance(p, int) for p in prompt):
+        if not isinstance(prompt, list | tuple) or isinstance(next(iter(prompt), 0), int):
             return self._gather(self.generate_stream(cast(Prompt, prompt), sampling, **options))
         handles = [self.generate_stream(p, sampling, **options) for p in cast(Sequence[Prompt], prompt)]
         return [self._gather(handle) for handle in handles]
@@ -177,10 +178,12 @@ class LLM:
     ) -> Handle:
         """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
         for text you own. The other options are those of `request`."""
-        ids = self.tokenizer.encode(prompt, allow_control=allow_control) if isinstance(prompt, str) else list(prompt)
-        outside = [i for i in ids if not 0 <= i < self.profile.vocab]
-        if outside:
-            raise UserError(f"prompt id {outside[0]} is not in the vocabulary of {self.profile.vocab}", param="prompt")
+        if isinstance(prompt, str):
+            ids = self.tokenizer.encode(prompt, allow_control=allow_control)
+        elif isinstance(prompt, list | tuple) and all(isinstance(i, int) for i in prompt):
+            ids = list(prompt)
+        else:
+            raise UserError("a prompt is a text or a list of token ids", param="prompt")
         wish = thinking_of(thinking, budget)
         mode = choose_mode(wish, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
@@ -221,6 +224,9 @@ class LLM:
     def _submit(
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
     ) -> Handle:
+        outside = [i for i in ids if not 0 <= i < self.profile.vocab]  # given as ids, or recorded in a message
+        if outside:
+            raise UserError(f"prompt id {outside[0]} is not in the vocabulary of {self.profile.vocab}", param="prompt")
         settings = resolve(sampling, thinking, mode, self.profile, len(ids), self._ceiling)
         choices = range(settings.sampling.n)
         return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices])

@@ -3,23 +3,39 @@
 import difflib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ponder.core.errors import UserError
-from ponder.core.message import Message, message_from_dict
+from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams, Thinking
 
 Messages = str | Sequence[Message | dict[str, Any]]
+Value = TypeVar("Value", bound=Struct)
 
 
 def messages_of(messages: Messages) -> tuple[Message, ...]:
     """A text is one user message."""
     if isinstance(messages, str):
         return (Message.user(messages),)
-    return tuple(m if isinstance(m, Message) else message_from_dict(m) for m in messages)
+    if not isinstance(messages, list | tuple):
+        what = type(messages).__name__
+        raise UserError(f"messages must be a text or a list of messages, got {what}", param="messages")
+    return messages_from_dicts(messages)
+
+
+def tools_of(tools: Sequence[dict[str, Any]] | None) -> tuple[dict[str, Any], ...]:
+    """Tools are written into the prompt as JSON."""
+    if tools is not None and not isinstance(tools, list | tuple):
+        raise UserError(f"tools must be a list, got {type(tools).__name__}", param="tools")
+    for n, tool in enumerate(tools or ()):
+        try:
+            json.dumps(tool)
+        except (TypeError, ValueError, RecursionError) as e:
+            raise UserError(f"tools[{n}] is not JSON: {e}", param="tools") from e
+    return tuple(tools or ())
 
 
 def sampling_of(sampling: SamplingParams | None, shorthand: dict[str, Any]) -> SamplingParams:
@@ -32,13 +48,19 @@ def sampling_of(sampling: SamplingParams | None, shorthand: dict[str, Any]) -> S
             raise UserError(f"unknown option {name!r}; {hint}", param=name)
     if isinstance(shorthand.get("stop"), str):
         shorthand = {**shorthand, "stop": (shorthand["stop"],)}
-    given = structs.asdict(sampling or SamplingParams())
+    if sampling is not None and not isinstance(sampling, SamplingParams):
+        raise UserError(f"sampling must be SamplingParams, got {type(sampling).__name__}", param="sampling")
+    return checked({**structs.asdict(sampling or SamplingParams()), **shorthand}, SamplingParams)
+
+
+def checked(values: dict[str, Any], type_: type[Value]) -> Value:
+    """A value of this type; raises UserError with the name of the field that does not fit."""
     try:
-        return msgspec.convert({**given, **shorthand}, SamplingParams, str_keys=True)
+        return msgspec.convert(values, type_, str_keys=True)
     except msgspec.ValidationError as e:
-        if isinstance(e.__cause__, UserError):  # a value out of range, found by SamplingParams itself
+        if isinstance(e.__cause__, UserError):  # a value out of range, found by the type itself
             raise e.__cause__ from e
-        raise UserError(f"sampling options: {e}", param=str(e).rpartition("$.")[2].rstrip("`") or None) from e
+        raise UserError(f"bad option: {e}", param=str(e).rpartition("$.")[2].rstrip("`") or None) from e
 
 
 def thinking_of(thinking: bool | int | Thinking | None, budget: int | None) -> Thinking:
@@ -47,8 +69,10 @@ def thinking_of(thinking: bool | int | Thinking | None, budget: int | None) -> T
         value = thinking
     elif thinking is None or isinstance(thinking, bool):
         value = Thinking(enabled=thinking)
-    else:
+    elif isinstance(thinking, int):
         value = Thinking(budget=thinking)
+    else:
+        raise UserError(f"thinking is True, False or a budget in tokens, got {thinking!r}", param="thinking")
     if budget is None:
         return value
     if value.budget is not None and value.budget != budget:
@@ -57,6 +81,8 @@ def thinking_of(thinking: bool | int | Thinking | None, budget: int | None) -> T
 
 
 def grammar_of(grammar: Grammar | None, json_schema: dict[str, Any] | str | None) -> Grammar | None:
+    if grammar is not None and not isinstance(grammar, Grammar):
+        raise UserError(f'grammar must be a Grammar such as Grammar("regex", "a+"), got {grammar!r}', param="grammar")
     if json_schema is None:
         return grammar
     if grammar is not None:

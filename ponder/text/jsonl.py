@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
-from ponder.core.message import message_from_dict
+from ponder.core.message import messages_from_dicts
 from ponder.core.request import History
 from ponder.text.parse import StreamParser, message_of
 from ponder.text.render import Template
@@ -66,7 +66,7 @@ def tokenize(raw: Any, tokenizer: Tokenizer) -> Json:
 def render(raw: Any, tokenizer: Tokenizer) -> Json:
     """As the official template: content that is not a string is left out, here with a warning."""
     given = _read(raw, RenderInput)
-    messages = [message_from_dict(m, content_parts="official") for m in given.messages]
+    messages = messages_from_dicts(given.messages, content_parts="official")
     result = render_messages(
         messages,
         tokenizer,
