@@ -4,6 +4,7 @@ The safetensors library checks the untrusted header (sizes, offsets, overlaps, g
 has neither bfloat16 nor views of the mapping, so those few lines are here.
 """
 
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,3 +65,4 @@ def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
         for name, data in held.items()
     }
     serialize_file(specs, str(path), metadata={"format": "pt"})  # transformers wants the mark
+    os.chmod(path, 0o644)  # the library makes private files

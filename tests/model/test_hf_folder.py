@@ -53,6 +53,7 @@ def _edit(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> Path
 def test_what_we_save_transformers_loads(name: str, shard: int, tmp_path: Path) -> None:
     save_hf(tmp_path, random_checkpoint(PRESETS[name], 3, noisy=True), max_shard_bytes=shard)
     assert (tmp_path / TENSORS).exists() == (shard > 1_000_000)
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in tmp_path.iterdir())  # other users may read a model
     assert len(list(tmp_path.glob("model-*.safetensors"))) == (0 if shard > 1_000_000 else pytest.approx(12, abs=9))
     hf, info = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
