@@ -108,7 +108,9 @@ def compile_calls(
     for n, tool in enumerate(tools):
         function = tool.get("function", tool)
         parameters = function.get("parameters") or {"properties": {}, "additionalProperties": False}
-        schema = {"type": "object", **parameters}
+        schema = {**parameters, "type": "object"}
+        if parameters.get("type", "object") != "object":
+            warnings.append(f"tool {function['name']}: arguments are an object, not {parameters['type']}")
         if isinstance(error := _compile(tokenizer, eos_ids, _json_source(schema, _RELAXED)), str):
             warnings.append(f"tool {function['name']}: its schema is not enforced: {error}")
             schema = {"type": "object"}

@@ -260,6 +260,15 @@ def test_odd_tool_schemas_relax_with_a_warning(tok: Tokenizer) -> None:
     assert accepts(tok, compiled, call, control=True)
 
 
+@pytest.mark.parametrize("parameters", [{"type": "string"}, {"type": ["object", "null"]}, {"enum": ["a", {}]}])
+def test_arguments_are_an_object_whatever_a_schema_says(tok: Tokenizer, parameters: dict[str, Any]) -> None:
+    compiled = compile_calls(tok, tok.eos_ids, ({"name": "f", "parameters": parameters},), single=True)
+    call = '<tool_call>\n{{"name": "f", "arguments": {}}}\n</tool_call>'
+    assert accepts(tok, compiled, call.format("{}"), control=True)
+    assert not any(accepts(tok, compiled, call.format(a), control=True) for a in ('"a"', "null", "[]"))
+    assert any("f" in w and "object" in w for w in compiled.warnings) == ("type" in parameters)
+
+
 def test_a_hundred_tools_compile_in_time(tok: Tokenizer) -> None:
     tools = tuple({"name": f"tool_{n}", "parameters": {**PERSON, "title": f"t{n}"}} for n in range(100))
     compile_calls(tok, tok.eos_ids, TOOLS, single=True)
