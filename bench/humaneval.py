@@ -83,8 +83,8 @@ def score(folder: Path, tokenizer: str) -> None:
         good = {task for task, text in texts.items() if passes(problems[task], text.split(FENCE)[0])}
         share = len(good) / len(texts)
         error = 1.96 * math.sqrt(share * (1 - share) / len(texts))
-        print(json.dumps({"run": path.stem, "problems": len(texts), "passed": len(good), "pass@1": round(100 * share, 1),
-                          "ci95": round(100 * error, 1)}))  # fmt: skip
+        row = {"run": path.stem, "problems": len(texts), "passed": len(good)}
+        print(json.dumps(row | {"pass@1": round(100 * share, 1), "ci95": round(100 * error, 1)}))
         (folder / f"{path.stem}.passed").write_text("\n".join(sorted(good)))
 
 

@@ -77,9 +77,7 @@ def test_metadata_as_llama_cpp_reads_it(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert fields["tokenizer.ggml.token_type"][255:265] == [1, 3, 3, 4, 1, 1, 1, 1, 1, 3]
     assert len(fields["tokenizer.ggml.tokens"]) == 320 and fields["tokenizer.ggml.merges"][2] == "he ll"
-    assert fields["tokenizer.ggml.eos_token_id"] == 257 and fields["tokenizer.chat_template"] == chat_template(
-        "qwen3"
-    )
+    assert fields["tokenizer.ggml.eos_token_id"] == 257 and fields["tokenizer.chat_template"] == chat_template("qwen3")
     back = vocabulary.from_gguf(GGUF(tmp_path / "m.gguf"))
     assert back == tiny_vocabulary()
 
