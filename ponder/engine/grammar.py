@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.text.tokenizer import Tokenizer
+from ponder.text.utf8 import well_formed
 
 MAX_SOURCE = 1 << 20  # characters of a schema or Lark grammar
 MAX_REGEX = 1 << 14
@@ -155,11 +156,16 @@ def _vocabulary(tokenizer: Tokenizer, eos_ids: tuple[int, ...]) -> llguidance.LL
 
 @lru_cache(maxsize=64)
 def _compile(tokenizer: Tokenizer, eos_ids: tuple[int, ...], source: str) -> Compiled | str:
-    """A compiled grammar, or llguidance's message. Limits keep hostile input below a second and 64 MB (SEC-5)."""
+    """A compiled grammar, or llguidance's message. Limits keep hostile input below a second and 64 MB (SEC-5).
+
+    The first mask is computed here, in the caller's thread: it finds what no text can match, and costs the most."""
     limits = llguidance.LLParserLimits(max_lexer_states=20_000, verbose_errors=False)
     state = llguidance.LLMatcher(_vocabulary(tokenizer, eos_ids), source, log_level=0, limits=limits)
+    if not state.is_error() and not any(state.compute_bitmask()):
+        return "no text can match it"
     if state.is_error():
-        return " ".join(str(state.get_error()).split())
+        why = str(state.get_error()).split("<backtrace>")[0]
+        return "no text can match it" if why.startswith("NoExtensionBias") else " ".join(why.split())
     return Compiled(state, tokenizer.vocab_size, eos_ids, tuple(state.get_grammar_warnings()))
 
 
@@ -170,6 +176,7 @@ def _json_source(schema: Any, options: dict[str, Any]) -> str:
 
 
 def _text_source(grammar: Grammar) -> str:
+    _check_text(grammar.value)
     if grammar.kind == "regex":
         return str(llguidance.LLMatcher.grammar_from_regex(grammar.value))
     if grammar.kind == "choice":
@@ -182,7 +189,13 @@ def _text_source(grammar: Grammar) -> str:
 
 def _literal(text: str) -> str:
     """A Lark string for exactly this text."""
+    _check_text(text)
     return json.dumps(text, ensure_ascii=False)
+
+
+def _check_text(text: str) -> None:
+    if well_formed(text) != text:
+        raise UserError(f"{text!r:.80} has half a surrogate pair, which no answer can have", param="grammar")
 
 
 def _schema(text: str) -> Any:

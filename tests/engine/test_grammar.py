@@ -260,6 +260,23 @@ def test_odd_tool_schemas_relax_with_a_warning(tok: Tokenizer) -> None:
     assert accepts(tok, compiled, call, control=True)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("regex", "[^\\s\\S]"),
+        ("regex", "a\ud800"),
+        ("choice", '["a", "\\ud800"]'),
+        ("lark", 'start: "\ud800"'),
+        ("lark", "start: " + '"a" ' * 100_000),
+        ("json_schema", '{"$ref": "#"}'),
+    ],
+)
+def test_what_no_text_can_match_is_refused_before_generation(tok: Tokenizer, kind: Any, value: str) -> None:
+    with pytest.raises(UserError) as error:
+        compile_grammar(tok, tok.eos_ids, Grammar(kind, value))
+    assert len(str(error.value)) < 500
+
+
 @pytest.mark.parametrize("parameters", [{"type": "string"}, {"type": ["object", "null"]}, {"enum": ["a", {}]}])
 def test_arguments_are_an_object_whatever_a_schema_says(tok: Tokenizer, parameters: dict[str, Any]) -> None:
     compiled = compile_calls(tok, tok.eos_ids, ({"name": "f", "parameters": parameters},), single=True)
