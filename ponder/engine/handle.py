@@ -56,7 +56,11 @@ class Channel:
             await event.wait()
 
     def _pop(self, choices: set[int]) -> tuple[int, Event | Exception] | None:
-        return next(((c, self._items[c].popleft()) for c in sorted(choices) if self._items[c]), None)
+        """The end of a choice stays: who reads again, or beside another reader, must not wait for what has gone."""
+        for choice in sorted(choices):
+            if items := self._items[choice]:
+                return choice, items[0] if isinstance(items[0], Finish | Exception) else items.popleft()
+        return None
 
 
 class Handle:

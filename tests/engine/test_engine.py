@@ -19,7 +19,9 @@ from engine_tools import (
 )
 
 from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.core.event import Event, Finish
 from ponder.engine import engine as engine_module
+from ponder.engine.handle import Handle
 from ponder.engine.llm import LLM
 
 THINK, END = TOKENIZER.think, TOKENIZER.end_think
@@ -353,3 +355,17 @@ def wait_until(condition: Any, seconds: float = 5) -> None:
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.005)
+
+
+def test_a_finished_handle_can_be_read_again() -> None:
+    """A second loop, or a second reader, gets the end once more; nobody waits for what has gone."""
+    with scripted(["Hi"]) as llm:
+        handle = llm.chat_stream("x", n=2)
+        first = dict(handle.merged())
+        assert dict(handle.merged()) == first and all(isinstance(e, Finish) for e in first.values())
+        assert list(handle.choice(1)) == [first[1]]
+        assert asyncio.run(_last(handle)) == first[0]
+
+
+async def _last(handle: Handle) -> Event:
+    return [event async for event in handle.achoice(0)][-1]
