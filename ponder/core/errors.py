@@ -18,7 +18,7 @@ class ContextLengthExceeded(UserError):
     def __init__(self, prompt_tokens: int, limit: int, hint: str = "") -> None:
         super().__init__(
             f"The prompt has {prompt_tokens} tokens, the context limit is {limit}. "
-            + (hint or "Shorten the prompt, or start with a larger --max-context."),
+            + (hint or "Shorten the prompt, or start with a larger --max-context or key/value cache."),
             param="messages",
         )
         self.prompt_tokens = prompt_tokens

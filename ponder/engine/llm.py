@@ -224,9 +224,7 @@ class LLM:
     def _submit(
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
     ) -> Handle:
-        outside = [i for i in ids if not 0 <= i < self.profile.vocab]  # given as ids, or recorded in a message
-        if outside:
-            raise UserError(f"prompt id {outside[0]} is not in the vocabulary of {self.profile.vocab}", param="prompt")
+        self.tokenizer.check_ids(ids, "prompt")  # given as ids, or recorded in a message
         settings = resolve(sampling, thinking, mode, self.profile, len(ids), self._ceiling)
         choices = range(settings.sampling.n)
         return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices])

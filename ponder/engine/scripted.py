@@ -67,7 +67,7 @@ class Script(Struct, frozen=True):
 def read_script(path: str | Path) -> Script:
     """Read a file of replies. Raises LoadError that names the file and the line."""
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8").split("\n")  # not splitlines: JSON text may hold U+2028
     except (OSError, UnicodeDecodeError) as e:
         raise LoadError(f"scripted:{path}: {e}") from e
     model = ScriptedModel()

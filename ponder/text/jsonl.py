@@ -57,6 +57,7 @@ def tokenize(raw: Any, tokenizer: Tokenizer) -> Json:
     given = _read(raw, TokenizeInput)
     _exactly_one(given.text, given.ids, "text", "ids")
     if given.ids is not None:
+        tokenizer.check_ids(given.ids, "ids")
         return {"text": tokenizer.decode(given.ids, skip_special=False)}
     assert given.text is not None
     ids = tokenizer.encode(given.text, allow_control=given.allow_control)

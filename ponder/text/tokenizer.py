@@ -19,7 +19,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers.models import BPE
 
-from ponder.core.errors import LoadError
+from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF
 from ponder.text import vocabulary
 from ponder.text.utf8 import well_formed
@@ -124,6 +124,13 @@ class Tokenizer:
 
     def _piece(self, piece: str | int) -> list[int]:
         return [piece] if isinstance(piece, int) else self._bpe.encode(piece, add_special_tokens=False).ids
+
+    def check_ids(self, ids: Iterable[int], param: str) -> None:
+        """Raises UserError for an id that is not in the vocabulary. Ids come from outside wherever a caller may give
+        them; a model would read beyond its embedding, or the rows that nobody trained."""
+        for id_ in ids:
+            if not 0 <= id_ < self.vocab_size:
+                raise UserError(f"{param}: id {id_} is not in the vocabulary of {self.vocab_size}", param=param)
 
     def token_bytes(self, id_: int) -> bytes:
         """The bytes an id stands for; an added token is its name; b"" for an id that the vocabulary does not know."""

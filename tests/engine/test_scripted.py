@@ -18,10 +18,10 @@ def write(tmp_path: Path, *lines: str) -> str:
 
 
 def test_every_form_of_a_line_in_order_and_over_again(tmp_path: Path) -> None:
-    name = write(tmp_path, '"one"', '{"text": "two"}', "[27856]", '{"ids": [34024]}', "", '{"text": "five 👋"}')
+    name = write(tmp_path, '"one\u2028"', '{"text": "two"}', "[27856]", '{"ids": [34024]}', "", '{"text": "five 👋"}')
     with LLM(name) as llm:
         said = [llm.chat("x").text for _ in range(6)]
-    assert said == ["one", "two", TOKENIZER.decode([27856]), TOKENIZER.decode([34024]), "five 👋", "one"]
+    assert said == ["one\u2028", "two", TOKENIZER.decode([27856]), TOKENIZER.decode([34024]), "five 👋", "one\u2028"]
 
 
 def test_each_choice_takes_a_reply(tmp_path: Path) -> None:
