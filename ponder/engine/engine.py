@@ -63,6 +63,8 @@ class Engine:
     background=False: no thread; the caller drives `step()` (tests)."""
 
     def __init__(self, runner: Runner, *, max_batch: int = 32, chunk: int = 128, background: bool = True) -> None:
+        if chunk < 2:
+            raise UserError(f"chunk must be 2 or more ids, got {chunk}", param="chunk")
         if not 0 < max_batch < chunk:
             raise UserError(f"max_batch must be 1 or more and below the chunk of {chunk} ids", param="max_batch")
         self.runner = runner

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from ponder.core.errors import LoadError, UserError
+from ponder.engine.options import checked
 from ponder.engine.runner import ModelRunner, Runner
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
@@ -15,6 +19,24 @@ from ponder.model.names import resolve
 from ponder.model.weights import Progress, build
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class _Options(Struct, frozen=True, kw_only=True):
+    """What `open_model` takes, and in which range."""
+
+    dtype: Literal["auto", "f32", "bf16", "int8", "int4"]
+    max_context: Count | None
+    threads: Annotated[int, Meta(ge=1, le=1024)] | None
+    kv_memory: Count | None
+    kv_blocks: Count | None
+    kv_dtype: Literal["bf16", "f32"]
+    max_batch: Count
+
+    def __post_init__(self) -> None:
+        if self.kv_memory is not None and self.kv_blocks is not None:
+            raise UserError("kv_memory and kv_blocks say the same thing; give one of them", param="kv_blocks")
 
 
 @dataclass(frozen=True)
@@ -46,9 +68,12 @@ def open_model(
 
     Raises UserError or LoadError when there is none or it does not fit the options.
     """
+    given = {
+        "dtype": dtype, "max_context": max_context, "threads": threads, "kv_memory": kv_memory,
+        "kv_blocks": kv_blocks, "kv_dtype": kv_dtype, "max_batch": max_batch,
+    }  # fmt: skip
+    checked(given, _Options)
     if threads is not None:
-        if threads < 1:
-            raise UserError(f"threads must be 1 or more, got {threads}", param="threads")
         set_threads(threads)
     name, note = None, ""  # a local file is called what it is called
     if model is None:
@@ -57,6 +82,11 @@ def open_model(
         named = resolve(str(model))
         if named.kind == "scripted":
             assert named.path is not None
+            for option, value, default in (("dtype", dtype, "auto"), ("kv_dtype", kv_dtype, "bf16")):
+                if value != default:
+                    raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)
+            if kv_memory is not None:
+                raise UserError("kv_memory: a scripted model has no cache; use kv_blocks", param="kv_memory")
             return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
         path = fetch(named.text)
         name = None if named.path else named.text
@@ -70,6 +100,12 @@ def open_model(
             "they do not belong together"
         )
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
+    warnings = info.warnings
+    if runner.context < loaded.max_context:
+        room = f"the key/value cache has room for {runner.context} tokens"
+        if max_context is not None:
+            raise UserError(f"max_context {max_context}: {room}; ask for less, or give it more", param="max_context")
+        warnings = (*warnings, f"{room}, the model could take {loaded.max_context}")
     profile = ModelProfile(
         name=info.name,
         capability=info.capability,
@@ -79,7 +115,7 @@ def open_model(
         thinking_defaults=info.thinking,
         answer_defaults=info.answer,
     )
-    return Loaded(runner, tokenizer, profile, info.template, note, info.warnings)
+    return Loaded(runner, tokenizer, profile, info.template, note, warnings)
 
 
 def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int | None = None) -> Loaded:
@@ -87,7 +123,11 @@ def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int 
     tokenizer = Tokenizer.packaged(script.model.vocab)
     runner = ScriptedRunner(script, tokenizer, DEFAULT_BLOCKS if kv_blocks is None else kv_blocks)
     if max_context is not None:
-        runner.context = min(runner.context, max_context)
+        if max_context > runner.context:
+            raise UserError(
+                f"max_context {max_context}: this script's context is {runner.context}", param="max_context"
+            )
+        runner.context = max_context
     profile = ModelProfile(
         name=f"scripted:{path}",
         capability=script.model.capability,

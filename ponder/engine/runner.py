@@ -65,7 +65,10 @@ class ModelRunner:
             )
         self.blocks = blocks
         self.context = min(model.max_context, blocks * block_size)
-        self._cache = model.new_cache(blocks, block_size, kv_dtype)
+        try:
+            self._cache = model.new_cache(blocks, block_size, kv_dtype)
+        except MemoryError as e:
+            raise UserError(f"the key/value cache: {e}", param="kv_memory" if kv_memory else "kv_blocks") from e
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         ids, batch = assemble(work)

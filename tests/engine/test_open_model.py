@@ -1,0 +1,77 @@
+"""Options of opening a model: each holds or is refused by name, also by the scripted model, which has no weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ponder.core.errors import UserError
+from ponder.engine.llm import LLM
+from ponder.model.config import PRESETS
+from ponder.model.hf_save import save_hf
+from ponder.model.weights import random_checkpoint
+from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer_files import save
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny"
+    config = replace(PRESETS["tiny"], vocab_size=151936, max_position_embeddings=256)
+    save_hf(path, random_checkpoint(config), "bf16")
+    save(Tokenizer.packaged(), path)
+    return path
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> str:
+    (tmp_path / "s.jsonl").write_text('{"model": {"context": 512}}\n"hi"\n')
+    return f"scripted:{tmp_path / 's.jsonl'}"
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"kv_blocks": 0},
+    {"kv_blocks": -1},
+    {"kv_blocks": 1.5},
+    {"kv_memory": -5},
+    {"kv_memory": 1 << 60},
+    {"kv_memory": 1 << 20, "kv_blocks": 5},
+    {"kv_dtype": "int3"},
+    {"dtype": "int3"},
+    {"max_batch": 0},
+    {"chunk": 0},
+    {"threads": 0},
+    {"threads": 10**6},
+    {"threads": "2"},
+    {"max_context": 0},
+    {"max_context": 10**9},
+    {"max_context": 200, "kv_blocks": 4},
+]
+
+
+@pytest.mark.parametrize("options", REFUSED, ids=str)
+def test_what_cannot_hold_is_refused_by_name(folder: Path, script: str, options: dict[str, Any]) -> None:
+    for model in (folder, script):
+        with pytest.raises(UserError) as error:
+            LLM(model, **options)
+        assert error.value.param in options
+
+
+@pytest.mark.parametrize("options", [{"dtype": "int8"}, {"kv_dtype": "f32"}, {"kv_memory": 1 << 30}], ids=str)
+def test_what_a_script_cannot_use_is_refused(folder: Path, script: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as error:
+        LLM(script, **options)
+    assert error.value.param in options
+    with LLM(folder, **options) as llm:
+        assert llm.chat("x", max_tokens=2).finish.reason == "length"
+
+
+def test_a_context_that_memory_cuts_short_is_told(folder: Path, script: str) -> None:
+    with LLM(folder, kv_blocks=4) as llm:
+        assert llm.profile.context == 128 and any("128" in w and "256" in w for w in llm.warnings)
+    with LLM(folder, max_context=128, kv_blocks=4) as llm:
+        assert llm.profile.context == 128 and not llm.warnings
+    for model in (folder, script):
+        with LLM(model, max_context=100) as llm:
+            assert llm.profile.context == 100
