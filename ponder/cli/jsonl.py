@@ -71,15 +71,20 @@ def pump(lines: Iterable[bytes], sink: IO[bytes], serve: Callable[[dict[str, Any
 
 def _answer(line: bytes, number: int, serve: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     try:
-        raw = json.loads(line)
-        if not isinstance(raw, dict):
-            raise UserError(f"a line must be a JSON object, got {type(raw).__name__}")
-        return serve(raw)
-    except UnicodeDecodeError as e:
-        return {"error": f"not UTF-8: {e.reason} at byte {e.start}", "line": number}
-    except json.JSONDecodeError as e:
-        return {"error": f"not JSON: {e}", "line": number}
-    except RecursionError:
-        return {"error": "nested too deeply", "line": number}
+        return serve(_read(line))
     except UserError as e:
         return {"error": str(e), "line": number}
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as e:
+        raise UserError(f"not UTF-8: {e.reason} at byte {e.start}") from e
+    except RecursionError as e:
+        raise UserError("nested too deeply") from e
+    except ValueError as e:  # JSONDecodeError, or an integer of thousands of digits
+        raise UserError(f"not JSON: {e}") from e
+    if not isinstance(raw, dict):
+        raise UserError(f"a line must be a JSON object, got {type(raw).__name__}")
+    return raw

@@ -39,10 +39,11 @@ def test_render_then_parse(ponder) -> None:
 
 def test_bad_lines_are_named_and_the_others_still_work(ponder) -> None:
     bad = [b"x\n", b"\xff\n", b"[1]\n", b"null\n", b'{"tekst": 1}\n', b"[" * 100_000 + b"\n", b'{"text": 1e999}\n']
+    bad += [b'{"ids": [%s]}\n' % (b"1" * 5000), b'\xff\xfe{\0"\0\n']
     done = ponder("tokenize", input=b"".join(line + HI.encode() for line in bad) + b"\n\n" + HI.encode())
     assert done.returncode == 1
     answers = rows(done.stdout)
-    assert [a.get("line") for a in answers] == [1, None, 3, None, 5, None, 7, None, 9, None, 11, None, 13, None, None]
+    assert [a.get("line") for a in answers] == [n for k in range(len(bad)) for n in (2 * k + 1, None)] + [None]
     assert all(a["ids"] == [9707] for a in answers if "error" not in a)
     assert "UTF-8" in answers[2]["error"] and "tekst" in answers[8]["error"]
 
