@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "pull": Command("pull", "Download a model"),
         "list": Command("list", "List the models that are here, and those that can be pulled"),
         "show": Command("show", "Show a model: shape, parameters, memory, context"),
+        "plan": Command("plan", "Tell whether a model fits a machine, and how fast its memory lets it be"),
         "rm": Command("rm", "Delete a downloaded model"),
         "convert": Command("convert", "Write a model as a Hugging Face folder or a GGUF file"),
         "export": Command("convert", "The same as convert"),
