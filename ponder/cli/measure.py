@@ -5,13 +5,14 @@ Speeds are those of the engine as users have it: scheduler, sampler and parser i
 
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ponder.core.params import SamplingParams, Thinking
-from ponder.kernels.native import Weight
+from ponder.kernels.native import Weight, threads
 from ponder.model.weights import EMBED, HEAD
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def bytes_per_id(model: "Model") -> float:
 
 
 def read_bandwidth(nbytes: int = 256 << 20, tries: int = 8) -> float:
-    """Bytes a second that this machine reads from memory, the best of several tries with the BLAS's threads."""
-    values = np.ones(nbytes // 4, np.float32)
+    """Bytes a second that the kernels' threads read from memory together, the best of several tries."""
+    parts = np.array_split(np.ones(nbytes // 4, np.float32), threads())
     best = 0.0
-    for _ in range(tries):
-        start = time.perf_counter()
-        np.dot(values, values)
-        best = max(best, nbytes / (time.perf_counter() - start))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for _ in range(tries):
+            start = time.perf_counter()
+            list(pool.map(lambda part: np.dot(part, part), parts))
+            best = max(best, nbytes / (time.perf_counter() - start))
     return best
 
 
