@@ -93,12 +93,12 @@ def open_model(
     checkpoint = open_checkpoint(path)
     tokenizer = Tokenizer.from_gguf(checkpoint.gguf) if checkpoint.gguf else Tokenizer.from_path(path)
     info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control)
-    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress)
-    if tokenizer.vocab_size > loaded.config.vocab_size:
+    if tokenizer.vocab_size > checkpoint.config.vocab_size:
         raise LoadError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {loaded.config.vocab_size}; "
+            f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {checkpoint.config.vocab_size}; "
             "they do not belong together"
         )
+    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress)
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
     warnings = info.warnings
     if runner.context < loaded.max_context:
