@@ -164,7 +164,8 @@ def runner_model(llm: "LLM") -> Any:
 
 def perplexity(llm: "LLM", model: Any) -> float:
     from ponder.cli.progress import progress
-    from ponder.model.fidelity import measure, read_text
+    from ponder.model import fidelity
 
+    ids, _ = fidelity.read_text(llm.tokenizer)
     with progress("reading", "tokens") as tick:
-        return measure(model, model, *read_text(llm.tokenizer), tick).perplexity
+        return fidelity.perplexity(model, ids, tick)

@@ -7,7 +7,7 @@ other file; each window of it starts afresh.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +64,11 @@ def measure(
 ) -> Fidelity:
     """ids [T] -> Fidelity over the T tokens, each window's last one without a successor to score."""
     kl, agree, nll, reference_nll = [], [], [], []
-    for start in range(0, len(ids), WINDOW):
-        window = ids[start : start + WINDOW]
-        batch = Batch.packed([len(window)])
-        hidden = [m.hidden_states(window, batch) for m in (reference, quantised)]
-        for first in range(0, len(window), _ROWS):
-            rows = np.arange(first, min(len(window), first + _ROWS))
-            p, q = (_log_probs(m, h, rows) for m, h in zip((reference, quantised), hidden))
-            kl.append((np.exp(p) * (p - q)).sum(axis=1, dtype=np.float64))
-            agree.append(p.argmax(axis=1) == q.argmax(axis=1))
-            scored = rows[rows + 1 < len(window)]
-            target = window[scored + 1]
-            reference_nll.append(-p[scored - first, target])
-            nll.append(-q[scored - first, target])
-        if progress:
-            progress(min(start + WINDOW, len(ids)), len(ids))
+    for (p, q), target in _distributions((reference, quantised), ids, progress):
+        kl.append((np.exp(p) * (p - q)).sum(axis=1, dtype=np.float64))
+        agree.append(p.argmax(axis=1) == q.argmax(axis=1))
+        reference_nll.append(_nll(p, target))
+        nll.append(_nll(q, target))
     divergence = np.concatenate(kl)
     return Fidelity(
         tokens=len(ids),
@@ -89,6 +79,32 @@ def measure(
         perplexity=float(np.exp(np.concatenate(nll).mean())),
         reference_perplexity=float(np.exp(np.concatenate(reference_nll).mean())),
     )
+
+
+def perplexity(model: Model, ids: NDArray[np.int32], progress: Callable[[int, int], None] | None = None) -> float:
+    """ids [T] -> exp of the mean negative log-likelihood, in the windows of `measure`."""
+    nll = [_nll(p, target) for (p,), target in _distributions((model,), ids, progress)]
+    return float(np.exp(np.concatenate(nll).mean()))
+
+
+def _distributions(
+    models: tuple[Model, ...], ids: NDArray[np.int32], progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[list[NDArray[np.float32]], NDArray[np.int32]]]:
+    """For some tokens at a time: each model's log-probabilities of the next one [R, V], and what really came next, one
+    less than R at the end of a window."""
+    for start in range(0, len(ids), WINDOW):
+        window = ids[start : start + WINDOW]
+        batch = Batch.packed([len(window)])
+        hidden = [m.hidden_states(window, batch) for m in models]
+        for first in range(0, len(window), _ROWS):
+            rows = np.arange(first, min(len(window), first + _ROWS))
+            yield [_log_probs(m, h, rows) for m, h in zip(models, hidden)], window[rows[0] + 1 : rows[-1] + 2]
+        if progress:
+            progress(min(start + WINDOW, len(ids)), len(ids))
+
+
+def _nll(log_probs: NDArray[np.float32], target: NDArray[np.int32]) -> NDArray[np.float32]:
+    return -log_probs[np.arange(len(target)), target]
 
 
 def _log_probs(model: Model, hidden: Any, rows: NDArray[Any]) -> NDArray[np.float32]:
