@@ -6,22 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from released_counts import COUNTS
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen3Config, Qwen3MoeConfig
 
 from ponder.core.errors import LoadError
 from ponder.model.config import PRESETS, ModelConfig, Yarn
 
-# Facts 1.3: total, non-embedding, active per token, KV bytes per token in bf16.
-COUNTS = {
-    "qwen3:0.6b": (596_049_920, 440_467_456, 596_049_920, 114_688),
-    "qwen3:1.7b": (1_720_574_976, 1_409_410_048, 1_720_574_976, 114_688),
-    "qwen3:4b": (4_022_468_096, 3_633_511_936, 4_022_468_096, 147_456),
-    "qwen3:8b": (8_190_735_360, 6_946_075_648, 8_190_735_360, 147_456),
-    "qwen3:14b": (14_768_307_200, 13_212_482_560, 14_768_307_200, 163_840),
-    "qwen3:32b": (32_762_123_264, 31_206_298_624, 32_762_123_264, 262_144),
-    "qwen3:30b-a3b": (30_532_122_624, 29_909_792_768, 3_353_032_704, 98_304),
-    "qwen3:235b-a22b": (235_093_634_560, 233_848_974_848, 22_190_763_520, 192_512),
-}
 RELEASED = PRESETS["qwen3:0.6b"].to_hf()
 MOE = PRESETS["qwen3:30b-a3b"].to_hf()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gguf_tiny import CONFIGS, tiny_tokenizer
 from msgspec.structs import replace
+from released_counts import COUNTS
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
@@ -31,16 +32,6 @@ from ponder.model.plan import (
 from ponder.model.weights import build, random_checkpoint
 
 HERE = Machine("CPU", memory=24e9, bandwidth=50e9)
-FACTS = {  # facts 1.3: parameters, without table and head, active, cache bytes a token
-    "qwen3:0.6b": (596_049_920, 440_467_456, 596_049_920, 114_688),
-    "qwen3:1.7b": (1_720_574_976, 1_409_410_048, 1_720_574_976, 114_688),
-    "qwen3:4b": (4_022_468_096, 3_633_511_936, 4_022_468_096, 147_456),
-    "qwen3:8b": (8_190_735_360, 6_946_075_648, 8_190_735_360, 147_456),
-    "qwen3:14b": (14_768_307_200, 13_212_482_560, 14_768_307_200, 163_840),
-    "qwen3:32b": (32_762_123_264, 31_206_298_624, 32_762_123_264, 262_144),
-    "qwen3:30b-a3b": (30_532_122_624, 29_909_792_768, 3_353_032_704, 98_304),
-    "qwen3:235b-a22b": (235_093_634_560, 233_848_974_848, 22_190_763_520, 192_512),
-}
 
 
 def of(
@@ -57,10 +48,10 @@ def in_f32(config: ModelConfig) -> int:
     return config.num_hidden_layers * (norms + config.num_experts * config.hidden_size) + config.hidden_size
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", COUNTS)
 def test_weights_of_the_released_sizes(name: str) -> None:
     """By facts 1.3 and the hidden sizes alone, not by the list of tensors."""
-    config, (total, body, _, _) = PRESETS[name], FACTS[name]
+    config, (total, body, _, _) = PRESETS[name], COUNTS[name]
     small, table = in_f32(config), 151_936 * config.hidden_size
     assert of(name).weights == 2 * total + 2 * small
     # packed: 1 or 0.5 bytes and a float16 scale for 32 values; a bf16 table and an int8 head, a tied one too
@@ -70,7 +61,7 @@ def test_weights_of_the_released_sizes(name: str) -> None:
 
 
 def test_every_released_name_and_no_other() -> None:
-    assert tuple(FACTS) == SIZES
+    assert tuple(COUNTS) == SIZES
     for name in (*RELEASED, *BUNDLES):
         assert of(name, dtype="auto").weights > 0
     assert released("qwen3:9b") is None and released("tiny") is None and released("qwen3:235b-a22b-q8_0") is None
@@ -97,9 +88,9 @@ def test_weights_of_files(form: str, dtype: str, tmp_path: Path) -> None:
     assert planned.weights == load(path, dtype=dtype, ops="numpy").nbytes
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", COUNTS)
 def test_cache(name: str) -> None:
-    config, bytes_per_token = PRESETS[name], FACTS[name][3]
+    config, bytes_per_token = PRESETS[name], COUNTS[name][3]
     planned = of(name, context=1000, streams=3)
     assert planned.cache == 3000 * bytes_per_token and planned.cache_per_token == bytes_per_token
     assert of(name, kv="f32").cache_per_token == 2 * bytes_per_token
@@ -163,7 +154,7 @@ def test_rate_of_a_dense_model() -> None:
 
 @pytest.mark.parametrize("name", ["qwen3:30b-a3b", "qwen3:235b-a22b"])
 def test_one_stream_reads_the_active_experts(name: str) -> None:
-    config, (total, _, active, _) = PRESETS[name], FACTS[name]
+    config, (total, _, active, _) = PRESETS[name], COUNTS[name]
     p = of(name)
     table = 151_936 * config.hidden_size
     assert p.experts_read == pytest.approx(8)
