@@ -118,8 +118,8 @@ class Engine:
         work = self.scheduler.plan()
         if not work:
             return False
-        for sequence, row in list(self._compute(work)):
-            self._draw(sequence, row)
+        for item, rows in list(self._compute(work)):
+            self._draw(item, rows)
         self._steps += 1
         self._step_at = time.monotonic()
         return True
@@ -206,8 +206,8 @@ class Engine:
         sequence.control.request_answer_now()
         self._follow_up(sequence)
 
-    def _compute(self, work: list[Work]) -> Iterator[tuple[Sequence, NDArray[np.float32]]]:
-        """Run the model; the sequences that get an id now, each with its row of logits [V]."""
+    def _compute(self, work: list[Work]) -> Iterator[tuple[Work, NDArray[np.float32]]]:
+        """Run the model; the work that gets ids now, each with its logits [rows, V]."""
         try:
             logits = self.runner.run(work)
         except Exception as error:  # whatever it is, it belongs to the readers of this work, not to the engine
@@ -218,10 +218,29 @@ class Engine:
                     yield from self._compute([item])
             return
         self.scheduler.done(work)
-        yield from zip([item.sequence for item in work if item.wants_logits], logits)
+        at = 0
+        for item in work:
+            if item.rows:
+                yield item, logits[at : at + item.rows]
+            at += item.rows
 
-    def _draw(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
-        """The next id of a sequence, and what follows from it."""
+    def _draw(self, item: Work, logits: NDArray[np.float32]) -> None:
+        """Draw as many ids as the draft got right, and one more. logits: [1 + draft, V].
+
+        Each draw is what it would be without a draft, and it ends where the sequence takes another turn: another id,
+        the end, an id that is dropped, ids that are fed.
+        """
+        sequence = item.sequence
+        for n, row in enumerate(logits):
+            if n:
+                self.scheduler.advance(sequence)
+            length = len(sequence.ids)
+            self._draw_one(sequence, row)
+            if sequence.finished or sequence.ids[length:] != [*item.draft[n : n + 1]]:
+                return
+
+    def _draw_one(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
+        """The next id of a sequence, and what follows from it. logits: [V]"""
         control, now = sequence.control, time.monotonic()
         try:
             control.constrain(logits)

@@ -26,8 +26,8 @@ class Runner(Protocol):
     block_size: int
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
-        """Compute the work; returns logits [R, V], one row per item that wants them, in order. Running the same item
-        again is harmless: the same values go to the same places."""
+        """Compute the work; returns logits [R, V], the rows that each item wants, in order. Running the same item again
+        is harmless: the same values go to the same places."""
 
     def copy_block(self, source: int, target: int) -> None: ...
 
@@ -89,11 +89,11 @@ def assemble(work: list[Work]) -> tuple[NDArray[np.int32], Batch]:
     tables: NDArray[np.int32] = np.full((len(work), max(len(w.sequence.table.blocks) for w in work)), -1, np.int32)
     for row, item in zip(tables, work):
         row[: len(item.sequence.table.blocks)] = item.sequence.table.blocks
-    ids: list[int] = [i for w in work for i in w.sequence.ids[w.start : w.end]]
+    ids: list[int] = [i for w in work for i in w.ids]
     batch = Batch(
         positions=np.concatenate([np.arange(w.start, w.end, dtype=np.int32) for w in work]),
         starts=np.concatenate([np.zeros(1, np.int32), ends]),
-        logit_rows=np.array([end - 1 for end, w in zip(ends, work) if w.wants_logits], np.int32),
+        logit_rows=np.array([row for end, w in zip(ends, work) for row in range(end - w.rows, end)], np.int32),
         rope_factor=np.array([w.sequence.rope_factor for w in work], np.float32),
         block_tables=tables,
     )

@@ -21,15 +21,20 @@ from ponder.engine.sequence import Sequence
 
 @dataclass(frozen=True)
 class Work:
-    """Compute sequence.ids[start:end]; the last row's logits are wanted when nothing is missing after that."""
+    """Compute the ids start .. end of a sequence. rows: how many of the last of them want logits; 0 in the middle of a
+    prompt, 1 when the next id is drawn, more with a draft. draft: ids that may follow the sequence's own, end included.
+    """
 
     sequence: Sequence
     start: int
     end: int
+    rows: int
+    draft: tuple[int, ...] = ()
 
     @property
-    def wants_logits(self) -> bool:
-        return self.end == len(self.sequence.ids)
+    def ids(self) -> list[int]:
+        """[end - start]"""
+        return [*self.sequence.ids[self.start : self.end], *self.draft]
 
 
 @dataclass
@@ -86,24 +91,31 @@ class Scheduler:
     def done(self, work: list[Work]) -> None:
         """The work has been computed: its ids are in the cache now, full blocks can be found by others."""
         for item in work:
-            sequence, size = item.sequence, item.end - item.start
+            sequence, size = item.sequence, item.end - item.start - len(item.draft)
             if item.start < sequence.prompt or size > 1:
                 self.counters.prefill_ids += size
             else:
                 self.counters.decode_ids += size
-            sequence.computed = item.end
+            sequence.computed = item.end - len(item.draft)  # a draft counts when its ids have been drawn
             sequence.table.publish(sequence.ids, sequence.computed)
+
+    def advance(self, sequence: Sequence) -> None:
+        """The last id of the sequence had been computed as part of a draft, and now it was drawn."""
+        sequence.computed = len(sequence.ids)
+        sequence.table.publish(sequence.ids, sequence.computed)
+        self.counters.decode_ids += 1
 
     def _share_chunk(self) -> list[Work]:
         decodes = [s for s in self.running if s.pending == 1]
-        work = [Work(s, s.computed, s.computed + 1) for s in decodes]
+        work = [Work(s, s.computed, s.computed + 1, rows=1) for s in decodes]
         left = self.chunk - len(decodes)
         prefills = sorted((s for s in self.running if s.pending > 1), key=lambda s: s.pending)
         for i, sequence in enumerate(prefills):
             share = min(sequence.pending, left // (len(prefills) - i))
             left -= share
             if share:
-                work.append(Work(sequence, sequence.computed, sequence.computed + share))
+                start, rows = sequence.computed, int(share == sequence.pending)
+                work.append(Work(sequence, start, start + share, rows))
         return work
 
     def _make_room(self) -> bool:

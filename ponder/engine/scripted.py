@@ -20,7 +20,7 @@ others come last. So any sampling follows the script, and a masked id falls thro
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -141,12 +141,11 @@ class ScriptedRunner:
         self._others = OTHERS - np.arange(width, dtype=np.float32)
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
-        wanted = [w.sequence for w in work if w.wants_logits]
         self.fed += sum(w.end - w.start for w in work)
-        logits = np.tile(self._others, (len(wanted), 1))  # [R, V]
+        pointers = [pointer for w in work if w.rows for pointer in self._rows(w)]
+        logits = np.tile(self._others, (len(pointers), 1))  # [R, V]
         delay = 0.0
-        for row, sequence in zip(logits, wanted):
-            pointer = self._follow(sequence)
+        for row, pointer in zip(logits, pointers):
             delay = max(delay, pointer.line.delay)
             for rank in reversed(range(WINDOW)):
                 row[pointer.line.at(pointer.next + rank)] = -STEP * rank
@@ -159,6 +158,15 @@ class ScriptedRunner:
 
     def rope_factor(self, length: int) -> float:
         return 1.0
+
+    def _rows(self, item: Work) -> list[Pointer]:
+        """Where the script stands at each row that wants logits: behind the sequence's ids, then behind its draft."""
+        assert item.rows == 1 + len(item.draft)
+        pointers = [self._follow(item.sequence)]
+        for id_ in item.draft:
+            pointers.append(replace(pointers[-1]))
+            _match(pointers[-1], id_)
+        return pointers
 
     def _follow(self, sequence: Sequence) -> Pointer:
         """Move the sequence's pointer over the ids that were added since it was last here."""

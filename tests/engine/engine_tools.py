@@ -45,8 +45,9 @@ class RememberingRunner(ScriptedRunner):
         for item in work:
             table = np.array(item.sequence.table.blocks)
             at = np.arange(item.start, item.end)
-            self.memory[table[at // self.block_size], at % self.block_size] = item.sequence.ids[item.start : item.end]
-            assert self.held(item.sequence, item.end) == item.sequence.ids[: item.end], "the cache holds other ids"
+            self.memory[table[at // self.block_size], at % self.block_size] = item.ids
+            fed = [*item.sequence.ids[: item.start], *item.ids]
+            assert self.held(item.sequence, item.end) == fed, "the cache holds other ids"
         return super().run(work)
 
     def held(self, sequence: Any, count: int) -> list[int]:

@@ -35,7 +35,7 @@ def test_assemble_places_every_id() -> None:
     pool = BlockPool(10, 4, lambda s, t: None)
     a, b = sequence(pool, 0, [5, 6, 7, 8, 9], 3), sequence(pool, 1, [1, 2], 0, factor=2.0)
     c = sequence(pool, 2, [4] * 9, 0)
-    ids, batch = assemble([Work(a, 3, 5), Work(c, 0, 6), Work(b, 0, 2)])
+    ids, batch = assemble([Work(a, 3, 5, rows=1), Work(c, 0, 6, rows=0), Work(b, 0, 2, rows=1)])
     assert ids.tolist() == [8, 9, *[4] * 6, 1, 2] and ids.dtype == np.int32
     assert batch.positions.tolist() == [3, 4, *range(6), 0, 1]
     assert batch.starts.tolist() == [0, 2, 8, 10]
@@ -51,22 +51,36 @@ def test_a_copied_block_continues_like_the_original(model: Model, dtype: str) ->
     pool = BlockPool(8, 4, runner.copy_block)
     ids = [3, 1, 4, 1, 5, 9, 2]
     whole = sequence(pool, 0, ids, 0)
-    (expected,) = runner.run([Work(whole, 0, 7)])
+    (expected,) = runner.run([Work(whole, 0, 7, rows=1)])
     whole.table.publish(ids, 7)
     whole.table.release(ids, 7)
     second = Sequence(1, [*ids[:6], 2], None, None)
     table = BlockTable(pool)
     second.admit(table, 1.0, table.start(pool.find(table.root, second.ids)))
     assert second.computed == 6 and table.reserve(7)
-    (got,) = runner.run([Work(second, 6, 7)])
+    (got,) = runner.run([Work(second, 6, 7, rows=1)])
     assert np.array_equal(got, expected)
-    assert not np.array_equal(runner.run([Work(sequence(pool, 2, [7, *ids[1:]], 0), 0, 7)])[0], expected)
+    assert not np.array_equal(runner.run([Work(sequence(pool, 2, [7, *ids[1:]], 0), 0, 7, rows=1)])[0], expected)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_the_rows_of_a_draft_are_those_of_single_steps(model: Model, dtype: str) -> None:
+    runner = ModelRunner(model, max_batch=2, blocks=8, block_size=4, kv_dtype=dtype)
+    pool = BlockPool(8, 4, runner.copy_block)
+    ids = [3, 1, 4, 1, 5, 9, 2, 6]
+    whole = sequence(pool, 0, ids, 0)
+    alone = [runner.run([Work(whole, n, n + 1, rows=1)])[0] for n in range(8)]
+    drafted, other = sequence(pool, 1, ids[:4], 0), sequence(pool, 2, [7, 7], 0)
+    assert drafted.table.reserve(8)
+    runner.run([Work(drafted, 0, 3, rows=0)])
+    rows = runner.run([Work(other, 0, 2, rows=1), Work(drafted, 3, 8, rows=5, draft=tuple(ids[4:]))])
+    assert np.array_equal(rows[1:], alone[3:])
 
 
 def test_nothing_wanted_gives_no_rows(model: Model) -> None:
     runner = ModelRunner(model, max_batch=2, blocks=8, block_size=4)
     pool = BlockPool(8, 4, runner.copy_block)
-    assert runner.run([Work(sequence(pool, 0, [1, 2, 3], 0), 0, 2)]).shape == (0, 256)
+    assert runner.run([Work(sequence(pool, 0, [1, 2, 3], 0), 0, 2, rows=0)]).shape == (0, 256)
 
 
 def test_size_of_the_cache(model: Model) -> None:

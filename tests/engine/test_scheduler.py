@@ -54,7 +54,7 @@ class World:
             self.compute(item)
         self.scheduler.done(work)
         for item in work:
-            if item.wants_logits:
+            if item.rows:
                 self.advance(item.sequence)
         self.steps += 1
         return work
