@@ -28,6 +28,7 @@ class Command(NamedTuple):
 GROUPS: dict[str, dict[str, Command]] = {
     "ask": {
         "run": Command("run", "Ask a model one question, or chat with it"),
+        "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
     },
     "models": {
         "pull": Command("pull", "Download a model"),

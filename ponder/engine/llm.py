@@ -233,15 +233,16 @@ class LLM:
         events: list[list[Event]] = [[] for _ in range(len(handle))]
         for choice, event in handle.merged():
             events[choice].append(event)
-        return self._result(handle, events)
+        return self.result(handle, events)
 
     async def _agather(self, handle: Handle) -> Result:
         events: list[list[Event]] = [[] for _ in range(len(handle))]
         async for choice, event in handle.amerged():
             events[choice].append(event)
-        return self._result(handle, events)
+        return self.result(handle, events)
 
-    def _result(self, handle: Handle, events: list[list[Event]]) -> Result:
+    def result(self, handle: Handle, events: list[list[Event]]) -> Result:
+        """What a stream said, gathered: events[i] are those of choice i, `Finish` included."""
         prompt_ids = handle.prompt_ids()
         start = turn_start(self.tokenizer, prompt_ids)  # behind `<|im_start|>assistant`, 0 when there is no turn
         opened = prompt_ids[start + 1 :] if start else ()  # behind the newline: what the prompt began of the answer

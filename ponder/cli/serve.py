@@ -1,0 +1,77 @@
+"""`ponder serve [MODEL...]`: the HTTP server.
+
+ponder serve
+ponder serve qwen3:0.6b --port 8000
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from ponder.cli import options
+from ponder.cli.loading import open_llm
+from ponder.cli.printer import note
+
+DESCRIPTION = "Serve models over HTTP, as OpenAI-compatible clients expect it."
+NOTES = """\
+The first model is the default and is loaded at start; the others when they are first asked for. --keep says how many
+may be loaded at once: the one that was not used for longest goes first.
+The server listens on this machine only, unless --host says otherwise; then --api-key is required (or --no-auth).
+A key on the command line can be read by everybody on this machine: --api-key-file keeps it out of there.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names, folders or .gguf files (default: as `run`)")
+    where = parser.add_argument_group("who may ask")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=int, default=11435, help="port (default: 11435)")
+    where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
+    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line")
+    where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
+    where.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name we are called by"
+    )
+    where.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
+    how = parser.add_argument_group("how requests are served")
+    how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
+    how.add_argument("--queue", type=int, default=64, metavar="N", help="requests that may wait (default: 64)")
+    how.add_argument("--timeout", type=float, metavar="S", help="seconds that a request may run (default: no limit)")
+    how.add_argument("--max-body", type=int, default=32, metavar="MB", help="largest request body (default: 32)")
+    how.add_argument("--strict", action="store_true", help="unknown request fields are errors, not warnings")
+    how.add_argument("--reasoning-field", default="both", choices=("both", "reasoning_content", "reasoning", "none"),
+                     help="how the thoughts are called in OpenAI replies (default: both)")  # fmt: skip
+    how.add_argument("--max-batch", type=int, default=32, metavar="N", help="requests computed together (default: 32)")
+    thinking = parser.add_argument_group("thinking, when a request does not say")
+    switch = thinking.add_mutually_exclusive_group()
+    switch.add_argument("--think", action="store_true", default=None, help="think")
+    switch.add_argument("--no-think", action="store_false", dest="think", help="do not think")
+    thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens")
+    options.add_load_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    import uvicorn
+
+    from ponder.core.params import Thinking
+    from ponder.server.app import build
+    from ponder.server.config import ServerConfig
+    from ponder.server.pool import Pool
+    from ponder.server.running import Running
+    from ponder.server.service import Service
+
+    keys = (*args.api_key, *(Path(args.api_key_file).read_text().split() if args.api_key_file else ()))
+    config = ServerConfig(
+        host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
+        timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
+        max_body=args.max_body << 20, hosts=tuple(args.allow_host), origins=tuple(args.allow_origin),
+    )  # fmt: skip
+    first = open_llm(args.models[0] if args.models else None, args)
+    models = {first.name: partial(open_llm, args.models[0] if args.models else first.name, args)}
+    models |= {name: partial(open_llm, name, args) for name in args.models[1:]}
+    pool = Pool(models, keep=args.keep)
+    pool.models[first.name].llm = first
+    service = Service(config, pool, Running(config, args.max_batch), Thinking(enabled=args.think, budget=args.budget))
+    note(f"{first.name} at http://{args.host}:{args.port}/v1")
+    uvicorn.run(build(service), host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)
+    return 0

@@ -1,0 +1,65 @@
+"""The application: routes, and one place where exceptions become the error body of the dialect that was spoken."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ponder.server import models
+from ponder.server.errors import ApiError, api_error, body_for
+from ponder.server.guard import Guard
+from ponder.server.log import log
+from ponder.server.openai_chat import chat_completions
+from ponder.server.service import Service
+
+
+def build(service: Service) -> Starlette:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await service.pool.close()
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/models", models.models),
+            Route("/v1/models/{name:path}", models.model),
+            Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
+            Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
+        ],
+        exception_handlers={Exception: failed, ApiError: failed, ValueError: failed, HTTPException: not_found},
+        middleware=[Middleware(Guard, config=service.config)],
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    return app
+
+
+async def answer_now(request: Request) -> Response:
+    """End the thoughts of a running request and let it answer."""
+    request.app.state.service.running.answer_now(request.path_params["id"])
+    return JSONResponse({"id": request.path_params["id"], "object": "request", "answer_now": True})
+
+
+async def cancel(request: Request) -> Response:
+    request.app.state.service.running.cancel(request.path_params["id"])
+    return JSONResponse({"id": request.path_params["id"], "object": "request", "cancelled": True})
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    told = api_error(error)
+    if told.status >= 500 and not isinstance(error, ApiError):
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse(body_for(request.url.path, told), told.status, told.headers)
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = "invalid_request_error"
+    told = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}", kind=kind)
+    return JSONResponse(body_for(request.url.path, told), told.status, error.headers)

@@ -1,0 +1,41 @@
+"""What the operator of a server decides. `ponder serve --help` lists the same settings as flags."""
+
+from msgspec import Struct
+
+from ponder.core.errors import UserError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True):
+    """host, port: where to listen; another host than loopback needs api_keys, or open_access said aloud (SEC-6).
+    api_keys: any of them opens the API. hosts: further names in the Host header that are ours (DNS rebinding).
+    origins: web pages of other origins that may call us (CORS); none by default.
+    strict: unknown request fields are an error instead of a warning (TH-6).
+    queue: requests that may wait beyond those running; more get 429. timeout: seconds a request may run in all, None
+    for no limit. keep_alive: seconds of silence after which a stream sends a comment (SR-5).
+    max_body: bytes of a request body.
+    reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 11435
+    api_keys: tuple[str, ...] = ()
+    open_access: bool = False
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    strict: bool = False
+    queue: int = 64
+    timeout: float | None = None
+    keep_alive: float = 10.0
+    max_body: int = 32 << 20
+    reasoning_field: str = "both"
+
+    def __post_init__(self) -> None:
+        if self.host not in LOOPBACK and not self.api_keys and not self.open_access:
+            raise UserError(
+                f"listening on {self.host} lets others in: give --api-key KEY, or say --no-auth to do without",
+                param="host",
+            )
+        if self.reasoning_field not in ("both", "reasoning_content", "reasoning", "none"):
+            raise UserError("--reasoning-field is both, reasoning_content, reasoning or none", param="reasoning_field")

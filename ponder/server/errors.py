@@ -1,0 +1,57 @@
+"""From an exception to a status and to the error body of each dialect (API-4). Never HTML, never a traceback."""
+
+from typing import Any
+
+from ponder.core.errors import ContextLengthExceeded, LoadError, UserError
+
+
+class ApiError(Exception):
+    """status: HTTP status. kind: the dialects' error type. code: OpenAI's machine-readable code, or None."""
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str | None = None,
+        param: str | None = None, retry_after: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.status, self.message, self.kind, self.code, self.param = status, message, kind, code, param
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+
+def api_error(error: Exception) -> ApiError:
+    """What the client is told. An exception that is nobody's fault but ours stays vague; the log has the traceback."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ContextLengthExceeded):
+        return ApiError(400, str(error), code="context_length_exceeded", param=error.param)
+    if isinstance(error, LoadError):
+        return ApiError(500, str(error), kind="server_error", code="model_not_loaded")
+    if isinstance(error, UserError):
+        code = "thinking_not_switchable" if "thinking_not_switchable" in str(error) else None
+        return ApiError(400, str(error), code=code, param=error.param)
+    return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
+
+
+def openai_body(error: ApiError) -> dict[str, Any]:
+    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+
+
+ANTHROPIC_KINDS = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error",
+}  # fmt: skip
+
+
+def anthropic_body(error: ApiError) -> dict[str, Any]:
+    kind = ANTHROPIC_KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
+
+
+def ollama_body(error: ApiError) -> dict[str, Any]:
+    return {"error": error.message}
+
+
+def body_for(path: str, error: ApiError) -> dict[str, Any]:
+    """The error body of the dialect that `path` belongs to."""
+    if path.startswith("/v1/messages"):
+        return anthropic_body(error)
+    return ollama_body(error) if path.startswith("/api/") else openai_body(error)

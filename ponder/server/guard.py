@@ -1,0 +1,54 @@
+"""Who may ask (SEC-6): an API key where one is set, and only names and origins that are ours.
+
+A page in a browser can send requests to a server on the same machine. Its Origin gives it away; one that rebinds DNS to
+this address is given away by the Host header. Keys are compared in constant time.
+"""
+
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ponder.server.config import LOOPBACK, ServerConfig
+from ponder.server.errors import ApiError, body_for
+
+OPEN_PATHS = frozenset({"/health"})  # what a load balancer asks without a key
+
+
+class Guard:
+    """ASGI middleware; refuses before the application sees the request."""
+
+    def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
+        self.app = app
+        self._keys = [key.encode() for key in config.api_keys]
+        self._hosts = LOOPBACK | {config.host} | set(config.hosts)
+        self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
+        self._origins = set(config.origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refused := self._refuse(scope["path"], Headers(scope=scope))):
+            await JSONResponse(body_for(scope["path"], refused), refused.status, refused.headers)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _refuse(self, path: str, headers: Headers) -> ApiError | None:
+        host = urlsplit("//" + headers.get("host", "")).hostname or ""
+        if not self._any_host and host not in self._hosts:
+            text = f"this server does not answer to the name {host!r}; --allow-host adds it"
+            return ApiError(403, text, kind="permission_error", code="host_not_allowed")
+        origin = headers.get("origin")
+        if origin is not None and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
+            text = f"pages of {origin} may not call this server; --allow-origin adds it"
+            return ApiError(403, text, kind="permission_error", code="origin_not_allowed")
+        if self._keys and path not in OPEN_PATHS and not self._known(headers):
+            text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+            return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
+        return None
+
+    def _known(self, headers: Headers) -> bool:
+        bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
+        given = (bearer or headers.get("x-api-key", "")).encode()
+        matches = [hmac.compare_digest(given, key) for key in self._keys]  # every key, whichever fits
+        return any(matches)

@@ -1,0 +1,71 @@
+"""POST /v1/chat/completions."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder.core.event import Finish, TokenLogprob
+from ponder.core.request import ChatRequest
+from ponder.server.body import parse, read_json
+from ponder.server.errors import api_error, openai_body
+from ponder.server.log import log
+from ponder.server.openai_reply import ChatReply
+from ponder.server.openai_request import ChatBody, chat_request
+from ponder.server.service import Active, Service
+from ponder.server.stream import Stream, data, unless_gone
+
+PREFIX = "chatcmpl-"
+
+
+async def chat_completions(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body, warnings = parse(await read_json(request, service.config), ChatBody, strict=service.config.strict)
+    wish = chat_request(body)
+    if body.stream:
+        return await Stream.sse(_streamed(service, body, wish, warnings), service.config.keep_alive)
+    return JSONResponse(await unless_gone(request, lambda: _whole(service, body, wish, warnings)))
+
+
+async def _whole(service: Service, body: ChatBody, wish: ChatRequest, warnings: tuple[str, ...]) -> dict[str, Any]:
+    async with service.run_chat(body.model, wish, PREFIX) as active:
+        return _reply(service, body, active).whole(await active.choices(), warnings)
+
+
+async def _streamed(
+    service: Service, body: ChatBody, wish: ChatRequest, warnings: tuple[str, ...]
+) -> AsyncGenerator[bytes, None]:
+    async with service.run_chat(body.model, wish, PREFIX) as active:
+        reply = _reply(service, body, active)
+        yield b"".join(data(reply.first(i)) for i in range(len(active.handle)))
+        try:
+            async for item in _chunks(active, reply, body, warnings):
+                yield item
+        except Exception as e:  # the headers are out: whatever went wrong becomes the last item
+            log.exception("request %s failed", active.run.id)
+            yield data(openai_body(api_error(e)))
+        yield b"data: [DONE]\n\n"
+
+
+async def _chunks(
+    active: Active, reply: ChatReply, body: ChatBody, warnings: tuple[str, ...]
+) -> AsyncGenerator[bytes, None]:
+    finishes: dict[int, Finish] = {}
+    async for index, event in active.events():
+        match event:
+            case TokenLogprob():
+                yield data(reply.logprob_chunk(index, [event]))
+            case Finish():
+                finishes[index] = event
+                yield data(reply.last(index, event, warnings))
+            case _:
+                for chunk in reply.delta(index, event):
+                    yield data(chunk)
+    if body.stream_options.include_usage:
+        yield data(reply.usage_chunk([finishes[i] for i in sorted(finishes)]))
+
+
+def _reply(service: Service, body: ChatBody, active: Active) -> ChatReply:
+    name, field = service.pool.find(body.model).name, service.config.reasoning_field
+    return ChatReply(active.run.id, name, active.llm.tokenizer, field, body.logprobs)

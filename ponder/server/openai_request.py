@@ -1,0 +1,214 @@
+"""The body of POST /v1/chat/completions -> `ChatRequest`. Fields: OpenAI's, and those that vLLM, SGLang, Qwen's own
+API and llama.cpp added for these models."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from ponder.core.errors import UserError
+from ponder.core.message import Message, messages_from_dicts
+from ponder.core.params import Grammar, SamplingParams
+from ponder.core.request import ChatRequest
+from ponder.server.controls import Budget, Switch, effort, thinking_of
+
+Count = Annotated[int, Meta(ge=1)]
+HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
+
+
+class StreamOptions(Struct, frozen=True):
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+class ChatBody(Struct, frozen=True, kw_only=True):
+    """Only what is listed here is understood; anything else becomes a warning, or a 400 on a strict server."""
+
+    messages: list[dict[str, Any]]
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] = field(default_factory=list)
+    stop_in_reasoning: bool = False
+    logit_bias: dict[str, float] = field(default_factory=dict)
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    n: int = 1
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    tool_choice: str | dict[str, Any] = "auto"
+    parallel_tool_calls: bool = True
+    # thinking, in every spelling
+    enable_thinking: bool | None = None
+    think: bool | None = None
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    reasoning_effort: str | None = None
+    reasoning: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+    thinking_budget: int | None = None
+    thinking_token_budget: int | None = None
+    thinking_budget_tokens: int | None = None
+    preserve_thinking: Literal["auto", "all", "last", "none"] = "auto"
+    # accepted because every client library sends them; they change nothing that could be observed here
+    user: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+
+
+def chat_request(body: ChatBody) -> ChatRequest:
+    """Raises UserError naming the field that cannot be."""
+    choice, tools = tool_choice_of(body.tool_choice, body.tools)
+    return ChatRequest(
+        messages=messages_of(body.messages),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        sampling=_sampling(body),
+        thinking=thinking_of(*_thinking(body)),
+        grammar=grammar_of(body.response_format),
+        history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
+    )
+
+
+def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """`developer` is a system message. Recorded ids are never taken from a client: they could hold control ids."""
+    if not raw:
+        raise UserError("messages is empty: give at least one", param="messages")
+    plain = [
+        {k: v for k, v in m.items() if k != "ids"} | ({"role": "system"} if m.get("role") == "developer" else {})
+        for m in raw
+    ]
+    return messages_from_dicts(plain)
+
+
+def _sampling(body: ChatBody) -> SamplingParams:
+    if body.top_logprobs is not None and not body.logprobs:
+        raise UserError("top_logprobs needs logprobs: true", param="top_logprobs")
+    return SamplingParams(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=None if body.top_k is None else max(0, body.top_k),  # -1 is vLLM's "all"
+        min_p=body.min_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        repetition_penalty=body.repetition_penalty,
+        seed=body.seed,
+        max_tokens=_max_tokens(body),
+        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
+        stop_in_reasoning=body.stop_in_reasoning,
+        logit_bias=logit_bias_of(body.logit_bias),
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        n=body.n,
+    )
+
+
+def _max_tokens(body: ChatBody) -> int | None:
+    given = {"max_tokens": body.max_tokens, "max_completion_tokens": body.max_completion_tokens}
+    limits = [(name, value) for name, value in given.items() if value is not None]
+    for name, value in limits:
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, got {value}", param=name)
+    if len({value for _, value in limits}) > 1:
+        text = " and ".join(f"{name} is {value}" for name, value in limits)
+        raise UserError(f"{text}: give one of them", param="max_tokens")
+    return limits[0][1] if limits else None
+
+
+def logit_bias_of(raw: dict[str, float]) -> dict[int, float]:
+    bias = {}
+    for key, value in raw.items():
+        if not key.isascii() or not key.isdigit() or len(key) > 9:
+            raise UserError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
+        bias[int(key)] = value
+    return bias
+
+
+def _thinking(body: ChatBody) -> tuple[list[Switch], list[Budget]]:
+    """Everything the body says about thinking."""
+    switches: list[Switch] = []
+    budgets: list[Budget] = []
+    for name in ("enable_thinking", "think"):
+        if (value := getattr(body, name)) is not None:
+            switches.append((name, value))
+    for name in ("thinking_budget", "thinking_token_budget", "thinking_budget_tokens"):
+        if (value := getattr(body, name)) is not None and value != -1:  # -1 is "no limit" elsewhere
+            budgets.append((name, value))
+    for name, value in body.chat_template_kwargs.items():
+        field_name = f"chat_template_kwargs.{name}"
+        if name in ("enable_thinking", "thinking") and isinstance(value, bool):
+            switches.append((field_name, value))
+        elif name == "thinking_budget" and isinstance(value, int):
+            budgets.append((field_name, value))
+        else:
+            known = "enable_thinking (true or false) and thinking_budget"
+            raise UserError(f"{field_name}: this template takes {known}", param=field_name)
+    efforts = {"reasoning_effort": body.reasoning_effort, "reasoning.effort": (body.reasoning or {}).get("effort")}
+    for name, word in efforts.items():
+        if word is not None:
+            switch, budget = effort(name, word)
+            switches.append(switch)
+            budgets += [budget] if budget else []
+    if body.thinking is not None:
+        add_thinking_object(body.thinking, switches, budgets)
+    return switches, budgets
+
+
+def add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
+    """Anthropic's {"type": "enabled" | "disabled" | "adaptive", "budget_tokens": N}, also seen in OpenAI bodies."""
+    kind = raw.get("type")
+    if kind not in ("enabled", "disabled", "adaptive", "auto"):
+        raise UserError("thinking.type is enabled, disabled or adaptive", param="thinking.type")
+    if kind in ("enabled", "disabled"):
+        switches.append(("thinking.type", kind == "enabled"))
+    budget = raw.get("budget_tokens")
+    if budget is not None:
+        if not isinstance(budget, int) or isinstance(budget, bool):
+            raise UserError("thinking.budget_tokens is a number of tokens", param="thinking.budget_tokens")
+        budgets.append(("thinking.budget_tokens", budget))
+
+
+def grammar_of(form: dict[str, Any] | None) -> Grammar | None:
+    """response_format: text, json_object, json_schema; and vLLM's regex and choice under the same roof."""
+    kind = (form or {}).get("type", "text")
+    if form is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return Grammar("json_object")
+    if kind == "json_schema":
+        holder = form.get("json_schema")
+        schema = holder.get("schema") if isinstance(holder, dict) else form.get("schema")
+        if not isinstance(schema, dict | bool):
+            raise UserError("response_format.json_schema.schema must be a JSON schema", param="response_format")
+        return Grammar("json_schema", json.dumps(schema, ensure_ascii=False))
+    text = f"response_format.type {kind!r}: there are text, json_object and json_schema"
+    raise UserError(text, param="response_format")
+
+
+def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """("auto" | "none" | "required" | a tool's name, the tools that may be called)."""
+    if isinstance(choice, dict):
+        if choice.get("type") == "allowed_tools":
+            allowed = choice.get("allowed_tools", choice)
+            names = {_name(t) for t in allowed.get("tools", ())}
+            return allowed.get("mode", "auto"), tuple(t for t in tools if _name(t) in names)
+        name = _name(choice)
+        if not name:
+            raise UserError("tool_choice names no function", param="tool_choice")
+        return name, tuple(tools)
+    return choice, tuple(tools)
+
+
+def _name(tool: Any) -> str:
+    inner = tool.get("function", tool) if isinstance(tool, dict) else {}
+    return str(inner.get("name", "")) if isinstance(inner, dict) else ""

@@ -1,0 +1,100 @@
+"""The models that a server offers: loaded when first asked for, unloaded by disuse when memory is short.
+
+Names are compared as clients write them: `qwen3:0.6b`, `Qwen3-0.6B` or a path's last part. A model in use is never
+unloaded. Loading happens in a thread, one at a time; everybody who asks meanwhile waits for the same load.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from ponder.core.errors import UserError
+from ponder.engine.llm import LLM
+from ponder.server.errors import ApiError
+
+
+@dataclass
+class Served:
+    """One offered model. llm is None while it is not loaded. users: requests that hold it now."""
+
+    name: str
+    open: Callable[[], LLM]
+    created: int = field(default_factory=lambda: int(time.time()))
+    llm: LLM | None = None
+    users: int = 0
+    used_at: float = 0.0
+
+
+class Pool:
+    """models: by the name clients use; the first is the default. keep: how many may be loaded at once."""
+
+    def __init__(self, models: dict[str, Callable[[], LLM]], *, keep: int = 1) -> None:
+        if not models:
+            raise UserError("a server needs at least one model")
+        self.models = {name: Served(name, opener) for name, opener in models.items()}
+        self.keep = keep
+        self._loading = asyncio.Lock()
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.models))
+
+    def find(self, name: str | None) -> Served:
+        """Raises ApiError 404 for a name that is not offered. None and "default" are the first model."""
+        if name in (None, "", "default"):
+            return self.models[self.default]
+        wanted = _plain(str(name))
+        for served in self.models.values():
+            if wanted in (_plain(served.name), _plain(PurePath(served.name).name)):
+                return served
+        offered = ", ".join(self.models)
+        text = f"model {name!r} is not offered here; there are: {offered}"
+        raise ApiError(404, text, code="model_not_found", param="model")
+
+    @contextlib.asynccontextmanager
+    async def use(self, name: str | None) -> AsyncIterator[LLM]:
+        """The model, loaded, and not unloaded as long as the caller is inside."""
+        served = self.find(name)
+        served.users += 1
+        try:
+            yield await self._loaded(served)
+        finally:
+            served.users -= 1
+            served.used_at = time.monotonic()
+
+    async def _loaded(self, served: Served) -> LLM:
+        if served.llm is None:
+            async with self._loading:
+                if served.llm is None:
+                    await self._make_room()
+                    served.llm = await asyncio.to_thread(served.open)
+        return served.llm
+
+    async def _make_room(self) -> None:
+        loaded = [s for s in self.models.values() if s.llm is not None]
+        idle = sorted((s for s in loaded if s.users == 0), key=lambda s: s.used_at)
+        for served in idle[: max(0, len(loaded) - self.keep + 1)]:
+            await self._unload(served)
+
+    async def unload(self, name: str | None) -> None:
+        """Unload now. Raises ApiError 409 while requests use the model."""
+        served = self.find(name)
+        if served.users:
+            raise ApiError(409, f"{served.name} is answering {served.users} requests", code="model_busy", param="model")
+        await self._unload(served)
+
+    async def _unload(self, served: Served) -> None:
+        llm, served.llm = served.llm, None
+        if llm is not None:
+            await asyncio.to_thread(llm.close)
+
+    async def close(self) -> None:
+        for served in self.models.values():
+            await self._unload(served)
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(":latest").removesuffix(".gguf").replace(":", "-")

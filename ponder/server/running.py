@@ -1,0 +1,77 @@
+"""The requests that are being answered: admission, cancel and "answer now" by id, time limit.
+
+A request is admitted when the queue has room, known by its id while it runs, and gone afterwards whatever happened.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from ponder.engine.handle import Handle
+from ponder.server.config import ServerConfig
+from ponder.server.errors import ApiError
+
+
+@dataclass
+class Run:
+    """One admitted request. handle is None until the engine has taken it."""
+
+    id: str
+    handle: Handle | None = None
+    timed_out: bool = False
+
+
+@dataclass
+class Running:
+    """capacity: requests the engine computes together; config.queue more may wait."""
+
+    config: ServerConfig
+    capacity: int
+    runs: dict[str, Run] = field(default_factory=dict)
+    rejected: int = 0
+    draining: bool = False
+
+    @contextlib.asynccontextmanager
+    async def admit(self, prefix: str) -> AsyncIterator[Run]:
+        """A place for one request, freed (and its handle cancelled) at the end. Raises ApiError 429 or 503."""
+        if self.draining:
+            raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
+        if len(self.runs) >= self.capacity + self.config.queue:
+            self.rejected += 1
+            raise ApiError(
+                429, f"{len(self.runs)} requests are running or waiting already; try again soon",
+                kind="rate_limit_error", code="queue_full", retry_after=1,
+            )  # fmt: skip
+        run = Run(prefix + secrets.token_hex(12))
+        self.runs[run.id] = run
+        limit = self.config.timeout
+        timer = None if limit is None else asyncio.get_running_loop().call_later(limit, self._expire, run)
+        try:
+            yield run
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if run.handle is not None:
+                run.handle.cancel()
+            del self.runs[run.id]
+
+    def find(self, id_: str) -> Run:
+        """Raises ApiError 404 when no such request runs (any more)."""
+        if id_ not in self.runs:
+            raise ApiError(404, f"no request {id_} is running", code="request_not_found", param="id")
+        return self.runs[id_]
+
+    def cancel(self, id_: str) -> None:
+        if (handle := self.find(id_).handle) is not None:
+            handle.cancel()
+
+    def answer_now(self, id_: str) -> None:
+        if (handle := self.find(id_).handle) is not None:
+            handle.answer_now()
+
+    def _expire(self, run: Run) -> None:
+        run.timed_out = True
+        if run.handle is not None:
+            run.handle.cancel()

@@ -1,0 +1,117 @@
+"""Streams that stay alive and end when the client leaves: server-sent events and JSON lines.
+
+Headers go out with the first item; while nothing is produced a comment is sent every few seconds (SR-5); an error after
+the headers is one more item. A client that hangs up ends the items' generator at once, whatever it waits for (SR-1).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ponder.server.errors import ApiError
+
+Items = AsyncGenerator[bytes, None]
+Result = TypeVar("Result")
+encode = msgspec.json.Encoder().encode
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def data(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + encode(value) + b"\n\n"
+
+
+def event(name: str, value: Any) -> bytes:
+    """One named server-sent event (Responses and Anthropic)."""
+    return b"event: " + name.encode() + b"\ndata: " + encode(value) + b"\n\n"
+
+
+def line(value: Any) -> bytes:
+    """One JSON line (Ollama)."""
+    return encode(value) + b"\n"
+
+
+class Stream(Response):
+    """Sends the items as they come. comment: what to send after `silence` seconds without one; None for nothing.
+
+    `await Stream.open(items, ...)` computes the first item before any header is sent, so that what is wrong with the
+    request becomes a status, not a broken stream."""
+
+    def __init__(self, first: bytes, items: Items, media_type: str, silence: float, comment: bytes | None) -> None:
+        super().__init__(media_type=media_type, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._first, self._items, self._silence, self._comment = first, items, silence, comment
+
+    @classmethod
+    async def sse(cls, items: Items, silence: float) -> "Stream":
+        return cls(await anext(items), items, "text/event-stream", silence, KEEP_ALIVE)
+
+    @classmethod
+    async def lines(cls, items: Items) -> "Stream":
+        return cls(await anext(items), items, "application/x-ndjson", 3600.0, None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self._send(send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        except OSError:
+            return  # the client left while we were sending
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+            await self._items.aclose()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self._first, "more_body": True})
+        pending: asyncio.Task[bytes] | None = None
+        try:
+            while True:
+                pending = pending or asyncio.ensure_future(_next(self._items))
+                done, _ = await asyncio.wait({pending}, timeout=self._silence)
+                if done:
+                    item, pending = pending.result(), None
+                elif self._comment is None:
+                    continue
+                else:
+                    item = self._comment
+                await send({"type": "http.response.body", "body": item, "more_body": True})
+        except StopAsyncIteration:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            if pending is not None and not pending.done():
+                pending.cancel()
+                await asyncio.gather(pending, return_exceptions=True)
+
+
+async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Await an answer that is not streamed; a client that hangs up cancels it (SR-1). Raises ApiError 499."""
+    task = asyncio.ensure_future(work())
+    gone = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ApiError(499, "the client closed the connection")
+    finally:
+        for t in (task, gone):
+            t.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _next(items: Items) -> bytes:
+    return await anext(items)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

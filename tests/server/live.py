@@ -1,0 +1,40 @@
+"""A real server on a free port, in a thread, with any models; what the client suites talk to."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from ponder.core.params import Thinking
+from ponder.engine.llm import LLM
+from ponder.server.app import build
+from ponder.server.config import ServerConfig
+from ponder.server.pool import Pool
+from ponder.server.running import Running
+from ponder.server.service import Service
+
+
+@contextlib.contextmanager
+def server(
+    models: dict[str, Callable[[], LLM]], config: ServerConfig | None = None, **options: object
+) -> Iterator[str]:
+    """The base URL, e.g. http://127.0.0.1:40001"""
+    config = config or ServerConfig()
+    service = Service(config, Pool(models, keep=len(models)), Running(config, capacity=32), Thinking())
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        running = uvicorn.Server(uvicorn.Config(build(service), log_level="warning", lifespan="on"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not running.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            running.should_exit = True
+            thread.join(30)
