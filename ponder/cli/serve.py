@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     models = {first.name: partial(open_llm, args.models[0] if args.models else first.name, args)}
     models |= {name: partial(open_llm, name, args) for name in args.models[1:]}
     pool = Pool(models, keep=args.keep)
-    pool.models[first.name].llm = first
+    pool.models[first.name].hold(first)
     service = Service(config, pool, Running(config, args.max_batch), Thinking(enabled=args.think, budget=args.budget))
     note(f"{first.name} at http://{args.host}:{args.port}/v1")
     uvicorn.run(build(service), host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)

@@ -72,6 +72,7 @@ class LLM:
         self.name = loaded.profile.name
         self.note = loaded.note  # why this model, when none was named
         self.warnings = loaded.warnings
+        self.info = loaded.info  # what the model's files say; None for a script
         self._template = loaded.template
         self._ceiling = ceiling
 

@@ -13,7 +13,7 @@ from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
 from ponder.kernels.native import set_threads
 from ponder.model.fetch import best_available, fetch
-from ponder.model.info import describe
+from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
 from ponder.model.weights import Progress, build
@@ -42,7 +42,7 @@ class _Options(Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class Loaded:
     """template: the chat template of the model's family. note: why this model was taken, when nobody named one.
-    warnings: what is odd about the model's files."""
+    warnings: what is odd about the model's files. info: what its files say; None for a script."""
 
     runner: Runner
     tokenizer: Tokenizer
@@ -50,6 +50,7 @@ class Loaded:
     template: Template
     note: str = ""
     warnings: tuple[str, ...] = ()
+    info: ModelInfo | None = None
 
 
 def open_model(
@@ -115,7 +116,7 @@ def open_model(
         thinking_defaults=info.thinking,
         answer_defaults=info.answer,
     )
-    return Loaded(runner, tokenizer, profile, info.template, note, warnings)
+    return Loaded(runner, tokenizer, profile, info.template, note, warnings, info)
 
 
 def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int | None = None) -> Loaded:

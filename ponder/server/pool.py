@@ -13,12 +13,14 @@ from pathlib import PurePath
 
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
+from ponder.model.info import ModelInfo
 from ponder.server.errors import ApiError
 
 
 @dataclass
 class Served:
-    """One offered model. llm is None while it is not loaded. users: requests that hold it now."""
+    """One offered model. llm is None while it is not loaded. users: requests that hold it now. info: what its files
+    say, once it was loaded; None for a script."""
 
     name: str
     open: Callable[[], LLM]
@@ -26,6 +28,10 @@ class Served:
     llm: LLM | None = None
     users: int = 0
     used_at: float = 0.0
+    info: ModelInfo | None = None
+
+    def hold(self, llm: LLM) -> None:
+        self.llm, self.info = llm, llm.info
 
 
 class Pool:
@@ -70,7 +76,8 @@ class Pool:
             async with self._loading:
                 if served.llm is None:
                     await self._make_room()
-                    served.llm = await asyncio.to_thread(served.open)
+                    served.hold(await asyncio.to_thread(served.open))
+        assert served.llm is not None
         return served.llm
 
     async def _make_room(self) -> None:
