@@ -195,6 +195,10 @@ class LLM:
     def render(self, messages: Messages, **options: Any) -> Rendered:
         """The prompt that `chat` would send for these messages and options, without running it."""
         request = self.request(messages, **options)
+        return self.rendered(request)
+
+    def rendered(self, request: ChatRequest) -> Rendered:
+        """The prompt of a request that `stream` would run."""
         return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
 
     def stats(self) -> Stats:

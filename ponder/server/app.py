@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.server import models, ollama, ollama_models
+from ponder.server import anthropic, models, ollama, ollama_models
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.log import log
@@ -29,6 +29,8 @@ def build(service: Service) -> Starlette:
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),
+            Route("/v1/messages", anthropic.messages, methods=["POST"]),
+            Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
             Route("/api/chat", ollama.chat, methods=["POST"]),
             Route("/api/generate", ollama.generate, methods=["POST"]),
             Route("/api/tags", ollama_models.tags),
