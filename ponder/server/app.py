@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ponder.server import anthropic, models, ollama, ollama_models
+from ponder.server.completions import completions
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.log import log
@@ -29,6 +30,7 @@ def build(service: Service) -> Starlette:
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),
+            Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/messages", anthropic.messages, methods=["POST"]),
             Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
             Route("/api/chat", ollama.chat, methods=["POST"]),
