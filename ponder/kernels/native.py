@@ -75,6 +75,11 @@ class Weight:
     def outputs(self) -> int:
         return self.tensor.shape[0]
 
+    @property
+    def form(self) -> tuple[str, int, int]:
+        """Matrices of one form read the same packed activations."""
+        return self.tensor.kind, self.tensor.group, self.tensor.shape[1]
+
 
 class NativeOps:
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
@@ -90,7 +95,9 @@ class NativeOps:
         return Weight(tensor, _native.Weight(tensor.kind, *tensor.shape, tensor.group, data, scale))
 
     def embed(self, weight: Weight, ids: Ints) -> Floats:
-        return weight.tensor.rows(ids)
+        out = np.empty((len(ids), weight.tensor.shape[1]), np.float32)
+        _native.embed(weight.handle, ids, out)
+        return out
 
     def rms_norm(self, x: Floats, weight: Floats, eps: float) -> Floats:
         out = np.empty_like(x)

@@ -4,10 +4,13 @@
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ponder.core.batch import Batch
+from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Array, Cache, Ops
+from ponder.kernels.program import Program
 from ponder.model import decoder
 from ponder.model.config import ModelConfig
 from ponder.model.rope import Rope, factor_for
@@ -30,8 +33,20 @@ class Model:
     generation_config: dict[str, Any] = field(default_factory=dict)
 
     def forward(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
-        """ids [T] int32 -> logits [R, V] of batch.logit_rows"""
+        """ids [T] int32 -> logits [R, V] of batch.logit_rows. With the native ops it is recorded once and then runs
+        without Python, to the same bits."""
+        if self.program is not None:
+            return self.program.run(ids, batch, cache)
         return decoder.forward(self.weights, self.config, self.rope, self.ops, ids, batch, cache)
+
+    @cached_property
+    def program(self) -> Program | None:
+        """The forward pass as native code runs it; None for the other op sets."""
+        if not isinstance(self.ops, NativeOps):
+            return None
+        return Program(
+            lambda ops, batch: decoder.forward(self.weights, self.config, batch, ops, None, batch), self.rope.table
+        )
 
     def hidden_states(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
         """ids [T] int32 -> [T, D] after the final norm"""

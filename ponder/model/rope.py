@@ -14,7 +14,7 @@ from ponder.core.errors import UserError
 from ponder.kernels.tensor import Floats
 from ponder.model.config import ModelConfig, Yarn
 
-CHUNK = 1024  # positions per table: 1 MB for a head of 128
+CHUNK = 1024  # positions per table: 1 MB for a head of 128; csrc/program.h checks for the same number
 
 
 class Rope:
@@ -33,11 +33,12 @@ class Rope:
         for f in np.unique(factor):
             for c in np.unique(chunk[factor == f]):
                 here = (factor == f) & (chunk == c)
-                table_cos, table_sin = self._table(float(f), int(c))
+                table_cos, table_sin = self.table(float(f), int(c))
                 cos[here], sin[here] = table_cos[row[here]], table_sin[row[here]]
         return cos, sin
 
-    def _table(self, factor: float, chunk: int) -> tuple[Floats, Floats]:
+    def table(self, factor: float, chunk: int) -> tuple[Floats, Floats]:
+        """-> cos, sin [CHUNK, C/2] of the positions chunk * CHUNK ..."""
         if (factor, chunk) not in self._tables:
             inverse, attention_factor = frequencies(self.config, factor)
             positions = np.arange(chunk * CHUNK, (chunk + 1) * CHUNK, dtype=np.float32)

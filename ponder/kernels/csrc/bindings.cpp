@@ -1,56 +1,11 @@
 // The Python face of the kernels. Every array's dtype, rank, contiguity and shape, every id and block number is checked
 // here (ValueError, or TypeError for a wrong kind of array), so that no call can read or write outside its arrays.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
-
-#include <optional>
-#include <stdexcept>
+#include "bindings.h"
 
 #include "dispatch.h"
-#include "ops.h"
 #include "pool.h"
 
-namespace nb = nanobind;
-using namespace nb::literals;
-using namespace ponder;
-
 namespace {
-
-template <class T, int Rank>
-using Array = nb::ndarray<T, nb::ndim<Rank>, nb::c_contig, nb::device::cpu>;
-using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-
-void check(bool ok, const std::string& message) {
-    if (!ok) throw std::invalid_argument(message);
-}
-
-template <class A>
-std::string shape(const A& a) {
-    std::string s = "[";
-    for (size_t i = 0; i < a.ndim(); i++) s += (i ? ", " : "") + std::to_string(a.shape(i));
-    return s + "]";
-}
-
-template <class A, class... N>
-void check_shape(const char* name, const A& a, N... dims) {
-    int64_t wanted[] = {(int64_t)dims...};
-    bool same = a.ndim() == sizeof...(dims);
-    std::string text;
-    for (size_t i = 0; i < sizeof...(dims); i++) {
-        same = same && (int64_t)a.shape(i) == wanted[i];
-        text += (i ? ", " : "") + std::to_string(wanted[i]);
-    }
-    check(same, std::string(name) + " has shape " + shape(a) + ", expected [" + text + "]");
-}
-
-// A weight matrix and the arrays that keep its memory alive.
-struct Weight {
-    Matrix m;
-    nb::object data, scale;
-};
 
 Kind kind_of(const std::string& name) {
     const char* names[] = {"f32", "bf16", "int8", "int4"};
@@ -85,6 +40,12 @@ void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, in
     new (self) Weight{m, std::move(data_object), std::move(scale_object)};
 }
 
+void bind_embed(const Weight& w, Array<const int32_t, 1> ids, Array<float, 2> out) {
+    check_shape("out", out, ids.shape(0), w.m.k);
+    check_ids(ids, w.m.n);
+    embed(w.m, ids.data(), ids.shape(0), out.data());
+}
+
 void bind_linear(Array<const float, 2> x, const Weight& w, std::optional<Array<const float, 1>> bias,
                  Array<float, 2> out) {
     int64_t tokens = x.shape(0);
@@ -94,71 +55,28 @@ void bind_linear(Array<const float, 2> x, const Weight& w, std::optional<Array<c
     linear(x.data(), tokens, w.m, bias ? bias->data() : nullptr, out.data());
 }
 
-void check_sequences(const Attention& a, int64_t tokens) {
-    check(a.starts[0] == 0 && a.starts[a.sequences] == tokens, "starts must run from 0 to the number of tokens");
-    for (int64_t b = 0; b < a.sequences; b++) check(a.starts[b] <= a.starts[b + 1], "starts must not decrease");
-    for (int64_t b = 0; b < a.sequences; b++)
-        for (int64_t t = a.starts[b]; t < a.starts[b + 1]; t++) {
-            int64_t expected = t == a.starts[b] ? (a.tables ? a.positions[t] : 0) : (int64_t)a.positions[t - 1] + 1;
-            check(a.positions[t] == expected && expected >= 0,
-                  a.tables ? "positions of a sequence must be consecutive and not negative"
-                           : "without a cache positions of a sequence must be 0, 1, 2, ...");
-        }
-}
-
-void check_tables(const Attention& a, int64_t blocks) {
-    for (int64_t b = 0; b < a.sequences; b++) {
-        if (a.starts[b] == a.starts[b + 1]) continue;
-        int64_t needed = a.positions[a.starts[b + 1] - 1] / a.block_size + 1;
-        check(needed <= a.table_width, "sequence " + std::to_string(b) + " is longer than its block table");
-        for (int64_t i = 0; i < needed; i++) {
-            int32_t block = a.tables[b * a.table_width + i];
-            check(block >= 0 && block < blocks, "sequence " + std::to_string(b) + " has block " +
-                                                    std::to_string(block) + ", the cache has " +
-                                                    std::to_string(blocks));
-        }
-    }
-}
-
-using CacheArray = nb::ndarray<nb::ndim<5>, nb::c_contig, nb::device::cpu>;
-
 void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<const float, 3> v,
                     Array<const int32_t, 1> positions, Array<const int32_t, 1> starts,
                     std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache_k,
                     std::optional<CacheArray> cache_v, int64_t layer, Array<float, 2> out) {
     int64_t tokens = q.shape(0), heads = q.shape(1), c = q.shape(2), kv_heads = k.shape(1);
-    check(starts.shape(0) >= 1, "starts is empty");
-    int64_t sequences = (int64_t)starts.shape(0) - 1;
     check(kv_heads > 0 && c > 0 && heads % kv_heads == 0 && heads / kv_heads <= max_queries,
           "query heads must be a multiple of the key heads, at most 64 for one");
     check_shape("k", k, tokens, kv_heads, c);
     check_shape("v", v, tokens, kv_heads, c);
-    check_shape("positions", positions, tokens);
     check_shape("out", out, tokens, heads * c);
-    Attention a = {q.data(), k.data(), v.data(), positions.data(), starts.data(), nullptr, nullptr, nullptr, false,
-                   sequences, heads,   kv_heads, c, 0, 1, out.data()};
-    if (tables) {
-        check(cache_k && cache_v, "block tables need a cache");
-        check(cache_k->dtype() == cache_v->dtype(), "k and v of the cache differ in dtype");
-        a.bf16 = cache_k->dtype() == nb::dtype<uint16_t>();
-        check(a.bf16 || cache_k->dtype() == nb::dtype<float>(), "the cache must be float32 or uint16 (bfloat16)");
-        int64_t layers = cache_k->shape(0), blocks = cache_k->shape(1);
-        a.block_size = cache_k->shape(3);
-        check_shape("cache k", *cache_k, layers, blocks, kv_heads, a.block_size, c);
-        check_shape("cache v", *cache_v, layers, blocks, kv_heads, a.block_size, c);
-        check_shape("block_tables", *tables, sequences, tables->shape(1));
-        check(layer >= 0 && layer < layers, "layer outside the cache");
-        check(a.block_size > 0, "the cache has blocks of no positions");
-        int64_t bytes = layer * blocks * kv_heads * a.block_size * c * (a.bf16 ? 2 : 4);
-        a.tables = tables->data();
-        a.table_width = tables->shape(1);
-        a.cache_k = (char*)cache_k->data() + bytes;
-        a.cache_v = (char*)cache_v->data() + bytes;
-        check_sequences(a, tokens);
-        check_tables(a, blocks);
-    } else {
-        check_sequences(a, tokens);
-    }
+    Attention a = {};
+    a.q = q.data();
+    a.k = k.data();
+    a.v = v.data();
+    a.out = out.data();
+    a.heads = heads;
+    a.kv_heads = kv_heads;
+    a.c = c;
+    int64_t bytes = set_batch(a, tokens, positions, starts, tables, cache_k, cache_v, layer + 1);
+    check(layer >= 0, "layer outside the cache");
+    a.cache_k = (char*)a.cache_k + layer * bytes;
+    a.cache_v = (char*)a.cache_v + layer * bytes;
     attention(a);
 }
 
@@ -170,34 +88,17 @@ void bind_route(Array<const float, 2> logits, bool normalise, Array<int32_t, 2> 
     route(logits.data(), tokens, n, top_k, normalise, ids.data(), weights.data());
 }
 
-std::vector<const Matrix*> matrices(const std::vector<const Weight*>& ws, const char* name, int64_t n, int64_t k) {
-    std::vector<const Matrix*> out;
-    for (const Weight* w : ws) {
-        check(w != nullptr, std::string(name) + " holds None");
-        check(w->m.n == n && w->m.k == k, std::string(name) + " matrices of the experts differ in shape");
-        check(w->m.kind == ws[0]->m.kind && w->m.group == ws[0]->m.group,
-              std::string(name) + " matrices of the experts differ in kind");
-        out.push_back(&w->m);
-    }
-    return out;
-}
-
 void bind_experts(Array<const float, 2> x, Array<const int32_t, 2> ids, Array<const float, 2> weights,
                   const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
                   const std::vector<const Weight*>& down, Array<float, 2> out) {
     int64_t tokens = x.shape(0), d = x.shape(1), top_k = ids.shape(1);
-    check(!gate.empty() && gate[0] != nullptr, "there are no experts");
-    check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
-    int64_t inner = gate[0]->m.n;
-    auto gates = matrices(gate, "gate", inner, d), ups = matrices(up, "up", inner, d);
-    auto downs = matrices(down, "down", d, inner);
-    check(gates[0]->kind == ups[0]->kind && gates[0]->group == ups[0]->group, "gate and up differ in kind");
+    ExpertWeights w = expert_weights(gate, up, down, d);
     check_shape("ids", ids, tokens, top_k);
     check_shape("weights", weights, tokens, top_k);
     check_shape("out", out, tokens, d);
     for (int64_t i = 0; i < tokens * top_k; i++)
         check(ids.data()[i] >= 0 && ids.data()[i] < (int64_t)gate.size(), "expert id out of range");
-    experts(x.data(), tokens, ids.data(), weights.data(), top_k, gates, ups, downs, out.data());
+    experts(x.data(), tokens, ids.data(), weights.data(), top_k, w, out.data());
 }
 
 void bind_rms_norm(Array<const float, 2> x, Array<const float, 1> weight, float eps, Array<float, 2> out) {
@@ -252,10 +153,100 @@ void bind_normal(uint64_t seed, int64_t first, float spread, Array<float, 2> out
 
 }  // namespace
 
+void check_ids(const Array<const int32_t, 1>& ids, int64_t n) {
+    for (size_t i = 0; i < ids.shape(0); i++)
+        check(ids.data()[i] >= 0 && ids.data()[i] < n, "id " + std::to_string(ids.data()[i]) + " is not one of the " +
+                                                           std::to_string(n) + " rows of the embedding");
+}
+
+static std::vector<const Matrix*> matrices(const std::vector<const Weight*>& ws, const char* name, int64_t n, int64_t k) {
+    std::vector<const Matrix*> out;
+    for (const Weight* w : ws) {
+        check(w != nullptr, std::string(name) + " holds None");
+        check(w->m.n == n && w->m.k == k, std::string(name) + " matrices of the experts differ in shape");
+        check(w->m.kind == ws[0]->m.kind && w->m.group == ws[0]->m.group,
+              std::string(name) + " matrices of the experts differ in kind");
+        out.push_back(&w->m);
+    }
+    return out;
+}
+
+ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
+                             const std::vector<const Weight*>& down, int64_t d) {
+    check(!gate.empty() && gate[0] != nullptr, "there are no experts");
+    check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
+    int64_t inner = gate[0]->m.n;
+    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner)};
+    check(w.gate[0]->kind == w.up[0]->kind && w.gate[0]->group == w.up[0]->group, "gate and up differ in kind");
+    return w;
+}
+
+static void check_sequences(const Attention& a, int64_t tokens) {
+    check(a.starts[0] == 0 && a.starts[a.sequences] == tokens, "starts must run from 0 to the number of tokens");
+    for (int64_t b = 0; b < a.sequences; b++) check(a.starts[b] <= a.starts[b + 1], "starts must not decrease");
+    for (int64_t b = 0; b < a.sequences; b++)
+        for (int64_t t = a.starts[b]; t < a.starts[b + 1]; t++) {
+            int64_t expected = t == a.starts[b] ? (a.tables ? a.positions[t] : 0) : (int64_t)a.positions[t - 1] + 1;
+            check(a.positions[t] == expected && expected >= 0,
+                  a.tables ? "positions of a sequence must be consecutive and not negative"
+                           : "without a cache positions of a sequence must be 0, 1, 2, ...");
+        }
+}
+
+static void check_tables(const Attention& a, int64_t blocks) {
+    for (int64_t b = 0; b < a.sequences; b++) {
+        if (a.starts[b] == a.starts[b + 1]) continue;
+        int64_t needed = a.positions[a.starts[b + 1] - 1] / a.block_size + 1;
+        check(needed <= a.table_width, "sequence " + std::to_string(b) + " is longer than its block table");
+        for (int64_t i = 0; i < needed; i++) {
+            int32_t block = a.tables[b * a.table_width + i];
+            check(block >= 0 && block < blocks, "sequence " + std::to_string(b) + " has block " +
+                                                    std::to_string(block) + ", the cache has " +
+                                                    std::to_string(blocks));
+        }
+    }
+}
+
+int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& positions,
+                  const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
+                  const std::optional<CacheArray>& cache_k, const std::optional<CacheArray>& cache_v, int64_t layers) {
+    check(starts.shape(0) >= 1, "starts is empty");
+    check_shape("positions", positions, tokens);
+    a.positions = positions.data();
+    a.starts = starts.data();
+    a.sequences = (int64_t)starts.shape(0) - 1;
+    a.block_size = 1;
+    int64_t layer_bytes = 0;
+    if (tables) {
+        check(cache_k && cache_v, "block tables need a cache");
+        check(cache_k->dtype() == cache_v->dtype(), "k and v of the cache differ in dtype");
+        a.bf16 = cache_k->dtype() == nb::dtype<uint16_t>();
+        check(a.bf16 || cache_k->dtype() == nb::dtype<float>(), "the cache must be float32 or uint16 (bfloat16)");
+        int64_t blocks = cache_k->shape(1);
+        check(layers <= (int64_t)cache_k->shape(0), "layer outside the cache");
+        a.block_size = cache_k->shape(3);
+        check_shape("cache k", *cache_k, cache_k->shape(0), blocks, a.kv_heads, a.block_size, a.c);
+        check_shape("cache v", *cache_v, cache_k->shape(0), blocks, a.kv_heads, a.block_size, a.c);
+        check_shape("block_tables", *tables, a.sequences, tables->shape(1));
+        check(a.block_size > 0, "the cache has blocks of no positions");
+        layer_bytes = blocks * a.kv_heads * a.block_size * a.c * (a.bf16 ? 2 : 4);
+        a.tables = tables->data();
+        a.table_width = tables->shape(1);
+        a.cache_k = (char*)cache_k->data();
+        a.cache_v = (char*)cache_v->data();
+        check_sequences(a, tokens);
+        check_tables(a, blocks);
+    } else {
+        check_sequences(a, tokens);
+    }
+    return layer_bytes;
+}
+
 NB_MODULE(_native, m) {
     using NoGil = nb::call_guard<nb::gil_scoped_release>;
     nb::class_<Weight>(m, "Weight")
         .def("__init__", &make_weight, "kind"_a, "n"_a, "k"_a, "group"_a, "data"_a, "scale"_a.none());
+    m.def("embed", &bind_embed, "weight"_a, "ids"_a.noconvert(), "out"_a.noconvert(), NoGil());
     m.def("linear", &bind_linear, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert().none(), "out"_a.noconvert(),
           NoGil());
     m.def("attention", &bind_attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
@@ -272,6 +263,7 @@ NB_MODULE(_native, m) {
     m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
           "scale"_a.noconvert().none(), "mapped"_a, NoGil());
     m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
+    bind_program(m);
     m.def("isa", [] { return kernels().name; });
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);

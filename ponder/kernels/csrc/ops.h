@@ -7,6 +7,17 @@
 
 namespace ponder {
 
+inline int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// Rows of W in one piece of work: few enough bytes to stay in the L2 cache while many tokens pass over them (and less for
+// few tokens, so that threads end together), and pieces enough for all threads. A multiple of 16.
+int64_t panel_rows(const Matrix& w, int64_t tokens, int threads);
+
+// Row n of a weight as floats [k], exactly.
+void decode_row(const Matrix& w, int64_t n, float* out);
+// out [count, k]
+void embed(const Matrix& w, const int32_t* ids, int64_t count, float* out);
+
 // x [tokens, k], bias [n] or null -> y [tokens, n]
 void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y);
 
@@ -24,10 +35,19 @@ void attention(const Attention& a);
 void route(const float* logits, int64_t tokens, int64_t experts, int64_t top_k, bool normalise, int32_t* ids,
            float* weights);
 
-// x, out [tokens, d]; ids, weights [tokens, top_k]; gate and up [i, d], down [d, i] of each expert
+// gate and up [i, d], down [d, i] of each expert; the matrices of a part are alike in kind and shape
+struct ExpertWeights {
+    std::vector<const Matrix*> gate, up, down;
+};
+struct PackedRows {
+    const char* base;
+    int64_t stride;  // bytes
+};
+// x, out [tokens, d]; ids, weights [tokens, top_k]
 void experts(const float* x, int64_t tokens, const int32_t* ids, const float* weights, int64_t top_k,
-             const std::vector<const Matrix*>& gate, const std::vector<const Matrix*>& up,
-             const std::vector<const Matrix*>& down, float* out);
+             const ExpertWeights& w, float* out);
+void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const float* weights, int64_t top_k,
+             const ExpertWeights& w, float* out);  // x: packed for gate and up
 
 void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, float eps, float* out);
 void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);

@@ -22,8 +22,11 @@ static void relax() { std::this_thread::yield(); }
 
 namespace ponder {
 
+// How long a worker without work stays awake: the phases of a step follow each other within microseconds, the steps of
+// an engine within a fraction of a millisecond. After the first span it lets others run between two looks, and it sleeps
+// after the second; waking a sleeper takes about 50 microseconds.
 namespace {
-constexpr auto spin_time = std::chrono::microseconds(50);  // decode calls follow each other within a few microseconds
+constexpr std::chrono::microseconds spin_time{30}, awake_time{2000};
 }
 
 // A run is one number: which run it is, how many items it has, and the next item to take. Taking is one addition, and
@@ -34,12 +37,13 @@ constexpr uint64_t mask = (1 << 20) - 1;
 }  // namespace
 
 struct Pool::State {
-    std::mutex turn;  // held by the operation that uses the pool
+    std::recursive_mutex turn;  // held by the operation that uses the pool; a program holds it over its operations
     std::mutex mutex;
     std::condition_variable wake;
     std::vector<std::thread> workers;
-    std::atomic<uint64_t> ticket{0};
-    std::atomic<int64_t> done{0};  // items of this run that are finished
+    alignas(64) std::atomic<uint64_t> ticket{0};
+    alignas(64) std::atomic<int64_t> done{0};  // items of this run that are finished
+    alignas(64) std::atomic<int> asleep{0};    // workers to notify of the next run
     std::atomic<bool> stop{false};
     void (*work)(void*, int64_t, int) = nullptr;  // with context: of the run, valid while one of its items is taken
     void* context = nullptr;
@@ -60,17 +64,35 @@ struct Pool::State {
 
     void worker(int thread, uint64_t seen) {
         for (;;) {
-            auto until = std::chrono::steady_clock::now() + spin_time;
-            for (int i = 0; current() == seen && !stop; i++) {
+            auto idle_since = std::chrono::steady_clock::now();
+            for (int i = 1; current() == seen && !stop; i++) {
                 relax();
-                if (i % 64 || std::chrono::steady_clock::now() < until) continue;
-                std::unique_lock<std::mutex> lock(mutex);
-                wake.wait(lock, [&] { return current() != seen || stop; });
+                if (i % 64) continue;
+                auto idle = std::chrono::steady_clock::now() - idle_since;
+                if (idle > awake_time) sleep(seen);
+                else if (idle > spin_time) std::this_thread::yield();
             }
             if (stop) return;
             seen = current();
             take(thread);
         }
+    }
+
+    // Either this worker sees the run that comes, or that run sees this worker asleep: both write, then read.
+    void sleep(uint64_t seen) {
+        std::unique_lock<std::mutex> lock(mutex);
+        asleep.fetch_add(1);
+        wake.wait(lock, [&] { return ticket.load() >> run_shift != seen || stop; });
+    }
+
+    void publish(uint64_t run, int64_t items) {
+        ticket.store(run << run_shift | (uint64_t)items << items_shift);
+        if (asleep.load() == 0) return;
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            asleep.store(0);
+        }
+        wake.notify_all();
     }
 
     void join() {
@@ -107,7 +129,7 @@ void Pool::lock() { state->turn.lock(); }
 void Pool::unlock() { state->turn.unlock(); }
 
 void Pool::set_threads(int n) {
-    std::lock_guard<std::mutex> turn(state->turn);
+    std::lock_guard<std::recursive_mutex> turn(state->turn);
     state->join();
     state->threads = n;
 }
@@ -130,16 +152,11 @@ void Pool::run(int64_t items, void (*work)(void*, int64_t, int), void* context) 
     s->work = work;
     s->context = context;
     s->done.store(0, std::memory_order_relaxed);
-    {
-        std::lock_guard<std::mutex> lock(s->mutex);
-        uint64_t run = (s->current() + 1) << run_shift;  // the top bits wrap around, which is fine
-        s->ticket.store(run | (uint64_t)items << items_shift, std::memory_order_release);
-    }
-    s->wake.notify_all();
+    s->publish(s->current() + 1, items);  // the top bits wrap around, which is fine
     s->take(0);
     for (int i = 0; s->done.load(std::memory_order_acquire) < items; i++) {
         relax();
-        if (i > 10000) std::this_thread::yield();  // more threads than free CPUs
+        if (i > 1000) std::this_thread::yield();  // more threads than free CPUs
     }
 }
 

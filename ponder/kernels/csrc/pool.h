@@ -26,7 +26,8 @@ private:
     void start();
 };
 
-// An operation holds the pool from its first use of scratch to its end.
+// An operation holds the pool from its first use of scratch to its end. It may run inside another one of its thread,
+// which then must not use scratch across it.
 struct Operation {
     Pool& pool = Pool::instance();
     Operation() { pool.lock(); }
@@ -35,6 +36,14 @@ struct Operation {
     template <class F>
     void run(int64_t items, F work) {
         pool.run(items, [](void* f, int64_t i, int thread) { (*(F*)f)(i, thread); }, &work);
+    }
+    // work(item); `at_once` small items in one piece, so that handing them out costs little
+    template <class F>
+    void split(int64_t items, int64_t at_once, F work) {
+        run((items + at_once - 1) / at_once, [&](int64_t piece, int) {
+            int64_t end = (piece + 1) * at_once < items ? (piece + 1) * at_once : items;
+            for (int64_t i = piece * at_once; i < end; i++) work(i);
+        });
     }
 };
 
