@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.server import anthropic, models, ollama, ollama_models
+from ponder.server import anthropic, models, ollama, ollama_models, status
 from ponder.server.completions import completions
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
@@ -27,6 +27,8 @@ def build(service: Service) -> Starlette:
 
     app = Starlette(
         routes=[
+            Route("/health", status.health),
+            Route("/metrics", status.metrics),
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),

@@ -19,11 +19,11 @@ from ponder.server.service import Service
 
 @contextlib.contextmanager
 def server(
-    models: dict[str, Callable[[], LLM]], config: ServerConfig | None = None, **options: object
+    models: dict[str, Callable[[], LLM]], config: ServerConfig | None = None, capacity: int = 32
 ) -> Iterator[str]:
     """The base URL, e.g. http://127.0.0.1:40001"""
     config = config or ServerConfig()
-    service = Service(config, Pool(models, keep=len(models)), Running(config, capacity=32), Thinking())
+    service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), Thinking())
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
