@@ -1,156 +1,131 @@
-"""`ponder bench`: how fast a model is here, how much memory it takes, and how far that is from what the memory allows.
+"""`ponder bench`: how fast a model is here, how much memory it takes, and how far that is from what the machine allows.
 
 ponder bench
-ponder bench --random qwen3:0.6b --dtype int4 --only decode1,prefill512
+ponder bench --random qwen3:0.6b --int4 --only decode1,prefill512
+ponder bench --random tiny:layers=8,hidden=256,vocab=8192 --only decode1 --json
 """
 
 import argparse
 import json
-import re
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ponder.cli import options
+from ponder.cli.bench_cases import Row, parse_cases, run_case
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ponder.cli.bench_cases import Case
     from ponder.engine.llm import LLM
 
-CASES = "decode1,decode8,decode16,prefill512,prefill2048,perplexity"
+CASES = "decode1,decode8,decode16,prefill512,prefill2048,prefix2048,ttft,perplexity"
 DESCRIPTION = "Measure speed and memory."
 NOTES = f"""\
-decodeN     ids a second when N requests are answered at once, all together
-prefillN    prompt ids a second of a prompt of N ids, and the seconds to its first id
-perplexity  on the text of `ponder quantize` (a real model only): garbage would show here
-Each is the median of --rounds rounds after one to warm up. "of the bandwidth" compares the bytes that a decode step of
-one stream must read with what this machine was measured to read; peak memory counts mapped weights too.
+decodeN      ids a second when N requests are answered at once, all together; decodeN@C: each behind C ids
+prefillN     prompt ids a second of a prompt of N new ids, and the seconds to its first id
+prefixN      the same when all but the last 16 ids are in the cache from an earlier request
+ttft         seconds to the first id of a short question
+load         seconds from the start of a fresh process to its first id, files on disk (cold) and in memory (warm)
+perplexity   on the text of `ponder quantize` (a real model only): garbage would show here
+Each is the median of --rounds rounds after one to warm up. "% of bandwidth" compares the bytes that a decode step must
+read with what the memory of this machine was measured to give, "% of compute" the operations of a prefill with what
+the CPU's best instruction for such weights was measured to do. Peak memory counts mapped weights too.
+--random NAME is a released name, `tiny` or `tiny-moe`, a config.json, or a name with some numbers changed:
+  --random tiny:layers=8,hidden=256,vocab=8192                                 a small model
+  --random qwen3:0.6b:layers=24,experts=64,top_k=4,expert_width=384            a mixture of experts
 Default: --only {CASES}
 """
+TITLES = {
+    "tokens_per_s": "tok/s", "first_id_s": "s to first id", "ms_per_step": "ms a step", "read_gb_per_s": "GB/s",
+    "percent_of_bandwidth": "% of bandwidth", "tera_ops_per_s": "Tops/s", "percent_of_compute": "% of compute",
+    "perplexity": "perplexity", "cold_first_id_s": "s cold to first id", "cold_loaded_s": "s cold to loaded",
+    "warm_first_id_s": "s warm to first id", "warm_loaded_s": "s warm to loaded",
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="name, folder or .gguf file (default: as `run`)")
     parser.add_argument("--random", metavar="NAME", help="random weights in the shape of a released model instead")
     parser.add_argument("--only", default=CASES, metavar="CASES", help="comma-separated measurements")
+    parser.add_argument("--context", type=int, metavar="N", help="ids before a decode (default: 512, many streams 128)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each (default: 3)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options.add_load_flags(parser)
+    for dtype in ("int4", "int8", "bf16"):
+        parser.add_argument(f"--{dtype}", action="store_const", const=dtype, dest="dtype", help=f"--dtype {dtype}")
 
 
 def run(args: argparse.Namespace) -> int:
-    cases = parse_cases(args.only)
+    if args.context is not None and args.context < 1:
+        raise UserError("--context must be 1 or more", param="context")
+    cases = parse_cases(args.only, args.context)
     if args.rounds < 1:
         raise UserError("--rounds must be 1 or more", param="rounds")
     if args.random and args.model:
         raise UserError("give either MODEL or --random, not both", param="random")
-    with model_name(args) as name:
-        report = measure_all(name, cases, args)
+    report = measure_all(cases, args)
     if args.json:
         print(json.dumps(report))
         return 0
     for key, value in report.items():
         if not isinstance(value, dict):
-            print(f"{key:22} {value}")
+            print(f"{key.replace('_', ' '):22} {value}")
     for key, row in report["results"].items():
-        print(f"{key:22} " + ", ".join(f"{value:,.4g} {unit.replace('_', ' ')}" for unit, value in row.items()))
+        print(f"{key:22} " + ", ".join(f"{value:,.4g} {TITLES[unit]}" for unit, value in row.items()))
     return 0
 
 
-def parse_cases(only: str) -> list[tuple[str, int]]:
-    """ "decode8,perplexity" -> [("decode", 8), ("perplexity", 0)]. Raises UserError."""
-    cases = []
-    for word in only.split(","):
-        match = re.fullmatch(r"(decode|prefill)([1-9][0-9]{0,5})|(perplexity)", word.strip())
-        if not match:
-            raise UserError(f"--only {word}: decodeN, prefillN or perplexity, separated by commas", param="only")
-        cases.append((match[1] or match[3], int(match[2] or 0)))
-    return cases
-
-
-@contextmanager
-def model_name(args: argparse.Namespace) -> Iterator[str | None]:
-    """What to load: the model named, or a folder of random weights that lives as long as the measurement."""
-    if not args.random:
-        yield args.model
-        return
-    from ponder.cli.files import counted
-    from ponder.cli.progress import progress
-    from ponder.model.config import PRESETS
-    from ponder.model.hf_save import save_hf
-    from ponder.model.weights import random_checkpoint
-    from ponder.text import tokenizer_files
-    from ponder.text.tokenizer import Tokenizer
-
-    if args.random not in PRESETS:
-        raise UserError(f"--random {args.random}: choose one of {', '.join(PRESETS)}", param="random")
-    with tempfile.TemporaryDirectory(prefix="ponder-bench-") as root, progress("making random weights", "B") as tick:
-        folder = Path(root) / args.random.replace(":", "-")
-        checkpoint = counted(random_checkpoint(at_full_size(PRESETS[args.random])), tick)
-        save_hf(folder, checkpoint, "bf16" if args.dtype == "auto" else args.dtype)
-        tokenizer_files.save(Tokenizer.packaged(), folder)
-        yield str(folder)
-
-
-def at_full_size(config: Any) -> Any:
-    """The tiny presets have 256 rows and 512 positions; the tokenizer has 151,669 ids."""
-    from msgspec.structs import replace
-
-    positions = max(config.max_position_embeddings, 4096)
-    return replace(config, vocab_size=max(config.vocab_size, 151936), max_position_embeddings=positions)
-
-
-def measure_all(name: str | None, cases: list[tuple[str, int]], args: argparse.Namespace) -> dict[str, Any]:
-    from ponder.cli import measure
-    from ponder.cli.loading import open_llm
+def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]:
+    from ponder.cli import measure, roofline
     from ponder.kernels import native
 
-    bandwidth = measure.read_bandwidth()
-    measure.forget_peak()
-    start = time.perf_counter()
-    with open_llm(name, args) as llm:
-        loaded = time.perf_counter() - start
+    results = {case.name: load_case(args) for case in cases if case.kind == "load"}
+    with open_bench(args) as llm:
         model = runner_model(llm)
         after_load = measure.peak_memory()
-        bytes_per_id = measure.bytes_per_id(model)
-        results = {}
-        for kind, size in cases:
-            if kind == "perplexity" and args.random:
+        best = roofline.measure(model)
+        measure.forget_peak()
+        for case in cases:
+            if case.kind == "load" or (case.kind == "perplexity" and args.random):
                 continue
-            print(f"measuring {kind}{size or ''} ...", file=sys.stderr, flush=True)
-            if kind == "decode":
-                rate = rounds(partial(measure.decode, llm, size), args.rounds)
-                results[f"decode{size}"] = {"tokens/s": rate}
-                if size == 1:
-                    results["decode1"] |= {"GB/s": rate * bytes_per_id / 1e9,
-                                           "%_of_the_bandwidth": 100 * rate * bytes_per_id / bandwidth}  # fmt: skip
-            elif kind == "prefill":
-                seconds = rounds(partial(measure.prefill, llm, size), args.rounds)
-                results[f"prefill{size}"] = {"tokens/s": size / seconds, "s_to_the_first_token": seconds}
-            else:
-                results["perplexity"] = {"perplexity": perplexity(llm, model)}
+            print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
+            results[case.name] = run_case(case, llm, model, best, args.rounds, "bf16")
         return {
             "model": args.random or llm.profile.name,
-            "dtype": args.dtype,
-            "kernels": f"{native.isa()}, {native.threads()} threads",
-            "read bandwidth GB/s": round(bandwidth / 1e9, 1),
-            "weights MB": round(model.nbytes / 1e6),
-            "load s": round(loaded, 2),
-            "peak MB after load": round(after_load / 1e6),
-            "peak MB": round(measure.peak_memory() / 1e6),
-            "results": results,
+            "dtype": "bf16" if args.random and args.dtype == "auto" else args.dtype,
+            "isa": native.isa(),
+            "threads": native.threads(),
+            "bandwidth_gb_per_s": round(best.bandwidth / 1e9, 1),
+            "compute_tera_ops_per_s": round(best.compute / 1e12, 2),
+            "weights_mb": round(model.nbytes / 1e6, 1),
+            "kv_bytes_per_token": model.config.kv_bytes_per_token("bf16"),
+            "loading_peak_mb": round(after_load / 1e6),
+            "peak_mb": round(measure.peak_memory() / 1e6),
+            "results": {case.name: results[case.name] for case in cases if case.name in results},
         }
 
 
-def rounds(once: Callable[[int], float], count: int) -> float:
-    """once(seed) -> a number; the median of `count` after one to warm up."""
-    return median([once(seed) for seed in range(count + 1)][1:])
+def open_bench(args: argparse.Namespace) -> "LLM":
+    from ponder.cli.loading import open_llm
+    from ponder.cli.random_model import random_model
+    from ponder.engine.llm import LLM
+
+    return LLM(random_model(args.random, args)) if args.random else open_llm(args.model, args)
+
+
+def load_case(args: argparse.Namespace) -> Row:
+    """A random model is written to a folder first: loading is what is measured."""
+    from ponder.cli import bench_load
+    from ponder.cli.files import locate
+    from ponder.cli.random_model import save_random
+
+    given = {"dtype": args.dtype, "max_context": args.max_context, "threads": args.threads}
+    if not args.random:
+        return bench_load.measure(locate(args.model), given, args.rounds)
+    with tempfile.TemporaryDirectory(prefix="ponder-bench-") as root:
+        return bench_load.measure(save_random(args.random, Path(root) / "model"), given, args.rounds)
 
 
 def runner_model(llm: "LLM") -> Any:
@@ -160,12 +135,3 @@ def runner_model(llm: "LLM") -> Any:
     if not isinstance(runner, ModelRunner):
         raise UserError("a scripted model has no speed of its own")
     return runner.model
-
-
-def perplexity(llm: "LLM", model: Any) -> float:
-    from ponder.cli.progress import progress
-    from ponder.model import fidelity
-
-    ids, _ = fidelity.read_text(llm.tokenizer)
-    with progress("reading", "tokens") as tick:
-        return fidelity.perplexity(model, ids, tick)

@@ -1,77 +1,68 @@
-"""The measurements behind `ponder bench`: speed of a running model, memory of this process, bandwidth of this machine.
+"""The measurements behind `ponder bench`: speed of a running model, memory of this process.
 
-Speeds are those of the engine as users have it: scheduler, sampler and parser included.
+Speeds are those of the engine as users have it: scheduler, sampler and parser included. `roofline.py` tells what the
+machine would allow.
 """
 
 import resource
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ponder.core.params import SamplingParams, Thinking
-from ponder.kernels.native import Weight, threads
-from ponder.model.weights import EMBED, HEAD
 
 if TYPE_CHECKING:
+    from ponder.engine.handle import Handle
     from ponder.engine.llm import LLM
-    from ponder.model.model import Model
 
-PROMPT = 16  # ids before a decode measurement
-IDS = 48  # ids that each stream generates in it
+IDS = 48  # ids that each stream generates in a decode measurement
+TURN = 16  # new ids behind a prompt that the cache knows
 
 
 def prefill(llm: "LLM", length: int, seed: int) -> float:
     """Seconds from the request to its first id, for a prompt of `length` random ids that nothing is cached of."""
-    handle = llm.generate_stream(_prompt(llm, length, seed), SamplingParams(max_tokens=1))
-    list(handle)
+    return _first_id(llm, _prompt(llm, length, seed))
+
+
+def prefix_hit(llm: "LLM", length: int, seed: int) -> float:
+    """Seconds to the first id when the cache holds all of the prompt's `length` ids but the last few."""
+    known = _prompt(llm, length - TURN, seed)
+    _first_id(llm, known)
+    handle = llm.generate_stream(known + _prompt(llm, TURN, seed + 1_000_000), SamplingParams(max_tokens=1))
+    finish = list(handle)[-1]
+    assert finish.usage.cached_tokens == length - TURN, "the prompt was not in the cache"
     return handle.timings().first_id_s
 
 
-def decode(llm: "LLM", streams: int, seed: int) -> float:
-    """Ids a second over all of `streams` requests that run together, counted from each one's first id on."""
+def decode(llm: "LLM", streams: int, context: int, seed: int) -> float:
+    """Ids a second of `streams` requests together, each behind `context` ids, from the first id of any to the last.
+
+    The prompts are put into the prefix cache first, so that all streams start in the same step; their ends are not
+    counted apart, which makes the rate rather too low than too high.
+    """
+    prompts = [_prompt(llm, context, seed * 1000 + i) for i in range(streams)]
+    for handle in [llm.generate_stream(prompt, SamplingParams(max_tokens=1)) for prompt in prompts]:
+        list(handle)
     never = dict.fromkeys(llm.profile.eos_ids, -100.0)
     sampling = SamplingParams(max_tokens=IDS, seed=seed, logit_bias=never)
-    handles = [
-        llm.generate_stream(_prompt(llm, PROMPT, seed * 1000 + i), sampling, thinking=Thinking(loop_guard=False))
-        for i in range(streams)
-    ]
+    handles = [llm.generate_stream(p, sampling, thinking=Thinking(loop_guard=False)) for p in prompts]
     for handle in handles:
         list(handle)
-        assert handle.timings().generated == IDS, "a stream ended early"
-    return sum(1 / handle.timings().per_id_s for handle in handles)
+    times = [handle.timings() for handle in handles]
+    assert all(t.generated == IDS for t in times), "a stream ended early"
+    return streams * (IDS - 1) / (max(t.finished for t in times) - min(t.first_id for t in times))
+
+
+def _first_id(llm: "LLM", prompt: list[int]) -> float:
+    handle: Handle = llm.generate_stream(prompt, SamplingParams(max_tokens=1))
+    list(handle)
+    return handle.timings().first_id_s
 
 
 def _prompt(llm: "LLM", length: int, seed: int) -> list[int]:
     ids: list[int] = np.random.default_rng(seed).integers(0, min(llm.profile.vocab, 150_000), length).tolist()
     return ids
-
-
-def bytes_per_id(model: "Model") -> float:
-    """Bytes of weights and cache that must be read to make one id of one stream: the least a decode step can do."""
-    config = model.config
-    share = config.num_experts_per_tok / config.num_experts if config.num_experts else 1.0
-    total = 0.0
-    for name, weight in model.weights.items():
-        nbytes = weight.tensor.nbytes if isinstance(weight, Weight) else weight.nbytes
-        if name != EMBED:  # of the table one row is read; a tied one is counted as the head
-            total += nbytes * (share if ".experts." in name else 1.0)
-    assert HEAD in model.weights
-    return total + config.kv_bytes_per_token("bf16") * (PROMPT + IDS / 2)
-
-
-def read_bandwidth(nbytes: int = 256 << 20, tries: int = 8) -> float:
-    """Bytes a second that the kernels' threads read from memory together, the best of several tries."""
-    parts = np.array_split(np.ones(nbytes // 4, np.float32), threads())
-    best = 0.0
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for _ in range(tries):
-            start = time.perf_counter()
-            list(pool.map(lambda part: np.dot(part, part), parts))
-            best = max(best, nbytes / (time.perf_counter() - start))
-    return best
 
 
 def forget_peak() -> None:

@@ -1,4 +1,4 @@
-"""list, show, pull, rm, convert, export, quantize, doctor and bench, on tiny random models, each in its own process."""
+"""list, show, pull, rm, convert, export, quantize and doctor, on tiny random models, each in its own process."""
 
 import json
 import os
@@ -196,19 +196,3 @@ def test_doctor_without_kernels_says_what_to_do(command, env, tmp_path: Path) ->
     )
     done = subprocess.run([command[0], "broken.py"], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "g++" in done.stdout and "<- broken" in done.stdout and not done.stderr
-
-
-def test_bench_on_random_weights(ponder) -> None:
-    done = ponder("bench", "--random", "tiny", "--rounds", "1", "--only", "decode1,decode2,prefill64", "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert report["results"].keys() == {"decode1", "decode2", "prefill64"}
-    assert 0 < report["results"]["decode1"]["%_of_the_bandwidth"] < 200
-    assert report["peak MB"] >= report["weights MB"] > 0
-
-
-def test_bench_on_a_model_measures_perplexity(ponder, tiny: Path) -> None:
-    done = ponder("bench", str(tiny), "--rounds", "1", "--only", "perplexity")
-    assert done.returncode == 0 and "perplexity" in done.stdout
-    for words in (["--only", "decode0"], ["--only", "speed"], ["--random", "qwen4"], ["--rounds", "0"]):
-        assert ponder("bench", *words).returncode == 2

@@ -3,6 +3,7 @@
 #include "bindings.h"
 
 #include "dispatch.h"
+#include "peak.h"
 #include "pool.h"
 
 namespace {
@@ -263,7 +264,17 @@ NB_MODULE(_native, m) {
     m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
           "scale"_a.noconvert().none(), "mapped"_a, NoGil());
     m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
+<<<<<<< HEAD
     bind_program(m);
+=======
+    m.def("read_bandwidth", [](int64_t bytes, int tries) {
+        check(bytes > 0 && bytes <= (int64_t)1 << 33 && tries > 0, "1 to 2**33 bytes, one try or more");
+        return read_bandwidth(bytes, tries);
+    }, "bytes"_a, "tries"_a, NoGil());
+    m.def("compute_peak", [](const std::string& kind, int tries) {
+        check(tries > 0, "one try or more");
+        return compute_peak(kind_of(kind), tries);
+    }, "kind"_a, "tries"_a, NoGil());
     m.def("isa", [] { return kernels().name; });
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);

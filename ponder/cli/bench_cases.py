@@ -1,0 +1,103 @@
+"""The cases of `ponder bench`: how they are named, and what each one gives.
+
+decode8@2048   ids a second of 8 streams, each behind 2048 ids (without @: --context, else 512 for one stream, 128)
+prefill2048    prompt ids a second of 2048 new ids, and the seconds to the first id
+prefix2048     the same when all but the last 16 of them are in the cache
+ttft           seconds to the first id of a short question (32 ids)
+load           seconds from the start of a fresh process to its first id
+perplexity     on the text of `ponder quantize`
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ponder.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ponder.cli.roofline import Roofline
+    from ponder.engine.llm import LLM
+    from ponder.model.model import Model
+
+QUESTION = 32  # ids of a short question
+Row = dict[str, float]  # what a case gave: "tokens_per_s", "first_id_s", "percent_of_bandwidth", ...
+
+
+class Case(NamedTuple):
+    """name: as it was asked for. size: streams of a decode, ids of a prompt, else 0. context: of a decode."""
+
+    name: str
+    kind: str
+    size: int = 0
+    context: int = 0
+
+
+def parse_cases(only: str, context: int | None = None) -> list[Case]:
+    """ "decode8,perplexity" -> cases. Raises UserError."""
+    cases = []
+    for word in map(str.strip, only.split(",")):
+        if match := re.fullmatch(r"decode([1-9]\d{0,3})(?:@([1-9]\d{0,6}))?", word):
+            streams = int(match[1])
+            behind = int(match[2] or context or (512 if streams == 1 else 128))
+            cases.append(Case(word, "decode", streams, behind))
+        elif match := re.fullmatch(r"(prefill|prefix)([1-9]\d{0,6})", word):
+            cases.append(Case(word, match[1], int(match[2])))
+        elif word in ("ttft", "load", "perplexity"):
+            cases.append(Case(word, word, QUESTION if word == "ttft" else 0))
+        else:
+            raise UserError(
+                f"--only {word}: decodeN, decodeN@CONTEXT, prefillN, prefixN, ttft, load or perplexity, "
+                "separated by commas", param="only",
+            )  # fmt: skip
+        if cases[-1].kind == "prefix" and cases[-1].size <= 16:
+            raise UserError(f"--only {word}: more than 16 ids, since the last 16 are new", param="only")
+    return cases
+
+
+def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", rounds: int, kv_dtype: str) -> Row:
+    """One case of a loaded model (`load` is not one of them), measured `rounds` times after a warm-up."""
+    from ponder.cli import measure
+    from ponder.cli.roofline import prefill_operations, step_bytes
+
+    if case.kind == "decode":
+        rate = repeat(partial(measure.decode, llm, case.size, case.context), rounds)
+        steps = rate / case.size
+        read = steps * step_bytes(model, case.size, case.context + measure.IDS / 2, kv_dtype)
+        return {
+            "tokens_per_s": rate,
+            "ms_per_step": 1000 / steps,
+            "read_gb_per_s": read / 1e9,
+            "percent_of_bandwidth": 100 * read / roofline.bandwidth,
+        }
+    if case.kind == "prefill":
+        seconds = repeat(partial(measure.prefill, llm, case.size), rounds)
+        operations = prefill_operations(model, case.size) / seconds
+        return {
+            "tokens_per_s": case.size / seconds,
+            "first_id_s": seconds,
+            "tera_ops_per_s": operations / 1e12,
+            "percent_of_compute": 100 * operations / roofline.compute,
+        }
+    if case.kind == "prefix":
+        seconds = repeat(partial(measure.prefix_hit, llm, case.size), rounds)
+        return {"tokens_per_s": case.size / seconds, "first_id_s": seconds}
+    if case.kind == "ttft":
+        return {"first_id_s": repeat(partial(measure.prefill, llm, case.size), rounds)}
+    assert case.kind == "perplexity"
+    return {"perplexity": perplexity(llm, model)}
+
+
+def repeat(once: Callable[[int], float], rounds: int) -> float:
+    """once(seed) -> a number; the median of `rounds` after one to warm up."""
+    return median([once(seed) for seed in range(rounds + 1)][1:])
+
+
+def perplexity(llm: "LLM", model: Any) -> float:
+    from ponder.cli.progress import progress
+    from ponder.model import fidelity
+
+    ids, _ = fidelity.read_text(llm.tokenizer)
+    with progress("reading", "tokens") as tick:
+        return fidelity.perplexity(model, ids, tick)
