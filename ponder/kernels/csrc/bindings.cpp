@@ -264,9 +264,7 @@ NB_MODULE(_native, m) {
     m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
           "scale"_a.noconvert().none(), "mapped"_a, NoGil());
     m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
-<<<<<<< HEAD
     bind_program(m);
-=======
     m.def("read_bandwidth", [](int64_t bytes, int tries) {
         check(bytes > 0 && bytes <= (int64_t)1 << 33 && tries > 0, "1 to 2**33 bytes, one try or more");
         return read_bandwidth(bytes, tries);
