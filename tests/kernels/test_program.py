@@ -1,4 +1,4 @@
-"""Programs on every instruction set, with sizes that fit nothing; what the fuser makes of a pass and what it refuses."""
+"""Programs on every instruction set, with sizes that fit nothing; what the fuser makes of a pass, what it refuses."""
 
 from collections import Counter
 from typing import Any

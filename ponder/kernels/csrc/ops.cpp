@@ -18,10 +18,10 @@ int64_t row_bytes(const Matrix& w) {
 
 }  // namespace
 
-int64_t panel_rows(const Matrix& w, int64_t tokens, int threads) {
+int64_t piece_rows(const Matrix& w, int64_t tokens, int threads) {
     int64_t by_cache = (tokens < 8 ? 32768 : 131072) / std::max<int64_t>(1, row_bytes(w));
     int64_t by_threads = w.n / (threads * 4);
-    return std::max<int64_t>(16, std::min(by_cache, by_threads) / 16 * 16);
+    return std::max<int64_t>(32, std::min(by_cache, by_threads) / 32 * 32);
 }
 
 void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y) {
@@ -36,7 +36,7 @@ void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, 
         ys[t] = y + t * w.n;
     }
     op.split(tokens, 16, [&](int64_t t) { k.pack(w, x + t * w.k, packed + t * stride); });
-    int64_t rows = panel_rows(w, tokens, op.pool.threads());
+    int64_t rows = piece_rows(w, tokens, op.pool.threads());
     op.run((w.n + rows - 1) / rows, [&](int64_t i, int) {
         k.linear(w, i * rows, std::min(w.n, (i + 1) * rows), xs.data(), tokens, ys.data(), bias);
     });

@@ -166,7 +166,7 @@ void Program::run(Operation& op, const Linear& i) {
             rows[p * tokens + t] = row<const void>(part.x, t);
             outs[p * tokens + t] = row<float>(part.out, t);
         }
-        shared = std::max(shared, panel_rows(*part.w, tokens, op.pool.threads()));
+        shared = std::max(shared, piece_rows(*part.w, tokens, op.pool.threads()));
     }
     if (i.swiglu) {
         const Linear::Part &gate = i.parts[0], &up = i.parts[1];
@@ -189,7 +189,7 @@ void Program::run(Operation& op, const Linear& i) {
         return;
     }
     for (int64_t p = 0; p < parts; p++) {
-        height[p] = panel_rows(*i.parts[p].w, tokens, op.pool.threads());
+        height[p] = piece_rows(*i.parts[p].w, tokens, op.pool.threads());
         first[p + 1] = first[p] + (i.parts[p].w->n + height[p] - 1) / height[p];
     }
     op.run(first[parts], [&](int64_t piece, int) {
