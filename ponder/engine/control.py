@@ -164,6 +164,24 @@ class Control:
             self._check_end()
         return True
 
+    @property
+    def drawable(self) -> int:
+        """How many ids may still be drawn at most, before the sequence ends or a hand-over is fed."""
+        left = self._settings.effective.max_tokens - len(self.ids)
+        return left if self._allowance is None else min(left, self._allowance.left)
+
+    def guess(self, logits: Floats, position: int) -> int:
+        """The id that these logits [V] of another model would give at this position, with the random number that the
+        real draw takes. The rules of the answer are left out."""
+        logits[self._settings.vocab :] = -np.inf
+        s = self._settings.effective
+        u = sampler.uniform(s.seed, self._choice, position) if s.temperature else 0.0
+        return sampler.draw(logits, s.temperature, s.top_k, s.top_p, s.min_p, u)
+
+    def foreseen(self) -> list[int]:
+        """What the grammar leaves no choice about: a good guess of what will be drawn, no more than that."""
+        return self._matcher.foreseen() if self._matcher is not None and self.phase == "answer" else []
+
     def events(self) -> list[Event]:
         """What is new since the last call."""
         return self._delivery.take()

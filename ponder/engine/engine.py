@@ -32,6 +32,7 @@ from ponder.engine.handle import Channel, Handle
 from ponder.engine.runner import Runner
 from ponder.engine.scheduler import Counters, Scheduler, Work
 from ponder.engine.sequence import Sequence
+from ponder.engine.speculation.drafter import Drafter
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
 
@@ -44,6 +45,8 @@ class Stats(Struct, frozen=True):
     steps: int
     prefill_ids: int
     decode_ids: int
+    drafted: int
+    accepted: int
     cached_ids: int
     preemptions: int
     restarts: int
@@ -60,9 +63,18 @@ class Stats(Struct, frozen=True):
 class Engine:
     """max_batch: sequences computed together. chunk: ids computed in one step at most; smaller steps make running
     answers and cancels smoother, larger ones make long prompts a little faster.
+    drafter: guesses ids ahead; the output is the same with any and with none.
     background=False: no thread; the caller drives `step()` (tests)."""
 
-    def __init__(self, runner: Runner, *, max_batch: int = 32, chunk: int = 128, background: bool = True) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        max_batch: int = 32,
+        chunk: int = 128,
+        drafter: Drafter | None = None,
+        background: bool = True,
+    ) -> None:
         if chunk < 2:
             raise UserError(f"chunk must be 2 or more ids, got {chunk}", param="chunk")
         if not 0 < max_batch < chunk:
@@ -71,6 +83,7 @@ class Engine:
         self.pool = BlockPool(runner.blocks, runner.block_size, runner.copy_block)
         self.scheduler = Scheduler(self.pool, max_batch, chunk, runner.rope_factor)
         self.context = min(runner.context, self.scheduler.capacity)
+        self._drafter = drafter
         self._background = background
         self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
@@ -118,8 +131,11 @@ class Engine:
         work = self.scheduler.plan()
         if not work:
             return False
-        for item, rows in list(self._compute(work)):
-            self._draw(item, rows)
+        if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
+            self._speculate(work, self._drafter)
+        else:
+            for item, rows in list(self._compute(work)):
+                self._draw(item, rows)
         self._steps += 1
         self._step_at = time.monotonic()
         return True
@@ -143,6 +159,8 @@ class Engine:
             steps=self._steps,
             prefill_ids=counters.prefill_ids,
             decode_ids=counters.decode_ids,
+            drafted=counters.drafted,
+            accepted=counters.accepted,
             cached_ids=counters.cached_ids,
             preemptions=counters.preemptions,
             restarts=counters.restarts,
@@ -224,6 +242,19 @@ class Engine:
                 yield item, logits[at : at + item.rows]
             at += item.rows
 
+    def _speculate(self, work: list[Work], drafter: Drafter) -> None:
+        """A step of decodes, with a draft behind each where that pays."""
+        drafts = drafter.draft([item.sequence for item in work])
+        started = time.perf_counter()
+        computed = list(self._compute(self.scheduler.extend(work, drafts)))
+        drafter.measured(sum(len(rows) for _, rows in computed), time.perf_counter() - started)
+        for item, rows in computed:
+            self._draw(item, rows)
+        for item in work:
+            if not (sequence := item.sequence).finished:
+                came = range(item.end, len(sequence.ids))
+                drafter.learn(sequence, [sequence.ids[p] for p in came if p not in sequence.forced])
+
     def _draw(self, item: Work, logits: NDArray[np.float32]) -> None:
         """Draw as many ids as the draft got right, and one more. logits: [1 + draft, V].
 
@@ -284,6 +315,8 @@ class Engine:
         """Slot and blocks are free before the reader hears of the end."""
         self.scheduler.remove(sequence)
         sequence.finished = True
+        if self._drafter is not None:
+            self._drafter.forget(sequence)
         sequence.timings.finished = time.monotonic()
 
     def _shut_down(self) -> None:

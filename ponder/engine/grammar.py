@@ -56,6 +56,10 @@ class Matcher:
     def accept(self, id_: int) -> None:
         self._state.consume_token(id_)
 
+    def foreseen(self) -> list[int]:
+        """The text to which there is no alternative, in the usual ids; other ids may write it too."""
+        return list(self._state.compute_ff_tokens())
+
     @property
     def complete(self) -> bool:
         return not self._state.is_error() and bool(self._state.is_accepting())

@@ -13,7 +13,7 @@ The oldest sequence is never preempted, so everybody finishes (SR-3).
 
 from bisect import insort
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ponder.engine.cache import BlockPool, BlockTable
 from ponder.engine.sequence import Sequence
@@ -45,6 +45,8 @@ class Counters:
     decode_ids: int = 0
     cached_ids: int = 0
     preemptions: int = 0
+    drafted: int = 0  # ids that were guessed and computed
+    accepted: int = 0  # of them, those that were drawn
     restarts: int = 0  # sequences that outgrew their YaRN factor
 
 
@@ -88,6 +90,24 @@ class Scheduler:
         assert self.running or not self.waiting, "a waiting sequence must be admitted when nothing runs"
         return self._share_chunk()
 
+    def extend(self, work: list[Work], drafts: list[list[int]]) -> list[Work]:
+        """Single ids to compute, each with a draft behind it: as much of it as fits into the chunk, the pool and the
+        YaRN factor of its sequence. Nobody else gives way to a draft."""
+        left = self.chunk - len(work)
+        extended = []
+        for item, draft in zip(work, drafts):
+            sequence = item.sequence
+            assert item.rows == 1 and item.end - item.start == 1
+            count = min(len(draft), left, self.capacity - item.end)
+            fits = self.rope_factor(item.end + count) == sequence.rope_factor
+            if not (fits and sequence.table.reserve(item.end + count)):
+                count = 0
+            left -= count
+            extended.append(replace(item, end=item.end + count, rows=1 + count, draft=tuple(draft[:count])))
+            self.counters.drafted += count
+            sequence.timings.drafted += count
+        return extended
+
     def done(self, work: list[Work]) -> None:
         """The work has been computed: its ids are in the cache now, full blocks can be found by others."""
         for item in work:
@@ -104,6 +124,8 @@ class Scheduler:
         sequence.computed = len(sequence.ids)
         sequence.table.publish(sequence.ids, sequence.computed)
         self.counters.decode_ids += 1
+        self.counters.accepted += 1
+        sequence.timings.accepted += 1
 
     def _share_chunk(self) -> list[Work]:
         decodes = [s for s in self.running if s.pending == 1]

@@ -20,6 +20,8 @@ class Timings:
     first_id: float = 0.0
     finished: float = 0.0
     generated: int = 0
+    drafted: int = 0  # ids that were guessed for it and computed
+    accepted: int = 0  # of them, those that were drawn
 
     @property
     def queue_s(self) -> float:
