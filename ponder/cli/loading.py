@@ -27,7 +27,8 @@ def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
     with progress("loading", "B") as tick:
         loaded = open_model(
             where, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
-            kv_blocks=None, kv_dtype="bf16", max_batch=32, progress=tick,
+            kv_blocks=None, kv_dtype="bf16", max_batch=32, speculation=args.speculation,
+            progress=tick,
         )  # fmt: skip
     for warning in loaded.warnings:
         note(f"warning: {warning}")

@@ -52,6 +52,7 @@ class LLM:
         kv_dtype: str = "bf16",
         max_batch: int = 32,
         chunk: int = 128,
+        speculation: str = "auto",
         ceiling: Ceiling | None = None,
     ) -> None:
         """model: a name such as "qwen3:0.6b", a folder, a .gguf file, "scripted:FILE"; None is the best to be had.
@@ -60,13 +61,15 @@ class LLM:
         the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
         kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16" or "f32".
         max_batch: requests computed together. chunk: ids computed in one step at most.
+        speculation: ids are guessed ahead and computed together, which changes the speed and never the output. "auto":
+        guesses from the text itself, where that pays; a model: it drafts as well; "off".
         ceiling: upper limits for every request.
         """
         loaded = model if isinstance(model, Loaded) else open_model(
             model, dtype=dtype, max_context=max_context, threads=threads, kv_memory=kv_memory, kv_blocks=kv_blocks,
-            kv_dtype=kv_dtype, max_batch=max_batch,
+            kv_dtype=kv_dtype, max_batch=max_batch, speculation=speculation,
         )  # fmt: skip
-        self.engine = Engine(loaded.runner, max_batch=max_batch, chunk=chunk)
+        self.engine = Engine(loaded.runner, max_batch=max_batch, chunk=chunk, drafter=loaded.drafter)
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.profile: ModelProfile = loaded.profile
         self.name = loaded.profile.name

@@ -11,6 +11,8 @@ from ponder.engine.options import checked
 from ponder.engine.runner import ModelRunner, Runner
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
+from ponder.engine.speculation.drafter import Drafter
+from ponder.engine.speculation.opening import open_drafter
 from ponder.kernels.native import set_threads
 from ponder.model.fetch import best_available, fetch
 from ponder.model.info import ModelInfo, describe
@@ -42,7 +44,8 @@ class _Options(Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class Loaded:
     """template: the chat template of the model's family. note: why this model was taken, when nobody named one.
-    warnings: what is odd about the model's files. info: what its files say; None for a script."""
+    warnings: what is odd about the model's files. info: what its files say; None for a script.
+    drafter: guesses ids ahead; None is no speculation."""
 
     runner: Runner
     tokenizer: Tokenizer
@@ -51,6 +54,7 @@ class Loaded:
     note: str = ""
     warnings: tuple[str, ...] = ()
     info: ModelInfo | None = None
+    drafter: Drafter | None = None
 
 
 def open_model(
@@ -63,9 +67,10 @@ def open_model(
     kv_blocks: int | None,
     kv_dtype: str,
     max_batch: int,
+    speculation: str = "auto",
     progress: Progress | None = None,
 ) -> Loaded:
-    """Fetches the model if need be; progress is told of the loading.
+    """Fetches the model if need be; progress is told of the loading. speculation: "auto", "off", or a draft model.
 
     Raises UserError or LoadError when there is none or it does not fit the options.
     """
@@ -88,6 +93,8 @@ def open_model(
                     raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)
             if kv_memory is not None:
                 raise UserError("kv_memory: a scripted model has no cache; use kv_blocks", param="kv_memory")
+            if speculation not in ("auto", "off"):
+                raise UserError("speculation: a scripted model needs no draft model", param="speculation")
             return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
         path = fetch(named.text)
         name = None if named.path else named.text
@@ -116,7 +123,8 @@ def open_model(
         thinking_defaults=info.thinking,
         answer_defaults=info.answer,
     )
-    return Loaded(runner, tokenizer, profile, info.template, note, warnings, info)
+    drafter = open_drafter(speculation, runner, tokenizer, max_batch=max_batch)
+    return Loaded(runner, tokenizer, profile, info.template, note, warnings, info, drafter)
 
 
 def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int | None = None) -> Loaded:

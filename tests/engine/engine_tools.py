@@ -15,6 +15,7 @@ from ponder.engine.runner import ModelRunner
 from ponder.engine.scheduler import Work
 from ponder.engine.scripted import Reply, Script, ScriptedModel, ScriptedRunner
 from ponder.engine.settings import ModelProfile
+from ponder.engine.speculation.drafter import Drafter
 from ponder.kernels.native import NativeOps
 from ponder.model.config import PRESETS
 from ponder.model.model import Model
@@ -67,6 +68,7 @@ def scripted(
     chunk: int = 256,
     background: bool = True,
     model: dict[str, Any] | None = None,
+    drafter: Drafter | None = None,
 ) -> LLM:
     """An LLM that says these replies in order."""
 
@@ -84,22 +86,29 @@ def scripted(
         context=runner.context,
         vocab=TOKENIZER.vocab_size,
     )
-    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3"), max_batch=max_batch, chunk=chunk)
+    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter), max_batch=max_batch, chunk=chunk)
     if not background:
-        llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, background=False)
+        llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, background=False)
     return llm
 
 
-def tiny_model(context: int = 512) -> Model:
-    """Random weights, Qwen's vocabulary, f32: small enough for hundreds of steps a second."""
+def tiny_model(context: int = 512, dtype: str = "f32") -> Model:
+    """Random weights, Qwen's vocabulary: small enough for hundreds of steps a second."""
     config = msgspec.structs.replace(
         PRESETS["tiny"], vocab_size=151936, max_position_embeddings=context, initializer_range=0.5
     )
-    return build(random_checkpoint(config), NativeOps(), "f32")
+    return build(random_checkpoint(config), NativeOps(), dtype)
 
 
 def tiny(
-    model: Model, *, blocks: int = 256, max_batch: int = 32, chunk: int = 256, block_size: int = 16, kv: str = "f32"
+    model: Model,
+    *,
+    blocks: int = 256,
+    max_batch: int = 32,
+    chunk: int = 256,
+    block_size: int = 16,
+    kv: str = "f32",
+    drafter: Drafter | None = None,
 ) -> LLM:
     runner = ModelRunner(model, max_batch=max_batch, blocks=blocks, kv_dtype=kv, block_size=block_size)
     profile = ModelProfile(
@@ -109,7 +118,7 @@ def tiny(
         context=runner.context,
         vocab=TOKENIZER.vocab_size,
     )
-    return LLM(Loaded(runner, TOKENIZER, profile, "qwen3"), max_batch=max_batch, chunk=chunk)
+    return LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter), max_batch=max_batch, chunk=chunk)
 
 
 def run_all(llm: LLM) -> None:

@@ -10,7 +10,7 @@ MARGIN = 1.02  # a gain below this is not worth the risk that the estimates are 
 
 @dataclass
 class Guess:
-    """ids that may come; evidence: the class of each, see `Chances`; chances: that an id and all before it are right."""
+    """ids that may come; evidence: the class of each, for `Chances`; chances: that it and all before it are right."""
 
     ids: list[int] = field(default_factory=list)
     evidence: list[int] = field(default_factory=list)

@@ -21,7 +21,7 @@ class Lookup:
     _earlier: list[int] = field(default_factory=list)  # [ids] where the pair that ends here ended before, or -1
 
     def find(self, ids: Sequence[int], count: int) -> tuple[Sequence[int], int]:
-        """(`count` ids that may follow, or none; how many ids agree before them). ids: those of the last call, and more."""
+        """(`count` ids that may follow, or none; how many ids agree before them). ids: of the last call, and more."""
         self._extend(ids)
         end = len(ids) - 1
         best, length = -1, SHORTEST - 1

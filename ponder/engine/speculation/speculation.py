@@ -45,11 +45,10 @@ class Speculation:
             return [[] for _ in sequences]  # the cost of a plain step comes first: all others are compared with it
         lengths, rate = best_lengths(guesses, self.costs)
         if self.model is not None:
-            modelled = self.model.draft(sequences, self.costs, rate)
-            for sequence, guess in zip(sequences, modelled):
+            for n, (sequence, guess) in enumerate(zip(sequences, self.model.draft(sequences, self.costs, rate))):
                 self._states[sequence].modelled = guess
-            if any(guess.ids for guess in modelled):
-                guesses, (lengths, _) = modelled, best_lengths(modelled, self.costs)
+                guesses[n] = max(guesses[n], guess, key=lambda g: sum(g.chances))
+            lengths, _ = best_lengths(guesses, self.costs)
         return [guess.ids[:length] for guess, length in zip(guesses, lengths)]
 
     def learn(self, sequence: Sequence, drawn: list[int]) -> None:
