@@ -86,7 +86,7 @@ def scripted(
         context=runner.context,
         vocab=TOKENIZER.vocab_size,
     )
-    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter), max_batch=max_batch, chunk=chunk)
+    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
     if not background:
         llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, background=False)
     return llm
@@ -118,7 +118,7 @@ def tiny(
         context=runner.context,
         vocab=TOKENIZER.vocab_size,
     )
-    return LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter), max_batch=max_batch, chunk=chunk)
+    return LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
 
 
 def run_all(llm: LLM) -> None:
