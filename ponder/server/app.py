@@ -16,6 +16,7 @@ from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.log import log
 from ponder.server.openai_chat import chat_completions
+from ponder.server.responses import responses
 from ponder.server.service import Service
 
 
@@ -33,6 +34,7 @@ def build(service: Service) -> Starlette:
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),
             Route("/v1/completions", completions, methods=["POST"]),
+            Route("/v1/responses", responses, methods=["POST"]),
             Route("/v1/messages", anthropic.messages, methods=["POST"]),
             Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
             Route("/api/chat", ollama.chat, methods=["POST"]),

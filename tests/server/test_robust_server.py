@@ -223,6 +223,8 @@ FIELDS = {
     "top_k min_p presence_penalty frequency_penalty repetition_penalty seed stop logit_bias logprobs top_logprobs n "
     "response_format tools tool_choice enable_thinking think chat_template_kwargs reasoning_effort reasoning thinking "
     "thinking_budget preserve_thinking metadata",
+    "/v1/responses": "input model instructions stream max_output_tokens temperature tools tool_choice reasoning text "
+    "previous_response_id metadata include truncation",
     "/v1/completions": "prompt model stream max_tokens echo logprobs temperature top_k seed stop logit_bias n "
     "suffix best_of",
     "/v1/messages": "messages model system stream max_tokens temperature top_p top_k stop_sequences tools tool_choice "
@@ -243,7 +245,7 @@ def test_nonsense_gets_4xx_and_the_server_lives(tmp_path: Path, count: int) -> N
     with server({"s": partial(LLM, f"scripted:{script}")}) as base, httpx.Client(base_url=base, timeout=60) as http:
         for _ in range(count):
             path = rng.choice(list(FIELDS))
-            body: dict[str, Any] = {"model": "s", "messages": MESSAGES, "prompt": "hi", "stream": False}
+            body: dict[str, Any] = {"model": "s", "messages": MESSAGES, "prompt": "hi", "stream": False, "input": "x"}
             for name in rng.sample(FIELDS[path].split(), rng.randrange(1, 4)):
                 body[name] = rng.choice(NASTY)
             raw = json.dumps(body).encode("utf-8", "surrogatepass")

@@ -1,0 +1,174 @@
+"""The body of POST /v1/responses -> `ChatRequest` (T17). Input is a text or a list of items: messages, reasoning,
+function calls and their outputs. What the model did in one turn is several items in a row and one message here."""
+
+import json
+from typing import Any
+
+from msgspec import Struct, field
+
+from ponder.core.errors import UserError
+from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
+from ponder.core.params import Grammar, SamplingParams
+from ponder.core.request import ChatRequest
+from ponder.server.controls import Budget, Switch, effort, thinking_of
+
+Item = dict[str, Any]
+
+
+class ResponsesBody(Struct, frozen=True, kw_only=True):
+    input: str | list[Any]
+    model: str = ""
+    instructions: str | None = None
+    stream: bool = False
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    tools: list[Item] = field(default_factory=list)
+    tool_choice: str | Item = "auto"
+    parallel_tool_calls: bool = True
+    reasoning: Item = field(default_factory=dict)
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    text: Item = field(default_factory=dict)
+    previous_response_id: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    include: list[str] = field(default_factory=list)
+    truncation: str = "disabled"
+    user: str | None = None
+
+
+def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]]:
+    """-> the request, and a warning for every tool that nothing here can run."""
+    if body.previous_response_id:
+        raise UserError(
+            "previous_response_id: replies are not kept here; send the earlier items in `input`",
+            param="previous_response_id",
+        )
+    if body.truncation != "disabled":
+        raise UserError("truncation: nothing is cut here; leave it out and shorten the input", param="truncation")
+    if body.max_output_tokens is not None and body.max_output_tokens < 1:
+        raise UserError("max_output_tokens must be 1 or more", param="max_output_tokens")
+    tools, warnings = tools_of(body.tools)
+    return ChatRequest(
+        messages=messages_of(body.instructions, body.input),
+        tools=tools,
+        tool_choice=_tool_choice(body.tool_choice),
+        parallel_tool_calls=body.parallel_tool_calls,
+        sampling=SamplingParams(
+            temperature=body.temperature, top_p=body.top_p, top_k=body.top_k, seed=body.seed,
+            max_tokens=body.max_output_tokens,
+        ),
+        thinking=thinking_of(*_thinking(body)),
+        grammar=_grammar(body.text.get("format")),
+    ), warnings  # fmt: skip
+
+
+def messages_of(instructions: str | None, items: str | list[Any]) -> tuple[Message, ...]:
+    if not items:
+        raise UserError("input is empty: give a text or a list of items", param="input")
+    out = [Message.system(instructions)] if instructions else []
+    said: list[Part] = []  # what the model did in the turn that is being read
+    for n, item in enumerate([{"role": "user", "content": items}] if isinstance(items, str) else items):
+        where = f"input[{n}]"
+        if not isinstance(item, dict):
+            raise UserError(f"{where} must be an object", param="input")
+        part = _said(item, where)
+        if part is not None:
+            said += part
+            continue
+        if said:
+            out.append(Message("assistant", tuple(said)))
+            said = []
+        out.append(_told(item, where))
+    if said:
+        out.append(Message("assistant", tuple(said)))
+    return tuple(out)
+
+
+def _said(item: Item, where: str) -> list[Part] | None:
+    """The parts of an item of the model's, None for one of somebody else's."""
+    kind = item.get("type", "message")
+    if kind == "reasoning":
+        return [Reasoning(_text(item.get("content") or item.get("summary") or "", where))]
+    if kind == "function_call":
+        if not isinstance(item.get("name"), str) or not isinstance(item.get("arguments", ""), str):
+            raise UserError(f"{where}: a function_call has a name and arguments, both strings", param="input")
+        return [ToolCall(item["name"], item.get("arguments") or "{}", str(item.get("call_id", "")))]
+    if kind == "message" and item.get("role") == "assistant":
+        return [Text(_text(item.get("content", ""), where))]
+    return None
+
+
+def _told(item: Item, where: str) -> Message:
+    kind = item.get("type", "message")
+    if kind == "function_call_output":
+        return Message.tool(_text(item.get("output", ""), where), call_id=str(item.get("call_id", "")))
+    role = item.get("role")
+    if kind != "message" or role not in ("user", "system", "developer"):
+        raise UserError(
+            f"{where}: type {kind!r} with role {role!r}; there are message (user, system, developer, assistant), "
+            "reasoning, function_call and function_call_output",
+            param="input",
+        )
+    return Message("system" if role == "developer" else role, (Text(_text(item.get("content", ""), where)),))
+
+
+def _text(content: Any, where: str) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise UserError(f"{where}: content is a text or a list of parts", param="input")
+    for part in content:
+        if not isinstance(part, dict) or not isinstance(part.get("text"), str):
+            raise UserError(f"{where}: this model reads text parts only", param="input")
+    return "".join(part["text"] for part in content)
+
+
+def tools_of(tools: list[Item]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """Function tools are flat in this dialect. Others are left out with a warning, as agents list them by habit."""
+    out, warnings = [], []
+    for tool in tools:
+        if tool.get("type") != "function":
+            warnings.append(f"tool of type {tool.get('type')!r} was left out: nothing here can run it")
+            continue
+        if not isinstance(tool.get("name"), str):
+            raise UserError("every function tool needs a name", param="tools")
+        function = {k: tool[k] for k in ("name", "description", "parameters") if tool.get(k) is not None}
+        out.append({"type": "function", "function": function})
+    return tuple(out), tuple(warnings)
+
+
+def _tool_choice(choice: str | Item) -> str:
+    if isinstance(choice, str):
+        return choice
+    if choice.get("type") == "function" and isinstance(choice.get("name"), str):
+        return str(choice["name"])
+    raise UserError("tool_choice is auto, none, required or a function by name", param="tool_choice")
+
+
+def _thinking(body: ResponsesBody) -> tuple[list[Switch], list[Budget]]:
+    switches: list[Switch] = []
+    budgets: list[Budget] = []
+    if body.enable_thinking is not None:
+        switches.append(("enable_thinking", body.enable_thinking))
+    if body.thinking_budget is not None:
+        budgets.append(("thinking_budget", body.thinking_budget))
+    if (word := body.reasoning.get("effort")) is not None:
+        switch, budget = effort("reasoning.effort", word)
+        switches.append(switch)
+        budgets += [budget] if budget else []
+    return switches, budgets
+
+
+def _grammar(form: Any) -> Grammar | None:
+    kind = form.get("type", "text") if isinstance(form, dict) else "text"
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return Grammar("json_object")
+    if kind == "json_schema" and isinstance(form.get("schema"), dict):
+        return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False))
+    raise UserError("text.format is text, json_object or json_schema with a schema", param="text.format")
