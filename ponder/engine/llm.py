@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast, overload
 
+import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.event import Event
@@ -24,11 +26,13 @@ from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest, History
 from ponder.engine.answer import AnswerRules, answer_rules
 from ponder.engine.control import Control
+from ponder.engine.embedding import Pooling, embed
 from ponder.engine.engine import Engine, Stats
 from ponder.engine.handle import Handle
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
 from ponder.engine.result import Result, choice_of
+from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
 from ponder.text.phase import turn_start
 from ponder.text.render import Rendered, render
@@ -203,6 +207,21 @@ class LLM:
     def rendered(self, request: ChatRequest) -> Rendered:
         """The prompt of a request that `stream` would run."""
         return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
+
+    def embed(
+        self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None
+    ) -> tuple[NDArray[np.float32], int]:
+        """Texts (or ids) as vectors of length 1 [texts, D], and the number of ids they have; see `engine.embedding`.
+        Computed beside the running requests. Raises UserError for a script, which has no states."""
+        runner = self.engine.runner
+        if not isinstance(runner, ModelRunner):
+            raise UserError(f"{self.name} has no hidden states to make embeddings of", param="model")
+        prompts = [self.tokenizer.encode(t) if isinstance(t, str) else list(t) for t in texts]
+        for ids in prompts:
+            self.tokenizer.check_ids(ids, "input")
+        end = min(self.tokenizer.eos_ids)  # <|endoftext|>
+        vectors = embed(runner.model, prompts, pooling=pooling, end_id=end, dimensions=dimensions)
+        return vectors, sum(map(len, prompts))
 
     def stats(self) -> Stats:
         return self.engine.stats()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.server import anthropic, models, ollama, ollama_models, status
+from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status
 from ponder.server.completions import completions
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
@@ -35,10 +35,12 @@ def build(service: Service) -> Starlette:
             Route("/v1/models/{name:path}", models.model),
             Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
+            Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
             Route("/v1/messages", anthropic.messages, methods=["POST"]),
             Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
             Route("/api/chat", ollama.chat, methods=["POST"]),
             Route("/api/generate", ollama.generate, methods=["POST"]),
+            Route("/api/embed", embeddings.embed, methods=["POST"]),
             Route("/api/tags", ollama_models.tags),
             Route("/api/ps", ollama_models.ps),
             Route("/api/show", ollama_models.show, methods=["POST"]),

@@ -1,0 +1,80 @@
+"""POST /v1/embeddings and Ollama's /api/embed."""
+
+import asyncio
+import base64
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder.core.errors import UserError
+from ponder.engine.embedding import Pooling
+from ponder.server.body import parse, read_json
+from ponder.server.service import Service
+from ponder.server.stream import unless_gone
+
+MAX_TEXTS = 2048
+
+
+class EmbeddingsBody(Struct, frozen=True, kw_only=True):
+    input: str | list[Any]
+    model: str = ""
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    pooling: Pooling = "last"
+    user: str | None = None
+
+
+class EmbedBody(Struct, frozen=True, kw_only=True):
+    model: str
+    input: str | list[Any]
+    dimensions: int | None = None
+    truncate: bool = False
+    options: dict[str, Any] | None = None
+    keep_alive: str | float | None = None
+
+
+async def embeddings(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body, _ = parse(await read_json(request, service.config), EmbeddingsBody, strict=service.config.strict)
+    vectors, count = await _computed(request, body.model, body.input, body.pooling, body.dimensions)
+    data = [{"object": "embedding", "index": i, "embedding": _form(v, body)} for i, v in enumerate(vectors)]
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    name = service.pool.find(body.model).name
+    return JSONResponse({"object": "list", "data": data, "model": name, "usage": usage})
+
+
+async def embed(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body, _ = parse(await read_json(request, service.config), EmbedBody, strict=service.config.strict)
+    vectors, count = await _computed(request, body.model, body.input, "last", body.dimensions)
+    return JSONResponse({"model": body.model, "embeddings": vectors.tolist(), "prompt_eval_count": count})
+
+
+async def _computed(
+    request: Request, model: str, texts: str | list[Any], pooling: Pooling, dimensions: int | None
+) -> tuple[NDArray[np.float32], int]:
+    """-> vectors [texts, D], and how many ids the texts have."""
+    service: Service = request.app.state.service
+    async with service.running.admit("embd-"), service.pool.use(model) as llm:
+        work = partial(llm.embed, _texts(texts), pooling=pooling, dimensions=dimensions)
+        return await unless_gone(request, lambda: asyncio.to_thread(work))
+
+
+def _texts(raw: str | list[Any]) -> list[str | list[int]]:
+    """A text, a list of ids, or a list of either."""
+    items = [raw] if isinstance(raw, str) or (raw and all(isinstance(i, int) for i in raw)) else raw
+    good = [p for p in items if isinstance(p, str) or (isinstance(p, list) and all(isinstance(i, int) for i in p))]
+    if not items or len(good) < len(items) or len(items) > MAX_TEXTS:
+        raise UserError(f"input is a text, a list of token ids, or a list of up to {MAX_TEXTS} of these", param="input")
+    return good
+
+
+def _form(vector: NDArray[np.float32], body: EmbeddingsBody) -> Any:
+    if body.encoding_format == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return vector.tolist()
