@@ -4,8 +4,8 @@
     from_rows(chunks_of_float32_rows, (n, k), "int4")
 
 One row at a time is decoded to float32 and packed. Equal, bit for bit, to the readable versions in numpy:
-ponder/model/ggml_blocks.py for a whole matrix, then `Tensor.quantise`. Codes that Ponder's kinds hold exactly are
-copied: Q8_0 and Q5_0 to int8, Q4_0 to int4, in groups of 32.
+ponder/model/ggml_blocks.py for a whole matrix, then `Tensor.quantise`, or `search` for int4. Codes that Ponder's kinds
+hold exactly are copied: Q8_0 and Q5_0 to int8, Q4_0 to int4, in groups of 32.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import ponder.kernels.native  # noqa: F401  before the extension: it says what to do when that is not built
 from ponder.core.errors import UserError
 from ponder.kernels import _native
+from ponder.kernels.search import LINEAR, Codes
 from ponder.kernels.tensor import DTYPES, GROUP, Floats, Kind, Tensor, check_group
 
 Bytes = NDArray[np.uint8]
@@ -38,18 +39,23 @@ def convert(
     if same := _AS_IT_IS.get((format, kind)):
         return Tensor(kind, shape, raw.view(same))
     out = _empty(shape, kind, group)
-    _check(_native.convert(format, raw, kind, out.group, out.data, out.scale, mapped))
+    _check(_native.convert(format, raw, kind, out.group, out.data, out.scale, *_weighing(out, None), mapped))
     return out
 
 
-def from_rows(parts: Iterable[Floats], shape: tuple[int, int], kind: Kind, group: int = GROUP) -> Tensor:
-    """parts: float32 [rows, K], all rows in order. Raises UserError as `Tensor.quantise` does."""
+def from_rows(
+    parts: Iterable[Floats], shape: tuple[int, int], kind: Kind, group: int = GROUP, importance: Floats | None = None
+) -> Tensor:
+    """parts: float32 [rows, K], all rows in order. importance [K] >= 0: how much errors of a column count, for int4.
+
+    Raises UserError as `Tensor.quantise` does.
+    """
     out, at = _empty(shape, kind, group), 0
     for part in parts:
         rows = slice(at, at + len(part))
         scale = None if out.scale is None else out.scale[rows]
         raw = np.ascontiguousarray(part, np.float32).view(np.uint8)
-        _check(_native.convert("F32", raw, kind, out.group, out.data[rows], scale, False))
+        _check(_native.convert("F32", raw, kind, out.group, out.data[rows], scale, *_weighing(out, importance), False))
         at = rows.stop
     assert at == shape[0], f"{at} rows for a matrix of {shape}"
     return out
@@ -63,6 +69,12 @@ def _empty(shape: tuple[int, int], kind: Kind, group: int) -> Tensor:
         scale = np.empty((n, k // group), np.float16)
     data: NDArray[Any] = np.empty((n, k // 2 if kind == "int4" else k), DTYPES[kind])
     return Tensor(kind, shape, data, scale, 0 if scale is None else group)
+
+
+def _weighing(out: Tensor, importance: Floats | None) -> tuple[Floats, Codes] | tuple[None, None]:
+    if out.kind != "int4":
+        return None, None
+    return np.ones(out.shape[1], np.float32) if importance is None else importance, LINEAR
 
 
 def _check(flags: int) -> None:

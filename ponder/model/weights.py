@@ -204,10 +204,10 @@ def memory_checkpoint(
     generation_config: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Weights that are already in memory, by HF name: to save or to rebuild what was trained."""
-    tensors = {name: _held(value) for name, value in weights.items()}
+    tensors = {name: held(value) for name, value in weights.items()}
     return Checkpoint(config, tensors, "weights in memory", generation_config or {})
 
 
-def _held(value: Floats | Tensor) -> Source:
+def held(value: Floats | Tensor) -> Source:
     kind: Kind = value.kind if isinstance(value, Tensor) else "f32"
     return Source(value.shape, kind, value.nbytes, lambda: value, packed=kind in ("int8", "int4"))

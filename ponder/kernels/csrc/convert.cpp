@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 
 #include "dispatch.h"
@@ -43,7 +44,9 @@ int convert_row(const Kernels& kernel, Stored type, const uint8_t* raw, const Ta
     uint16_t* scale = to.scale ? to.scale + at / to.group : nullptr;
     if (has_codes(type, to)) return kernel.copy_codes(type, raw, to.k, data, scale);
     int flags = kernel.decode(type, raw, to.k, scratch);
-    if (to.kind != Kind::bf16) return flags | kernel.quantise(scratch, to.k, to.kind, to.group, data, scale);
+    if (to.kind == Kind::int8) return flags | kernel.quantise(scratch, to.k, to.group, data, scale);
+    if (to.kind == Kind::int4)
+        return flags | kernel.search(scratch, to.importance, to.k, to.group, *to.codes, data, scale);
     kernel.to_bf16(scratch, (uint16_t*)data, to.k);
     return flags;
 }
@@ -54,6 +57,18 @@ const Format* find_format(const char* name) {
     for (const Format& f : formats)
         if (!strcmp(f.name, name)) return &f;
     return nullptr;
+}
+
+CodeTable code_table(const int8_t* codes) {
+    CodeTable t = {(float)codes[0], (float)codes[15], {}, {}};
+    for (int v = -128; v < 128; v++) {
+        int best = 0;
+        for (int i = 1; i < 16; i++)
+            if (std::abs(v - codes[i]) < std::abs(v - codes[best])) best = i;
+        t.index[v + 128] = (uint8_t)best;
+        t.nearest[v + 128] = (float)codes[best];
+    }
+    return t;
 }
 
 int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped) {

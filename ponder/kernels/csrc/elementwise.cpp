@@ -58,11 +58,12 @@ void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float*
 void attention(const AttentionUnit&, float*);
 int decode(Stored, const uint8_t*, int64_t, float*);
 int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
-int quantise(const float*, int64_t, Kind, int64_t, uint8_t*, uint16_t*);
+int quantise(const float*, int64_t, int64_t, uint8_t*, uint16_t*);
+int search(const float*, const float*, int64_t, int64_t, const CodeTable&, uint8_t*, uint16_t*);
 void normal(uint32_t, uint32_t, uint32_t, float, int64_t, float*);
 
 static const Kernels table = {PONDER_NAME, packed_bytes, pack,   linear,     attention, to_bf16,    rms_norm,
-                              rope,        swiglu,       add_scaled, decode, copy_codes, quantise, normal};
+                              rope,        swiglu,       add_scaled, decode, copy_codes, quantise, search, normal};
 
 }  // namespace ponder::PONDER_NS
 

@@ -1,6 +1,6 @@
 // What one instruction set provides: a table of plain functions, one table per compiled variant.
 //
-// linear, attention, elementwise, decode, quantise and normal.cpp are compiled once per instruction set (see
+// linear, attention, elementwise, decode, quantise, search and normal.cpp are compiled once per instruction set (see
 // CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules there:
 // no std:: templates (the linker keeps one copy for the whole library, possibly the one with too new instructions),
 // and each output is summed in an order that depends on the summed length alone (DT-1).
@@ -27,6 +27,16 @@ struct Format {
     Stored type;
     int64_t elements, bytes;
 };
+
+// The 16 values of int4's codes, and for the integers -128..127 the nearest of them and its number (search.py).
+struct CodeTable {
+    float first, last;  // smallest and largest value
+    float nearest[256];
+    uint8_t index[256];
+};
+constexpr int search_steps = 6;  // scales that are tried, twice: search.py says which
+constexpr float search_factors[search_steps] = {0.84f, 0.91f, 0.98f, 1.05f, 1.12f, 1.19f};
+
 constexpr int bad_not_finite = 1, bad_too_large = 2;  // flags: what is wrong with the values of a row
 
 // One (sequence, kv head, run of query tokens). Query i is token first_token + i at position first_position + i.
@@ -66,10 +76,13 @@ struct Kernels {
     void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
     void (*add_scaled)(const float* x, float scale, int64_t n, float* out);  // out += scale * x
     // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to
-    // int8, Q4_0 to int4, value for value. quantise: floats to int8 or int4. They return the flags above.
+    // int8, Q4_0 to int4, value for value. quantise: floats to int8. search: floats to int4,
+    // the error of value i weighted by p[i]. They return the flags above.
     int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
     int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);
-    int (*quantise)(const float* x, int64_t k, Kind kind, int64_t group, uint8_t* data, uint16_t* scale);
+    int (*quantise)(const float* x, int64_t k, int64_t group, uint8_t* data, uint16_t* scale);
+    int (*search)(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
+                  uint16_t* scale);
     void (*normal)(uint32_t key0, uint32_t key1, uint32_t key2, float spread, int64_t n, float* out);
 };
 

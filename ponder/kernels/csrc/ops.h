@@ -60,7 +60,10 @@ struct Target {
     int64_t n, k, group;
     uint8_t* data;
     uint16_t* scale;
+    const float* importance;  // [k], for int4: how much the error of a column counts
+    const CodeTable* codes;   // for int4
 };
+CodeTable code_table(const int8_t* codes);  // 16 rising values
 const Format* find_format(const char* name);  // null if there is none
 int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped);
 
