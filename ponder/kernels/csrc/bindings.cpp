@@ -187,7 +187,7 @@ ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::
     check(!gate.empty() && gate[0] != nullptr, "there are no experts");
     check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
     int64_t inner = gate[0]->m.n;
-    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner)};
+    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner), nullptr};
     check(w.gate[0]->kind == w.up[0]->kind && w.gate[0]->group == w.up[0]->group, "gate and up differ in kind");
     return w;
 }

@@ -47,6 +47,7 @@ void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const floa
     Operation op;
     int64_t slots = tokens * top_k, d = w.gate[0]->k, inner = w.gate[0]->n;
     Grouping g(ids, slots, (int64_t)w.gate.size());
+    if (w.chosen) w.chosen(w, g.used);
     int64_t gate_rows = piece_rows(*w.gate[0], tokens, op.pool.threads());
     int64_t down_rows = piece_rows(*w.down[0], tokens, op.pool.threads());
     int64_t h_stride = padded(k.packed_bytes(*w.down[0])), panel = at_once * gate_rows;

@@ -38,6 +38,8 @@ void route(const float* logits, int64_t tokens, int64_t experts, int64_t top_k, 
 // gate and up [i, d], down [d, i] of each expert; the matrices of a part are alike in kind and shape
 struct ExpertWeights {
     std::vector<const Matrix*> gate, up, down;
+    // Told which experts have work before any of it begins, so that mapped files can be read ahead; may be null.
+    void (*chosen)(const ExpertWeights& w, const std::vector<int32_t>& experts) = nullptr;
 };
 struct PackedRows {
     const char* base;
