@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-slow lint bench bench-kernels docs clean sanitize
+.PHONY: run test test-slow lint bench bench-kernels bench-peers soak ledger docs clean sanitize
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
@@ -23,11 +23,20 @@ lint: $(VENV)/.dev
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
-	@$(BIN)/ponder bench
-	@$(BIN)/ponder bench --random qwen3:0.6b --dtype int8
+	@$(BIN)/python bench/speed.py
 
 bench-kernels: $(VENV)/.dev
 	@$(BIN)/python bench/kernels.py
+
+# Peers in environments of their own under runs/peers; goes on where it stopped. PEERS="--quick", "--long", "--fresh"
+bench-peers: $(VENV)/.dev
+	@$(BIN)/python bench/peers/run.py $(PEERS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python bench/soak.py
+
+ledger: $(VENV)/.dev
+	@$(BIN)/python bench/ledger.py
 
 sanitize: $(VENV)/.dev
 	@$(BIN)/python tests/kernels/sanitize.py

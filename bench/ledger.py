@@ -9,8 +9,8 @@ A result is one JSON file, `bench/results/NAME.json`:
      "columns": ["model", "tok/s"], "rows": [["Qwen3-0.6B", 67.3]],
      "title": "optional", "note": "optional"}
 
-and appears where the page says `<!-- table NAME -->` ... `<!-- end -->`; `NAME-*` takes every file of such a name. Every
-file must have its place and every marker without a star its file.
+and appears where the page says `<!-- table NAME -->` ... `<!-- end -->`; `NAME-*` takes every file of such a name.
+Every file must have its place and every marker without a star its file.
 """
 
 import fnmatch

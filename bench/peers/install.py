@@ -22,11 +22,11 @@ UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 class Environment(NamedTuple):
     packages: tuple[str, ...]
     probe: str  # a module that must import afterwards
-    variables: dict[str, str] = {}
+    cmake: str = ""  # arguments of a build from source
 
 
 ENVIRONMENTS = {
-    "llama": Environment(("llama-cpp-python==0.3.36", "numpy"), "llama_cpp", {"CMAKE_ARGS": "-DGGML_NATIVE=ON"}),
+    "llama": Environment(("llama-cpp-python==0.3.36", "numpy"), "llama_cpp", "-DGGML_NATIVE=ON"),
     "openvino": Environment(
         ("torch==2.13.0", "openvino-genai==2026.4.1.0", "optimum-intel==2.2.0", "nncf==3.4.0"), "openvino_genai"
     ),
@@ -48,7 +48,8 @@ def install(root: Path, engine: str) -> None:
     print(f"installing {engine} ...", file=sys.stderr, flush=True)
     venv.create(root / "venv" / engine, with_pip=True)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *wanted.packages], check=True, env={**os.environ, **wanted.variables})
+    environment = {**os.environ, "CMAKE_ARGS": wanted.cmake} if wanted.cmake else None
+    subprocess.run([*pip, "install", *wanted.packages], check=True, env=environment)
     subprocess.run([*pip, "uninstall", "--yes", *UNWANTED], check=True, capture_output=True)
     subprocess.run(probe, check=True)
 

@@ -103,9 +103,7 @@ def ratios(found: Medians) -> list[list[Any]]:
         label = f"{title(case)}{'' if table != 'moe' else ', mixture of experts'}"
         ratio = round(ours[us] / theirs[peer], 2)
         goal = "" if wanted is None else f"{wanted} {'reached' if ratio >= wanted else 'missed'}"
-        rows.append(
-            [label, us.replace("**", ""), float(ours[us]), peer, float(theirs[peer]), f"{ratio:.2f}", goal]
-        )
+        rows.append([label, us.replace("**", ""), float(ours[us]), peer, float(theirs[peer]), f"{ratio:.2f}", goal])
     return rows
 
 
@@ -125,7 +123,9 @@ def write(log: Path, folder: Path = ledger.RESULTS) -> None:
     columns = ["", "Ponder", "tok/s", "best peer", "tok/s", "ratio", "target"]
     compared = ratios(found)
     save(folder / "ratios.json", {**about, "columns": columns, "rows": compared})
-    failed = [f"{row['entrant']}, round {row['round']}: {row['error'].strip()[-200:]}" for row in rows if "error" in row]
+    failed = [
+        f"{row['entrant']}, round {row['round']}: {row['error'].strip()[-200:]}" for row in rows if "error" in row
+    ]
     for line in compared:
         print("  ".join(str(part) for part in line))
     print(*(f"failed: {line}" for line in failed), sep="\n")

@@ -65,9 +65,9 @@ SLOW = ("vllm", "transformers")
 def command(entrant: Entrant, root: Path, threads: int) -> list[str]:
     model = str(models.models(root) / entrant.model)
     if entrant.engine == "ponder":
-        dtype, kv = entrant.variant.split(",")[0], entrant.options[0] if entrant.options else "bf16"
-        words = ["-m", "ponder", "bench", model, "--dtype", dtype, "--kv-dtype", kv, "--only", entrant.cases]
-        return [sys.executable, *words, "--rounds", "1", "--threads", str(threads), "--json"]
+        words = ["-m", "ponder", "bench", model, "--dtype", entrant.variant.split(",")[0], "--only", entrant.cases]
+        kv = ["--kv-dtype", *entrant.options] if entrant.options else []
+        return [sys.executable, *words, *kv, "--rounds", "1", "--threads", str(threads), "--json"]
     worker = str(HERE / f"worker_{entrant.engine}.py")
     options = [*entrant.options, str(root / "states")] if entrant.engine == "llama" and entrant.options else []
     return [str(install.python_of(root, entrant.engine)), worker, model, entrant.cases, str(threads), *options]

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of each (default: 3)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options.add_load_flags(parser)
+    parser.set_defaults(speculation="off")  # the speed of every id, not of lucky guesses on random ones
     for dtype in ("int4", "int8", "bf16"):
         parser.add_argument(f"--{dtype}", action="store_const", const=dtype, dest="dtype", help=f"--dtype {dtype}")
 
@@ -82,7 +84,9 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
     from ponder.kernels import native
 
     results = {case.name: load_case(args) for case in cases if case.kind == "load"}
+    start = time.perf_counter()
     with open_bench(args) as llm:
+        loaded = time.perf_counter() - start
         model = runner_model(llm)
         after_load = measure.peak_memory()
         best = roofline.measure(model)
@@ -101,6 +105,7 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
             "compute_tera_ops_per_s": round(best.compute / 1e12, 2),
             "weights_mb": round(model.nbytes / 1e6, 1),
             "kv_bytes_per_token": model.config.kv_bytes_per_token("bf16"),
+            "load_s": round(loaded, 2),
             "loading_peak_mb": round(after_load / 1e6),
             "peak_mb": round(measure.peak_memory() / 1e6),
             "results": {case.name: results[case.name] for case in cases if case.name in results},

@@ -9,6 +9,7 @@ perplexity     on the text of `ponder quantize`
 """
 
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ponder.engine.llm import LLM
     from ponder.model.model import Model
 
+LONG = 5.0  # seconds: such a run warms itself up
 QUESTION = 32  # ids of a short question
 Row = dict[str, float]  # what a case gave: "tokens_per_s", "first_id_s", "percent_of_bandwidth", ...
 
@@ -90,8 +92,11 @@ def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", round
 
 
 def repeat(once: Callable[[int], float], rounds: int) -> float:
-    """once(seed) -> a number; the median of `rounds` after one to warm up."""
-    return median([once(seed) for seed in range(rounds + 1)][1:])
+    """once(seed) -> a number; the median of `rounds` after one to warm up. A first one that took long counts itself."""
+    start = time.perf_counter()
+    first = once(0)
+    found = [first] if time.perf_counter() - start > LONG else []
+    return median([*found, *(once(seed) for seed in range(1, rounds + 1 - len(found)))])
 
 
 def perplexity(llm: "LLM", model: Any) -> float:

@@ -34,6 +34,7 @@ FIELDS = {
     "expert_width": "moe_intermediate_size",
 }
 TINY_VOCAB, POSITIONS = 256, 40960
+MAX_BATCH = 32
 
 
 def random_config(name: str) -> "ModelConfig":
@@ -83,12 +84,13 @@ def _parse(name: str) -> tuple[str, dict[str, int]]:
     return base, changes
 
 
-def random_model(name: str, args: argparse.Namespace) -> "Loaded":
-    """Ready for the engine; dtype "auto" is bf16, as the released weights are."""
+def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = None) -> "Loaded":
+    """Ready for the engine; dtype "auto" is bf16, as the released weights are. blocks: size of the cache."""
     from ponder.cli.progress import progress
     from ponder.engine.loaded import Loaded
     from ponder.engine.runner import ModelRunner
     from ponder.engine.settings import ModelProfile
+    from ponder.engine.speculation.opening import open_drafter
     from ponder.kernels.native import set_threads
     from ponder.model.load import make_ops
     from ponder.model.weights import build, random_checkpoint
@@ -101,7 +103,7 @@ def random_model(name: str, args: argparse.Namespace) -> "Loaded":
     dtype = "bf16" if args.dtype == "auto" else args.dtype
     with progress("making random weights", "B") as tick:
         model = build(random_checkpoint(config), make_ops("native"), dtype, max_context=args.max_context, progress=tick)
-    runner = ModelRunner(model, max_batch=32)
+    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks)
     profile = ModelProfile(
         name=name,
         capability="base",
@@ -109,7 +111,8 @@ def random_model(name: str, args: argparse.Namespace) -> "Loaded":
         context=runner.context,
         vocab=tokenizer.vocab_size,
     )
-    return Loaded(runner, tokenizer, profile, default_template(tokenizer))
+    drafter = open_drafter(args.speculation, runner, tokenizer, max_batch=MAX_BATCH)
+    return Loaded(runner, tokenizer, profile, default_template(tokenizer), drafter=drafter)
 
 
 def tokenizer_of(size: int) -> "Tokenizer":
