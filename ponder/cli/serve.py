@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     import uvicorn
 
     from ponder.core.params import Thinking
+    from ponder.model.store import home
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
     from ponder.server.pool import Pool
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     pool = Pool(models, keep=args.keep)
     pool.models[first.name].hold(first)
     service = Service(config, pool, Running(config, args.max_batch), Thinking(enabled=args.think, budget=args.budget))
-    note(f"{first.name} at http://{args.host}:{args.port}/v1")
-    uvicorn.run(build(service), host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)
+    note(f"{first.name} at http://{args.host}:{args.port}")
+    app = build(service, home() / "chat.sqlite")
+    uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)
     return 0

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status
+from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status, web_routes
 from ponder.server.completions import completions
+from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.log import log
@@ -20,11 +22,15 @@ from ponder.server.responses import responses
 from ponder.server.service import Service
 
 
-def build(service: Service) -> Starlette:
+def build(service: Service, conversations: Path) -> Starlette:
+    """conversations: the file in which the web chat keeps them."""
+    store = Conversations(conversations)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         await service.pool.close()
+        store.close()
 
     app = Starlette(
         routes=[
@@ -48,12 +54,14 @@ def build(service: Service) -> Starlette:
             Route("/api/pull", ollama_models.pull, methods=["POST"]),
             Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
             Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
+            *web_routes.routes(),
         ],
         exception_handlers={Exception: failed, ApiError: failed, ValueError: failed, HTTPException: not_found},
         middleware=[Middleware(Guard, config=service.config)],
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.conversations = store
     return app
 
 

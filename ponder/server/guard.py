@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.errors import ApiError, body_for
 
-OPEN_PATHS = frozenset({"/health"})  # what a load balancer asks without a key
+OPEN_PATHS = ("/health", "/web/static/")  # for load balancers, and the page that asks for the key
 
 
 class Guard:
@@ -42,7 +42,7 @@ class Guard:
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
             text = f"pages of {origin} may not call this server; --allow-origin adds it"
             return ApiError(403, text, kind="permission_error", code="origin_not_allowed")
-        if self._keys and path not in OPEN_PATHS and not self._known(headers):
+        if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and not self._known(headers):
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
         return None

@@ -2,9 +2,11 @@
 
 import contextlib
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import uvicorn
 
@@ -24,10 +26,12 @@ def server(
     """The base URL, e.g. http://127.0.0.1:40001"""
     config = config or ServerConfig()
     service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), Thinking())
-    with socket.socket() as listener:
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        running = uvicorn.Server(uvicorn.Config(build(service), log_level="warning", lifespan="on"))
+        running = uvicorn.Server(
+            uvicorn.Config(build(service, Path(folder) / "chat.sqlite"), log_level="warning", lifespan="on")
+        )
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not running.started:

@@ -1,0 +1,153 @@
+"""The web chat's conversations in one SQLite file: a tree of messages each, so that edits and new replies are branches.
+
+Every change is one transaction, so a process that is killed loses at most what was not yet written (a running reply is
+written every second). Search is over titles and texts.
+"""
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ponder.server.errors import ApiError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS conversations (
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, settings TEXT NOT NULL, leaf TEXT, created REAL NOT NULL,
+    changed REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS messages (
+    id TEXT PRIMARY KEY, conversation TEXT NOT NULL REFERENCES conversations(id) ON DELETE CASCADE, parent TEXT,
+    role TEXT NOT NULL, body TEXT NOT NULL, created REAL NOT NULL, number INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_conversation ON messages(conversation, number);
+PRAGMA user_version = 1;
+"""
+VERSION = 1
+Row = dict[str, Any]
+
+
+class Conversations:
+    """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise ApiError(500, f"{path} was written by a newer Ponder (version {found})")
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;" + SCHEMA)
+
+    def all(self, query: str = "") -> list[Row]:
+        """Newest first; with a query, those whose title or texts hold it."""
+        like = "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        sql = """SELECT id, title, created, changed FROM conversations c
+                 WHERE ? = '%%' OR title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
+                     WHERE m.conversation = c.id AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\')
+                 ORDER BY changed DESC"""
+        with self._lock:
+            return [dict(row) for row in self._db.execute(sql, (like, like, like))]
+
+    def create(self, title: str = "", settings: Row | None = None) -> Row:
+        id_, now = secrets.token_hex(8), time.time()
+        with self._transaction() as db:
+            values = (id_, title, json.dumps(settings or {}), now, now)
+            db.execute("INSERT INTO conversations VALUES (?, ?, ?, NULL, ?, ?)", values)
+        return self.get(id_)
+
+    def get(self, id_: str) -> Row:
+        """With all its messages, in the order they were made. Raises ApiError 404."""
+        with self._lock:
+            row = self._db.execute("SELECT * FROM conversations WHERE id = ?", (id_,)).fetchone()
+            if row is None:
+                raise ApiError(404, f"there is no conversation {id_}", param="id")
+            messages = self._db.execute(
+                "SELECT * FROM messages WHERE conversation = ? ORDER BY number", (id_,)
+            ).fetchall()
+        return dict(row) | {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
+
+    def change(
+        self, id_: str, *, title: str | None = None, settings: Row | None = None, leaf: str | None = None
+    ) -> None:
+        self.get(id_)
+        with self._transaction() as db:
+            if title is not None:
+                db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id_))
+            if settings is not None:
+                db.execute("UPDATE conversations SET settings = ? WHERE id = ?", (json.dumps(settings), id_))
+            if leaf is not None:
+                db.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, id_))
+
+    def delete(self, id_: str) -> None:
+        self.get(id_)
+        with self._transaction() as db:
+            db.execute("DELETE FROM conversations WHERE id = ?", (id_,))
+
+    def add(self, conversation: str, parent: str | None, role: str, body: Row) -> Row:
+        """A new message below `parent` (None: at the top), which becomes the end of what is shown."""
+        known = {m["id"] for m in self.get(conversation)["messages"]}
+        if parent is not None and parent not in known:
+            raise ApiError(404, f"there is no message {parent} in this conversation", param="parent")
+        id_, now = secrets.token_hex(8), time.time()
+        with self._transaction() as db:
+            values = (id_, conversation, parent, role, json.dumps(body, ensure_ascii=False), now, conversation)
+            db.execute("INSERT INTO messages SELECT ?, ?, ?, ?, ?, ?, COALESCE(MAX(number), 0) + 1 FROM messages "
+                       "WHERE conversation = ?", values)  # fmt: skip
+            db.execute("UPDATE conversations SET leaf = ?, changed = ? WHERE id = ?", (id_, now, conversation))
+        return {"id": id_, "parent": parent, "role": role, "created": now} | body
+
+    def write(self, message: str, body: Row) -> None:
+        """The new body of a message that exists."""
+        with self._transaction() as db:
+            db.execute("UPDATE messages SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), message))
+
+    def path_to(self, conversation: str, message: str | None) -> list[Row]:
+        """The messages from the top down to this one: what the model is told."""
+        by_id = {m["id"]: m for m in self.get(conversation)["messages"]}
+        path = []
+        while message is not None:
+            if message not in by_id:
+                raise ApiError(404, f"there is no message {message} in this conversation", param="parent")
+            path.append(by_id[message])
+            message = by_id[message]["parent"]
+        return path[::-1]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+
+def _message(row: sqlite3.Row) -> Row:
+    body: Row = json.loads(row["body"])
+    return {key: row[key] for key in ("id", "parent", "role", "created")} | body
+
+
+def as_markdown(conversation: Row) -> str:
+    """The branch that is shown, as a text for people."""
+    by_id = {m["id"]: m for m in conversation["messages"]}
+    lines, message = [], conversation["leaf"]
+    while message in by_id:
+        said = by_id[message]
+        thoughts = said.get("reasoning")
+        fold = f"<details><summary>Thoughts</summary>\n\n{thoughts}\n\n</details>\n\n" if thoughts else ""
+        lines.append(f"## {said['role'].capitalize()}\n\n{fold}{said.get('content', '')}\n")
+        message = said["parent"]
+    return f"# {conversation['title'] or 'Conversation'}\n\n" + "\n".join(lines[::-1])

@@ -1,0 +1,61 @@
+// The interface in English and Chinese. Every text of the page is here.
+import { $ } from "./dom.js";
+
+const TEXTS = {
+  en: {
+    skip: "Skip to the message box", newChat: "New chat", search: "Search conversations", conversations: "Conversations",
+    theme: "Light or dark", language: "切换到中文", shortcuts: "Keyboard shortcuts", model: "Model", settings: "Settings",
+    conversation: "Conversation", ask: "Ask anything", attach: "Attach a text or PDF file", think: "Think",
+    budget: "Budget", unlimited: "no limit", answerNow: "Answer now", stop: "Stop", send: "Send", system: "System prompt",
+    sampling: "Sampling", samplingNote: "Empty fields take the model's own values.", close: "Close",
+    openList: "Show the conversations", closeList: "Hide the conversations", context: "Context used",
+    thinking: "Thinking", thought: "Thought", tokens: "tokens", copy: "Copy", copied: "Copied", edit: "Edit",
+    regenerate: "Regenerate", rename: "Rename", remove: "Delete", cancel: "Cancel", save: "Save",
+    removeAsk: "Delete this conversation for good?", stopped: "Stopped.", untitled: "Untitled", you: "You",
+    previous: "Previous version", next: "Next version", cached: "from cache", perSecond: "tokens/s",
+    firstToken: "to the first token", empty: "What would you like to know?", failed: "That did not work",
+    key: "API key", keyAsk: "This server asks for an API key.", handover: "thinking ended: ", length: "cut at the token limit",
+    toolCall: "Tool call", toolResult: "Result", noThinking: "This model does not think.", alwaysThinks: "This model always thinks.",
+    lost: "The connection was lost. What was said is kept.", reading: "Reading", drop: "Drop files here", done: "Answer finished.",
+    keys: [["Enter", "send"], ["Shift Enter", "new line"], ["Ctrl K", "new chat"], ["Esc", "stop"], ["Ctrl .", "answer now"],
+      ["Ctrl /", "think on or off"], ["Ctrl Shift F", "search"], ["Ctrl ,", "settings"], ["↑ in an empty box", "edit your last message"]],
+  },
+  zh: {
+    skip: "跳到输入框", newChat: "新对话", search: "搜索对话", conversations: "对话列表",
+    theme: "浅色或深色", language: "Switch to English", shortcuts: "键盘快捷键", model: "模型", settings: "设置",
+    conversation: "对话", ask: "想问什么都可以", attach: "添加文本或 PDF 文件", think: "思考",
+    budget: "预算", unlimited: "不限", answerNow: "立即回答", stop: "停止", send: "发送", system: "系统提示",
+    sampling: "采样", samplingNote: "留空则使用模型自己的值。", close: "关闭",
+    openList: "显示对话列表", closeList: "隐藏对话列表", context: "已用上下文",
+    thinking: "思考中", thought: "思考了", tokens: "个词元", copy: "复制", copied: "已复制", edit: "编辑",
+    regenerate: "重新生成", rename: "重命名", remove: "删除", cancel: "取消", save: "保存",
+    removeAsk: "确定要永久删除这个对话吗？", stopped: "已停止。", untitled: "未命名", you: "你",
+    previous: "上一版本", next: "下一版本", cached: "来自缓存", perSecond: "词元/秒",
+    firstToken: "首个词元", empty: "你想知道什么？", failed: "出错了",
+    key: "API 密钥", keyAsk: "这个服务器需要 API 密钥。", handover: "思考结束：", length: "达到词元上限",
+    toolCall: "工具调用", toolResult: "结果", noThinking: "这个模型不会思考。", alwaysThinks: "这个模型总是思考。",
+    lost: "连接中断，已生成的内容已保存。", reading: "读取中", drop: "把文件拖到这里", done: "回答完毕。",
+    keys: [["Enter", "发送"], ["Shift Enter", "换行"], ["Ctrl K", "新对话"], ["Esc", "停止"], ["Ctrl .", "立即回答"],
+      ["Ctrl /", "开关思考"], ["Ctrl Shift F", "搜索"], ["Ctrl ,", "设置"], ["空输入框中按 ↑", "编辑上一条消息"]],
+  },
+};
+
+let language = localStorage.getItem("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
+export const t = (key) => TEXTS[language][key];
+export const number = (n) => n.toLocaleString(language);
+
+export function apply() {
+  document.documentElement.lang = language;
+  for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = t(node.dataset.i18n);
+  for (const node of document.querySelectorAll("[data-i18n-label]")) {
+    node.setAttribute("aria-label", t(node.dataset.i18nLabel));
+    node.title = t(node.dataset.i18nLabel);
+  }
+  for (const node of document.querySelectorAll("[data-i18n-placeholder]")) node.placeholder = t(node.dataset.i18nPlaceholder);
+}
+
+export function toggle() {
+  language = language === "en" ? "zh" : "en";
+  localStorage.setItem("language", language);
+  apply();
+}

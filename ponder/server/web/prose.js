@@ -1,0 +1,133 @@
+// Texts that grow while they are shown. Both write at most once a frame and never touch what is finished.
+import { render } from "./api.js";
+import { el } from "./dom.js";
+import { t } from "./i18n.js";
+
+const CHUNK = 4000; // characters of thoughts in one element; the browser skips those that are out of sight
+
+// Thoughts: plain text in chunks. Nothing is drawn while the fold is closed.
+export class Thoughts {
+  constructor(box) {
+    this.box = box;
+    this.text = "";
+    this.drawn = 0;
+    this.open = false;
+    this.waiting = false;
+  }
+  add(text) {
+    this.text += text;
+    this.schedule();
+  }
+  show(open) {
+    this.open = open;
+    this.schedule();
+  }
+  schedule() {
+    if (this.waiting || !this.open || this.drawn === this.text.length) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+  draw() {
+    const until = Math.min(this.text.length, this.drawn + 50 * CHUNK);
+    while (this.drawn < until) {
+      let last = this.box.lastElementChild;
+      if (!last || last.firstChild.length >= CHUNK) {
+        last = el("div", { class: "chunk" }, document.createTextNode(""));
+        this.box.append(last);
+      }
+      const room = CHUNK - last.firstChild.length;
+      const end = Math.min(until, this.drawn + room);
+      last.firstChild.appendData(this.text.slice(this.drawn, end));
+      this.drawn = end;
+    }
+    this.schedule();
+  }
+}
+
+// Where a Markdown text may be cut: behind an empty line outside code and math. The last piece may still change.
+export function pieces(text) {
+  const out = [];
+  let start = 0, fence = "", math = false, at = 0;
+  for (const line of text.split("\n")) {
+    const mark = line.trimStart().match(/^(`{3,}|~{3,})/);
+    if (mark && !math) fence = fence ? (mark[1].startsWith(fence) ? "" : fence) : mark[1];
+    if (!fence && (line.trim() === "$$" || line.trim() === "\\[" || line.trim() === "\\]")) math = !math;
+    at += line.length + 1;
+    if (!line.trim() && !fence && !math && at - start > 400) {
+      out.push(text.slice(start, at));
+      start = at;
+    }
+  }
+  out.push(text.slice(start));
+  return out;
+}
+
+// An answer: Markdown, rendered by the server piece by piece.
+export class Answer {
+  constructor(box, written = () => {}) {
+    this.box = box;
+    this.written = written;
+    this.text = "";
+    this.shown = [];
+    this.busy = false;
+    this.dirty = false;
+  }
+  add(text) {
+    this.text += text;
+    this.schedule();
+  }
+  async schedule() {
+    this.dirty = true;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.dirty) {
+      this.dirty = false;
+      await this.draw();
+      await new Promise((resume) => setTimeout(resume, 120)); // so that a fast model does not ask for every word
+    }
+    this.busy = false;
+  }
+  async draw() {
+    const texts = pieces(this.text);
+    let html = null;
+    try {
+      html = await render(texts);
+    } catch {
+      html = null; // the server is gone: plain text is better than nothing
+    }
+    texts.forEach((text, i) => {
+      if (this.shown[i] === text) return;
+      let box = this.box.children[i];
+      if (!box) this.box.append((box = el("div", { class: "piece" })));
+      if (html) box.innerHTML = html[i];
+      else box.textContent = text;
+      for (const pre of box.querySelectorAll("pre")) this.codeTools(pre);
+      this.shown[i] = text;
+    });
+    while (this.box.children.length > texts.length) this.box.lastElementChild.remove();
+    this.shown.length = texts.length;
+    this.written();
+  }
+  codeTools(pre) {
+    const language = pre.querySelector("code")?.className.replace("language-", "") || "";
+    const button = el("button", { class: "copy", type: "button", onclick: () => copy(pre.querySelector("code").textContent, button) }, t("copy"));
+    const box = el("div", { class: "code" }, el("div", { class: "head" }, el("span", {}, language), button));
+    pre.replaceWith(box);
+    pre.tabIndex = 0;
+    box.append(pre);
+  }
+}
+
+export async function copy(text, button) {
+  await navigator.clipboard.writeText(text);
+  const label = [...button.childNodes];
+  button.replaceChildren("✓");
+  button.setAttribute("aria-label", t("copied"));
+  setTimeout(() => {
+    button.replaceChildren(...label);
+    button.setAttribute("aria-label", t("copy"));
+  }, 1200);
+}
