@@ -109,6 +109,7 @@ def tiny(
     block_size: int = 16,
     kv: str = "f32",
     drafter: Drafter | None = None,
+    background: bool = True,
 ) -> LLM:
     runner = ModelRunner(model, max_batch=max_batch, blocks=blocks, kv_dtype=kv, block_size=block_size)
     profile = ModelProfile(
@@ -118,7 +119,10 @@ def tiny(
         context=runner.context,
         vocab=TOKENIZER.vocab_size,
     )
-    return LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
+    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
+    if not background:
+        llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, background=False)
+    return llm
 
 
 def run_all(llm: LLM) -> None:

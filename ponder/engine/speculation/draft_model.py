@@ -42,16 +42,16 @@ class _Record:
 
 @dataclass
 class DraftModel:
-    """runner: of the small model, with a cache of its own."""
+    """runner: of the small model, with a cache of its own. passes: their cost by the number of sequences."""
 
     runner: Runner
-    _pool: BlockPool = field(init=False)
+    passes: StepCosts = field(default_factory=StepCosts)
+    pool: BlockPool = field(init=False)
     _records: dict[Sequence, _Record] = field(default_factory=dict)
     _shared: Chances = field(default_factory=lambda: Chances(FIRST))
-    _passes: StepCosts = field(default_factory=StepCosts)  # by the number of sequences
 
     def __post_init__(self) -> None:
-        self._pool = BlockPool(self.runner.blocks, self.runner.block_size, self.runner.copy_block)
+        self.pool = BlockPool(self.runner.blocks, self.runner.block_size, self.runner.copy_block)
 
     def draft(self, sequences: list[Sequence], costs: StepCosts, rate: float) -> list[Guess]:
         """A guess for every sequence, empty ones where no more than `rate` ids a second are to be expected."""
@@ -99,13 +99,13 @@ class DraftModel:
     def _record(self, sequence: Sequence) -> _Record:
         record = self._records.get(sequence)
         if record is None:
-            mirror = Mirror(sequence, self._pool, self.runner.rope_factor(len(sequence.ids)))
+            mirror = Mirror(sequence, self.pool, self.runner.rope_factor(len(sequence.ids)))
             record = self._records[sequence] = _Record(mirror, Chances(self._shared))
         return record
 
     def _seconds_more(self, costs: StepCosts, rows: int, count: int) -> float:
         """What one id more for `count` sequences costs: a pass here, and rows that the large model computes."""
-        return self._passes.seconds(count) + costs.seconds(rows + count) - costs.seconds(rows)
+        return self.passes.seconds(count) + costs.seconds(rows + count) - costs.seconds(rows)
 
     def _ready(self, record: _Record) -> bool:
         """There is room for drafts, in its cache and in its context."""
@@ -136,7 +136,7 @@ class DraftModel:
             evidence = bisect_right(CONFIDENCE, _probability(row, id_))
             guesses[record.mirror.of].add(id_, evidence, record.chances.of(evidence))
             shadow.ids.append(id_)
-        self._passes.note(len(live), time.perf_counter() - started)
+        self.passes.note(len(live), time.perf_counter() - started)
 
     def _run(self, work: list[Work]) -> NDArray[np.float32]:
         logits = self.runner.run(work)

@@ -1,0 +1,94 @@
+"""Speculation on and off, interleaved, on texts that copy and texts that do not: tokens per second and acceptance.
+
+    python bench/speculation.py MODEL [--dtype int8] [--draft MODEL] [--rounds 4] [--only rewrite,essay]
+
+Every text is generated greedily and sampled; the ids must be equal with and without, which is checked. Each way has an
+engine of its own over the same weights, and every round asks each of them once for every task, in turn.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from ponder import LLM
+from ponder.engine.loaded import Loaded, open_model
+from ponder.engine.runner import ModelRunner
+from ponder.engine.speculation.opening import open_drafter
+
+HERE = Path(__file__).resolve().parent.parent
+CODE = (HERE / "ponder/engine/stop.py").read_text()
+TEXT = (HERE / "README.md").read_text()[:2500]
+ROWS = [{"id": i, "name": f"item {i}", "price": 3 + i * 7 % 11, "in_stock": i % 3 == 0} for i in range(12)]
+TASKS: dict[str, str] = {
+    "rewrite": f"Rename the class StopMatcher to StringStopper in this file and repeat the whole file:\n\n{CODE}",
+    "quote": f"Repeat this document word by word:\n\n{TEXT}",
+    "json": f"Add the field \"currency\": \"EUR\" to every object of this list and print the whole list:\n\n{json.dumps(ROWS)}",
+    "code": "Write a Python class for a binary search tree with insert, delete, find and an in-order iterator.",
+    "essay": "Write an essay about how cities grew in the middle ages.",
+    "reason": "Think step by step, check every step twice, then answer: A train leaves at 9:40 and arrives at 13:05 after "
+    "two stops of 7 minutes each. Its average speed while moving is 84 km/h. How long is the way? Show all calculations.",
+}  # fmt: skip
+
+
+def ask(llm: LLM, task: str, temperature: float, ids: int) -> tuple[float, tuple[int, ...], int, int]:
+    """(seconds for each id after the first, ids, drafted, accepted)"""
+    handle = llm.chat_stream(TASKS[task], temperature=temperature, seed=7, max_tokens=ids)
+    for _ in handle:
+        pass
+    t = handle.timings()
+    return t.per_id_s, handle.ids(), t.drafted, t.accepted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--draft", help="a model that drafts, measured beside the text alone")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--ids", type=int, default=200)
+    parser.add_argument("--only", type=lambda names: names.split(","), default=list(TASKS))
+    parser.add_argument("--temperatures", type=lambda ts: [float(t) for t in ts.split(",")], default=[0.0, 0.7])
+    args = parser.parse_args()
+    loaded = open_model(
+        args.model, dtype=args.dtype, max_context=None, threads=None, kv_memory=None, kv_blocks=256, kv_dtype="bf16",
+        max_batch=32, speculation="off",
+    )  # fmt: skip
+    ways = {way: LLM(_with(loaded, way)) for way in ("off", "auto", *([args.draft] if args.draft else []))}
+    for llm in ways.values():
+        llm.chat(TASKS["essay"], max_tokens=40)  # costs and caches warm
+    for task in args.only:
+        for temperature in args.temperatures:
+            found: dict[str, list[Any]] = {way: [] for way in ways}
+            for _ in range(args.rounds):
+                for way, llm in ways.items():
+                    found[way].append(ask(llm, task, temperature, args.ids))
+            _report(task, temperature, found)
+
+
+def _with(loaded: Loaded, speculation: str) -> Loaded:
+    """The same weights with a cache and a drafter of its own."""
+    assert isinstance(loaded.runner, ModelRunner)
+    runner = ModelRunner(loaded.runner.model, max_batch=32, blocks=256)
+    drafter = open_drafter(speculation, runner, loaded.tokenizer, max_batch=32)
+    return Loaded(runner, loaded.tokenizer, loaded.profile, loaded.template, drafter=drafter)
+
+
+def _report(task: str, temperature: float, found: dict[str, list[Any]]) -> None:
+    line = f"{task:8} t={temperature:<4}"
+    plain = [seconds for seconds, *_ in found["off"]]
+    for way, runs in found.items():
+        assert all(ids == found["off"][0][1] for _, ids, _, _ in runs), f"{way} changed the output"
+        rate = 1 / statistics.median(seconds for seconds, *_ in runs)
+        gain = statistics.median(p / seconds for p, (seconds, *_) in zip(plain, runs))
+        _, ids, drafted, accepted = runs[-1]
+        line += f" | {Path(way).name}: {rate:6.1f} tok/s x{gain:4.2f}, {accepted}/{drafted} of {len(ids)}"
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    main()
+    print(f"{time.monotonic() - started:.0f} s")
