@@ -1,5 +1,6 @@
 """Options of opening a model: each holds or is refused by name, also by the scripted model, which has no weights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,33 @@ def test_a_context_that_memory_cuts_short_is_told(folder: Path, script: str) -> 
     for model in (folder, script):
         with LLM(model, max_context=100) as llm:
             assert llm.profile.context == 100
+
+
+def test_a_draft_model_must_speak_in_the_same_ids(folder: Path, script: str, tmp_path: Path) -> None:
+    for draft in (script, str(other_vocabulary(tmp_path))):
+        with pytest.raises(UserError) as error:
+            LLM(folder, kv_blocks=16, speculation=draft)
+        assert error.value.param == "speculation"
+    with pytest.raises(UserError, match="scripted model needs no draft"):
+        LLM(script, speculation=str(folder))
+
+
+def other_vocabulary(path: Path) -> Path:
+    """The same family with two ids exchanged."""
+    tokenizer = Tokenizer.packaged()
+    save(tokenizer, path)
+    content = json.loads((path / "tokenizer.json").read_text())
+    ids = content["model"]["vocab"]
+    ids["cat"], ids["dog"] = ids["dog"], ids["cat"]
+    (path / "tokenizer.json").write_text(json.dumps(content))
+    save_hf(path, random_checkpoint(replace(PRESETS["tiny"], vocab_size=151936)), "bf16")
+    return path
+
+
+def test_a_draft_model_drafts(folder: Path) -> None:
+    asked: dict[str, Any] = {"max_tokens": 40, "seed": 1, "temperature": 1.0}
+    with LLM(folder, dtype="f32", kv_blocks=16, speculation="off") as llm:
+        plain = llm.generate("One, two,", **asked).ids
+        assert llm.stats().drafted == 0
+    with LLM(folder, dtype="f32", kv_blocks=16, speculation=str(folder)) as llm:
+        assert llm.generate("One, two,", **asked).ids == plain

@@ -30,6 +30,8 @@ class StepCosts:
     def note(self, rows: int, seconds: float) -> None:
         self._steps += 1
         self._pace = self._pace or seconds
+        if self._steps % (STALE // 10) == 0:
+            self._sizes = {r: size for r, size in self._sizes.items() if self._steps - size.last <= STALE}
         size = self._sizes.get(rows)
         if size is None:
             self._sizes[rows] = _Size(seconds / self._pace, 1, self._steps)
@@ -42,15 +44,11 @@ class StepCosts:
 
     def knows(self, rows: int) -> bool:
         """Measured not long ago."""
-        size = self._sizes.get(rows)
-        if size is not None and self._steps - size.last > STALE:
-            del self._sizes[rows]
-            return False
-        return size is not None
+        return rows in self._sizes
 
     def seconds(self, rows: int) -> float:
         """Measured, or a straight line between the neighbours that were."""
-        if self.knows(rows):
+        if rows in self._sizes:
             return self._pace * self._sizes[rows].ratio
         below = max((r for r in self._sizes if r < rows), default=None)
         above = min((r for r in self._sizes if r > rows), default=None)
