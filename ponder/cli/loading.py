@@ -27,7 +27,7 @@ def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
     with progress("loading", "B") as tick:
         loaded = open_model(
             where, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
-            kv_blocks=None, kv_dtype="bf16", max_batch=32, speculation=args.speculation,
+            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=32, speculation=args.speculation,
             progress=tick,
         )  # fmt: skip
     for warning in loaded.warnings:

@@ -63,7 +63,7 @@ class LLM:
 
         dtype: "auto" (as stored), "f32", "bf16", "int8" or "int4". max_context: most ids a request may have; beyond
         the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
-        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16" or "f32".
+        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16", "int8" or "f32".
         max_batch: requests computed together. chunk: ids computed in one step at most.
         speculation: ids are guessed ahead and computed together, which changes the speed and never the output. "auto":
         guesses from the text itself, where that pays; a model: it drafts as well; "off".

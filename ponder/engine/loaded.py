@@ -33,7 +33,7 @@ class _Options(Struct, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=1, le=1024)] | None
     kv_memory: Count | None
     kv_blocks: Count | None
-    kv_dtype: Literal["bf16", "f32"]
+    kv_dtype: Literal["bf16", "int8", "f32"]
     max_batch: Count
 
     def __post_init__(self) -> None:

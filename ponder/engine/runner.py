@@ -75,8 +75,7 @@ class ModelRunner:
         return np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
 
     def copy_block(self, source: int, target: int) -> None:
-        for array in (self._cache.k, self._cache.v):  # [layers, blocks, Hk, block_size, C]
-            array[:, target] = array[:, source]
+        self._cache.copy_block(source, target)
 
     def rope_factor(self, length: int) -> float:
         return self.model.rope_factor(length)

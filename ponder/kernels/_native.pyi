@@ -16,7 +16,7 @@ class Weight:
 def linear(x: Floats, weight: Weight, bias: Floats | None, out: Floats) -> None: ...
 def attention(
     q: Floats, k: Floats, v: Floats, positions: Ints, starts: Ints, tables: Ints | None,
-    cache_k: NDArray[Any] | None, cache_v: NDArray[Any] | None, layer: int, out: Floats,
+    cache: NDArray[np.uint8] | None, kind: str, block_size: int, layer: int, out: Floats,
 ) -> None: ...  # fmt: skip
 def route(logits: Floats, normalise: bool, ids: Ints, weights: Floats) -> None: ...
 def experts(

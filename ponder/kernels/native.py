@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
-from ponder.kernels.cache import Cache
+from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.tensor import Floats, Tensor
 
@@ -117,12 +117,8 @@ class NativeOps:
 
     def attention(self, q: Floats, k: Floats, v: Floats, batch: Batch, cache: Cache | None, layer: int) -> Floats:
         out = np.empty((q.shape[0], q.shape[1] * q.shape[2]), np.float32)
-        paged = batch.block_tables is not None and cache is not None
-        _native.attention(
-            q, k, v, batch.positions, batch.starts, batch.block_tables,
-            cache.k if cache is not None and paged else None, cache.v if cache is not None and paged else None,
-            layer, out,
-        )  # fmt: skip
+        where = batch.positions, batch.starts, batch.block_tables
+        _native.attention(q, k, v, *where, *in_use(batch, cache), layer, out)
         return out
 
     def swiglu(self, gate: Floats, up: Floats) -> Floats:

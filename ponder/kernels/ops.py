@@ -56,4 +56,4 @@ class Ops(Protocol):
         ascending slot order. x [T, D] -> [T, D]"""
 
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
-        """An empty paged cache: k and v of shape [layers, blocks, Hk, block_size, C]; dtype "f32" or "bf16"."""
+        """An empty paged cache for blocks of `block_size` positions; dtype "f32", "bf16" or "int8" (not in torch)."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from ponder.core.batch import Batch, Ints
 from ponder.kernels import _native
-from ponder.kernels.cache import Cache
+from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.fuse import (
     Attend,
     Buffer,
@@ -54,10 +54,8 @@ class Program:
             one = float(factor[sequence])
             self._native.set_rope(one, chunk, *self._rope_table(one, chunk))
         logits = np.empty((len(batch.logit_rows), self._words), np.float32)
-        paged = cache is not None and batch.block_tables is not None
         self._native.run(
-            ids, positions, starts, batch.logit_rows, factor, batch.block_tables,
-            cache.k if cache is not None and paged else None, cache.v if cache is not None and paged else None, logits,
+            ids, positions, starts, batch.logit_rows, factor, batch.block_tables, *in_use(batch, cache), logits,
         )  # fmt: skip
         return logits
 

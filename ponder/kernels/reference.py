@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
-from ponder.kernels.cache import Cache
-from ponder.kernels.tensor import Floats, Tensor, from_bf16, to_bf16, unpack_int4
+from ponder.kernels.cache import Cache, quantise_rows
+from ponder.kernels.tensor import Floats, Tensor, unpack_int4
 
 Ints = NDArray[np.int32]
 SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/kernels.h)
@@ -52,7 +52,11 @@ class ReferenceOps:
             keys, values = k[start:end], v[start:end]  # [S, Hk, C]
             if batch.block_tables is not None and cache is not None:
                 keys, values = _read(cache, layer, batch.block_tables[b], int(positions[-1]) + 1)
-            out[start:end] = attend(q[start:end], keys, values, positions)
+            queries = q[start:end]
+            if batch.block_tables is not None and cache is not None and cache.dtype == "int8":
+                integers, scales = quantise_rows(queries)  # so that dot products are integers, like those of linear_q8
+                queries = integers * scales[..., None]
+            out[start:end] = attend(queries, keys, values, positions)
         return out
 
     def swiglu(self, gate: Floats, up: Floats) -> Floats:
@@ -109,16 +113,12 @@ def _write(cache: Cache, layer: int, batch: Batch, k: Floats, v: Floats) -> None
     sequence = np.repeat(np.arange(len(batch.starts) - 1), np.diff(batch.starts))  # [T]
     blocks = batch.block_tables[sequence, batch.positions // cache.block_size]
     assert (blocks >= 0).all(), "a token has no cache block"
-    slots = batch.positions % cache.block_size
-    for store, new in ((cache.k, k), (cache.v, v)):
-        store[layer][blocks, :, slots] = to_bf16(new) if store.dtype == np.uint16 else new
+    cache.write(layer, blocks, batch.positions % cache.block_size, k, v)
 
 
 def _read(cache: Cache, layer: int, table: Ints, length: int) -> tuple[Floats, Floats]:
-    at = np.arange(length)
-    blocks, slots = table[at // cache.block_size], at % cache.block_size
-    k, v = cache.k[layer][blocks, :, slots], cache.v[layer][blocks, :, slots]  # [S, Hk, C]
-    return (from_bf16(k), from_bf16(v)) if k.dtype == np.uint16 else (k, v)
+    at = np.arange(length, dtype=np.int32)
+    return cache.read(layer, table[at // cache.block_size], at % cache.block_size)
 
 
 def quantise_activations(x: Floats, group: int) -> tuple[NDArray[np.int8], Floats]:

@@ -11,14 +11,13 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError
+from ponder.kernels.cache import bytes_per_token
 from ponder.model import hf_config
 
 Size = Annotated[int, Meta(ge=1, le=1 << 24)]
 Count = Annotated[int, Meta(ge=0, le=1 << 24)]
 Layers = Annotated[int, Meta(ge=1, le=1024)]
 Positive = Annotated[float, Meta(gt=0, le=1e12)]
-
-BYTES_PER_VALUE = {"f32": 4, "bf16": 2}
 
 
 class Yarn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,8 +156,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         return ParameterCounts(total=total, non_embedding=body, active=total - idle)
 
     def kv_bytes_per_token(self, dtype: str) -> int:
-        """Cache bytes one token takes; dtype "f32" or "bf16"."""
-        return 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim * BYTES_PER_VALUE[dtype]
+        """Cache bytes one token takes; dtype "f32", "bf16" or "int8"."""
+        return self.num_hidden_layers * bytes_per_token(self.num_key_value_heads, self.head_dim, dtype)
 
     @classmethod
     def from_hf(cls, raw: dict[str, Any], source: str = "config.json") -> "ModelConfig":

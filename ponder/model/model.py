@@ -53,7 +53,7 @@ class Model:
         return decoder.hidden_states(self.weights, self.config, self.rope, self.ops, ids, batch, cache)
 
     def new_cache(self, blocks: int, block_size: int, dtype: str = "bf16") -> Cache:
-        """A paged cache of `blocks` blocks of `block_size` tokens; dtype "f32" or "bf16"."""
+        """A paged cache of `blocks` blocks of `block_size` tokens; dtype "f32", "bf16" or "int8"."""
         c = self.config
         return self.ops.cache(c.num_hidden_layers, blocks, block_size, c.num_key_value_heads, c.head_dim, dtype)
 

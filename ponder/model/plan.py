@@ -12,6 +12,7 @@ import math
 from msgspec import Struct
 
 from ponder.core.errors import UserError
+from ponder.kernels.cache import CACHE_DTYPES
 from ponder.kernels.tensor import GROUP, check_group
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import PRESETS, ModelConfig
@@ -33,7 +34,7 @@ GPUS: dict[
 SIZES = tuple(name for name in RELEASED if not name.endswith(("-base", "-q8_0", "-q4_k_m")))  # the eight chat models
 GPU_RESERVE = 0.1  # share of a card's memory that stays free: vLLM's gpu_memory_utilization 0.9
 CPU_RESERVE = 300_000_000  # bytes of the program itself: interpreter, tokenizer, buffers of the kernels
-CPU_DTYPES, CPU_KV = ("auto", "f32", "bf16", "int8", "int4"), {"f32": 4, "bf16": 2, "int8": 1}
+CPU_DTYPES, CPU_KV = ("auto", "f32", "bf16", "int8", "int4"), tuple(CACHE_DTYPES)
 GPU_DTYPES, GPU_KV = ("bf16", "fp8"), {"bf16": 2, "fp8": 1}
 BLOCK = 128  # FP8 checkpoints keep one float32 scale for every 128 x 128 values
 CPU_STEP, GPU_STEP = 128, 8192  # ids computed in one step at most: LLM(chunk=128), vLLM's max_num_batched_tokens
@@ -235,10 +236,11 @@ def _divides(config: ModelConfig, dtype: str, count: int) -> bool:
 
 
 def cache_per_token(config: ModelConfig, kv: str, count: int = 1) -> int:
-    """Bytes on each of `count` devices: keys and values, layers x heads x head size; int8 has float16 scales."""
+    """Bytes on each of `count` devices: keys and values, layers x heads x head size; int8 has float32 scales."""
+    if kv in CPU_KV and count == 1:
+        return config.kv_bytes_per_token(kv)
     heads = max(1, config.num_key_value_heads // count)
-    one_head = config.head_dim * (CPU_KV | GPU_KV)[kv] + (2 if kv == "int8" else 0)
-    return 2 * config.num_hidden_layers * heads * one_head
+    return 2 * config.num_hidden_layers * heads * config.head_dim * GPU_KV[kv]
 
 
 def activations(config: ModelConfig, streams: int, count: int = 0) -> int:

@@ -108,6 +108,8 @@ class TorchOps:
         return (mixed * weights[:, :, None]).sum(1)
 
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> TorchCache:
+        if dtype not in DTYPES:
+            raise UserError(f"torch has no {dtype} cache; take one of {', '.join(DTYPES)}.", param="kv_dtype")
         shape = (layers, blocks, heads, block_size, head_dim)
         k, v = (torch.zeros(shape, dtype=DTYPES[dtype], device=self.device) for _ in "kv")
         return TorchCache(k, v)

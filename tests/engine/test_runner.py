@@ -45,7 +45,7 @@ def test_assemble_places_every_id() -> None:
     assert batch.block_tables.tolist() == [[*a.table.blocks, -1], c.table.blocks, [*b.table.blocks, -1, -1]]
 
 
-@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "int8"])
 def test_a_copied_block_continues_like_the_original(model: Model, dtype: str) -> None:
     runner = ModelRunner(model, max_batch=2, blocks=8, block_size=4, kv_dtype=dtype)
     pool = BlockPool(8, 4, runner.copy_block)

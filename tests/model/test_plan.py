@@ -95,7 +95,7 @@ def test_cache(name: str) -> None:
     assert planned.cache == 3000 * bytes_per_token and planned.cache_per_token == bytes_per_token
     assert of(name, kv="f32").cache_per_token == 2 * bytes_per_token
     heads = 2 * config.num_hidden_layers * config.num_key_value_heads
-    assert of(name, kv="int8").cache_per_token == bytes_per_token // 2 + 2 * heads
+    assert of(name, kv="int8").cache_per_token == bytes_per_token // 2 + 4 * heads
     assert (
         planned.room == max(0, 24_000_000_000 - CPU_RESERVE - planned.weights - planned.activations) // bytes_per_token
     )
@@ -103,7 +103,7 @@ def test_cache(name: str) -> None:
 
 def test_cache_is_what_the_engine_allocates() -> None:
     model = build(random_checkpoint(PRESETS["tiny"]), make_ops("native"))
-    for kv in ("f32", "bf16"):
+    for kv in ("f32", "bf16", "int8"):
         cache = model.new_cache(blocks=6, block_size=32, dtype=kv)
         assert cache.nbytes == 6 * 32 * cache_per_token(model.config, kv)
 

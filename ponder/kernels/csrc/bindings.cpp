@@ -58,11 +58,11 @@ void bind_linear(Array<const float, 2> x, const Weight& w, std::optional<Array<c
 
 void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<const float, 3> v,
                     Array<const int32_t, 1> positions, Array<const int32_t, 1> starts,
-                    std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache_k,
-                    std::optional<CacheArray> cache_v, int64_t layer, Array<float, 2> out) {
+                    std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache,
+                    const std::string& kind, int64_t block_size, int64_t layer, Array<float, 2> out) {
     int64_t tokens = q.shape(0), heads = q.shape(1), c = q.shape(2), kv_heads = k.shape(1);
-    check(kv_heads > 0 && c > 0 && heads % kv_heads == 0 && heads / kv_heads <= max_queries,
-          "query heads must be a multiple of the key heads, at most 64 for one");
+    check(kv_heads > 0 && c > 0 && c <= max_head && heads % kv_heads == 0,
+          "query heads must be a multiple of the key heads, their size between 1 and 1024");
     check_shape("k", k, tokens, kv_heads, c);
     check_shape("v", v, tokens, kv_heads, c);
     check_shape("out", out, tokens, heads * c);
@@ -72,12 +72,11 @@ void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<cons
     a.v = v.data();
     a.out = out.data();
     a.heads = heads;
-    a.kv_heads = kv_heads;
-    a.c = c;
-    int64_t bytes = set_batch(a, tokens, positions, starts, tables, cache_k, cache_v, layer + 1);
+    a.cache.heads = kv_heads;
+    a.cache.c = c;
+    int64_t bytes = set_batch(a, tokens, positions, starts, tables, cache, kind, block_size, layer + 1);
     check(layer >= 0, "layer outside the cache");
-    a.cache_k = (char*)a.cache_k + layer * bytes;
-    a.cache_v = (char*)a.cache_v + layer * bytes;
+    if (tables) a.cache.data += layer * bytes;
     attention(a);
 }
 
@@ -207,7 +206,7 @@ static void check_sequences(const Attention& a, int64_t tokens) {
 static void check_tables(const Attention& a, int64_t blocks) {
     for (int64_t b = 0; b < a.sequences; b++) {
         if (a.starts[b] == a.starts[b + 1]) continue;
-        int64_t needed = a.positions[a.starts[b + 1] - 1] / a.block_size + 1;
+        int64_t needed = a.positions[a.starts[b + 1] - 1] / a.cache.block_size + 1;
         check(needed <= a.table_width, "sequence " + std::to_string(b) + " is longer than its block table");
         for (int64_t i = 0; i < needed; i++) {
             int32_t block = a.tables[b * a.table_width + i];
@@ -218,33 +217,36 @@ static void check_tables(const Attention& a, int64_t blocks) {
     }
 }
 
+static KvKind kv_kind_of(const std::string& name) {
+    const char* names[] = {"f32", "bf16", "int8"};
+    for (int i = 0; i < 3; i++)
+        if (name == names[i]) return (KvKind)i;
+    throw std::invalid_argument("unknown kind of cache " + name);
+}
+
 int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& positions,
                   const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
-                  const std::optional<CacheArray>& cache_k, const std::optional<CacheArray>& cache_v, int64_t layers) {
+                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size, int64_t layers) {
     check(starts.shape(0) >= 1, "starts is empty");
     check_shape("positions", positions, tokens);
     a.positions = positions.data();
     a.starts = starts.data();
     a.sequences = (int64_t)starts.shape(0) - 1;
-    a.block_size = 1;
     int64_t layer_bytes = 0;
     if (tables) {
-        check(cache_k && cache_v, "block tables need a cache");
-        check(cache_k->dtype() == cache_v->dtype(), "k and v of the cache differ in dtype");
-        a.bf16 = cache_k->dtype() == nb::dtype<uint16_t>();
-        check(a.bf16 || cache_k->dtype() == nb::dtype<float>(), "the cache must be float32 or uint16 (bfloat16)");
-        int64_t blocks = cache_k->shape(1);
-        check(layers <= (int64_t)cache_k->shape(0), "layer outside the cache");
-        a.block_size = cache_k->shape(3);
-        check_shape("cache k", *cache_k, cache_k->shape(0), blocks, a.kv_heads, a.block_size, a.c);
-        check_shape("cache v", *cache_v, cache_k->shape(0), blocks, a.kv_heads, a.block_size, a.c);
+        check(cache.has_value(), "block tables need a cache");
+        check(block_size > 0, "the cache has blocks of no positions");
+        a.cache.kind = kv_kind_of(kind);
+        a.cache.block_size = block_size;
+        a.cache.data = (char*)cache->data();
+        int64_t blocks = cache->shape(1), block_bytes = kv_block(a.cache.kind, a.cache.heads, block_size, a.cache.c);
+        check_shape("cache", *cache, cache->shape(0), blocks, block_bytes);
+        check((uintptr_t)cache->data() % 64 == 0, "the cache is not aligned to 64 bytes");
+        check(layers <= (int64_t)cache->shape(0), "layer outside the cache");
         check_shape("block_tables", *tables, a.sequences, tables->shape(1));
-        check(a.block_size > 0, "the cache has blocks of no positions");
-        layer_bytes = blocks * a.kv_heads * a.block_size * a.c * (a.bf16 ? 2 : 4);
+        layer_bytes = blocks * block_bytes;
         a.tables = tables->data();
         a.table_width = tables->shape(1);
-        a.cache_k = (char*)cache_k->data();
-        a.cache_v = (char*)cache_v->data();
         check_sequences(a, tokens);
         check_tables(a, blocks);
     } else {
@@ -262,7 +264,7 @@ NB_MODULE(_native, m) {
           NoGil());
     m.def("attention", &bind_attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
           "positions"_a.noconvert(), "starts"_a.noconvert(), "tables"_a.noconvert().none(),
-          "cache_k"_a.noconvert().none(), "cache_v"_a.noconvert().none(), "layer"_a, "out"_a.noconvert(), NoGil());
+          "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "layer"_a, "out"_a.noconvert(), NoGil());
     m.def("route", &bind_route, "logits"_a.noconvert(), "normalise"_a, "ids"_a.noconvert(), "weights"_a.noconvert(),
           NoGil());
     m.def("experts", &bind_experts, "x"_a.noconvert(), "ids"_a.noconvert(), "weights"_a.noconvert(), "gate"_a, "up"_a,

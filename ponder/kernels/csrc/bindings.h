@@ -49,12 +49,12 @@ struct Weight {
     nb::object data, scale;
 };
 
-using CacheArray = nb::ndarray<nb::ndim<5>, nb::c_contig, nb::device::cpu>;
+using CacheArray = Array<uint8_t, 3>;  // [layers, blocks, bytes of a block], see kv.h
 
-// Fills in the batch and the cache (of at least so many layers), a's heads and c being set; returns the bytes of a layer.
+// Fills in the batch and the cache (of at least so many layers), its heads and c being set; returns the bytes of a layer.
 int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& positions,
                   const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
-                  const std::optional<CacheArray>& cache_k, const std::optional<CacheArray>& cache_v, int64_t layers);
+                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size, int64_t layers);
 
 // The matrices of all experts, d wide.
 ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,

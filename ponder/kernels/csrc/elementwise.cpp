@@ -55,15 +55,17 @@ void add_scaled(const float* x, float scale, int64_t n, float* out) {
 int64_t packed_bytes(const Matrix&);
 void pack(const Matrix&, const float*, void*);
 void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float* const*, const float*);
-void attention(const AttentionUnit&, float*);
+void write_kv(KvKind, int64_t, int64_t, const float*, const float*, char*);
+void attention(const AttentionUnit&, char*);
+void merge_spans(const AttentionUnit&, char*);
 int decode(Stored, const uint8_t*, int64_t, float*);
 int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
 int quantise(const float*, int64_t, int64_t, uint8_t*, uint16_t*);
 int search(const float*, const float*, int64_t, int64_t, const CodeTable&, uint8_t*, uint16_t*);
 void normal(uint32_t, uint32_t, uint32_t, float, int64_t, float*);
 
-static const Kernels table = {PONDER_NAME, packed_bytes, pack,   linear,     attention, to_bf16,    rms_norm,
-                              rope,        swiglu,       add_scaled, decode, copy_codes, quantise, search, normal};
+static const Kernels table = {PONDER_NAME, packed_bytes, pack,       linear, write_kv,   attention, merge_spans, to_bf16,
+                              rms_norm,    rope,         swiglu,     add_scaled, decode, copy_codes, quantise, search,    normal};
 
 }  // namespace ponder::PONDER_NS
 

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kv.h"
+
 namespace ponder {
 
 enum class Kind : int { f32, bf16, int8, int4 };
@@ -39,26 +41,23 @@ constexpr float search_factors[search_steps] = {0.84f, 0.91f, 0.98f, 1.05f, 1.12
 
 constexpr int bad_not_finite = 1, bad_too_large = 2;  // flags: what is wrong with the values of a row
 
-// One (sequence, kv head, run of query tokens). Query i is token first_token + i at position first_position + i.
-// Keys come from the paged cache (table != null) or from the k, v of this batch, whose sequence starts at start_token.
+// One (sequence, KV head, run of query tokens). Query i is token first_token + i at position first_position + i.
 struct AttentionUnit {
-    const float* q;      // [T, heads, c]
-    float* out;          // [T, heads, c]
-    const void *k, *v;   // cache of this layer [blocks, kv_heads, block_size, c], or [T, kv_heads, c]
-    bool bf16;           // k and v hold bfloat16 bits, else float
+    const float* q;  // [T, heads, c]
+    float* out;      // [T, heads, c]
+    KvCache cache;   // of this layer
     const int32_t* table;
-    int64_t block_size, start_token;
-    int64_t heads, kv_heads, c, kv_head;
-    int64_t first_token, first_position, tokens;
+    int64_t heads, kv_head, first_token, first_position, tokens;
+    int64_t first_span, end_span;  // all spans up to the last key, or some of them if others do the rest:
+    float* partial;  // null, or [end_span - first_span][tokens * heads / kv_heads][kv_padded + 2] for merge_spans
 };
 
 constexpr float smallest_activation = 1e-30f;  // a group below this counts as zero when it is quantised to int8
-constexpr int64_t key_tile = 32;      // keys of one online-softmax step, counted from absolute position 0
-constexpr int64_t max_queries = 64;   // tokens * heads / kv_heads of one unit; bounds the scratch
-// floats of scratch for one unit
-constexpr int64_t attention_scratch(int64_t c) {
-    int64_t padded = (c + 15) / 16 * 16;
-    return 2 * key_tile * padded + max_queries * (2 * padded + key_tile + 2);
+constexpr int64_t max_queries = 96;  // rows (tokens * heads / kv_heads) of one unit, if one token has not more
+// Bytes of scratch for one unit of so many rows.
+constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
+    int64_t padded = kv_padded(c), tiles = key_span / key_tile * kv_tile(KvKind::f32, c);
+    return rows * (12 * padded + 12 + 8 * key_span + 8 * (padded + 2)) + tiles + 1024;
 }
 
 struct Kernels {
@@ -69,7 +68,10 @@ struct Kernels {
     // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows, bias may be null
     void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                    const float* bias);
-    void (*attention)(const AttentionUnit& u, float* scratch);
+    // One position's key and value of one head into `slot` of a tile of the cache, then attention over the cache.
+    void (*write_kv)(KvKind kind, int64_t c, int64_t slot, const float* k, const float* v, char* tile);
+    void (*attention)(const AttentionUnit& u, char* scratch);
+    void (*merge_spans)(const AttentionUnit& u, char* scratch);  // u: all spans, partial filled by `attention`
     void (*to_bf16)(const float* x, uint16_t* out, int64_t n);
     void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
     void (*rope)(const float* x, const float* cos, const float* sin, int64_t c, float* out);  // one head

@@ -42,65 +42,6 @@ void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, 
     });
 }
 
-namespace {
-
-void write_cache(Operation& op, const Kernels& kernel, const Attention& a, int64_t sequence) {
-    int64_t row = a.kv_heads * a.c;
-    int64_t start = a.starts[sequence], count = a.starts[sequence + 1] - start;
-    const int32_t* table = a.tables + sequence * a.table_width;
-    op.split(count, 64, [&](int64_t i) {
-        int64_t t = start + i, p = a.positions[t];
-        for (int64_t h = 0; h < a.kv_heads; h++) {
-            int64_t to = (((int64_t)table[p / a.block_size] * a.kv_heads + h) * a.block_size + p % a.block_size) * a.c;
-            const float *k = a.k + t * row + h * a.c, *v = a.v + t * row + h * a.c;
-            if (a.bf16) {
-                kernel.to_bf16(k, (uint16_t*)a.cache_k + to, a.c);
-                kernel.to_bf16(v, (uint16_t*)a.cache_v + to, a.c);
-            } else {
-                std::copy(k, k + a.c, (float*)a.cache_k + to);
-                std::copy(v, v + a.c, (float*)a.cache_v + to);
-            }
-        }
-    });
-}
-
-}  // namespace
-
-void attention(const Attention& a) {
-    const Kernels& kernel = kernels();
-    Operation op;
-    int64_t ratio = a.heads / a.kv_heads, tokens_at_once = std::max<int64_t>(1, max_queries / ratio);
-    AttentionUnit all = {a.q, a.out, a.k, a.v, false, nullptr, a.block_size, 0, a.heads, a.kv_heads, a.c, 0, 0, 0, 0};
-    if (a.tables) {
-        all.k = a.cache_k;
-        all.v = a.cache_v;
-        all.bf16 = a.bf16;
-    }
-    std::vector<AttentionUnit> units;
-    for (int64_t b = 0; b < a.sequences; b++) {
-        int64_t start = a.starts[b], end = a.starts[b + 1];
-        if (a.tables) write_cache(op, kernel, a, b);
-        for (int64_t t = start; t < end; t += tokens_at_once)
-            for (int64_t h = 0; h < a.kv_heads; h++) {
-                AttentionUnit u = all;
-                u.table = a.tables ? a.tables + b * a.table_width : nullptr;
-                u.start_token = start;
-                u.kv_head = h;
-                u.first_token = t;
-                u.first_position = a.positions[t];
-                u.tokens = std::min(tokens_at_once, end - t);
-                units.push_back(u);
-            }
-    }
-    // the longest first, so that threads end together
-    std::sort(units.begin(), units.end(), [](const AttentionUnit& x, const AttentionUnit& y) {
-        return x.first_position + x.tokens > y.first_position + y.tokens;
-    });
-    int64_t floats = (attention_scratch(a.c) + 15) / 16 * 16;
-    float* scratch = (float*)op.pool.scratch(op.pool.threads() * floats * 4);
-    op.run((int64_t)units.size(), [&](int64_t i, int thread) { kernel.attention(units[i], scratch + thread * floats); });
-}
-
 // The first of equals is chosen. p: [experts]
 static void route_one(const float* logits, int64_t experts, int64_t top_k, bool normalise, float* p, int32_t* ids,
                       float* weights) {

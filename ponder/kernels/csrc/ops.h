@@ -24,9 +24,8 @@ void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, 
 struct Attention {
     const float *q, *k, *v;  // [T, heads, c], [T, kv_heads, c] twice
     const int32_t *positions, *starts, *tables;  // [T], [B + 1], [B, table_width] or null
-    void *cache_k, *cache_v;  // this layer's [blocks, kv_heads, block_size, c], or null without tables
-    bool bf16;
-    int64_t sequences, heads, kv_heads, c, table_width, block_size;
+    KvCache cache;  // of this layer; without tables only heads and c count
+    int64_t sequences, heads, table_width;
     float* out;  // [T, heads, c]
 };
 void attention(const Attention& a);

@@ -235,12 +235,7 @@ void Program::run(Operation&, const Attend& i) {
     a.v = row<const float>(i.v, 0);
     a.out = row<float>(i.out, 0);
     a.heads = i.heads;
-    a.kv_heads = i.kv_heads;
-    a.c = i.c;
-    if (a.tables) {
-        a.cache_k = (char*)a.cache_k + i.layer * in->layer_bytes;
-        a.cache_v = (char*)a.cache_v + i.layer * in->layer_bytes;
-    }
+    if (a.tables) a.cache.data += i.layer * in->layer_bytes;
     attention(a);
 }
 

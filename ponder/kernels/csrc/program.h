@@ -84,7 +84,7 @@ struct Input {
     const int32_t *ids, *logit_rows;  // [tokens], [wanted]
     const float* rope_factor;         // [sequences]
     Attention attention;
-    int64_t layer_bytes;  // of the cache, k and v alike
+    int64_t layer_bytes;  // of the cache
 };
 
 class Program {

@@ -122,8 +122,8 @@ void add_heads(PyProgram& self, const std::vector<int>& xs, const std::vector<in
 
 void add_attend(PyProgram& self, int q, int k, int v, int out, int64_t layer, int64_t heads, int64_t kv_heads,
                 int64_t c) {
-    check(kv_heads > 0 && c > 0 && heads % kv_heads == 0 && heads / kv_heads <= max_queries,
-          "query heads must be a multiple of the key heads, at most 64 for one");
+    check(kv_heads > 0 && c > 0 && c <= max_head && heads % kv_heads == 0,
+          "query heads must be a multiple of the key heads, their size between 1 and 1024");
     check(layer >= 0 && layer < 1 << 20, "no such layer");
     check(self.shape.c == c && (self.layers == 0 || self.shape.kv_heads == kv_heads), "attentions differ in shape");
     self.plain(q, heads * c, q);
@@ -199,8 +199,8 @@ std::vector<std::pair<int64_t, int64_t>> missing_rope(const PyProgram& self, Int
 }
 
 void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows, Vector rope_factor,
-         std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache_k,
-         std::optional<CacheArray> cache_v, Array<float, 2> logits) {
+         std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache,
+         const std::string& kind, int64_t block_size, Array<float, 2> logits) {
     Input in = {};
     in.tokens = (int64_t)ids.shape(0);
     in.wanted = (int64_t)logit_rows.shape(0);
@@ -208,10 +208,11 @@ void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows
     in.logit_rows = logit_rows.data();
     in.rope_factor = rope_factor.data();
     in.attention.heads = self.shape.heads;
-    in.attention.kv_heads = self.shape.kv_heads;
-    in.attention.c = self.shape.c;
+    in.attention.cache.heads = self.shape.kv_heads;
+    in.attention.cache.c = self.shape.c;
     check(self.program.output >= 0, "the program has no output");
-    in.layer_bytes = set_batch(in.attention, in.tokens, positions, starts, tables, cache_k, cache_v, self.layers);
+    in.layer_bytes = set_batch(in.attention, in.tokens, positions, starts, tables, cache, kind, block_size,
+                               self.layers);
     check_shape("rope_factor", rope_factor, in.attention.sequences);
     check_shape("logits", logits, in.wanted, self.words);
     check_ids(ids, self.table_rows);
@@ -240,7 +241,7 @@ void bind_program(nb::module_& m) {
         .def("missing_rope", &missing_rope, "positions"_a.noconvert(), "starts"_a.noconvert(), "factor"_a.noconvert())
         .def("run", &run, "ids"_a.noconvert(), "positions"_a.noconvert(), "starts"_a.noconvert(),
              "logit_rows"_a.noconvert(), "rope_factor"_a.noconvert(), "tables"_a.noconvert().none(),
-             "cache_k"_a.noconvert().none(), "cache_v"_a.noconvert().none(), "logits"_a.noconvert(), NoGil())
+             "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "logits"_a.noconvert(), NoGil())
         .def_prop_rw("profiling", [](PyProgram& self) { return self.program.profiling; },
                      [](PyProgram& self, bool on) { self.program.profiling = on; })
         .def("spent", [](PyProgram& self) {  // kind -> (runs, nanoseconds) since the last call
