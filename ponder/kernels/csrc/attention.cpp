@@ -234,7 +234,7 @@ static void soften(const AttentionUnit& u, const Rows& r, const char* const* til
         most_lanes = max(s, most_lanes);
     }
     float most = largest(most_lanes);
-    V total_lanes = zero(), heavy_lanes = zero();
+    V total_lanes = zero(), heavy_lanes = zero(), bad_lanes = zero();
     for (int64_t j = 0; j < n; j += V::N) {
         V w = exp(load(scores + j) - set(most));
         store(scores + j, w);
@@ -252,6 +252,7 @@ static void soften(const AttentionUnit& u, const Rows& r, const char* const* til
                 w = load(scores + j);
             }
             heavy_lanes = max(w, heavy_lanes);
+            bad_lanes = fma(w, zero(), bad_lanes);
         }
     }
     int64_t whole = round_up(n, V::N);
@@ -261,7 +262,7 @@ static void soften(const AttentionUnit& u, const Rows& r, const char* const* til
     span[r.padded + 1] = total;
     if (integers) {
         float heavy = largest(heavy_lanes);
-        r.weight_scale[i] = heavy * (1.0f / 65535.0f) + 0.0f * total;  // NaN when a weight is
+        r.weight_scale[i] = heavy * (1.0f / 65535.0f) + sum(bad_lanes);  // NaN when a weight or a value is
         uint8_t* high = (uint8_t*)r.weights + i * 2 * key_span;
         split_bytes(scores, set(heavy > smallest_activation ? 65535.0f / heavy : 0.0f), end, high, high + key_span);
     } else if (row_bytes(u.cache.kind) == 2) {
