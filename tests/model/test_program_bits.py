@@ -41,7 +41,7 @@ def one_by_one(m: Model, ids: Any, batch: Batch, cache: Cache | None = None) -> 
 def check(m: Model, ids: Any, batch: Batch, cache: Cache | None = None, other: Cache | None = None) -> None:
     np.testing.assert_array_equal(m.forward(ids, batch, cache), one_by_one(m, ids, batch, other))
     if cache is not None and other is not None:
-        np.testing.assert_array_equal(cache.k, other.k)
+        np.testing.assert_array_equal(cache.data, other.data)
         np.testing.assert_array_equal(cache.v, other.v)
 
 
