@@ -19,9 +19,8 @@ int64_t row_bytes(const Matrix& w) {
 }  // namespace
 
 int64_t piece_rows(const Matrix& w, int64_t tokens, int threads) {
-    int64_t by_cache = (tokens < 8 ? 32768 : 131072) / std::max<int64_t>(1, row_bytes(w));
-    int64_t by_threads = w.n / (threads * 4);
-    return std::max<int64_t>(32, std::min(by_cache, by_threads) / 32 * 32);
+    int64_t most = (tokens < 8 ? 32768 : 131072) / row_bytes(w), least = 8192 / row_bytes(w);
+    return std::max<int64_t>(32, std::max(least, std::min(most, w.n / (threads * 4))) / 32 * 32);
 }
 
 void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y) {

@@ -9,8 +9,8 @@ namespace ponder {
 
 inline int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Rows of W in one piece of work: few enough bytes to stay in the L2 cache while many tokens pass over them (and less for
-// few tokens, so that threads end together), and pieces enough for all threads. A multiple of 32, two panels.
+// Rows of W in one piece of work: few enough bytes to stay in the L2 cache while many tokens pass over them (and fewer
+// for few tokens, so that threads end together), more than it costs to hand a piece out. A multiple of 32, two panels.
 int64_t piece_rows(const Matrix& w, int64_t tokens, int threads);
 
 // Row n of a weight as floats [k], exactly.

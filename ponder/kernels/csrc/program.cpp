@@ -165,54 +165,53 @@ void Program::run(Operation& op, const Prepare& i) {
     });
 }
 
-constexpr int64_t swiglu_tokens = 128;  // at once, which bounds a thread's scratch
-
 void Program::run(Operation& op, const Linear& i) {
     const Kernels& k = kernels();
     int64_t tokens = count(i.parts[0].x), parts = (int64_t)i.parts.size();
     if (tokens == 0) return;
     rows.resize(parts * tokens);
     outs.resize(parts * tokens);
-    std::vector<int64_t> height(parts), first(parts + 1);  // of a part: rows of a piece, its first piece
-    int64_t shared = 0;
-    for (int64_t p = 0; p < parts; p++) {
-        const Linear::Part& part = i.parts[p];
+    for (int64_t p = 0; p < parts; p++)
         for (int64_t t = 0; t < tokens; t++) {
-            rows[p * tokens + t] = row<const void>(part.x, t);
-            outs[p * tokens + t] = row<float>(part.out, t);
+            rows[p * tokens + t] = row<const void>(i.parts[p].x, t);
+            outs[p * tokens + t] = row<float>(i.parts[p].out, t);
         }
-        shared = std::max(shared, piece_rows(*part.w, tokens, op.pool.threads()));
-    }
-    if (i.swiglu) {
-        const Linear::Part &gate = i.parts[0], &up = i.parts[1];
-        int64_t n = gate.w->n, bytes = padded(2 * swiglu_tokens * shared * 4);
-        char* scratch = op.pool.scratch(op.pool.threads() * bytes);
-        op.run((n + shared - 1) / shared, [&](int64_t piece, int thread) {
-            int64_t n0 = piece * shared, n1 = std::min(n, n0 + shared);
-            float *g = (float*)(scratch + thread * bytes), *gs[swiglu_tokens], *us[swiglu_tokens];
-            for (int64_t t = 0; t < swiglu_tokens; t++) {
-                gs[t] = g + t * shared - n0;
-                us[t] = gs[t] + swiglu_tokens * shared;
-            }
-            for (int64_t t0 = 0; t0 < tokens; t0 += swiglu_tokens) {
-                int64_t here = std::min(swiglu_tokens, tokens - t0);
-                k.linear(*gate.w, n0, n1, rows.data() + t0, here, gs, gate.bias);
-                k.linear(*up.w, n0, n1, rows.data() + tokens + t0, here, us, up.bias);
-                for (int64_t t = 0; t < here; t++) k.swiglu(gs[t] + n0, us[t] + n0, n1 - n0, outs[t0 + t] + n0);
-            }
-        });
-        return;
-    }
+    if (i.swiglu) return run_swiglu(op, i, tokens);
+    pieces.clear();
     for (int64_t p = 0; p < parts; p++) {
-        height[p] = piece_rows(*i.parts[p].w, tokens, op.pool.threads());
-        first[p + 1] = first[p] + (i.parts[p].w->n + height[p] - 1) / height[p];
+        int64_t n = i.parts[p].w->n, height = piece_rows(*i.parts[p].w, tokens, op.pool.threads());
+        for (int64_t n0 = 0; n0 < n; n0 += height) pieces.push_back({p, n0, std::min(n, n0 + height)});
     }
-    op.run(first[parts], [&](int64_t piece, int) {
-        int64_t p = 0;
-        while (piece >= first[p + 1]) p++;
-        const Matrix& w = *i.parts[p].w;
-        int64_t n0 = (piece - first[p]) * height[p], n1 = std::min(w.n, n0 + height[p]);
-        k.linear(w, n0, n1, rows.data() + p * tokens, tokens, outs.data() + p * tokens, i.parts[p].bias);
+    op.run((int64_t)pieces.size(), [&](int64_t at, int) {
+        const Piece& piece = pieces[at];
+        const Linear::Part& part = i.parts[piece.part];
+        k.linear(*part.w, piece.n0, piece.n1, rows.data() + piece.part * tokens, tokens,
+                 outs.data() + piece.part * tokens, part.bias);
+    });
+}
+
+constexpr int64_t swiglu_tokens = 128;  // at once, which bounds a thread's scratch
+
+// `rows` and `outs` are set: [gate, up][tokens]
+void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
+    const Kernels& k = kernels();
+    const Linear::Part &gate = i.parts[0], &up = i.parts[1];
+    int64_t n = gate.w->n, height = piece_rows(*gate.w, tokens, op.pool.threads());
+    int64_t chunk = std::min(tokens, swiglu_tokens), bytes = padded(2 * chunk * height * 4);
+    char* scratch = op.pool.scratch(op.pool.threads() * bytes);
+    op.run((n + height - 1) / height, [&](int64_t piece, int thread) {
+        int64_t n0 = piece * height, n1 = std::min(n, n0 + height);
+        float *g = (float*)(scratch + thread * bytes), *gs[swiglu_tokens], *us[swiglu_tokens];
+        for (int64_t t = 0; t < chunk; t++) {
+            gs[t] = g + t * height - n0;
+            us[t] = gs[t] + chunk * height;
+        }
+        for (int64_t t0 = 0; t0 < tokens; t0 += chunk) {
+            int64_t here = std::min(chunk, tokens - t0);
+            k.linear(*gate.w, n0, n1, rows.data() + t0, here, gs, gate.bias);
+            k.linear(*up.w, n0, n1, rows.data() + tokens + t0, here, us, up.bias);
+            for (int64_t t = 0; t < here; t++) k.swiglu(gs[t] + n0, us[t] + n0, n1 - n0, outs[t0 + t] + n0);
+        }
     });
 }
 

@@ -142,6 +142,10 @@ private:
     std::vector<Rope> turns;        // [tokens] rows of the rope tables
     std::vector<const void*> rows;  // pointers for the linear kernels
     std::vector<float*> outs;
+    struct Piece {
+        int64_t part, n0, n1;
+    };
+    std::vector<Piece> pieces;
 
     void plan(const Kernels& k);
     void reserve(int64_t tokens);
@@ -153,6 +157,7 @@ private:
     void run(Operation& op, const Embed& i);
     void run(Operation& op, const Prepare& i);
     void run(Operation& op, const Linear& i);
+    void run_swiglu(Operation& op, const Linear& i, int64_t tokens);
     void run(Operation& op, const Heads& i);
     void run(Operation& op, const Attend& i);
     void run(Operation& op, const Route& i);
