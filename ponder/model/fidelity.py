@@ -9,7 +9,7 @@ other file; each window of it starts afresh.
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -63,22 +63,48 @@ def measure(
     progress: Callable[[int, int], None] | None = None,
 ) -> Fidelity:
     """ids [T] -> Fidelity over the T tokens, each window's last one without a successor to score."""
-    kl, agree, nll, reference_nll = [], [], [], []
-    for (p, q), target in _distributions((reference, quantised), ids, progress):
-        kl.append((np.exp(p) * (p - q)).sum(axis=1, dtype=np.float64))
-        agree.append(p.argmax(axis=1) == q.argmax(axis=1))
+    return compare(reference, [quantised], ids, text_sha256, progress)[0]
+
+
+def compare(
+    reference: Model,
+    quantised: list[Model],
+    ids: NDArray[np.int32],
+    text_sha256: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Fidelity]:
+    """`measure` for several models beside one reference, which reads the text once."""
+    sums = [_Sums([], [], []) for _ in quantised]
+    reference_nll = []
+    for (p, *qs), target in _distributions((reference, *quantised), ids, progress):
         reference_nll.append(_nll(p, target))
-        nll.append(_nll(q, target))
-    divergence = np.concatenate(kl)
-    return Fidelity(
-        tokens=len(ids),
-        text_sha256=text_sha256,
-        mean_kl=max(0.0, float(divergence.mean())),  # rounding may leave -1e-17
-        max_kl=max(0.0, float(divergence.max())),
-        top1=float(np.concatenate(agree).mean()),
-        perplexity=float(np.exp(np.concatenate(nll).mean())),
-        reference_perplexity=float(np.exp(np.concatenate(reference_nll).mean())),
-    )
+        weight, favourite = np.exp(p), p.argmax(axis=1)
+        for q, s in zip(qs, sums):
+            s.kl.append((weight * (p - q)).sum(axis=1, dtype=np.float64))
+            s.agree.append(favourite == q.argmax(axis=1))
+            s.nll.append(_nll(q, target))
+    perplexity = float(np.exp(np.concatenate(reference_nll).mean()))
+    return [s.report(len(ids), text_sha256, perplexity) for s in sums]
+
+
+class _Sums(NamedTuple):
+    """What one model is measured by, a few tokens at a time."""
+
+    kl: list[NDArray[np.float64]]
+    agree: list[NDArray[np.bool_]]
+    nll: list[NDArray[np.float32]]
+
+    def report(self, tokens: int, text_sha256: str, reference_perplexity: float) -> Fidelity:
+        divergence = np.concatenate(self.kl)
+        return Fidelity(
+            tokens=tokens,
+            text_sha256=text_sha256,
+            mean_kl=max(0.0, float(divergence.mean())),  # rounding may leave -1e-17
+            max_kl=max(0.0, float(divergence.max())),
+            top1=float(np.concatenate(self.agree).mean()),
+            perplexity=float(np.exp(np.concatenate(self.nll).mean())),
+            reference_perplexity=reference_perplexity,
+        )
 
 
 def perplexity(model: Model, ids: NDArray[np.int32], progress: Callable[[int, int], None] | None = None) -> float:

@@ -10,17 +10,23 @@ constexpr int parts = 16 / V::N;  // vectors of a block of 16 values
 
 static inline V part(const float* p, int64_t n) { return n >= V::N ? load(p) : n <= 0 ? zero() : load(p, n); }
 
-// The value of the code nearest to v, by its nearest integer. `nearest`: entry 128 is that of 0.
-static inline V code_value(V v, const float* nearest) {
+// The value of the code nearest to v, by its nearest integer. Even: the codes are all integers from first to last.
+template <bool Even>
+static inline V code_value(V v, const CodeTable& t) {
+    if (Even) {
+        V limited = min(max(v, set(t.first)), set(t.last));
+        return limited + set(12582912.0f) - set(12582912.0f);  // 1.5 * 2^23 rounds to nearest even
+    }
     V limited = min(max(v, set(-128.0f)), set(127.0f));
+    const float* nearest = t.nearest + 128;  // of 0
 #if defined(__AVX512F__)
-    return {_mm512_i32gather_ps(_mm512_cvtps_epi32(limited.v), nearest + 128, 4)};
+    return {_mm512_i32gather_ps(_mm512_cvtps_epi32(limited.v), nearest, 4)};
 #elif defined(__AVX2__)
-    return {_mm256_i32gather_ps(nearest + 128, _mm256_cvtps_epi32(limited.v), 4)};
+    return {_mm256_i32gather_ps(nearest, _mm256_cvtps_epi32(limited.v), 4)};
 #else
     float at[V::N];
-    store(at, limited + set(12582912.0f));  // 1.5 * 2^23: the low bits now hold the rounded number
-    for (int i = 0; i < V::N; i++) at[i] = nearest[(int)(at[i] - 12582912.0f) + 128];
+    store(at, limited + set(12582912.0f));
+    for (int i = 0; i < V::N; i++) at[i] = nearest[(int)(at[i] - 12582912.0f)];
     return load(at);
 #endif
 }
@@ -44,14 +50,15 @@ static inline float sum16(V* v) {
 }
 
 // Of the codes q nearest to x * factor: sum of p x q and of p q q.
-static inline void fit(const float* x, const float* p, int64_t n, float factor, const float* nearest, float& pxq,
+template <bool Even>
+static inline void fit(const float* x, const float* p, int64_t n, float factor, const CodeTable& t, float& pxq,
                        float& pqq) {
     V a[parts], b[parts];
     for (int j = 0; j < parts; j++) a[j] = b[j] = zero();
     for (int64_t i = 0; i < n; i += 16)
         for (int j = 0; j < parts; j++) {
             int64_t at = i + j * V::N;
-            V xs = part(x + at, n - at), ps = part(p + at, n - at), q = code_value(xs * set(factor), nearest);
+            V xs = part(x + at, n - at), ps = part(p + at, n - at), q = code_value<Even>(xs * set(factor), t);
             a[j] = a[j] + ps * xs * q;
             b[j] = b[j] + ps * q * q;
         }
@@ -60,7 +67,8 @@ static inline void fit(const float* x, const float* p, int64_t n, float factor, 
 }
 
 // Sum of p (x - q scale)^2, q nearest to x / scale.
-static inline float error(const float* x, const float* p, int64_t n, float scale, const float* nearest) {
+template <bool Even>
+static inline float error(const float* x, const float* p, int64_t n, float scale, const CodeTable& t) {
     if (scale == 0) return __builtin_inff();
     V sums[parts];
     for (int j = 0; j < parts; j++) sums[j] = zero();
@@ -68,7 +76,7 @@ static inline float error(const float* x, const float* p, int64_t n, float scale
         for (int j = 0; j < parts; j++) {
             int64_t at = i + j * V::N;
             V xs = part(x + at, n - at);
-            V off = xs - code_value(xs / set(scale), nearest) * set(scale);
+            V off = xs - code_value<Even>(xs / set(scale), t) * set(scale);
             sums[j] = sums[j] + part(p + at, n - at) * off * off;
         }
     return sum16(sums);
@@ -88,23 +96,26 @@ static inline float extreme(const float* x, int64_t n) {
     return *x;
 }
 
+template <bool Even>
 static inline uint16_t best_scale(const float* x, const float* p, int64_t n, float m, const CodeTable& t) {
     uint16_t plain = to_half(m / t.first), fitted = 0;
     if ((plain & 0x7fff) == 0) return plain;
     float best = 0;
     for (int i = 0; i < 2 * search_steps; i++) {
         float end = i < search_steps ? t.first : t.last, pxq, pqq;
-        fit(x, p, n, end * search_factors[i % search_steps] / m, t.nearest, pxq, pqq);
+        fit<Even>(x, p, n, end * search_factors[i % search_steps] / m, t, pxq, pqq);
         float gain = pxq * pxq / pqq, scale = pxq / pqq;
         if (!(gain > best) || !(__builtin_fabsf(scale) <= 65504.0f)) continue;
         best = gain;
         fitted = to_half(scale);
     }
-    return error(x, p, n, from_half(fitted), t.nearest) < error(x, p, n, from_half(plain), t.nearest) ? fitted : plain;
+    bool better = error<Even>(x, p, n, from_half(fitted), t) < error<Even>(x, p, n, from_half(plain), t);
+    return better ? fitted : plain;
 }
 
-int search(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
-           uint16_t* scale) {
+template <bool Even>
+static inline __attribute__((always_inline)) int search_groups(const float* x, const float* p, int64_t k, int64_t group,
+                                                               const CodeTable& t, uint8_t* data, uint16_t* scale) {
     int flags = 0;
     int64_t half = group / 2;
     for (int64_t g = 0; g < k / group; g++, x += group, p += group, data += half) {
@@ -113,22 +124,29 @@ int search(const float* x, const float* p, int64_t k, int64_t group, const CodeT
             flags |= m != m ? bad_not_finite : bad_too_large;
             continue;
         }
-        scale[g] = best_scale(x, p, group, m, t);
+        scale[g] = best_scale<Even>(x, p, group, m, t);
         float step = from_half(scale[g]);
-        uint8_t none = t.index[128];
         for (int64_t i = 0; i < group; i += V::N) {
             int64_t n = group - i < V::N ? group - i : V::N;
             float v[V::N];
             store(v, min(max(part(x + i, n) / set(step), set(-128.0f)), set(127.0f)) + set(12582912.0f));
             for (int64_t j = 0; j < n; j++) {
                 int64_t at = i + j;
-                uint8_t code = step == 0 ? none : t.index[(int)(v[j] - 12582912.0f) + 128];
+                uint8_t code = t.index[step == 0 ? 128 : (int)(v[j] - 12582912.0f) + 128];
                 if (at < half) data[at] = code;
                 else data[at - half] = (uint8_t)(data[at - half] | code << 4);
             }
         }
     }
     return flags;
+}
+
+int search(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
+           uint16_t* scale) {
+    bool even = t.last - t.first == 15;
+    if (even && group == 32) return search_groups<true>(x, p, k, 32, t, data, scale);
+    return even ? search_groups<true>(x, p, k, group, t, data, scale)
+                : search_groups<false>(x, p, k, group, t, data, scale);
 }
 
 }  // namespace ponder::PONDER_NS

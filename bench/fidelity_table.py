@@ -1,0 +1,121 @@
+"""What each quantisation of a model costs, one line each, beside bf16 of the same model.
+
+    python bench/fidelity_table.py qwen2.5-coder:0.5b int8-32 int4-32-plain int4-32 int4-32-text int4-64 int4-128
+
+A row is KIND-GROUP, with `-plain` for round-to-nearest scales instead of searched ones, or `-text` for int4 calibrated
+on --calibration (by default Python's own language reference and library sources: never the text that is measured on).
+--dither SEED: a GGUF file's weights lie on a grid that flatters or hurts a second quantisation; noise of that seed,
+uniform within the file's own rounding step, makes them continuous again, for reference and rows alike.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from ponder.cli.files import locate
+from ponder.kernels.native import NativeOps
+from ponder.kernels.tensor import Kind, Tensor
+from ponder.model.calibrate import calibrated
+from ponder.model.checkpoint import Checkpoint, Source
+from ponder.model.fidelity import compare, read_text
+from ponder.model.gguf_names import to_hf
+from ponder.model.load import open_checkpoint
+from ponder.model.model import Model
+from ponder.model.weights import build, held, read
+from ponder.text.tokenizer import Tokenizer
+
+
+def calibration_ids(tokenizer: Tokenizer, windows: int, length: int = 512) -> np.ndarray:
+    """[windows, length]: half the language reference that comes with Python, half sources of its library."""
+    import pydoc_data.topics as topics
+    from pathlib import Path
+
+    documents = [text for _, text in sorted(topics.topics.items()) if len(text) > 6000]
+    sources = [p.read_text("utf-8") for p in sorted(Path(json.__file__).parents[1].glob("*.py"))]
+    sources = [text for text in sources if len(text) > 6000]
+    rng, out = np.random.default_rng(0), []
+    for i in range(windows):
+        pool = sources if i % 2 else documents
+        text = pool[rng.integers(len(pool))]
+        at = int(rng.integers(len(text) - 5000))
+        out.append(tokenizer.encode(text[at : at + 5000])[:length])
+    return np.array([ids for ids in out if len(ids) == length], np.int32)
+
+
+def plain(checkpoint: Checkpoint, kind: Kind, group: int) -> Checkpoint:
+    """Layers rounded to nearest, as Tensor.quantise does."""
+
+    def rounded(source: Source) -> Source:
+        values = read(source, "f32")
+        assert isinstance(values, np.ndarray)
+        return held(Tensor.quantise(values, kind, group))
+
+    return replace(
+        checkpoint, tensors={n: rounded(s) if "_proj.weight" in n else s for n, s in checkpoint.tensors.items()}
+    )
+
+
+def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
+    """Noise within the step of the file's own quantisation, on the matrices of the layers."""
+    assert checkpoint.gguf is not None, "only GGUF files have a grid of their own"
+    types = {place[0]: info.type for info in checkpoint.gguf.tensors.values() if (place := to_hf(info.name))}
+    rng = np.random.default_rng(seed)
+    tensors = dict(checkpoint.tensors)
+    for name, source in tensors.items():
+        if "_proj.weight" not in name:
+            continue
+        values = read(source, "f32")
+        assert isinstance(values, np.ndarray)
+        x = values.reshape(-1, 32)
+        top = np.abs(x).max(axis=1, keepdims=True)
+        span = x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True)
+        step = {"Q4_K": span / 15, "Q5_0": top / 16, "Q6_K": top / 32, "Q8_0": top / 127}[types[name]]
+        noise = (rng.random(x.shape, np.float32) - np.float32(0.5)) * step
+        tensors[name] = held((x + noise).reshape(values.shape).astype(np.float32))
+    return replace(checkpoint, tensors=tensors)
+
+
+def build_row(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
+    kind, group, *how = row.split("-")
+    assert kind in ("int8", "int4") and how in ([], ["plain"], ["text"]), row
+    if how == ["plain"]:
+        checkpoint = plain(checkpoint, kind, int(group))  # type: ignore[arg-type]
+    if how == ["text"]:
+        checkpoint = calibrated(checkpoint, ids, int(group))
+    return build(checkpoint, NativeOps(), kind, group=int(group))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("rows", nargs="+")
+    parser.add_argument("--tokens", type=int, help="only so many of the text")
+    parser.add_argument("--windows", type=int, default=16, help="of 512 tokens, to calibrate on")
+    parser.add_argument("--dither", type=int)
+    args = parser.parse_args()
+    path = locate(args.model)
+    checkpoint, tokenizer = open_checkpoint(path), Tokenizer.from_path(path)
+    if args.dither is not None:
+        checkpoint = dithered(checkpoint, args.dither)
+    ids, sha256 = read_text(tokenizer)
+    reference = build(checkpoint, NativeOps(), "bf16")
+    models = []
+    for row in args.rows:
+        start = time.monotonic()
+        models.append(build_row(row, checkpoint, calibration_ids(tokenizer, args.windows)))
+        print(f"{row}: built in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+    for row, model, f in zip(args.rows, models, compare(reference, models, ids[: args.tokens], sha256)):
+        layers = sum(w.tensor.nbytes for n, w in model.weights.items() if "_proj.weight" in n)
+        print(json.dumps({
+            "row": row, "mean_kl": round(f.mean_kl, 4), "max_kl": round(f.max_kl, 2), "top1": round(100 * f.top1, 1),
+            "perplexity": round(f.perplexity, 2), "reference": round(f.reference_perplexity, 2),
+            "layers_mb": round(layers / 1e6, 1), "mb": round(model.nbytes / 1e6, 1),
+        }), flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
