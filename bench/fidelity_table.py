@@ -4,6 +4,7 @@
 
 A row is KIND-GROUP, with `-plain` for round-to-nearest scales instead of searched ones, or `-text` for int4 calibrated
 on --calibration (by default Python's own language reference and library sources: never the text that is measured on).
+`+v_proj+layers.0.` and the like keep matrices with such a name in int8.
 --dither SEED: a GGUF file's weights lie on a grid that flatters or hurts a second quantisation; noise of that seed,
 uniform within the file's own rounding step, makes them continuous again, for reference and rows alike.
 """
@@ -13,50 +14,22 @@ import json
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ponder.cli.files import locate
 from ponder.kernels.native import NativeOps
-from ponder.kernels.tensor import Kind, Tensor
+from ponder.kernels.tensor import Tensor
 from ponder.model.calibrate import calibrated
-from ponder.model.checkpoint import Checkpoint, Source
+from ponder.model.calibration_text import calibration_ids
+from ponder.model.checkpoint import Checkpoint
 from ponder.model.fidelity import compare, read_text
 from ponder.model.gguf_names import to_hf
 from ponder.model.load import open_checkpoint
 from ponder.model.model import Model
-from ponder.model.weights import build, held, read
+from ponder.model.weights import EMBED, HEAD, build, held, read
 from ponder.text.tokenizer import Tokenizer
-
-
-def calibration_ids(tokenizer: Tokenizer, windows: int, length: int = 512) -> np.ndarray:
-    """[windows, length]: half the language reference that comes with Python, half sources of its library."""
-    import pydoc_data.topics as topics
-    from pathlib import Path
-
-    documents = [text for _, text in sorted(topics.topics.items()) if len(text) > 6000]
-    sources = [p.read_text("utf-8") for p in sorted(Path(json.__file__).parents[1].glob("*.py"))]
-    sources = [text for text in sources if len(text) > 6000]
-    rng, out = np.random.default_rng(0), []
-    for i in range(windows):
-        pool = sources if i % 2 else documents
-        text = pool[rng.integers(len(pool))]
-        at = int(rng.integers(len(text) - 5000))
-        out.append(tokenizer.encode(text[at : at + 5000])[:length])
-    return np.array([ids for ids in out if len(ids) == length], np.int32)
-
-
-def plain(checkpoint: Checkpoint, kind: Kind, group: int) -> Checkpoint:
-    """Layers rounded to nearest, as Tensor.quantise does."""
-
-    def rounded(source: Source) -> Source:
-        values = read(source, "f32")
-        assert isinstance(values, np.ndarray)
-        return held(Tensor.quantise(values, kind, group))
-
-    return replace(
-        checkpoint, tensors={n: rounded(s) if "_proj.weight" in n else s for n, s in checkpoint.tensors.items()}
-    )
 
 
 def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
@@ -80,13 +53,22 @@ def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
 
 
 def build_row(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
-    kind, group, *how = row.split("-")
+    row, *in_eight = row.split("+")
+    kind, size, *how = row.split("-")
     assert kind in ("int8", "int4") and how in ([], ["plain"], ["text"]), row
-    if how == ["plain"]:
-        checkpoint = plain(checkpoint, kind, int(group))  # type: ignore[arg-type]
-    if how == ["text"]:
-        checkpoint = calibrated(checkpoint, ids, int(group))
-    return build(checkpoint, NativeOps(), kind, group=int(group))
+    group, tensors = int(size), dict(checkpoint.tensors)
+    tuned = calibrated(checkpoint, ids, group).tensors if how == ["text"] else {}
+    for name, source in tensors.items():
+        if name.endswith("_proj.weight"):
+            eight = kind == "int8" or any(f".{part}" in name for part in in_eight)
+            if how == ["plain"] and not eight:
+                tensors[name] = held(Tensor.quantise(np.asarray(read(source, "f32")), "int4", group))
+            else:
+                tensors[name] = held(
+                    read(source if eight else tuned.get(name, source), "int8" if eight else "int4", group)
+                )
+    tensors[HEAD] = held(read(tensors.get(HEAD, tensors[EMBED]), "int8", group))
+    return build(replace(checkpoint, tensors=tensors), NativeOps(), "auto")
 
 
 def main() -> None:
@@ -95,6 +77,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="+")
     parser.add_argument("--tokens", type=int, help="only so many of the text")
     parser.add_argument("--windows", type=int, default=16, help="of 512 tokens, to calibrate on")
+    parser.add_argument("--calibration", type=Path)
     parser.add_argument("--dither", type=int)
     args = parser.parse_args()
     path = locate(args.model)
@@ -106,7 +89,7 @@ def main() -> None:
     models = []
     for row in args.rows:
         start = time.monotonic()
-        models.append(build_row(row, checkpoint, calibration_ids(tokenizer, args.windows)))
+        models.append(build_row(row, checkpoint, calibration_ids(tokenizer, args.calibration, args.windows)))
         print(f"{row}: built in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
     for row, model, f in zip(args.rows, models, compare(reference, models, ids[: args.tokens], sha256)):
         layers = sum(w.tensor.nbytes for n, w in model.weights.items() if "_proj.weight" in n)

@@ -12,6 +12,7 @@ kept in DST/fidelity.json. A model that lost too much is not written, unless --f
 examples:
   ponder quantize qwen3:0.6b qwen3-0.6b-int8 --to int8
   ponder quantize ./my-model ./my-model-int4 --to int4 --group 16
+  ponder quantize ./my-model ./my-model-int4 --to int4 --calibrate my-texts.txt
 """
 
 
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=("int8", "int4"), required=True, help="kind of the weights")
     parser.add_argument("--group", type=int, default=32, metavar="N", help="weights that share a scale (default: 32)")
     parser.add_argument("--text", type=Path, metavar="FILE", help="text to measure on (default: the packaged one)")
+    parser.add_argument("--calibrate", nargs="?", const=Path(), type=Path, metavar="FILE",
+                        help="round int4 for a text: FILE, or Python's own reference and library")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="write the model whatever it lost")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -30,14 +33,23 @@ def run(args: argparse.Namespace) -> int:
 
     from ponder.cli.files import locate, refuse_existing, size_of
     from ponder.cli.progress import amount, progress
+    from ponder.core.errors import UserError
+    from ponder.model.calibration_text import calibration_ids
     from ponder.model.fidelity import TEXT
     from ponder.model.quantise import quantise
+    from ponder.text.tokenizer import Tokenizer
 
     refuse_existing(args.target)
     source = locate(args.source)
-    with progress("measuring", "tokens") as tick:
-        report = quantise(source, args.target, args.to, group=args.group, text=args.text or TEXT, force=args.force,
-                          progress=tick)  # fmt: skip
+    text, calibration = args.text or TEXT, None
+    if args.calibrate is not None:
+        given = None if args.calibrate == Path() else args.calibrate
+        if given is not None and given.exists() and text.exists() and given.samefile(text):
+            raise UserError("--calibrate and --text are the same file: the report would flatter", param="calibrate")
+        calibration = calibration_ids(Tokenizer.from_path(source), given)
+    with progress("calibrating", "matrices") as rounding, progress("measuring", "tokens") as tick:
+        report = quantise(source, args.target, args.to, group=args.group, text=text, force=args.force,
+                          calibration=calibration, progress=tick, rounding=rounding)  # fmt: skip
     if args.json:
         print(msgspec.json.encode(report).decode())
         return 0

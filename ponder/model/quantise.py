@@ -14,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.kernels.tensor import GROUP
+from ponder.model.calibrate import calibrated
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.fidelity import TEXT, Fidelity, measure, read_text
 from ponder.model.hf_save import save_hf
@@ -30,10 +33,12 @@ LIMITS = {"int8": 0.05, "int4": 0.5}
 
 def quantise(
     source: Path, target: Path, kind: str, *, group: int = GROUP, text: Path = TEXT, force: bool = False,
-    ops: str = "native", progress: Callable[[int, int], None] | None = None,
+    calibration: NDArray[np.int32] | None = None, ops: str = "native",
+    progress: Callable[[int, int], None] | None = None, rounding: Callable[[int, int], None] | None = None,
 ) -> Fidelity:  # fmt: skip
     """source: a folder or GGUF file; target: the folder to make, which appears only when complete.
-    progress(tokens measured, tokens in all).
+    calibration: ids [windows, length] of a text that int4 is rounded for (calibrate.py).
+    progress(tokens measured, tokens in all), rounding(matrices calibrated, matrices).
 
     Raises UserError for a kind that is not int8 or int4, a target that exists, or a loss above LIMITS without force.
     """
@@ -41,12 +46,15 @@ def quantise(
         raise UserError(f"{kind!r}: a model can be quantised to {' or '.join(LIMITS)}", param="kind")
     if target.exists():
         raise UserError(f"{target} exists already; choose another name or delete it first", param="target")
+    if calibration is not None and kind != "int4":
+        raise UserError("calibration is for int4: int8 loses nothing worth it", param="calibrate")
     checkpoint = open_checkpoint(source)
     ids, sha256 = read_text(Tokenizer.from_path(source), text)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        save_hf(work, checkpoint, kind, group=group, copy_from=source)
+        tuned = checkpoint if calibration is None else calibrated(checkpoint, calibration, group, rounding)
+        save_hf(work, tuned, kind, group=group, copy_from=source)
         reference = build(checkpoint, make_ops(ops), _reference_dtype(checkpoint))
         result = measure(reference, load(work, ops=ops), ids, sha256, progress)
         if not result.mean_kl <= LIMITS[kind] and not force:  # "not <=" also catches a NaN

@@ -14,6 +14,7 @@ from ponder.core.batch import Batch
 from ponder.core.errors import UserError
 from ponder.kernels.reference import ReferenceOps
 from ponder.model import fidelity, quantise
+from ponder.model.calibration_text import calibration_ids
 from ponder.model.fidelity import Fidelity, measure, read_text
 from ponder.model.hf_save import save_hf
 from ponder.model.load import load
@@ -53,6 +54,32 @@ def test_folder_holds_packed_matrices_and_its_report(name: str, kind: str, tmp_p
         "bits": 8 if kind == "int8" else 4, "group_size": 32, "quant_method": "ponder",
     }  # fmt: skip
     assert Tokenizer.from_path(tmp_path / "q").encode("hello") == [262]
+
+
+def test_calibrated_on_other_text_loses_less(tmp_path: Path, text: Path) -> None:
+    path, other = source(tmp_path, "tied"), tmp_path / "other.txt"
+    other.write_text("the tea is there, hello! hell is other tea, and the hello. " * 60)
+    ids = calibration_ids(Tokenizer.from_path(path), other)
+    assert ids.shape[1] == 512 and 1 <= len(ids) <= 64
+    seen: list[tuple[int, int]] = []
+    plain = quantise.quantise(path, tmp_path / "q", "int4", text=text)
+    tuned = quantise.quantise(
+        path, tmp_path / "t", "int4", text=text, calibration=ids, rounding=lambda *a: seen.append(a)
+    )
+    assert tuned.mean_kl < 0.8 * plain.mean_kl and seen[-1] == (14, 14)
+    assert json.loads((tmp_path / "t" / "config.json").read_text())["quantization_config"]["bits"] == 4
+    with pytest.raises(UserError, match="calibration is for int4"):
+        quantise.quantise(path, tmp_path / "x", "int8", text=text, calibration=ids)
+
+
+def test_calibration_text(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.packaged()
+    ids = calibration_ids(tokenizer, None, 4)
+    assert ids.shape == (4, 512) and len(np.unique(ids)) > 200
+    np.testing.assert_array_equal(ids, calibration_ids(tokenizer, None, 4))
+    (tmp_path / "short").write_text("too short to calibrate on " * 20)
+    with pytest.raises(UserError, match="too few to calibrate"):
+        calibration_ids(tokenizer, tmp_path / "short")
 
 
 def test_from_gguf_keeps_the_tokenizer(tmp_path: Path, text: Path) -> None:
