@@ -164,6 +164,19 @@ def test_quantize_reports_and_the_result_runs(ponder, tiny: Path, tmp_path: Path
     assert report == json.loads((tmp_path / "smaller" / "fidelity.json").read_text())
 
 
+def test_quantize_calibrated(ponder, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("To be measured on. " * 40)
+    (tmp_path / "other").write_text("To be rounded for, not to be measured on. " * 200)
+    words = ["--to", "int4", "--text", "text", "--json"]
+    plain, tuned = (
+        json.loads(ponder("quantize", str(tiny), name, *words, *more).stdout)
+        for name, more in (("plain", []), ("tuned", ["--calibrate", "other"]))
+    )
+    assert 0 < tuned["mean_kl"] < plain["mean_kl"]
+    refused = ponder("quantize", str(tiny), "x", *words, "--calibrate", "text")
+    assert refused.returncode == 2 and "the same file" in refused.stderr
+
+
 @pytest.mark.parametrize("words", [["convert", "x.gguf"], ["quantize", "folder", "--to", "int8"]])
 def test_ctrl_c_leaves_all_or_nothing(command, env, ponder, tiny: Path, tmp_path: Path, words: list[str]) -> None:
     """Interrupted at several moments of the work: exit code 130, and no file that is half written."""
