@@ -49,7 +49,7 @@ def read_bandwidth(seconds: float) -> float:
     ops = NativeOps()
     big = ops.weight(np.ones((65536, 4096), np.float32))
     x = np.ones((1, 4096), np.float32)
-    nbytes: int = big.tensor.nbytes
+    nbytes: int = big.nbytes
     return nbytes / median_seconds(lambda _: ops.linear(x, big), seconds) / 1e9
 
 

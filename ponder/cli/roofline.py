@@ -4,7 +4,6 @@ machine reads and multiplies. `ponder bench` gives its speeds as percentages of 
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ponder.kernels.native import Weight
 from ponder.kernels.peak import compute_peak, read_bandwidth
 from ponder.model.weights import EMBED, HEAD
 
@@ -22,7 +21,7 @@ class Roofline(NamedTuple):
 
 
 def measure(model: "Model") -> Roofline:
-    return Roofline(read_bandwidth(), compute_peak(model.weights[QUERY].tensor.kind))
+    return Roofline(read_bandwidth(), compute_peak(model.weights[QUERY].matrix.kind))
 
 
 def step_bytes(model: "Model", streams: int, context: float, kv_dtype: str) -> float:
@@ -34,9 +33,8 @@ def step_bytes(model: "Model", streams: int, context: float, kv_dtype: str) -> f
     share = 1 - (1 - config.num_experts_per_tok / config.num_experts) ** streams if config.num_experts else 1.0
     total = 0.0
     for name, weight in model.weights.items():
-        nbytes = weight.tensor.nbytes if isinstance(weight, Weight) else weight.nbytes
         if name != EMBED:  # of the table one row is read; a tied one is counted as the head
-            total += nbytes * (share if ".experts." in name else 1.0)
+            total += weight.nbytes * (share if ".experts." in name else 1.0)
     assert HEAD in model.weights
     return total + streams * context * config.kv_bytes_per_token(kv_dtype)
 

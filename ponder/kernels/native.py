@@ -1,6 +1,5 @@
 """The native op set: the contract of `ops.py` over numpy float32 arrays, computed by the C++ extension.
 
-Importing this module fails with a UserError when the extension is not built; nothing falls back silently.
 The instruction set and the thread count belong to the process: `set_isa`, `set_threads`. Neither changes the result of
 a thread count; the instruction sets differ from each other in the last bits.
 """
@@ -12,19 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
-from ponder.core.errors import UserError
 from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.cpu import usable_cpus
+from ponder.kernels.extension import _native
+from ponder.kernels.panels import Panels
 from ponder.kernels.tensor import Floats, Tensor
-
-try:
-    from ponder.kernels import _native
-except ImportError as e:
-    raise UserError(
-        f"Ponder's native kernels are not built for this Python ({e}). Install a C++17 compiler "
-        "(Debian, Ubuntu: apt-get install g++) and run `pip install .` in the checkout, "
-        "or `pip install -e . --no-build-isolation` to develop."
-    ) from e
 
 Ints = NDArray[np.int32]
 
@@ -66,36 +57,47 @@ def normal(seed: int, first_row: int, spread: float, out: Floats) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Weight:
-    """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped)."""
+    """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped).
 
-    tensor: Tensor
+    matrix: a Tensor for f32 and bf16, Panels for int8 and int4.
+    """
+
+    matrix: Tensor | Panels
     handle: Any
 
     @property
     def outputs(self) -> int:
-        return self.tensor.shape[0]
+        return self.matrix.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return self.matrix.nbytes
 
     @property
     def form(self) -> tuple[str, int, int]:
         """Matrices of one form read the same packed activations."""
-        return self.tensor.kind, self.tensor.group, self.tensor.shape[1]
+        return self.matrix.kind, self.matrix.group, self.matrix.shape[1]
 
 
 class NativeOps:
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
-    def weight(self, tensor: Tensor | Floats) -> Any:
-        """A Weight for a matrix [N, K], the array itself for a vector."""
-        if not isinstance(tensor, Tensor):
-            if tensor.ndim == 1:  # a norm or a bias is used as it is
-                return np.ascontiguousarray(tensor, np.float32)
-            tensor = Tensor.quantise(tensor, "f32")
-        data = np.require(tensor.data, requirements=("C", "A"))  # a file may hold it at an odd address
-        scale = None if tensor.scale is None else np.require(tensor.scale, requirements=("C", "A"))
-        return Weight(tensor, _native.Weight(tensor.kind, *tensor.shape, tensor.group, data, scale))
+    def weight(self, value: Tensor | Panels | Floats) -> Any:
+        """A Weight for a matrix [N, K], the array itself for a vector. int8 and int4 tensors are packed into panels."""
+        if isinstance(value, np.ndarray):
+            if value.ndim == 1:  # a norm or a bias is used as it is
+                return np.ascontiguousarray(value, np.float32)
+            value = Tensor.quantise(value, "f32")
+        if isinstance(value, Tensor) and value.group:
+            value = Panels.pack(value)
+        if isinstance(value, Panels):
+            data: NDArray[Any] = value.buffer
+        else:
+            data = np.require(value.data, requirements=("C", "A"))  # a file may hold it at an odd address
+        return Weight(value, _native.Weight(value.kind, *value.shape, value.group, data))
 
     def embed(self, weight: Weight, ids: Ints) -> Floats:
-        out = np.empty((len(ids), weight.tensor.shape[1]), np.float32)
+        out = np.empty((len(ids), weight.matrix.shape[1]), np.float32)
         _native.embed(weight.handle, ids, out)
         return out
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import ponder.kernels.native  # noqa: F401  before the extension: it says what to do when that is not built
 from ponder.core.errors import UserError
-from ponder.kernels import _native
+from ponder.kernels.extension import _native
 from ponder.kernels.search import LINEAR, Codes
 from ponder.kernels.tensor import DTYPES, GROUP, Floats, Kind, Tensor, check_group
 

@@ -3,7 +3,7 @@
 read_bandwidth(), compute_peak("int8")      # bytes a second, operations a second
 """
 
-from ponder.kernels import _native
+from ponder.kernels.extension import _native
 
 
 def read_bandwidth(nbytes: int = 512 << 20, tries: int = 8) -> float:

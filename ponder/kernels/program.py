@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ponder.core.batch import Batch, Ints
-from ponder.kernels import _native
 from ponder.kernels.cache import Cache, in_use
+from ponder.kernels.extension import _native
 from ponder.kernels.fuse import (
     Attend,
     Buffer,

@@ -61,7 +61,7 @@ class Recorder:
         return out
 
     def embed(self, weight: Weight, ids: None) -> Symbol:
-        return self._call("embed", (), (weight.tensor.shape[1],), weight=weight)
+        return self._call("embed", (), (weight.matrix.shape[1],), weight=weight)
 
     def rms_norm(self, x: Symbol, weight: Floats, eps: float) -> Symbol:
         return self._call("rms_norm", (x,), x.shape, weight=weight, eps=eps)

@@ -3,42 +3,27 @@
 #include "bindings.h"
 
 #include "dispatch.h"
+#include "panels.h"
 #include "peak.h"
 #include "pool.h"
 
 namespace {
 
-Kind kind_of(const std::string& name) {
-    const char* names[] = {"f32", "bf16", "int8", "int4"};
-    for (int i = 0; i < 4; i++)
-        if (name == names[i]) return (Kind)i;
-    throw std::invalid_argument("unknown kind " + name);
-}
-
-nb::dlpack::dtype type_of(Kind kind) {
-    const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
-                                       nb::dtype<uint8_t>()};
-    return types[(int)kind];
-}
-
-void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, int64_t group, nb::object data_object,
-                 nb::object scale_object) {
+// f32 and bf16: data [n, k]. int8 and int4: the buffer of `to_panels`.
+void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, int64_t group, nb::object data_object) {
     auto data = nb::cast<AnyArray>(data_object);
     Matrix m = {kind_of(kind), n, k, group, data.data(), nullptr};
     check(n > 0 && k > 0, "a weight needs at least one row and column");
-    check(data.dtype() == type_of(m.kind), kind + " data has the wrong dtype");
-    check_shape("weight data", data, n, m.kind == Kind::int4 ? k / 2 : k);
-    check((uintptr_t)m.data % (type_of(m.kind).bits / 8) == 0, "weight data is not aligned");
     if (m.kind == Kind::int8 || m.kind == Kind::int4) {
-        check(group > 0 && group <= 65536 && k % group == 0 && (m.kind == Kind::int8 || group % 2 == 0), "bad group");
-        auto scale = nb::cast<AnyArray>(scale_object);
-        check(scale.dtype().code == (uint8_t)nb::dlpack::dtype_code::Float && scale.dtype().bits == 16,
-              "scales must be float16");
-        check_shape("weight scale", scale, n, k / group);
-        m.scale = (const uint16_t*)scale.data();
-        check((uintptr_t)m.scale % 2 == 0, "weight scales are not aligned");
+        check(data.dtype() == nb::dtype<uint8_t>(), "panels must be uint8");
+        check_panels(m, data.ndim() == 1 ? (int64_t)data.shape(0) : -1);
+        m.scale = (const uint16_t*)((const char*)m.data + code_bytes(m));
+    } else {
+        check(data.dtype() == type_of(m.kind), kind + " data has the wrong dtype");
+        check_shape("weight data", data, n, k);
+        check((uintptr_t)m.data % (type_of(m.kind).bits / 8) == 0, "weight data is not aligned");
     }
-    new (self) Weight{m, std::move(data_object), std::move(scale_object)};
+    new (self) Weight{m, std::move(data_object)};
 }
 
 void bind_embed(const Weight& w, Array<const int32_t, 1> ids, Array<float, 2> out) {
@@ -258,7 +243,7 @@ int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& p
 NB_MODULE(_native, m) {
     using NoGil = nb::call_guard<nb::gil_scoped_release>;
     nb::class_<Weight>(m, "Weight")
-        .def("__init__", &make_weight, "kind"_a, "n"_a, "k"_a, "group"_a, "data"_a, "scale"_a.none());
+        .def("__init__", &make_weight, "kind"_a, "n"_a, "k"_a, "group"_a, "data"_a);
     m.def("embed", &bind_embed, "weight"_a, "ids"_a.noconvert(), "out"_a.noconvert(), NoGil());
     m.def("linear", &bind_linear, "x"_a.noconvert(), "weight"_a, "bias"_a.noconvert().none(), "out"_a.noconvert(),
           NoGil());
@@ -278,6 +263,7 @@ NB_MODULE(_native, m) {
           NoGil());
     m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
     bind_program(m);
+    bind_panels(m);
     m.def("read_bandwidth", [](int64_t bytes, int tries) {
         check(bytes > 0 && bytes <= (int64_t)1 << 33 && tries > 0, "1 to 2**33 bytes, one try or more");
         return read_bandwidth(bytes, tries);

@@ -43,11 +43,16 @@ void check_shape(const char* name, const A& a, N... dims) {
     check(same, std::string(name) + " has shape " + shape(a) + ", expected [" + text + "]");
 }
 
-// A weight matrix and the arrays that keep its memory alive.
+// A weight matrix and the array that keeps its memory alive.
 struct Weight {
     Matrix m;
-    nb::object data, scale;
+    nb::object data;
 };
+
+Kind kind_of(const std::string& name);
+nb::dlpack::dtype type_of(Kind kind);
+void check_group(const Matrix& w);                 // of int8 and int4: divides k
+void check_panels(const Matrix& w, int64_t bytes);  // size and alignment of a buffer at w.data
 
 using CacheArray = Array<uint8_t, 3>;  // [layers, blocks, bytes of a block], see kv.h
 
@@ -63,3 +68,4 @@ ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::
 void check_ids(const Array<const int32_t, 1>& ids, int64_t n);
 
 void bind_program(nb::module_& m);  // program_bindings.cpp
+void bind_panels(nb::module_& m);   // panels_bindings.cpp

@@ -4,6 +4,7 @@
 
 #include "half.h"
 #include "ops.h"
+#include "panels.h"
 #include "pool.h"
 
 namespace ponder {
@@ -18,18 +19,14 @@ void decode_row(const Matrix& w, int64_t n, float* out) {
             std::memcpy(out + i, &wide, 4);
         }
     } else {
-        for (int64_t at = n * w.k; at < (n + 1) * w.k; at += w.group, out += w.group) {
-            float scale = from_half(w.scale[at / w.group]);
-            if (w.kind == Kind::int8) {
-                const int8_t* q = (const int8_t*)w.data + at;
-                for (int64_t i = 0; i < w.group; i++) out[i] = (float)q[i] * scale;
-            } else {
-                const uint8_t* q = (const uint8_t*)w.data + at / 2;
-                for (int64_t i = 0; i < w.group / 2; i++) {
-                    out[i] = (float)((q[i] & 15) - 8) * scale;
-                    out[i + w.group / 2] = (float)((q[i] >> 4) - 8) * scale;
-                }
-            }
+        for (int64_t g = 0; g < groups(w); g++, out += w.group) {
+            const uint8_t* codes = codes_at(w, n / panel_rows, g) + n % panel_rows * 4;
+            float scale = from_half(scales_at(w, n / panel_rows, g)[n % panel_rows]);
+            if (w.kind == Kind::int8)
+                for (int64_t k = 0; k < w.group; k++) out[k] = (float)(codes[k / 4 * 64 + k % 4] - 128) * scale;
+            else
+                for (int64_t k = 0; k < w.group; k++)
+                    out[k] = (float)((codes[k / 8 * 64 + k % 4] >> (k % 8 / 4 * 4) & 15) - 8) * scale;
         }
     }
 }

@@ -14,7 +14,7 @@ namespace ponder {
 
 enum class Kind : int { f32, bf16, int8, int4 };
 
-// Row-major weight [n, k]; scale: float16 bits [n, k/group], only for int8 and int4.
+// Weight [n, k]: f32 and bf16 row-major, int8 and int4 in panels with float16 scales for groups along k (panels.h).
 struct Matrix {
     Kind kind;
     int64_t n, k, group;
@@ -65,7 +65,8 @@ struct Kernels {
     // Activations in the form linear() wants for this kind of weight: bytes of one row, and writing one row.
     int64_t (*packed_bytes)(const Matrix& w);
     void (*pack)(const Matrix& w, const float* x, void* packed);
-    // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows, bias may be null
+    // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows, bias may be null;
+    // n0 is a multiple of 16, and so is n1 unless it is the last
     void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                    const float* bias);
     // One position's key and value of one head into `slot` of a tile of the cache, then attention over the cache.
@@ -92,11 +93,5 @@ const Kernels& kernels_scalar();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avxvnni();
 const Kernels& kernels_avx512();
-
-// Any group size, any CPU; the vector paths use these when group != 32.
-int64_t packed_bytes_grouped(const Matrix& w);
-void pack_grouped(const Matrix& w, const float* x, void* packed);
-void linear_grouped(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
-                    const float* bias);
 
 }  // namespace ponder

@@ -5,7 +5,7 @@
 // A `Dot` says how one kind is loaded and multiplied, in steps of `step` values of K; packed activations are padded
 // with zeros to whole steps, a weight row's tail is copied into a padded buffer.
 #include "kernels.h"
-#include "quantised.h"
+#include "linear.h"
 #include "simd.h"
 
 namespace ponder::PONDER_NS {
@@ -107,17 +107,13 @@ static void tiles(const Matrix& w, int64_t n0, int64_t n1, const void* const* x,
     tiles_of<Dot, 1>(t, w, n0, n1, x, tokens, y, bias);
 }
 
-static bool grouped(const Matrix& w) { return w.kind >= Kind::int8 && (!vector_groups || w.group != 32); }
-
 int64_t packed_bytes(const Matrix& w) {
-    if (grouped(w)) return packed_bytes_grouped(w);
     if (w.kind == Kind::f32) return round_up(w.k, DotF32::step) * 4;
     if (w.kind == Kind::bf16) return round_up(w.k, DotBf16::step) * 4;
-    return round_up(w.k, q_step) / q_step * q_bytes;
+    return packed_bytes_panels(w);
 }
 
 void pack(const Matrix& w, const float* x, void* packed) {
-    if (grouped(w)) return pack_grouped(w, x, packed);
     float* out = (float*)packed;
     if (w.kind == Kind::f32) {
         for (int64_t k = 0; k < w.k; k += V::N) store(out + k, load(x + k, w.k - k < V::N ? w.k - k : V::N));
@@ -128,19 +124,15 @@ void pack(const Matrix& w, const float* x, void* packed) {
                 out[k + V::N + i] = k + 2 * i + 1 < w.k ? x[k + 2 * i + 1] : 0.0f;
             }
     } else {
-        pack_quantised(w, x, (char*)packed);
+        pack_panels(w, x, (char*)packed);
     }
 }
 
 void linear(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
             const float* bias) {
-    if (grouped(w)) return linear_grouped(w, n0, n1, x, tokens, y, bias);
     if (w.kind == Kind::f32) tiles<DotF32>(w, n0, n1, x, tokens, y, bias);
-    if (w.kind == Kind::bf16) tiles<DotBf16>(w, n0, n1, x, tokens, y, bias);
-#if defined(__AVX2__)
-    if (w.kind == Kind::int8) tiles<DotInt8>(w, n0, n1, x, tokens, y, bias);
-    if (w.kind == Kind::int4) tiles<DotInt4>(w, n0, n1, x, tokens, y, bias);
-#endif
+    else if (w.kind == Kind::bf16) tiles<DotBf16>(w, n0, n1, x, tokens, y, bias);
+    else linear_panels(w, n0, n1, (const char* const*)x, tokens, y, bias);
 }
 
 }  // namespace ponder::PONDER_NS

@@ -1,0 +1,78 @@
+"""An int8 or int4 matrix as the native kernels read it: panels of 16 output rows in one buffer.
+
+    panels = Panels.pack(tensor)        # all threads; exact
+    panels.tensor()                     # and back, bit for bit
+    Panels("int8", (n, k), 32, buffer)  # a buffer that lies in a mapped file
+
+The buffer is the same for every instruction set and has no header: codes, then scales (csrc/panels.h):
+
+    int8 codes  [N/16][K/4][16 rows][4 k]      uint8, value + 128
+    int4 codes  [N/16][K/8][16 rows][4 bytes]  value + 8; low nibbles hold k 0..3 of the 8, high nibbles k 4..7
+    scales      [N/16][K/group][16 rows]       float16
+
+N is rounded up (rows of scale 0), and each group to a multiple of 8 values (of value 0). Why this layout: a slice of 64
+bytes is one vector of 16 outputs times 4 (8) values of K, so nothing is summed across lanes, one activation is
+broadcast to all, and a slice is also one row of an AMX tile. Row-major `Tensor` stays the form of files and exchange.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.kernels.extension import _native
+from ponder.kernels.tensor import DTYPES, Tensor
+
+ALIGNMENT = 64
+
+
+def panel_bytes(kind: Literal["int8", "int4"], shape: tuple[int, int], group: int) -> int:
+    """Bytes of the buffer. Raises ValueError for a shape that does not divide into groups."""
+    return int(_native.panel_bytes(kind, *shape, group))
+
+
+@dataclass(frozen=True, eq=False)
+class Panels:
+    """A matrix [N, K]. buffer: uint8 [panel_bytes], C-contiguous, aligned to 64 bytes; only read."""
+
+    kind: Literal["int8", "int4"]
+    shape: tuple[int, int]
+    group: int
+    buffer: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        assert self.kind in ("int8", "int4"), f"{self.kind} has no panels"
+        needed = panel_bytes(self.kind, self.shape, self.group)
+        assert self.buffer.dtype == np.uint8 and self.buffer.shape == (needed,), f"the buffer needs {needed} bytes"
+        assert self.buffer.ctypes.data % ALIGNMENT == 0, f"the buffer is not aligned to {ALIGNMENT} bytes"
+
+    @classmethod
+    def pack(cls, tensor: Tensor) -> Self:
+        """Of kind int8 or int4."""
+        kind = tensor.kind
+        assert kind == "int8" or kind == "int4", f"{kind} has no panels"
+        assert tensor.scale is not None
+        buffer = aligned(panel_bytes(kind, tensor.shape, tensor.group))
+        # a mapped file may hold them at odd addresses
+        data, scale = (np.require(a, requirements=("C", "A")) for a in (tensor.data, tensor.scale))
+        _native.to_panels(kind, tensor.group, data, scale, buffer)
+        return cls(kind, tensor.shape, tensor.group, buffer)
+
+    def tensor(self) -> Tensor:
+        n, k = self.shape
+        data: NDArray[Any] = np.empty((n, k // 2 if self.kind == "int4" else k), DTYPES[self.kind])
+        scale = np.empty((n, k // self.group), np.float16)
+        _native.from_panels(self.kind, self.group, data, scale, self.buffer)
+        return Tensor(self.kind, self.shape, data, scale, self.group)
+
+    @property
+    def nbytes(self) -> int:
+        return self.buffer.nbytes
+
+
+def aligned(nbytes: int) -> NDArray[np.uint8]:
+    """Uninitialised bytes at an address that is a multiple of 64."""
+    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes]

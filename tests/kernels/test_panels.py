@@ -1,0 +1,97 @@
+"""Panels: the layout as documented, exact both ways, for any group and any number of rows; refusals."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ponder.kernels.native import NativeOps
+from ponder.kernels.panels import ALIGNMENT, Panels, aligned, panel_bytes
+from ponder.kernels.tensor import Tensor, unpack_int4
+
+OPS = NativeOps()
+SHAPES = [
+    (1, 1, 32),
+    (16, 2, 32),
+    (17, 3, 64),
+    (70, 5, 16),
+    (33, 1, 128),
+    (5, 7, 2),
+    (19, 3, 6),
+    (40, 2, 20),
+    (16, 1, 1),
+]
+
+
+def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def written_out(tensor: Tensor) -> NDArray[np.uint8]:
+    """The buffer by the words of panels.py, value by value."""
+    (n, k), group = tensor.shape, tensor.group
+    assert tensor.scale is not None
+    panels, padded = -(-n // 16), -(-group // 8) * 8
+    four = tensor.kind == "int4"
+    q = (unpack_int4(tensor.data, group) if four else tensor.data).astype(np.int32)
+    values = np.zeros((panels * 16, k // group, padded), np.int32)
+    values[:n, :, :group] = q.reshape(n, k // group, group)
+    values = values.reshape(panels, 16, -1) + (8 if four else 128)
+    if four:
+        eights = values.reshape(panels, 16, -1, 2, 4)
+        values = eights[..., 0, :] | eights[..., 1, :] << 4
+    codes = values.reshape(panels, 16, -1, 4).transpose(0, 2, 1, 3).astype(np.uint8)
+    codes[-1, :, (n - 1) % 16 + 1 :] = 0  # rows that are not there: any code would do, their scale is 0
+    scale = np.zeros((panels * 16, k // group), np.float16)
+    scale[:n] = tensor.scale
+    scales = np.ascontiguousarray(scale.reshape(panels, 16, -1).transpose(0, 2, 1))
+    return np.concatenate([codes.reshape(-1), scales.view(np.uint8).reshape(-1)])
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("n, groups, group", SHAPES)
+def test_layout_and_back(kind: str, n: int, groups: int, group: int) -> None:
+    if kind == "int4" and group % 2:
+        return
+    tensor = Tensor.quantise(normal(n, groups * group, seed=n), kind, group)  # type: ignore[arg-type]
+    panels = Panels.pack(tensor)
+    assert (panels.buffer == written_out(tensor)).all()
+    assert panels.nbytes == panel_bytes(panels.kind, tensor.shape, group)
+    back = panels.tensor()
+    assert back.scale is not None and tensor.scale is not None
+    assert (back.data == tensor.data).all() and (back.scale == tensor.scale).all()
+    ids = np.ascontiguousarray(np.arange(n, dtype=np.int32)[::-1])
+    assert (OPS.embed(OPS.weight(panels), ids) == tensor.rows(ids)).all()
+
+
+def test_every_code_survives() -> None:
+    """-128 too, which files of others may hold."""
+    data = np.arange(-128, 128).astype(np.int8).reshape(8, 32)
+    tensor = Tensor("int8", (8, 32), data, np.ones((8, 1), np.float16), 32)
+    assert (Panels.pack(tensor).tensor().data == data).all()
+    nibbles = np.arange(256).astype(np.uint8).reshape(16, 16)
+    four = Tensor("int4", (16, 32), nibbles, np.ones((16, 1), np.float16), 32)
+    assert (Panels.pack(four).tensor().data == nibbles).all()
+
+
+def test_a_mapped_buffer_is_used_where_it_lies() -> None:
+    tensor = Tensor.quantise(normal(48, 64), "int4")
+    packed = Panels.pack(tensor)
+    room = aligned(packed.nbytes + ALIGNMENT)
+    room[ALIGNMENT:] = packed.buffer
+    room.setflags(write=False)
+    weight = OPS.weight(Panels("int4", (48, 64), 32, room[ALIGNMENT:]))
+    x = normal(3, 64)
+    assert weight.matrix.buffer.base is not None and not weight.matrix.buffer.flags.writeable
+    assert (OPS.linear(x, weight) == OPS.linear(x, OPS.weight(tensor))).all()
+
+
+def test_refusals() -> None:
+    packed = Panels.pack(Tensor.quantise(normal(16, 64), "int8"))
+    with pytest.raises(AssertionError, match="bytes"):
+        Panels("int8", (16, 64), 32, packed.buffer[:-64])
+    with pytest.raises(AssertionError, match="aligned"):
+        Panels("int8", (16, 64), 32, aligned(packed.nbytes + 1)[1:])
+    with pytest.raises(AssertionError, match="no panels"):
+        Panels.pack(Tensor.quantise(normal(16, 64), "bf16"))
+    with pytest.raises(ValueError, match="bad group"):
+        panel_bytes("int8", (16, 64), 48)
