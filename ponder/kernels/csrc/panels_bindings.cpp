@@ -30,8 +30,10 @@ void check_panels(const Matrix& w, int64_t bytes) {
 namespace {
 
 using Rows = nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using ReadOnlyRows = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-Matrix packed_matrix(const std::string& kind, int64_t group, const Rows& data, const Rows& scale, uint8_t* buffer,
+template <class A>
+Matrix packed_matrix(const std::string& kind, int64_t group, const A& data, const A& scale, uint8_t* buffer,
                      int64_t bytes) {
     Matrix m = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, buffer, nullptr};
     if (m.kind == Kind::int4) m.k *= 2;
@@ -45,7 +47,8 @@ Matrix packed_matrix(const std::string& kind, int64_t group, const Rows& data, c
     return m;
 }
 
-void bind_to(const std::string& kind, int64_t group, Rows data, Rows scale, Array<uint8_t, 1> buffer) {
+void bind_to(const std::string& kind, int64_t group, ReadOnlyRows data, ReadOnlyRows scale,
+             Array<uint8_t, 1> buffer) {
     Matrix m = packed_matrix(kind, group, data, scale, buffer.data(), buffer.shape(0));
     to_panels(m, (const uint8_t*)data.data(), (const uint16_t*)scale.data(), buffer.data());
 }
