@@ -87,7 +87,8 @@ def run_one(entrant: Entrant, root: Path, threads: int) -> dict[str, Any]:
     result = json.loads(done.stdout.splitlines()[-1])
     if entrant.engine == "ponder":
         rates = {case: round(values["tokens_per_s"], 2) for case, values in result["results"].items()}
-        result = {"load_s": result["load_s"], "peak_mb": result["peak_mb"], "results": rates}
+        peak = max(result["peak_mb"], result["loading_peak_mb"])
+        result = {"load_s": result["load_s"], "peak_mb": peak, "results": rates}
     return {**row, "result": result}
 
 

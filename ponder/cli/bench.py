@@ -95,16 +95,17 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
             if case.kind == "load" or (case.kind == "perplexity" and args.random):
                 continue
             print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
-            results[case.name] = run_case(case, llm, model, best, args.rounds, "bf16")
+            results[case.name] = run_case(case, llm, model, best, args.rounds, args.kv_dtype)
         return {
             "model": args.random or llm.profile.name,
             "dtype": "bf16" if args.random and args.dtype == "auto" else args.dtype,
+            "kv_dtype": args.kv_dtype,
             "isa": native.isa(),
             "threads": native.threads(),
             "bandwidth_gb_per_s": round(best.bandwidth / 1e9, 1),
             "compute_tera_ops_per_s": round(best.compute / 1e12, 2),
             "weights_mb": round(model.nbytes / 1e6, 1),
-            "kv_bytes_per_token": model.config.kv_bytes_per_token("bf16"),
+            "kv_bytes_per_token": model.config.kv_bytes_per_token(args.kv_dtype),
             "load_s": round(loaded, 2),
             "loading_peak_mb": round(after_load / 1e6),
             "peak_mb": round(measure.peak_memory() / 1e6),
@@ -126,7 +127,7 @@ def load_case(args: argparse.Namespace) -> Row:
     from ponder.cli.files import locate
     from ponder.cli.random_model import save_random
 
-    given = {"dtype": args.dtype, "max_context": args.max_context, "threads": args.threads}
+    given = {name: getattr(args, name) for name in ("dtype", "kv_dtype", "max_context", "threads")}
     if not args.random:
         return bench_load.measure(locate(args.model), given, args.rounds)
     with tempfile.TemporaryDirectory(prefix="ponder-bench-") as root:

@@ -103,7 +103,7 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
     dtype = "bf16" if args.dtype == "auto" else args.dtype
     with progress("making random weights", "B") as tick:
         model = build(random_checkpoint(config), make_ops("native"), dtype, max_context=args.max_context, progress=tick)
-    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks)
+    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=args.kv_dtype)
     profile = ModelProfile(
         name=name,
         capability="base",

@@ -15,12 +15,27 @@ SMALL = "tiny:layers=2,vocab=2048"
 
 def test_every_speed_of_a_random_model(ponder) -> None:
     only = "decode1,decode2@64,prefill64,prefix64,ttft"
-    done = ponder("bench", "--random", SMALL, "--int4", "--rounds", "1", "--context", "32", "--only", only, "--json")
+    done = ponder(
+        "bench",
+        "--random",
+        SMALL,
+        "--int4",
+        "--kv-dtype",
+        "int8",
+        "--rounds",
+        "1",
+        "--context",
+        "32",
+        "--only",
+        only,
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert list(report["results"]) == only.split(",")
     assert (report["model"], report["dtype"]) == (SMALL, "int4")
     assert all(value > 0 for row in report["results"].values() for value in row.values())
+    assert report["kv_bytes_per_token"] < random_config(SMALL).kv_bytes_per_token("bf16")
     assert report["peak_mb"] >= report["weights_mb"] > 0
     decode, prefill = report["results"]["decode1"], report["results"]["prefill64"]
     # a step in milliseconds, the rate and the share of the bandwidth tell the same story
@@ -92,7 +107,7 @@ def test_least_bytes_and_operations_by_hand() -> None:
     """A model small enough to count: the roofline must not flatter."""
     from argparse import Namespace
 
-    args = Namespace(dtype="bf16", max_context=None, threads=None, speculation="off")
+    args = Namespace(dtype="bf16", max_context=None, threads=None, speculation="off", kv_dtype="bf16")
     model = random_model("tiny-moe:vocab=2048", args).runner.model
     config = model.config
     d, q, kv = config.hidden_size, config.num_attention_heads * config.head_dim, 2 * config.head_dim
