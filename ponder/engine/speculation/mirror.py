@@ -26,7 +26,8 @@ class Mirror:
         shadow, ids = self.shadow, self.of.ids
         while self._sure < min(len(ids), len(shadow.ids)) and ids[self._sure] == shadow.ids[self._sure]:
             self._sure += 1
-        shadow.computed = min(shadow.computed, self._sure)
+        # the last id is computed again where a draft that was right, but not used, has done that: its logits are wanted
+        shadow.computed = min(shadow.computed, self._sure, len(ids) - 1)
         shadow.table.publish(shadow.ids, shadow.computed)
         shadow.ids[self._sure :] = ids[self._sure :]
         self._sure = len(ids)
