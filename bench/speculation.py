@@ -25,11 +25,12 @@ ROWS = [{"id": i, "name": f"item {i}", "price": 3 + i * 7 % 11, "in_stock": i % 
 TASKS: dict[str, str] = {
     "rewrite": f"Rename the class StopMatcher to StringStopper in this file and repeat the whole file:\n\n{CODE}",
     "quote": f"Repeat this document word by word:\n\n{TEXT}",
-    "json": f"Add the field \"currency\": \"EUR\" to every object of this list and print the whole list:\n\n{json.dumps(ROWS)}",
+    "json": f'Add the field "currency": "EUR" to every object of this list and print it:\n\n{json.dumps(ROWS)}',
     "code": "Write a Python class for a binary search tree with insert, delete, find and an in-order iterator.",
     "essay": "Write an essay about how cities grew in the middle ages.",
-    "reason": "Think step by step, check every step twice, then answer: A train leaves at 9:40 and arrives at 13:05 after "
-    "two stops of 7 minutes each. Its average speed while moving is 84 km/h. How long is the way? Show all calculations.",
+    "reason": "Think step by step, check every step twice, then answer: A train leaves at 9:40 and arrives at 13:05 "
+    "after two stops of 7 minutes each. Its average speed while moving is 84 km/h. How long is the way? "
+    "Show all calculations.",
 }  # fmt: skip
 
 
