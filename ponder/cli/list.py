@@ -5,7 +5,8 @@ import json
 
 DESCRIPTION = "List the models that are here, and those that can be pulled."
 NOTES = """\
---json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...]}.
+--json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...], "packed":
+[{"path", "bytes"}]}.
 """
 
 
@@ -17,17 +18,24 @@ def run(args: argparse.Namespace) -> int:
     from ponder.cli.progress import amount
     from ponder.model.fetch import cached, home
     from ponder.model.names import BUNDLES, RELEASED
+    from ponder.model.packed_list import kept
 
+    packed = kept()
     models, names = cached(), [*BUNDLES, *RELEASED]
     if args.json:
         rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
-        print(json.dumps({"home": str(home()), "downloaded": rows, "names": names}))
+        print(json.dumps({"home": str(home()), "downloaded": rows, "names": names,
+                          "packed": [{"path": str(p.path), "bytes": p.nbytes} for p in packed]}))  # fmt: skip
         return 0
     print(f"downloaded, in {home()}:")
     for m in models:
         print(f"  {m.name:24} {amount(m.nbytes):>8}  {m.source}")
     if not models:
         print("  none yet")
+    if packed:
+        print("weights converted for a faster start (ponder rm --packed deletes them):")
+    for p in packed:
+        print(f"  {amount(p.nbytes):>8}  {p.path}")
     print("can be pulled:")
     for name in names:
         if name not in {m.name for m in models}:

@@ -1,7 +1,6 @@
 """From the flags of a command to a running model, with progress on the way."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli.printer import note
@@ -17,18 +16,17 @@ def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
     from ponder.engine.loaded import open_model
     from ponder.model import fetch
 
-    where: str | Path
     with progress("downloading", "B") as tick:
         if model is None:
-            where, why = fetch.best_available(tick)
+            model, why = fetch.best_available(tick)
             note(why)
         else:
-            fetch.fetch(where := model, tick)
+            fetch.fetch(model, tick)
     with progress("loading", "B") as tick:
         loaded = open_model(
-            where, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
-            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=32, speculation=args.speculation,
-            progress=tick,
+            model, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
+            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=32, keep_packed=not args.no_packed,
+            speculation=args.speculation, progress=tick,
         )  # fmt: skip
     for warning in loaded.warnings:
         note(f"warning: {warning}")

@@ -35,6 +35,8 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
                        help="guess ids ahead, which changes the speed and never the text: auto guesses from the "
                        "text itself where that pays, a small model of the same family drafts as well "
                        "(default: auto)")  # fmt: skip
+    group.add_argument("--no-packed", action="store_true",
+                       help="neither use nor keep converted weights in .ponder/ beside the model")  # fmt: skip
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the CPUs this process may use)")
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import structs
 
+from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
 from ponder.core.message import Message, message_from_dict
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.settings import ModelProfile, choose_mode
-from ponder.model.atomic import replacing
 
 
 @dataclass

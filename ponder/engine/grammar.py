@@ -9,9 +9,8 @@ refused before generation with the place in the schema (SO-3); tool schemas are 
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llguidance
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,9 @@ from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.utf8 import well_formed
+
+if TYPE_CHECKING:  # imported where a grammar is compiled: most requests have none
+    import llguidance
 
 MAX_SOURCE = 1 << 20  # characters of a schema or Lark grammar
 MAX_REGEX = 1 << 14
@@ -39,7 +41,7 @@ class Matcher:
     gave up (a limit was hit); only an end token is allowed then, and Control reports it.
     """
 
-    def __init__(self, state: llguidance.LLMatcher, size: int, eos_ids: tuple[int, ...]) -> None:
+    def __init__(self, state: "llguidance.LLMatcher", size: int, eos_ids: tuple[int, ...]) -> None:
         self._state = state
         self._size = size
         self._eos_ids = eos_ids
@@ -72,7 +74,7 @@ class Matcher:
 class Compiled:
     """A grammar compiled for one tokenizer; `start()` gives each sequence its own matcher."""
 
-    def __init__(self, state: llguidance.LLMatcher, size: int, eos_ids: tuple[int, ...], warnings: tuple[str, ...]):
+    def __init__(self, state: "llguidance.LLMatcher", size: int, eos_ids: tuple[int, ...], warnings: tuple[str, ...]):
         self._state = state
         self._size = size
         self._eos_ids = eos_ids
@@ -151,8 +153,9 @@ class _Source:
 
 
 @lru_cache(maxsize=4)
-def _vocabulary(tokenizer: Tokenizer, eos_ids: tuple[int, ...]) -> llguidance.LLTokenizer:
+def _vocabulary(tokenizer: Tokenizer, eos_ids: tuple[int, ...]) -> "llguidance.LLTokenizer":
     """The vocabulary as llguidance wants it: a trie of bytes, every added token special. About half a second."""
+    import llguidance
 
     source = llguidance.TokenizerWrapper(_Source(tokenizer, eos_ids))
     return llguidance.LLTokenizer(source, n_vocab=tokenizer.vocab_size, eos_token=list(eos_ids))
@@ -163,6 +166,8 @@ def _compile(tokenizer: Tokenizer, eos_ids: tuple[int, ...], source: str) -> Com
     """A compiled grammar, or llguidance's message. Limits keep hostile input below a second and 64 MB (SEC-5).
 
     The first mask is computed here, in the caller's thread: it finds what no text can match, and costs the most."""
+    import llguidance
+
     limits = llguidance.LLParserLimits(max_lexer_states=20_000, verbose_errors=False)
     state = llguidance.LLMatcher(_vocabulary(tokenizer, eos_ids), source, log_level=0, limits=limits)
     if not state.is_error() and not any(state.compute_bitmask()):
@@ -180,6 +185,8 @@ def _json_source(schema: Any, options: dict[str, Any]) -> str:
 
 
 def _text_source(grammar: Grammar) -> str:
+    import llguidance
+
     _check_text(grammar.value)
     if grammar.kind == "regex":
         return str(llguidance.LLMatcher.grammar_from_regex(grammar.value))

@@ -5,7 +5,6 @@ up the engine (what may pile up is bounded by max_tokens). Leaving early cancels
 generator, a cancelled task, or dropping the handle.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from threading import Condition
@@ -15,9 +14,12 @@ from ponder.core.errors import UserError
 from ponder.core.event import Event, Finish
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from asyncio import Event as AsyncEvent
+
     from ponder.engine.sequence import Sequence, Timings
 
-Waker = tuple[asyncio.AbstractEventLoop, asyncio.Event]
+Waker = tuple["AbstractEventLoop", "AsyncEvent"]
 
 
 class Channel:
@@ -47,6 +49,8 @@ class Channel:
         return _unwrap(found)
 
     async def aget(self, choices: set[int]) -> tuple[int, Event]:
+        import asyncio  # a tenth of the imports, and whoever reads this way has it already
+
         while True:
             event = asyncio.Event()
             with self._changed:

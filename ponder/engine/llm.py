@@ -10,7 +10,6 @@ Every call runs in the engine's one batch, so calls from many threads or tasks a
 rendered, checked and its grammar compiled in the caller's thread; what cannot hold raises UserError there.
 """
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +54,7 @@ class LLM:
         kv_blocks: int | None = None,
         kv_dtype: str = "bf16",
         max_batch: int = 32,
+        keep_packed: bool = True,
         chunk: int = 128,
         speculation: str = "auto",
         ceiling: Ceiling | None = None,
@@ -64,6 +64,7 @@ class LLM:
         dtype: "auto" (as stored), "f32", "bf16", "int8" or "int4". max_context: most ids a request may have; beyond
         the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
         kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16", "int8" or "f32".
+        keep_packed: weights that had to be converted are kept on disk for the next start (`.ponder/` beside them).
         max_batch: requests computed together. chunk: ids computed in one step at most.
         speculation: ids are guessed ahead and computed together, which changes the speed and never the output. "auto":
         guesses from the text itself, where that pays; a model: it drafts as well; "off".
@@ -71,7 +72,7 @@ class LLM:
         """
         loaded = model if isinstance(model, Loaded) else open_model(
             model, dtype=dtype, max_context=max_context, threads=threads, kv_memory=kv_memory, kv_blocks=kv_blocks,
-            kv_dtype=kv_dtype, max_batch=max_batch, speculation=speculation,
+            kv_dtype=kv_dtype, max_batch=max_batch, keep_packed=keep_packed, speculation=speculation,
         )  # fmt: skip
         self.engine = Engine(loaded.runner, max_batch=max_batch, chunk=chunk, drafter=loaded.drafter)
         self.tokenizer: Tokenizer = loaded.tokenizer
@@ -98,7 +99,9 @@ class LLM:
 
     async def achat_stream(self, messages: Messages, **options: Any) -> Handle:
         """Like `chat_stream`, with the work before the first step (rendering, grammar) kept off the event loop."""
-        return await asyncio.to_thread(self.chat_stream, messages, **options)
+        from asyncio import to_thread  # only for who is async: a tenth of the imports
+
+        return await to_thread(self.chat_stream, messages, **options)
 
     def request(
         self,

@@ -14,7 +14,7 @@ from ponder.engine.settings import ModelProfile
 from ponder.engine.speculation.drafter import Drafter
 from ponder.engine.speculation.opening import open_drafter
 from ponder.kernels.native import set_threads
-from ponder.model.fetch import best_available, fetch
+from ponder.model.fetch import best_available, fetch, home
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
@@ -67,10 +67,12 @@ def open_model(
     kv_blocks: int | None,
     kv_dtype: str,
     max_batch: int,
+    keep_packed: bool,
     speculation: str = "auto",
     progress: Progress | None = None,
 ) -> Loaded:
-    """Fetches the model if need be; progress is told of the loading. speculation: "auto", "off", or a draft model.
+    """Fetches the model if need be; progress is told of the loading. keep_packed: as in `LLM`. speculation: "auto",
+    "off", or a draft model.
 
     Raises UserError or LoadError when there is none or it does not fit the options.
     """
@@ -81,34 +83,34 @@ def open_model(
     checked(given, _Options)
     if threads is not None:
         set_threads(threads)
-    name, note = None, ""  # a local file is called what it is called
+    note = ""
     if model is None:
-        path, note = best_available()
-    else:
-        named = resolve(str(model))
-        if named.kind == "scripted":
-            assert named.path is not None
-            for option, value, default in (("dtype", dtype, "auto"), ("kv_dtype", kv_dtype, "bf16")):
-                if value != default:
-                    raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)
-            if kv_memory is not None:
-                raise UserError("kv_memory: a scripted model has no cache; use kv_blocks", param="kv_memory")
-            if speculation not in ("auto", "off"):
-                raise UserError("speculation: a scripted model needs no draft model", param="speculation")
-            return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
-        path = fetch(named.text)
-        name = None if named.path else named.text
+        model, note = best_available()
+    named = resolve(str(model))
+    if named.kind == "scripted":
+        assert named.path is not None
+        for option, value, default in (("dtype", dtype, "auto"), ("kv_dtype", kv_dtype, "bf16")):
+            if value != default:
+                raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)
+        if kv_memory is not None:
+            raise UserError("kv_memory: a scripted model has no cache; use kv_blocks", param="kv_memory")
+        if speculation not in ("auto", "off"):
+            raise UserError("speculation: a scripted model needs no draft model", param="speculation")
+        return open_scripted(named.path, max_context=max_context, kv_blocks=kv_blocks)
+    path = fetch(named.text)
+    name = None if named.path else named.text  # a local file is called what it is called
     checkpoint = open_checkpoint(path)
-    tokenizer = Tokenizer.from_gguf(checkpoint.gguf) if checkpoint.gguf else Tokenizer.from_path(path)
+    cache = home() / "tokenizers"
+    tokenizer = Tokenizer.from_gguf(checkpoint.gguf, cache) if checkpoint.gguf else Tokenizer.from_path(path, cache)
     info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control)
     if tokenizer.vocab_size > checkpoint.config.vocab_size:
         raise LoadError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {checkpoint.config.vocab_size}; "
             "they do not belong together"
         )
-    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress)
+    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress, keep=keep_packed)
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
-    warnings = info.warnings
+    warnings = (*info.warnings, *loaded.warnings)
     if runner.context < loaded.max_context:
         room = f"the key/value cache has room for {runner.context} tokens"
         if max_context is not None:

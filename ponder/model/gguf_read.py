@@ -26,6 +26,7 @@ from ponder.model.weights import check
 
 _AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "Q4_0": "int4"}  # every other type: int8
 _EXACT: dict[str, Kind] = {"F32": "f32", "BF16": "bf16", "Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4"}  # no loss
+_MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
 
 
 def read_gguf(path: str | Path) -> Checkpoint:
@@ -43,7 +44,7 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
-    checkpoint = Checkpoint(config, sources, str(path), gguf=gguf)
+    checkpoint = Checkpoint(config, sources, str(path), gguf=gguf, files=(Path(path),))
     check(checkpoint)
     return checkpoint
 
@@ -63,7 +64,10 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
 def _source(gguf: GGUF, info: TensorInfo) -> Source:
     convert = partial(_convert, gguf, info) if len(info.shape) == 2 else None
     packed = convert is not None and info.type in _EXACT and info.type[0] == "Q"
-    return Source(info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert)
+    mapped = _MAPPED.get(info.type)
+    return Source(
+        info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert, mapped
+    )
 
 
 def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ponder.core.atomic import replacing
 from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import TYPES
 from ponder.kernels.tensor import Tensor
-from ponder.model.atomic import replacing
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import ModelConfig
 from ponder.model.ggml_blocks import BLOCK, Bytes, quantise

@@ -25,6 +25,7 @@ from ponder.model.safetensors_file import Stored, map_file
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 _AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "I8": "int8", "U8": "int4"}
+_MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
 _MAX_JSON = 64 << 20
 
 
@@ -33,7 +34,8 @@ def read_hf(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     config = ModelConfig.from_hf(_json(folder / "config.json"), str(folder / "config.json"))
     stored: dict[str, Stored] = {}
-    for file in _weight_files(folder):
+    files = _weight_files(folder)
+    for file in files:
         part = map_file(file)
         if twice := stored.keys() & part.keys():
             raise LoadError(f"{file}: tensor {min(twice)!r} is in another file of the folder too")
@@ -44,7 +46,8 @@ def read_hf(folder: str | Path) -> Checkpoint:
             raise LoadError(f"{folder / INDEX}: no file has {', '.join(lost[:5])}")
     generation = folder / "generation_config.json"
     sources = dict(_sources(stored, config, folder))
-    return Checkpoint(config, sources, str(folder), _json(generation) if generation.exists() else {})
+    generation_config = _json(generation) if generation.exists() else {}
+    return Checkpoint(config, sources, str(folder), generation_config, files=(folder / "config.json", *files))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -88,7 +91,11 @@ def _sources(stored: dict[str, Stored], config: ModelConfig, folder: Path) -> It
 
 def _plain(tensor: Stored) -> Source:
     convert = partial(_convert, tensor) if tensor.data.ndim == 2 else None
-    return Source(tensor.data.shape, _AUTO[tensor.type], tensor.data.nbytes, partial(_value, tensor), convert=convert)
+    mapped = _MAPPED.get(tensor.type) if tensor.mapped else None
+    return Source(
+        tensor.data.shape, _AUTO[tensor.type], tensor.data.nbytes, partial(_value, tensor), convert=convert,
+        mapped=mapped,
+    )  # fmt: skip
 
 
 def _convert(tensor: Stored, kind: Kind, group: int) -> Tensor:
@@ -119,7 +126,8 @@ def _packed(name: str, stored: dict[str, Stored], config: ModelConfig, folder: P
             f"{folder}: {name}_scale has shape {list(scale.data.shape)}, not one scale per {group} of {list(shape)}"
         )
     nbytes = q.data.nbytes + scale.data.nbytes
-    return Source(shape, kind, nbytes, partial(Tensor, kind, shape, q.data, scale.data, group), packed=True)
+    read = partial(Tensor, kind, shape, q.data, scale.data, group)
+    return Source(shape, kind, nbytes, read, packed=True, group=group)
 
 
 def _unstack(name: str, tensor: Stored) -> Iterator[tuple[str, Source]]:

@@ -18,10 +18,12 @@ from ponder.model.weights import Progress, build
 
 def load(
     path: str | Path, *, dtype: str = "auto", ops: str = "native", max_context: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, keep: bool = False,
 ) -> Model:  # fmt: skip
-    """Raises LoadError for a file that cannot be loaded, UserError for an option that does not fit."""
-    return build(open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress)
+    """keep: packed weights are kept on disk for the next start (native ops only; ponder/model/packed.py).
+
+    Raises LoadError for a file that cannot be loaded, UserError for an option that does not fit."""
+    return build(open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress, keep=keep)
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

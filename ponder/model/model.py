@@ -20,7 +20,7 @@ from ponder.model.rope import Rope, factor_for
 class Model:
     """weights: by HF name; `lm_head.weight` is always there. nbytes: of the weights, shared ones once.
     max_context: tokens a request may hold. long_context: whether the user asked for it, see rope_factor.
-    generation_config: HF's file, {} if there is none.
+    generation_config: HF's file, {} if there is none. warnings: what went wrong in loading and did no harm.
     """
 
     config: ModelConfig
@@ -31,6 +31,7 @@ class Model:
     max_context: int
     long_context: bool
     generation_config: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def forward(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
         """ids [T] int32 -> logits [R, V] of batch.logit_rows. With the native ops it is recorded once and then runs

@@ -16,8 +16,8 @@ import msgspec
 from filelock import FileLock
 from msgspec import Struct
 
+from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.model.atomic import replacing
 from ponder.model.names import Name
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: not known)

