@@ -28,14 +28,21 @@ struct Grouping {
 
 constexpr int64_t at_once = 64;  // slots of one call of a kernel, which bounds a thread's scratch
 
-// work(expert, n0, n1, slots, count, thread) for all rows of every used expert
+// The rows of every used expert's matrix, cut into pieces; part: the expert. `w`: any of these matrices.
+std::vector<Piece> cut_all(const Grouping& g, const Matrix& w, int threads) {
+    std::vector<Piece> pieces;
+    int64_t left = (int64_t)g.used.size() * w.n * row_bytes(w);
+    for (int32_t e : g.used) cut(w, e, g.starts[e + 1] - g.starts[e], threads, left, pieces);
+    return pieces;
+}
+
+// work(piece, slots, count, thread) for all slots of the expert of every piece
 template <class F>
-void over_experts(Operation& op, const Grouping& g, int64_t n, int64_t rows, F work) {
-    int64_t panels = (n + rows - 1) / rows;
-    op.run(panels * (int64_t)g.used.size(), [&](int64_t i, int thread) {
-        int64_t e = g.used[i / panels], n0 = i % panels * rows, n1 = std::min(n, n0 + rows);
-        for (int64_t s = g.starts[e]; s < g.starts[e + 1]; s += at_once)
-            work(e, n0, n1, g.slots.data() + s, std::min<int64_t>(at_once, g.starts[e + 1] - s), thread);
+void over_experts(Operation& op, const Grouping& g, const std::vector<Piece>& pieces, F work) {
+    op.run((int64_t)pieces.size(), [&](int64_t i, int thread) {
+        int64_t first = g.starts[pieces[i].part], end = g.starts[pieces[i].part + 1];
+        for (int64_t s = first; s < end; s += at_once)
+            work(pieces[i], g.slots.data() + s, std::min(at_once, end - s), thread);
     });
 }
 
@@ -48,9 +55,11 @@ void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const floa
     int64_t slots = tokens * top_k, d = w.gate[0]->k, inner = w.gate[0]->n;
     Grouping g(ids, slots, (int64_t)w.gate.size());
     if (w.chosen) w.chosen(w, g.used);
-    int64_t gate_rows = piece_rows(*w.gate[0], tokens, op.pool.threads());
-    int64_t down_rows = piece_rows(*w.down[0], tokens, op.pool.threads());
-    int64_t h_stride = padded(k.packed_bytes(*w.down[0])), panel = at_once * gate_rows;
+    std::vector<Piece> gate_pieces = cut_all(g, *w.gate[0], op.pool.threads());
+    std::vector<Piece> down_pieces = cut_all(g, *w.down[0], op.pool.threads());
+    int64_t height = 0;
+    for (const Piece& piece : gate_pieces) height = std::max(height, piece.n1 - piece.n0);
+    int64_t h_stride = padded(k.packed_bytes(*w.down[0])), panel = std::min(at_once, slots) * height;
     int64_t h_bytes = slots * h_stride, inner_bytes = padded(slots * inner * 4), d_bytes = padded(slots * d * 4);
     int64_t panel_bytes = padded(2 * panel * 4) * op.pool.threads();
     char* packed = op.pool.scratch(h_bytes + inner_bytes + d_bytes + panel_bytes);
@@ -58,29 +67,29 @@ void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const floa
     float* parts = (float*)((char*)h + inner_bytes);
     char* panels = (char*)parts + d_bytes;
 
-    over_experts(op, g, inner, gate_rows,
-                 [&](int64_t e, int64_t n0, int64_t n1, const int32_t* slot, int64_t count, int thread) {
+    over_experts(op, g, gate_pieces, [&](const Piece& piece, const int32_t* slot, int64_t count, int thread) {
+        int64_t n0 = piece.n0, n1 = piece.n1;
         float *gate = (float*)(panels + thread * padded(2 * panel * 4)), *up = gate + panel;
         const void* xs[at_once];
         float *gates[at_once], *ups[at_once];
         for (int64_t j = 0; j < count; j++) {
             xs[j] = x.base + slot[j] / top_k * x.stride;
-            gates[j] = gate + j * gate_rows - n0;
-            ups[j] = up + j * gate_rows - n0;
+            gates[j] = gate + j * height - n0;
+            ups[j] = up + j * height - n0;
         }
-        k.linear(*w.gate[e], n0, n1, xs, count, gates, nullptr);
-        k.linear(*w.up[e], n0, n1, xs, count, ups, nullptr);
+        linear_piece(*w.gate[piece.part], piece, xs, count, gates, nullptr);
+        linear_piece(*w.up[piece.part], piece, xs, count, ups, nullptr);
         for (int64_t j = 0; j < count; j++) k.swiglu(gates[j] + n0, ups[j] + n0, n1 - n0, h + slot[j] * inner + n0);
     });
     op.split(slots, 4, [&](int64_t s) { k.pack(*w.down[0], h + s * inner, packed + s * h_stride); });
-    over_experts(op, g, d, down_rows, [&](int64_t e, int64_t n0, int64_t n1, const int32_t* slot, int64_t count, int) {
+    over_experts(op, g, down_pieces, [&](const Piece& piece, const int32_t* slot, int64_t count, int) {
         const void* xs[at_once];
         float* ys[at_once];
         for (int64_t j = 0; j < count; j++) {
             xs[j] = packed + slot[j] * h_stride;
             ys[j] = parts + slot[j] * d;
         }
-        k.linear(*w.down[e], n0, n1, xs, count, ys, nullptr);
+        linear_piece(*w.down[piece.part], piece, xs, count, ys, nullptr);
     });
     op.split(tokens, 16, [&](int64_t t) {
         std::fill(out + t * d, out + (t + 1) * d, 0.0f);

@@ -8,19 +8,33 @@
 
 namespace ponder {
 
-namespace {
-
 int64_t row_bytes(const Matrix& w) {
     if (w.kind == Kind::f32) return w.k * 4;
     if (w.kind == Kind::bf16) return w.k * 2;
     return (w.kind == Kind::int8 ? w.k : w.k / 2) + w.k / w.group * 2;
 }
 
+namespace {
+constexpr int64_t cached_bytes = 131072;
+int64_t whole_panels(int64_t rows) { return std::max<int64_t>(32, rows / 32 * 32); }
 }  // namespace
 
-int64_t piece_rows(const Matrix& w, int64_t tokens, int threads) {
-    int64_t most = (tokens < 8 ? 32768 : 131072) / row_bytes(w), least = 8192 / row_bytes(w);
-    return std::max<int64_t>(32, std::max(least, std::min(most, w.n / (threads * 4))) / 32 * 32);
+void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& left, std::vector<Piece>& pieces) {
+    // A thread that is preempted keeps its piece waiting, so it must not be a large part of a long computation.
+    int64_t least = 8192, most = std::max<int64_t>(cached_bytes, (4 << 20) / std::max<int64_t>(1, tokens));
+    for (int64_t n0 = 0, n1; n0 < w.n; n0 = n1) {
+        int64_t bytes = std::max(least, std::min(most, left / (threads * 2)));
+        n1 = std::min(w.n, n0 + whole_panels(bytes / row_bytes(w)));
+        left -= (n1 - n0) * row_bytes(w);
+        pieces.push_back({part, n0, n1});
+    }
+}
+
+void linear_piece(const Matrix& w, const Piece& piece, const void* const* x, int64_t tokens, float* const* y,
+                  const float* bias) {
+    int64_t rows = whole_panels(cached_bytes / row_bytes(w));
+    for (int64_t n = piece.n0; n < piece.n1; n += rows)
+        kernels().linear(w, n, std::min(piece.n1, n + rows), x, tokens, y, bias);
 }
 
 void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y) {
@@ -35,9 +49,11 @@ void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, 
         ys[t] = y + t * w.n;
     }
     op.split(tokens, 16, [&](int64_t t) { k.pack(w, x + t * w.k, packed + t * stride); });
-    int64_t rows = piece_rows(w, tokens, op.pool.threads());
-    op.run((w.n + rows - 1) / rows, [&](int64_t i, int) {
-        k.linear(w, i * rows, std::min(w.n, (i + 1) * rows), xs.data(), tokens, ys.data(), bias);
+    std::vector<Piece> pieces;
+    int64_t left = w.n * row_bytes(w);
+    cut(w, 0, tokens, op.pool.threads(), left, pieces);
+    op.run((int64_t)pieces.size(), [&](int64_t i, int) {
+        linear_piece(w, pieces[i], xs.data(), tokens, ys.data(), bias);
     });
 }
 

@@ -9,9 +9,17 @@ namespace ponder {
 
 inline int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Rows of W in one piece of work: few enough bytes to stay in the L2 cache while many tokens pass over them (and fewer
-// for few tokens, so that threads end together), more than it costs to hand a piece out. A multiple of 32, two panels.
-int64_t piece_rows(const Matrix& w, int64_t tokens, int threads);
+// Rows n0 .. n1 of one of several matrices that are worked on together.
+struct Piece {
+    int64_t part, n0, n1;
+};
+int64_t row_bytes(const Matrix& w);
+// Appends the pieces of W. `left`: bytes of the matrices that are not cut yet, W included. Pieces begin large, since
+// memory is read fastest in long runs, and end small, so that threads end together.
+void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& left, std::vector<Piece>& pieces);
+// Kernels::linear over the rows of a piece, so many at a time as stay in the L2 cache while all tokens pass over them.
+void linear_piece(const Matrix& w, const Piece& piece, const void* const* x, int64_t tokens, float* const* y,
+                  const float* bias);
 
 // Row n of a weight as floats [k], exactly.
 void decode_row(const Matrix& w, int64_t n, float* out);

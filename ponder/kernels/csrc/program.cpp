@@ -36,7 +36,7 @@ void Program::plan(const Kernels& k) {
         stride[b] = buffers[b].form ? padded(k.packed_bytes(*buffers[b].form)) : buffers[b].width * 4;
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return stride[a] > stride[b]; });
-    row_bytes = 0;
+    arena_row = 0;
     for (int b : order) {
         if (b == output || lives[b].first < 0) continue;
         std::vector<std::pair<int64_t, int64_t>> taken;
@@ -50,7 +50,7 @@ void Program::plan(const Kernels& k) {
             at = std::max(at, to);
         }
         offset[b] = at;
-        row_bytes = std::max(row_bytes, at + stride[b]);
+        arena_row = std::max(arena_row, at + stride[b]);
         placed.push_back(b);
     }
     planned = &k;
@@ -61,7 +61,7 @@ void Program::reserve(int64_t count) {
     if (count <= capacity) return;
     int64_t rounded = (count + 15) / 16 * 16;  // so that every buffer begins at a multiple of 64 bytes
     arena.reset();
-    arena.reset((char*)std::aligned_alloc(64, (size_t)std::max<int64_t>(64, rounded * row_bytes)));
+    arena.reset((char*)std::aligned_alloc(64, (size_t)std::max<int64_t>(64, rounded * arena_row)));
     capacity = arena ? rounded : 0;
     if (!arena) throw std::bad_alloc();
 }
@@ -166,7 +166,6 @@ void Program::run(Operation& op, const Prepare& i) {
 }
 
 void Program::run(Operation& op, const Linear& i) {
-    const Kernels& k = kernels();
     int64_t tokens = count(i.parts[0].x), parts = (int64_t)i.parts.size();
     if (tokens == 0) return;
     rows.resize(parts * tokens);
@@ -176,31 +175,31 @@ void Program::run(Operation& op, const Linear& i) {
             rows[p * tokens + t] = row<const void>(i.parts[p].x, t);
             outs[p * tokens + t] = row<float>(i.parts[p].out, t);
         }
-    if (i.swiglu) return run_swiglu(op, i, tokens);
     pieces.clear();
-    for (int64_t p = 0; p < parts; p++) {
-        int64_t n = i.parts[p].w->n, height = piece_rows(*i.parts[p].w, tokens, op.pool.threads());
-        for (int64_t n0 = 0; n0 < n; n0 += height) pieces.push_back({p, n0, std::min(n, n0 + height)});
-    }
+    int64_t left = 0, cuts = i.swiglu ? 1 : parts;  // up is cut as gate is
+    for (int64_t p = 0; p < cuts; p++) left += i.parts[p].w->n * row_bytes(*i.parts[p].w);
+    for (int64_t p = 0; p < cuts; p++) cut(*i.parts[p].w, p, tokens, op.pool.threads(), left, pieces);
+    if (i.swiglu) return run_swiglu(op, i, tokens);
     op.run((int64_t)pieces.size(), [&](int64_t at, int) {
         const Piece& piece = pieces[at];
         const Linear::Part& part = i.parts[piece.part];
-        k.linear(*part.w, piece.n0, piece.n1, rows.data() + piece.part * tokens, tokens,
-                 outs.data() + piece.part * tokens, part.bias);
+        linear_piece(*part.w, piece, rows.data() + piece.part * tokens, tokens, outs.data() + piece.part * tokens,
+                     part.bias);
     });
 }
 
 constexpr int64_t swiglu_tokens = 128;  // at once, which bounds a thread's scratch
 
-// `rows` and `outs` are set: [gate, up][tokens]
+// `pieces` of gate, `rows` and `outs` [gate, up][tokens] are set
 void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
     const Kernels& k = kernels();
     const Linear::Part &gate = i.parts[0], &up = i.parts[1];
-    int64_t n = gate.w->n, height = piece_rows(*gate.w, tokens, op.pool.threads());
-    int64_t chunk = std::min(tokens, swiglu_tokens), bytes = padded(2 * chunk * height * 4);
+    int64_t height = 0, chunk = std::min(tokens, swiglu_tokens);
+    for (const Piece& piece : pieces) height = std::max(height, piece.n1 - piece.n0);
+    int64_t bytes = padded(2 * chunk * height * 4);
     char* scratch = op.pool.scratch(op.pool.threads() * bytes);
-    op.run((n + height - 1) / height, [&](int64_t piece, int thread) {
-        int64_t n0 = piece * height, n1 = std::min(n, n0 + height);
+    op.run((int64_t)pieces.size(), [&](int64_t at, int thread) {
+        int64_t n0 = pieces[at].n0, n1 = pieces[at].n1;
         float *g = (float*)(scratch + thread * bytes), *gs[swiglu_tokens], *us[swiglu_tokens];
         for (int64_t t = 0; t < chunk; t++) {
             gs[t] = g + t * height - n0;
@@ -208,8 +207,8 @@ void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
         }
         for (int64_t t0 = 0; t0 < tokens; t0 += chunk) {
             int64_t here = std::min(chunk, tokens - t0);
-            k.linear(*gate.w, n0, n1, rows.data() + t0, here, gs, gate.bias);
-            k.linear(*up.w, n0, n1, rows.data() + tokens + t0, here, us, up.bias);
+            linear_piece(*gate.w, pieces[at], rows.data() + t0, here, gs, gate.bias);
+            linear_piece(*up.w, pieces[at], rows.data() + tokens + t0, here, us, up.bias);
             for (int64_t t = 0; t < here; t++) k.swiglu(gs[t] + n0, us[t] + n0, n1 - n0, outs[t0 + t] + n0);
         }
     });

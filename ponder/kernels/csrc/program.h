@@ -133,7 +133,7 @@ private:
     // The plan: buffer b of `capacity` rows lies at arena + offset[b] * capacity, its rows stride[b] bytes apart.
     const Kernels* planned = nullptr;
     std::vector<int64_t> stride, offset;
-    int64_t row_bytes = 0, capacity = 0;
+    int64_t arena_row = 0, capacity = 0;
     std::unique_ptr<char, Free> arena;
 
     // Of the run under way.
@@ -142,9 +142,6 @@ private:
     std::vector<Rope> turns;        // [tokens] rows of the rope tables
     std::vector<const void*> rows;  // pointers for the linear kernels
     std::vector<float*> outs;
-    struct Piece {
-        int64_t part, n0, n1;
-    };
     std::vector<Piece> pieces;
 
     void plan(const Kernels& k);
