@@ -92,7 +92,7 @@ def main() -> None:
         models.append(build_row(row, checkpoint, calibration_ids(tokenizer, args.calibration, args.windows)))
         print(f"{row}: built in {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
     for row, model, f in zip(args.rows, models, compare(reference, models, ids[: args.tokens], sha256)):
-        layers = sum(w.tensor.nbytes for n, w in model.weights.items() if "_proj.weight" in n)
+        layers = sum(w.nbytes for n, w in model.weights.items() if "_proj.weight" in n)
         print(json.dumps({
             "row": row, "mean_kl": round(f.mean_kl, 4), "max_kl": round(f.max_kl, 2), "top1": round(100 * f.top1, 1),
             "perplexity": round(f.perplexity, 2), "reference": round(f.reference_perplexity, 2),

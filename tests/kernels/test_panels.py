@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ponder.kernels.native import NativeOps
-from ponder.kernels.panels import ALIGNMENT, Panels, aligned, panel_bytes
+from ponder.kernels.panels import ALIGNMENT, Panels, arena, panel_bytes
 from ponder.kernels.tensor import Tensor, unpack_int4
 
 OPS = NativeOps()
@@ -76,7 +76,7 @@ def test_every_code_survives() -> None:
 def test_a_mapped_buffer_is_used_where_it_lies() -> None:
     tensor = Tensor.quantise(normal(48, 64), "int4")
     packed = Panels.pack(tensor)
-    room = aligned(packed.nbytes + ALIGNMENT)
+    room = arena.take(packed.nbytes + ALIGNMENT)
     room[ALIGNMENT:] = packed.buffer
     room.setflags(write=False)
     weight = OPS.weight(Panels("int4", (48, 64), 32, room[ALIGNMENT:]))
@@ -90,7 +90,7 @@ def test_refusals() -> None:
     with pytest.raises(AssertionError, match="bytes"):
         Panels("int8", (16, 64), 32, packed.buffer[:-64])
     with pytest.raises(AssertionError, match="aligned"):
-        Panels("int8", (16, 64), 32, aligned(packed.nbytes + 1)[1:])
+        Panels("int8", (16, 64), 32, arena.take(packed.nbytes + 1)[1:])
     with pytest.raises(AssertionError, match="no panels"):
         Panels.pack(Tensor.quantise(normal(16, 64), "bf16"))
     with pytest.raises(ValueError, match="bad group"):

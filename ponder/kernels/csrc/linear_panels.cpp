@@ -54,9 +54,16 @@ struct Part {
     const uint8_t* codes;
     const uint16_t* scales;
     int64_t codes_stride, scales_stride;  // from panel to panel
-    int64_t first, groups, padded;        // padded: values of a group
+    int64_t groups, padded;               // padded: values of a group
     int64_t outputs;                      // that exist: up to 16 a panel
 };
+
+// Vector v of the outputs, where they exist.
+static inline void store_outputs(float* y, const float* bias, int v, int64_t outputs, V sum) {
+    int64_t left = outputs - v * V::N, at = v * V::N;
+    if (left >= V::N) store(y + at, bias ? sum + load(bias + at) : sum);
+    else if (left > 0) store(y + at, bias ? sum + load(bias + at, left) : sum, left);
+}
 
 constexpr int per_panel = (int)panel_rows / V::N;  // vectors of outputs
 
@@ -93,27 +100,23 @@ struct Int4 {
 // How far ahead of its use the first pass over weights asks for them.
 constexpr int64_t prefetch_bytes = 4096;
 
-template <class Codes, int T, int P, bool First>
+// G: values of a group, 0 for any: the usual number saves the loop and with it the copying of all sums.
+template <class Codes, int T, int P, int G, bool First>
 static void tile(const Part& w, const char* const* x, float* const* y, const float* bias) {
     V sums[T][P];
     for (int t = 0; t < T; t++)
         for (int p = 0; p < P; p++) sums[t][p] = zero();
-    if (w.first > 0)
-        for (int t = 0; t < T; t++)
-            for (int p = 0; p < P; p++)
-                if (int64_t left = w.outputs - p * V::N; left > 0)
-                    sums[t][p] = left < V::N ? load(y[t] + p * V::N, left) : load(y[t] + p * V::N);
     const uint8_t* codes = w.codes;
     const uint16_t* scales = w.scales;
-    int64_t at = w.first * (w.padded + 8);
+    int64_t padded = G ? G : w.padded, at = 0;
     for (int64_t g = 0; g < w.groups; g++, at += 8, scales += panel_rows) {
         I dots[T][P];
         for (int t = 0; t < T; t++) {
             int32_t start;
-            memcpy(&start, x[t] + at + w.padded, 4);
+            memcpy(&start, x[t] + at + padded, 4);
             for (int p = 0; p < P; p++) dots[t][p] = set_int(start);
         }
-        int64_t k = w.padded;
+        int64_t k = padded;
         for (; k >= 32; k -= 32)
 #pragma GCC unroll 8
             for (int i = 0; i < 32 / Codes::values; i++, codes += 64, at += Codes::values) {
@@ -135,54 +138,64 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
         }
     }
     for (int t = 0; t < T; t++)
-        for (int p = 0; p < P; p++) {
-            int64_t left = w.outputs - p * V::N;
-            if (left <= 0) continue;
-            if (left >= V::N) store(y[t] + p * V::N, bias ? sums[t][p] + load(bias + p * V::N) : sums[t][p]);
-            else store(y[t] + p * V::N, bias ? sums[t][p] + load(bias + p * V::N, left) : sums[t][p], left);
-        }
+        for (int p = 0; p < P; p++)
+            store_outputs(y[t], bias, p, w.outputs, sums[t][p]);
 }
 
-constexpr int most_tokens = V::N == 16 ? 6 : V::N == 8 ? 3 : 1;  // of a tile: what the registers hold
-constexpr int most_panels = V::N == 16 ? 2 : 1;
+// Few tokens read the weights once, panel after panel: a single stream is what memory serves best. Many take tiles of
+// two panels, which read fewer activations for the same work.
+constexpr int few_tokens = V::N == 16 ? 12 : V::N == 8 ? 3 : 1;  // what the registers hold, in one panel and in two
+constexpr int tile_tokens = V::N == 16 ? 6 : V::N == 8 ? 3 : 1;
+constexpr int tile_panels = V::N == 16 ? 2 : 1;
 
-template <class Codes, int T, bool First>
+// `tokens` (at most T) over one part
+template <class Codes, int T, int P, bool First>
 static void tile_of(const Part& w, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
     if constexpr (T > 0) {
-        if (tokens < T) return tile_of<Codes, T - 1, First>(w, x, tokens, y, bias);
-        if (w.outputs <= panel_rows) tile<Codes, T, per_panel, First>(w, x, y, bias);
-        else tile<Codes, T, per_panel * most_panels, First>(w, x, y, bias);
+        if (tokens < T) return tile_of<Codes, T - 1, P, First>(w, x, tokens, y, bias);
+        if (w.padded == 32) tile<Codes, T, P, 32, First>(w, x, y, bias);
+        else tile<Codes, T, P, 0, First>(w, x, y, bias);
     }
 }
 
 // All tokens over one part, in tiles of nearly equal height.
-template <class Codes>
-static void tokens_of(const Part& w, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
-    int64_t tiles = (tokens + most_tokens - 1) / most_tokens;
+template <class Codes, int P>
+static void tiles_of(const Part& w, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
+    int64_t tiles = (tokens + tile_tokens - 1) / tile_tokens;
     for (int64_t i = 0, t = 0; i < tiles; i++) {
         int64_t count = (tokens - t + tiles - i - 1) / (tiles - i);
-        if (i == 0) tile_of<Codes, most_tokens, true>(w, x, count, y, bias);
-        else tile_of<Codes, most_tokens, false>(w, x + t, count, y + t, bias);
+        if (i == 0) tile_of<Codes, tile_tokens, P, true>(w, x, count, y, bias);
+        else tile_of<Codes, tile_tokens, P, false>(w, x + t, count, y + t, bias);
         t += count;
     }
 }
 
-constexpr int64_t tokens_at_once = 64;
+constexpr int64_t at_once = 64;  // tokens whose outputs have addresses on the stack
+
+// One or two panels from output n on, for at most at_once tokens; y: their rows at n.
+template <class Codes>
+static void part_of(const Matrix& w, int64_t n, int64_t outputs, const char* const* x, int64_t tokens, float* const* y,
+                    const float* bias) {
+    int64_t panel = n / panel_rows;
+    Part part = {codes_at(w, panel, 0), scales_at(w, panel, 0), panel_codes(w), panel_scales(w), groups(w),
+                 padded_group(w), outputs};
+    if (tokens <= few_tokens) tile_of<Codes, few_tokens, per_panel, true>(part, x, tokens, y, bias);
+    else if (outputs <= panel_rows) tiles_of<Codes, per_panel>(part, x, tokens, y, bias);
+    else tiles_of<Codes, per_panel * tile_panels>(part, x, tokens, y, bias);
+}
 
 void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                    const float* bias) {
-    float* ys[tokens_at_once];
-    for (int64_t n = n0; n < n1; n += panel_rows * most_panels) {
-        Part part = {codes_at(w, n / panel_rows, 0), scales_at(w, n / panel_rows, 0), panel_codes(w), panel_scales(w),
-                     0, groups(w), padded_group(w), n1 - n};
-        if (part.outputs > panel_rows * most_panels) part.outputs = panel_rows * most_panels;
-        for (int64_t t = 0; t < tokens; t += tokens_at_once) {
-            int64_t count = tokens - t < tokens_at_once ? tokens - t : tokens_at_once;
+    float* ys[at_once];
+    int64_t step = panel_rows * (tokens <= few_tokens ? 1 : tile_panels);
+    for (int64_t n = n0; n < n1; n += step)  // a part stays in the cache while all tokens pass over it
+        for (int64_t t = 0; t < tokens; t += at_once) {
+            int64_t count = tokens - t < at_once ? tokens - t : at_once, outputs = n1 - n < step ? n1 - n : step;
             for (int64_t i = 0; i < count; i++) ys[i] = y[t + i] + n;
-            if (w.kind == Kind::int8) tokens_of<Int8>(part, x + t, count, ys, bias ? bias + n : nullptr);
-            else tokens_of<Int4>(part, x + t, count, ys, bias ? bias + n : nullptr);
+            const float* b = bias ? bias + n : nullptr;
+            if (w.kind == Kind::int8) part_of<Int8>(w, n, outputs, x + t, count, ys, b);
+            else part_of<Int4>(w, n, outputs, x + t, count, ys, b);
         }
-    }
 }
 
 }  // namespace ponder::PONDER_NS
