@@ -21,7 +21,7 @@ int64_t whole_panels(int64_t rows) { return std::max<int64_t>(32, rows / 32 * 32
 
 void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& left, std::vector<Piece>& pieces) {
     // A thread that is preempted keeps its piece waiting, so it must not be a large part of a long computation.
-    int64_t least = 8192, most = std::max<int64_t>(cached_bytes, (4 << 20) / std::max<int64_t>(1, tokens));
+    int64_t least = 32768, most = std::max<int64_t>(cached_bytes, (4 << 20) / std::max<int64_t>(1, tokens));
     for (int64_t n0 = 0, n1; n0 < w.n; n0 = n1) {
         int64_t bytes = std::max(least, std::min(most, left / (threads * 2)));
         n1 = std::min(w.n, n0 + whole_panels(bytes / row_bytes(w)));

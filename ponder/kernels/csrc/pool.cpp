@@ -45,7 +45,7 @@ struct Pool::State {
     alignas(64) std::atomic<int64_t> done{0};  // items of this run that are finished
     alignas(64) std::atomic<int> asleep{0};    // workers to notify of the next run
     std::atomic<bool> stop{false};
-    void (*work)(void*, int64_t, int) = nullptr;  // with context: of the run, valid while one of its items is taken
+    alignas(64) void (*work)(void*, int64_t, int) = nullptr;  // with context: of the run, valid while one of its items is taken
     void* context = nullptr;
     int threads = 1;
     char* scratch = nullptr;
@@ -54,12 +54,14 @@ struct Pool::State {
     uint64_t current() const { return ticket.load(std::memory_order_acquire) >> run_shift; }
 
     void take(int thread) {
+        int64_t finished = 0;
         for (;;) {
             uint64_t t = ticket.fetch_add(1, std::memory_order_acq_rel), item = t & mask;
-            if (item >= (t >> items_shift & mask)) return;
+            if (item >= (t >> items_shift & mask)) break;
             work(context, (int64_t)item, thread);
-            done.fetch_add(1, std::memory_order_release);
+            finished++;
         }
+        if (finished) done.fetch_add(finished, std::memory_order_release);
     }
 
     void worker(int thread, uint64_t seen) {
