@@ -86,7 +86,7 @@ def run_one(entrant: Entrant, root: Path, threads: int) -> dict[str, Any]:
         return {**row, "seconds": TIMEOUT, "error": f"no result after {TIMEOUT} s"}
     row["seconds"] = round(time.time() - started, 1)
     if done.returncode:
-        return {**row, "error": done.stderr[-500:]}
+        return {**row, "error": f"exit code {done.returncode}: {done.stderr[-500:]}"}
     result = json.loads(done.stdout.splitlines()[-1])
     if entrant.engine == "ponder":
         rates = {case: round(values["tokens_per_s"], 2) for case, values in result["results"].items()}
@@ -116,7 +116,7 @@ def main() -> None:
     log = root / "runs.jsonl"
     if args.fresh:
         log.unlink(missing_ok=True)
-    done = {(row["round"], row["entrant"]) for row in report.read(log)}
+    done = {(row["round"], row["entrant"]) for row in report.read(log) if "result" in row}  # failures are tried again
     for number in range(2 if args.quick else args.rounds):
         for entrant in entrants:
             if number % entrant.every or (number, entrant.name) in done:
