@@ -1,4 +1,5 @@
-"""A model of any shape with random weights, made in memory: what `ponder bench --random` measures.
+"""A model of any shape with random weights: what `ponder bench --random` measures. int8 and int4 are drawn packed; a
+large one is kept on disk (`ponder list` shows it) and mapped, so that qwen3:30b-a3b at int4 runs in 24 GB.
 
     random_config("qwen3:0.6b")
     random_config("tiny:layers=8,hidden=256,vocab=8192")     # a released or tiny shape with some numbers changed
@@ -33,6 +34,7 @@ FIELDS = {
     "top_k": "num_experts_per_tok",
     "expert_width": "moe_intermediate_size",
 }
+KEPT = 10_000_000_000  # parameters from which random weights are kept on disk: drawing them takes minutes
 TINY_VOCAB, POSITIONS = 256, 40960
 MAX_BATCH = 32
 
@@ -93,7 +95,8 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
     from ponder.engine.speculation.opening import open_drafter
     from ponder.kernels.native import set_threads
     from ponder.model.load import make_ops
-    from ponder.model.weights import build, random_checkpoint
+    from ponder.model.random_packed import packed_random
+    from ponder.model.weights import build
     from ponder.text.render import default_template
 
     config = random_config(name)
@@ -102,7 +105,10 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
         set_threads(args.threads)
     dtype = "bf16" if args.dtype == "auto" else args.dtype
     with progress("making random weights", "B") as tick:
-        model = build(random_checkpoint(config), make_ops("native"), dtype, max_context=args.max_context, progress=tick)
+        model = build(
+            packed_random(config, dtype), make_ops("native"), dtype, max_context=args.max_context, progress=tick,
+            keep=config.parameter_counts().total > KEPT and not args.no_packed,
+        )  # fmt: skip
     runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=args.kv_dtype)
     profile = ModelProfile(
         name=name,

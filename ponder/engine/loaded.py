@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ponder.core.errors import LoadError, UserError
+from ponder.engine.memory import free_beside
 from ponder.engine.options import checked
-from ponder.engine.runner import ModelRunner, Runner
+from ponder.engine.runner import BLOCK_SIZE, ModelRunner, Runner, cache_blocks
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.settings import ModelProfile
 from ponder.engine.speculation.drafter import Drafter
@@ -18,7 +19,7 @@ from ponder.model.fetch import best_available, fetch, home
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
-from ponder.model.weights import Progress, build
+from ponder.model.weights import Progress, build, context_limit
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
 
@@ -108,14 +109,20 @@ def open_model(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {checkpoint.config.vocab_size}; "
             "they do not belong together"
         )
+    context = context_limit(checkpoint.config, max_context)
+    blocks = cache_blocks(
+        checkpoint.config, context, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype,
+        free=free_beside(info.weight_bytes.get(dtype, info.stored_bytes)),
+    )  # fmt: skip
+    warnings = info.warnings
+    if (room := blocks * BLOCK_SIZE) < context:
+        text = f"the key/value cache has room for {room} tokens"
+        if max_context is not None:  # before the weights are read
+            raise UserError(f"max_context {max_context}: {text}; ask for less, or give it more", param="max_context")
+        warnings = (*warnings, f"{text}, the model could take {context}")
     loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress, keep=keep_packed)
-    runner = ModelRunner(loaded, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
-    warnings = (*info.warnings, *loaded.warnings)
-    if runner.context < loaded.max_context:
-        room = f"the key/value cache has room for {runner.context} tokens"
-        if max_context is not None:
-            raise UserError(f"max_context {max_context}: {room}; ask for less, or give it more", param="max_context")
-        warnings = (*warnings, f"{room}, the model could take {loaded.max_context}")
+    runner = ModelRunner(loaded, max_batch=max_batch, blocks=blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
+    warnings = (*warnings, *loaded.warnings)
     profile = ModelProfile(
         name=info.name,
         capability=info.capability,

@@ -17,6 +17,13 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     return min(found, default=None)
 
 
+def free_beside(weights: int) -> int | None:
+    """Bytes that are left for a cache when so many bytes of weights are in memory too. Mapped weights count as free
+    memory, but what a cache takes of theirs must be read again for every token; an eighth is given up at most."""
+    free = free_memory()
+    return None if free is None else max(free - weights, free // 8)
+
+
 def cache_tokens(bytes_per_token: int, context: int, max_batch: int, free: int | None) -> int:
     """How many tokens the cache should hold by default: every sequence of a full batch at full length if that takes a
     quarter of the free memory at most, else that quarter; but one full context may take half of it."""

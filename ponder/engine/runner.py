@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
-from ponder.engine.memory import cache_tokens, free_memory
+from ponder.engine.memory import cache_tokens, free_beside
 from ponder.engine.scheduler import Work
+from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 
 BLOCK_SIZE = 32  # ids; reuse is exact to the id whatever the size, so this only trades table length against waste
@@ -35,6 +36,27 @@ class Runner(Protocol):
         """The YaRN factor for a sequence of so many ids."""
 
 
+def cache_blocks(
+    config: ModelConfig, context: int, *, max_batch: int, blocks: int | None, kv_memory: int | None, kv_dtype: str,
+    free: int | None, block_size: int = BLOCK_SIZE,
+) -> int:  # fmt: skip
+    """Blocks of the cache: as many as given, or as fit into kv_memory bytes, or `memory.cache_tokens` of the free
+    memory. Raises UserError when that is none."""
+    per_token = config.kv_bytes_per_token(kv_dtype)
+    if blocks is None:
+        if kv_memory is None:
+            blocks = -(-cache_tokens(per_token, context, max_batch, free) // block_size)
+        else:
+            blocks = kv_memory // (per_token * block_size)
+    if blocks < 1:
+        raise UserError(
+            f"the key/value cache has no room for {block_size} tokens of {per_token} bytes each; "
+            "give it more memory, or use a smaller model",
+            param="kv_memory",
+        )
+    return blocks
+
+
 class ModelRunner:
     """A model and the memory of its cache. The memory is handed out by the system as it is first written."""
 
@@ -48,21 +70,13 @@ class ModelRunner:
         kv_dtype: str = "bf16",
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        """kv_memory: bytes for the cache; blocks: its size in blocks. Neither: see `memory.cache_tokens`."""
+        """kv_memory, blocks: see `cache_blocks`."""
         self.model = model
         self.block_size = block_size
-        per_token = model.config.kv_bytes_per_token(kv_dtype)
-        if blocks is None:
-            if kv_memory is None:
-                blocks = -(-cache_tokens(per_token, model.max_context, max_batch, free_memory()) // block_size)
-            else:
-                blocks = kv_memory // (per_token * block_size)
-        if blocks < 1:
-            raise UserError(
-                f"the key/value cache has no room for {block_size} tokens of {per_token} bytes each; "
-                "give it more memory, or use a smaller model",
-                param="kv_memory",
-            )
+        blocks = cache_blocks(
+            model.config, model.max_context, max_batch=max_batch, blocks=blocks, kv_memory=kv_memory,
+            kv_dtype=kv_dtype, block_size=block_size, free=free_beside(model.nbytes),
+        )  # fmt: skip
         self.blocks = blocks
         self.context = min(model.max_context, blocks * block_size)
         try:

@@ -50,6 +50,7 @@ class Checkpoint:
     """origin: the file or folder, for error texts. generation_config: the parsed HF file, {} when there is none.
     gguf: the open file when it is one; it has the tokenizer too, and reading its header takes a tenth of a second.
     files: what the tensors are read from, in order; none for weights that never lay in a file.
+    fits: tensors and config were compared when the file was read.
     made: what names weights that are drawn the same each time, so that they can be kept on disk too."""
 
     config: ModelConfig
@@ -58,6 +59,7 @@ class Checkpoint:
     generation_config: dict[str, Any] = field(default_factory=dict)
     gguf: GGUF | None = None
     files: tuple[Path, ...] = ()
+    fits: bool = False
     made: str = ""
 
 

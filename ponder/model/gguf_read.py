@@ -7,6 +7,7 @@ Every tensor of the file is used and every parameter of the model filled, or a L
 unknown tensor. A hostile file ends in a LoadError too (SEC-3): `core.gguf` checks every size against the file.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources |= _experts(gguf, info, place[0], place[1], config)
     checkpoint = Checkpoint(config, sources, str(path), gguf=gguf, files=(Path(path),))
     check(checkpoint)
-    return checkpoint
+    return replace(checkpoint, fits=True)
 
 
 def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: ModelConfig) -> dict[str, Source]:

@@ -71,7 +71,8 @@ def storage_plan(checkpoint: Checkpoint, dtype: str, *, prove_tie: bool = True) 
     prove_tie: read a tied head that the file holds a second time, to see that it is the embedding."""
     if dtype not in get_args(Dtype):
         raise UserError(f"dtype {dtype!r} must be one of {', '.join(get_args(Dtype))}.", param="dtype")
-    check(checkpoint)
+    if not checkpoint.fits:
+        check(checkpoint)
     tensors = dict(checkpoint.tensors)
     if checkpoint.config.tie_word_embeddings and HEAD in tensors and not tensors[HEAD].packed:
         if prove_tie:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -11,7 +12,9 @@ from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.model.config import PRESETS
 from ponder.model.hf_save import save_hf
-from ponder.model.weights import random_checkpoint
+from ponder.model.names import resolve
+from ponder.model.store import finish, slot
+from ponder.model.weights import memory_checkpoint, random_checkpoint
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
@@ -106,3 +109,25 @@ def test_a_draft_model_drafts(folder: Path) -> None:
         assert llm.stats().drafted == 0
     with LLM(folder, dtype="f32", kv_blocks=16, speculation=str(folder)) as llm:
         assert llm.generate("One, two,", **asked).ids == plain
+
+
+def test_a_context_too_large_for_memory_is_refused_before_the_weights_are_read(tmp_path: Path) -> None:
+    """The weights are damaged, which nobody notices who does not read them."""
+    config = replace(PRESETS["tiny"], vocab_size=151936)
+    weights = {name: np.full(shape, np.nan, np.float32) for name, shape in config.shapes().items()}
+    save_hf(tmp_path, memory_checkpoint(config, weights))
+    save(Tokenizer.packaged(), tmp_path)
+    with pytest.raises(UserError, match="max_context 512: the key/value cache has room for 32 tokens"):
+        LLM(tmp_path, dtype="int8", max_context=512, kv_blocks=1)
+    with pytest.raises(UserError, match="not finite"):
+        LLM(tmp_path, dtype="int8", kv_blocks=1)
+
+
+def test_the_best_model_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path))
+    folder = slot(resolve("qwen3:0.6b"))
+    save_hf(folder, random_checkpoint(replace(PRESETS["tiny"], vocab_size=151936)))
+    save(Tokenizer.packaged(), folder)
+    finish(folder, "qwen3:0.6b", "test", ["config.json"])
+    with LLM() as llm:
+        assert llm.name == "qwen3:0.6b" and llm.note.startswith("qwen3:0.6b: the best downloaded")
