@@ -49,6 +49,12 @@ def set_threads(n: int | None = None) -> int:
 set_threads()
 
 
+def read_ahead_experts() -> None:
+    """From now on the pages of the experts that a router chose are asked for before they are computed with: for
+    weights mapped from a file that may not all be in memory (Linux; nothing elsewhere). Results do not change."""
+    _native.set_read_ahead(True)
+
+
 def normal(seed: int, first_row: int, spread: float, out: Floats) -> None:
     """Fill out [n, k] with normal numbers of deviation `spread`: rows first_row.. of what seed (64 bits) names.
     The same numbers on every instruction set and for any number of threads."""

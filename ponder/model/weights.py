@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError, UserError
-from ponder.kernels.native import NativeOps, normal
+from ponder.kernels.native import NativeOps, normal, read_ahead_experts
 from ponder.kernels.ops import Ops, Weight
 from ponder.kernels.pack import from_rows
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
 EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _CHUNK = 1 << 20  # values drawn at a time
+_LARGE = 4 << 30  # bytes of mapped weights that may not all stay in memory
 
 
 def build(
@@ -50,6 +51,8 @@ def build(
     if held is None:
         _check_tie(checkpoint)
         held = want.make(warnings.append, progress) if want else None
+    if held is not None and held.nbytes > _LARGE:
+        read_ahead_experts()
     weights: dict[str, Weight] = {}
     total, done, nbytes = sum(source.nbytes for source, _ in plan.values()), 0, 0
     for name, (source, kind) in plan.items():

@@ -171,7 +171,8 @@ ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::
     check(!gate.empty() && gate[0] != nullptr, "there are no experts");
     check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
     int64_t inner = gate[0]->m.n;
-    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner), nullptr};
+    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner),
+                       reads_ahead() ? read_ahead : nullptr};
     check(w.gate[0]->kind == w.up[0]->kind && w.gate[0]->group == w.up[0]->group, "gate and up differ in kind");
     return w;
 }
@@ -276,6 +277,7 @@ NB_MODULE(_native, m) {
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);
     m.def("threads", [] { return Pool::instance().threads(); });
+    m.def("set_read_ahead", &set_read_ahead, "on"_a);
     m.def("set_threads", [](int n) {
         check(n >= 1 && n <= 1024, "threads must lie between 1 and 1024");
         Pool::instance().set_threads(n);

@@ -48,6 +48,10 @@ struct ExpertWeights {
     // Told which experts have work before any of it begins, so that mapped files can be read ahead; may be null.
     void (*chosen)(const ExpertWeights& w, const std::vector<int32_t>& experts) = nullptr;
 };
+// What `chosen` may be (read_ahead.cpp), and whether programs that are recorded from now on use it.
+void read_ahead(const ExpertWeights& w, const std::vector<int32_t>& experts);
+void set_read_ahead(bool on);
+bool reads_ahead();
 struct PackedRows {
     const char* base;
     int64_t stride;  // bytes
