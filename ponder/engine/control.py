@@ -6,8 +6,9 @@ The engine computes logits and asks; Control answers. Per step, in the engine's 
         if ids := control.forced():            # the hand-over: feed them all, nothing is sampled
             for id_ in ids: control.accept(id_, sampled=False)
         else:
-            control.constrain(logits)          # in place
-            s = control.sample(logits, position)
+            rule = control.rule()
+            control.fill_mask()                # the part of the rule that changes with every id
+            [s] = draw(logits, [rule], [position])
             keep = control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top)
             # keep False: the id is dropped (an end token inside the thoughts), do not append or feed it
         deliver(control.events())
@@ -19,19 +20,18 @@ stop strings (RS-1). What holds in which phase is one table in docs/thinking.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage
-from ponder.engine import sampler
+from ponder.core.params import SamplingParams
 from ponder.engine.answer import AnswerRules
 from ponder.engine.delivery import Delivery
 from ponder.engine.loop_guard import LoopGuard
-from ponder.engine.penalties import Penalties
-from ponder.engine.sampler import Floats, Sampled
 from ponder.engine.settings import Settings
 from ponder.engine.thinking import Allowance, handover_ids
+from ponder.kernels.sampling import Penalties, Rule
 from ponder.text.parse import StreamParser
 from ponder.text.phase import Phase
 from ponder.text.tokenizer import Tokenizer
@@ -64,7 +64,8 @@ class Control:
         self._parser = StreamParser(tokenizer, prompt_ids)
         sampling = settings.sampling
         self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
-        self._penalties = Penalties(sampling, prompt_ids, settings.vocab)
+        self._penalties = _penalties(sampling, prompt_ids)
+        self._made: dict[tuple[Phase, bool], Rule] = {}
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
         has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
@@ -79,7 +80,6 @@ class Control:
         self._handover_count = 0
         self._stop_reason: str | None = None
         self._warnings = [*settings.warnings, *self._rules.warnings]
-        self._raw: Floats | None = None
         if self.phase == "reasoning":
             self._open_block()
 
@@ -104,35 +104,52 @@ class Control:
                 self._warnings.append("answer now: max_tokens leaves no room for the hand-over and an answer")
         return tuple(self._pending)
 
-    def constrain(self, logits: Floats) -> None:
-        """Change logits [V] in place: ids that may not come become -inf, penalties and bias of the answer apply."""
-        self._raw = logits.copy() if self._settings.sampling.logprobs is not None else None
-        tok, phase = self._tokenizer, self.phase
-        logits[self._settings.vocab :] = -np.inf  # rows that no token has
-        may_open = phase == "start" and self._settings.can_think
-        if may_open and self._answer_is_bent and int(logits.argmax()) == tok.think:
-            logits[:] = -np.inf  # the model wants to think: rules of the answer must not talk it out of that
-            logits[tok.think] = 0
-        elif phase != "reasoning":
-            self._constrain_answer(logits, may_open)
-        if tok.think is not None and not may_open:
-            logits[tok.think] = -np.inf
-        if tok.end_think is not None and phase != "reasoning":
-            logits[tok.end_think] = -np.inf
-        if self._matcher is not None and phase != "reasoning" and not np.isfinite(logits.max()):
-            logits[list(self._settings.eos_ids)] = 0  # never an empty mask (SO-2)
+    def rule(self) -> Rule:
+        """How the next id is drawn: the same object as long as the same rule holds."""
+        phase = self.phase
+        if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
+            phase = "answer"
+        key = (phase, self._matcher is not None)
+        rule = self._made.get(key)
+        if rule is None:
+            rule = self._made[key] = self._make_rule(phase)
+        return rule
 
-    def sample(self, logits: Floats, position: int) -> Sampled:
-        """Draw the id for this position of the sequence from constrained logits. Log-probabilities, when asked for,
-        are those of the model before any constraint, temperature or bias."""
+    def fill_mask(self) -> None:
+        """Say in the rule's mask what the grammar allows now; nothing to do without a grammar, or in the thoughts. May
+        run in any thread, while nothing else of this Control does."""
+        if self._matcher is None or self.phase == "reasoning":
+            return
+        self._matcher.fill_mask()
+        if self._after_close:
+            self._matcher.allow(self._newlines)
+        if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
+            self._matcher.allow((self._tokenizer.tool_call,))
+
+    @property
+    def drawable(self) -> int:
+        """How many ids may still be drawn at most, before the sequence ends or a hand-over is fed."""
+        left = self._settings.effective.max_tokens - len(self.ids)
+        return left if self._allowance is None else min(left, self._allowance.left)
+
+    @property
+    def horizon(self) -> int:
+        """How many ids the present rule holds for, if none of its `ends` comes."""
+        return self.drawable if self.phase != "start" and self.rule().steady else 1
+
+    @cached_property
+    def guess_rule(self) -> Rule:
+        """How another model's guess is drawn: with the random numbers of the real draws, without the answer's rules."""
         s = self._settings.effective
-        u = sampler.uniform(s.seed, self._choice, position) if s.temperature else 0.0
-        id_ = sampler.draw(logits, s.temperature, s.top_k, s.top_p, s.min_p, u)
-        if self._raw is None:
-            return Sampled(id_)
-        wanted = self._settings.sampling.logprobs
-        assert wanted is not None
-        return sampler.logprobs(self._raw, id_, wanted)
+        return Rule(
+            vocab=self._settings.vocab,
+            temperature=s.temperature,
+            top_k=s.top_k,
+            top_p=s.top_p,
+            min_p=s.min_p,
+            seed=s.seed,
+            choice=self._choice,
+        )
 
     def accept(
         self, id_: int, *, sampled: bool, logprob: float | None = None, top: tuple[tuple[int, float], ...] = ()
@@ -163,20 +180,6 @@ class Control:
         if self.finish_reason is None:
             self._check_end()
         return True
-
-    @property
-    def drawable(self) -> int:
-        """How many ids may still be drawn at most, before the sequence ends or a hand-over is fed."""
-        left = self._settings.effective.max_tokens - len(self.ids)
-        return left if self._allowance is None else min(left, self._allowance.left)
-
-    def guess(self, logits: Floats, position: int) -> int:
-        """The id that these logits [V] of another model would give at this position, with the random number that the
-        real draw takes. The rules of the answer are left out."""
-        logits[self._settings.vocab :] = -np.inf
-        s = self._settings.effective
-        u = sampler.uniform(s.seed, self._choice, position) if s.temperature else 0.0
-        return sampler.draw(logits, s.temperature, s.top_k, s.top_p, s.min_p, u)
 
     def foreseen(self) -> list[int]:
         """What the grammar leaves no choice about: a good guess of what will be drawn, no more than that."""
@@ -210,25 +213,25 @@ class Control:
             tuple(self._warnings),
         )
 
-    @property
-    def _answer_is_bent(self) -> bool:
-        return self._penalties.active or self._matcher is not None
-
-    def _constrain_answer(self, logits: Floats, may_open: bool) -> None:
-        opening = logits[self._tokenizer.think] if may_open and self._tokenizer.think is not None else -np.inf
-        if self._penalties.active:
-            self._penalties.apply(logits)
-        if self._matcher is not None:
-            allowed = self._matcher.mask()
-            if self._after_close:
-                allowed[list(self._newlines)] = True
-            if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
-                allowed[self._tokenizer.tool_call] = True
-            np.copyto(logits[: len(allowed)], -np.inf, where=~allowed)
-        if self._rules.no_calls:
-            logits[[i for i in (self._tokenizer.tool_call, self._tokenizer.end_tool_call) if i is not None]] = -np.inf
-        if self._tokenizer.think is not None:
-            logits[self._tokenizer.think] = opening
+    def _make_rule(self, phase: Phase) -> Rule:
+        tok = self._tokenizer
+        opens = tok.think if phase == "start" else None
+        forbidden = [] if opens is not None else [tok.think]
+        if phase != "reasoning":
+            forbidden += [tok.end_think]
+            forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
+        masked = self._matcher is not None and phase != "reasoning"
+        return replace(
+            self.guess_rule,
+            logprobs=self._settings.sampling.logprobs,
+            forbidden=tuple(i for i in forbidden if i is not None),
+            bias=self._settings.sampling.logit_bias if phase != "reasoning" else {},
+            penalties=self._penalties if phase != "reasoning" else None,
+            mask=self._matcher.mask if self._matcher is not None and masked else None,
+            fallback=self._settings.eos_ids if masked else (),  # never an empty mask (SO-2)
+            exempt=opens,  # the model may want to think: rules of the answer must not talk it out of that
+            ends=frozenset(i for i in (*self._settings.eos_ids, tok.think, tok.end_think) if i is not None),
+        )
 
     def _open_block(self) -> None:
         """`<think>` was sampled, or the prompt ends inside a block: from here on ids count."""
@@ -290,7 +293,8 @@ class Control:
         if id_ == self._tokenizer.tool_call and self._rules.free_calls and not self._answer_ids:
             self._matcher = None  # the answer is a call instead
         self._answer_ids += 1
-        self._penalties.add(id_)
+        if self._penalties is not None:
+            self._penalties.add(id_)
         if self._matcher is not None:
             self._matcher.accept(id_)
             if error := self._matcher.error:
@@ -325,3 +329,11 @@ class Control:
         self._delivery.flush()
         self._stop_reason = self._delivery.matched
         self.finish_reason = "stop" if self._delivery.matched and reason != "cancelled" else reason
+
+
+def _penalties(sampling: SamplingParams, prompt_ids: Sequence[int]) -> Penalties | None:
+    repetition, presence, frequency = sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty
+    assert repetition is not None and presence is not None and frequency is not None
+    if repetition == 1 and not presence and not frequency:
+        return None
+    return Penalties(repetition, presence, frequency, list(prompt_ids))

@@ -14,15 +14,14 @@ alone gets the error as the end of its stream.
 """
 
 import atexit
+import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import FinishReason
@@ -33,8 +32,10 @@ from ponder.engine.runner import Runner
 from ponder.engine.scheduler import Counters, Scheduler, Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.speculation.drafter import Drafter
+from ponder.kernels.sampling import UNUSABLE, Rule, Sampled, draw
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
+BURST = 0.008  # short for a cancel, long for the readers' threads: they are woken once in a burst
 
 Wish = tuple[Callable[[Sequence], None], Sequence]
 
@@ -64,6 +65,7 @@ class Engine:
     """max_batch: sequences computed together. chunk: ids computed in one step at most; smaller steps make running
     answers and cancels smoother, larger ones make long prompts a little faster.
     drafter: guesses ids ahead; the output is the same with any and with none.
+    burst: seconds that may pass before running sequences are looked at again, where a step of the model takes less.
     background=False: no thread; the caller drives `step()` (tests)."""
 
     def __init__(
@@ -73,6 +75,7 @@ class Engine:
         max_batch: int = 32,
         chunk: int = 128,
         drafter: Drafter | None = None,
+        burst: float = BURST,
         background: bool = True,
     ) -> None:
         if chunk < 2:
@@ -85,6 +88,8 @@ class Engine:
         self.context = min(runner.context, self.scheduler.capacity)
         self._drafter = drafter
         self._background = background
+        self._burst = burst
+        self._pace = math.inf  # seconds of the last step in which everybody decoded
         self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
         self._lock = threading.Lock()  # guards the next four
@@ -134,9 +139,7 @@ class Engine:
         if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
             self._speculate(work, self._drafter)
         else:
-            for item, rows in list(self._compute(work)):
-                self._draw(item, rows)
-        self._steps += 1
+            self._decode(work)
         self._step_at = time.monotonic()
         return True
 
@@ -207,6 +210,9 @@ class Engine:
                 if not sequence.finished:
                     action(sequence)
 
+    def _wished(self) -> bool:
+        return not self._wishes.empty()
+
     def _wish(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
         wishes = self._wishes
         return lambda sequence: wishes.put((action, sequence))
@@ -216,6 +222,7 @@ class Engine:
             self._step_at = time.monotonic()  # the time without work is nobody's delay
         self.scheduler.add(sequence)
         self._follow_up(sequence)
+        self._deliver(sequence)
 
     def _cancel(self, sequence: Sequence) -> None:
         self._finish(sequence, "cancelled")
@@ -223,71 +230,125 @@ class Engine:
     def _answer_now(self, sequence: Sequence) -> None:
         sequence.control.request_answer_now()
         self._follow_up(sequence)
+        self._deliver(sequence)
 
-    def _compute(self, work: list[Work]) -> Iterator[tuple[Work, NDArray[np.float32]]]:
-        """Run the model; the work that gets ids now, each with its logits [rows, V]."""
+    def _ahead(self, work: list[Work]) -> int:
+        """How many ids each sequence may draw before wishes, the scheduler and readers get their turn: 1, or as many
+        as take `burst` seconds when everybody decodes, nobody waits and no rule ends sooner."""
+        if self.scheduler.waiting or any(item.rows == 0 or item.end - item.start > 1 for item in work):
+            return 1
+        ahead = int(self._burst / self._pace)
+        if ahead > 1:
+            ahead = min(ahead, *(item.sequence.control.horizon for item in work))
+        return self.scheduler.reserve(work, ahead) if ahead > 1 else 1
+
+    def _decode(self, work: list[Work], most: int | None = None) -> bool:
+        """Compute the work and draw one id or several for every item that wants logits. False when that failed, and
+        items were tried one by one."""
+        rules = {item.sequence: rule for item in work if item.rows and (rule := self._rule(item.sequence))}
+        work = [item for item in work if not item.sequence.finished]
+        if not work:
+            return False
+        ahead = self._ahead(work) if most is None else most
+        start = time.monotonic()
         try:
-            logits = self.runner.run(work)
+            drawn = self.runner.decode(work, list(rules.values()), ahead, self._wished)
         except Exception as error:  # whatever it is, it belongs to the readers of this work, not to the engine
             if len(work) == 1:
                 self._fail(work[0].sequence, error)
             else:
                 for item in work:
-                    yield from self._compute([item])
-            return
+                    self._decode([item], most=1)
+            return False
+        steps = len(drawn[0]) if drawn else 1
+        self._pace = (time.monotonic() - start) / steps
+        self._steps += steps
         self.scheduler.done(work)
-        at = 0
-        for item in work:
-            if item.rows:
-                yield item, logits[at : at + item.rows]
-            at += item.rows
+        for (sequence, rule), ids in zip(rules.items(), drawn):
+            for n, sampled in enumerate(ids):
+                if n:
+                    self.scheduler.advance(sequence)
+                if not self._accept(sequence, sampled) or sequence.control.rule() is not rule:
+                    break  # ids drawn behind a turn are not its ids
+            self._deliver(sequence)
+        return True
 
     def _speculate(self, work: list[Work], drafter: Drafter) -> None:
         """A step of decodes, with a draft behind each where that pays."""
         drafts = drafter.draft([item.sequence for item in work])
-        started = time.perf_counter()
-        computed = list(self._compute(self.scheduler.extend(work, drafts)))
-        drafter.measured(sum(len(rows) for _, rows in computed), time.perf_counter() - started)
-        for item, rows in computed:
-            self._draw(item, rows)
+        work = self.scheduler.extend(work, drafts)
+        computed = self._verify(work) if any(item.draft for item in work) else self._decode(work)
+        if computed:
+            drafter.measured(sum(item.rows for item in work), self._pace)
         for item in work:
             if not (sequence := item.sequence).finished:
-                came = range(item.end, len(sequence.ids))
+                came = range(item.end - len(item.draft), len(sequence.ids))
                 drafter.learn(sequence, [sequence.ids[p] for p in came if p not in sequence.forced])
 
-    def _draw(self, item: Work, logits: NDArray[np.float32]) -> None:
-        """Draw as many ids as the draft got right, and one more. logits: [1 + draft, V].
+    def _verify(self, work: list[Work]) -> bool:
+        """Compute decodes of which some have a draft; draw as many ids as a draft got right, and one more. False when
+        that failed, and items were tried one by one.
 
         Each draw is what it would be without a draft, and it ends where the sequence takes another turn: another id,
         the end, an id that is dropped, ids that are fed.
         """
-        sequence = item.sequence
-        for n, row in enumerate(logits):
-            if n:
-                self.scheduler.advance(sequence)
-            length = len(sequence.ids)
-            self._draw_one(sequence, row)
-            if sequence.finished or sequence.ids[length:] != [*item.draft[n : n + 1]]:
-                return
-
-    def _draw_one(self, sequence: Sequence, logits: NDArray[np.float32]) -> None:
-        """The next id of a sequence, and what follows from it. logits: [V]"""
-        control, now = sequence.control, time.monotonic()
+        start = time.monotonic()
         try:
-            control.constrain(logits)
-            sampled = control.sample(logits, len(sequence.ids))
+            logits = self.runner.run(work)  # [R, V]
+        except Exception as error:
+            if len(work) == 1:
+                self._fail(work[0].sequence, error)
+            else:
+                for item in work:
+                    self._verify([item])
+            return False
+        self._pace = time.monotonic() - start
+        self._steps += 1
+        self.scheduler.done(work)
+        at = 0
+        for item in work:
+            sequence, rows = item.sequence, logits[at : at + item.rows]
+            at += item.rows
+            for n, row in enumerate(rows):
+                if n:
+                    self.scheduler.advance(sequence)
+                    self.scheduler.was_right(sequence)
+                if (rule := self._rule(sequence)) is None:
+                    break
+                [sampled] = draw(row[None], [rule], [len(sequence.ids)])
+                if not self._accept(sequence, sampled) or [sampled.id] != [*item.draft[n : n + 1]]:
+                    break
+            self._deliver(sequence)
+        return True
+
+    def _rule(self, sequence: Sequence) -> Rule | None:
+        """How the next id is drawn; None when that failed, and the sequence with it."""
+        try:
+            rule = sequence.control.rule()
+            sequence.control.fill_mask()
+        except Exception as error:  # one request's grammar must not end the others
+            self._fail(sequence, error)
+            return None
+        return rule
+
+    def _accept(self, sequence: Sequence, sampled: Sampled) -> bool:
+        """Take an id that was drawn, and do what follows from it. Whether the sequence goes on with this very id."""
+        control, length = sequence.control, len(sequence.ids)
+        try:
+            assert sampled.id >= 0, UNUSABLE
             keep = control.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
         except Exception as error:  # one request's grammar or logits must not end the others
             self._fail(sequence, error)
-            return
+            return False
         if keep:
             sequence.ids.append(sampled.id)
             sequence.timings.generated += 1
-            sequence.timings.first_id = sequence.timings.first_id or now
+            sequence.timings.first_id = sequence.timings.first_id or time.monotonic()
         self._follow_up(sequence)
+        return not sequence.finished and keep and len(sequence.ids) == length + 1
 
     def _follow_up(self, sequence: Sequence) -> None:
-        """Append what Control wants fed, deliver what is new, end what is over."""
+        """Append what Control wants fed, end what is over."""
         control = sequence.control
         if control.finish_reason is None:
             for id_ in control.forced():
@@ -296,7 +357,10 @@ class Engine:
                 control.accept(id_, sampled=False)
         if control.finish_reason is not None:
             self._finish(sequence, control.finish_reason)
-        elif events := control.events():
+
+    def _deliver(self, sequence: Sequence) -> None:
+        """Give the reader what is new; a finished sequence has delivered all of it."""
+        if not sequence.finished and (events := sequence.control.events()):
             sequence.channel.put(sequence.choice, events)
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> None:

@@ -7,7 +7,7 @@ refused before generation with the place in the schema (SO-3); tool schemas are 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +35,28 @@ _SINGLE = ("items", "additionalProperties", "not", "contains", "propertyNames", 
 
 
 class Matcher:
-    """The state of one sequence's constraint. `mask()` says what may come next, `accept(id)` moves on.
+    """The state of one sequence's constraint. `fill_mask()` says what may come next, `accept(id)` moves on.
 
-    complete: the text so far satisfies the grammar. closed: nothing but an end token may follow. error: llguidance
-    gave up (a limit was hit); only an end token is allowed then, and Control reports it.
+    mask: one bit an id, little-endian; at least one is set after filling. End tokens are allowed exactly when the text
+    is complete. complete: the text so far satisfies the grammar. error: llguidance gave up (a limit was hit); only an
+    end token is allowed then, and Control reports it.
     """
 
     def __init__(self, state: "llguidance.LLMatcher", size: int, eos_ids: tuple[int, ...]) -> None:
+        self.mask: NDArray[np.uint8] = np.zeros(-(-size // 32) * 4, np.uint8)
         self._state = state
-        self._size = size
         self._eos_ids = eos_ids
 
-    def mask(self) -> NDArray[np.bool_]:
-        """[size] bool, at least one id allowed. End tokens are allowed exactly when the text is complete."""
-        bits = np.frombuffer(self._state.compute_bitmask(), np.uint8)
-        allowed = np.unpackbits(bits, count=self._size, bitorder="little").view(np.bool_)
-        if not allowed.any() or self._state.is_error():
-            allowed[:] = False
-            allowed[list(self._eos_ids)] = True
-        return allowed
+    def fill_mask(self) -> None:
+        self._state.unsafe_compute_mask_ptr(self.mask.ctypes.data, self.mask.size)
+        if not self.mask.any() or self._state.is_error():
+            self.mask[:] = 0
+            self.allow(self._eos_ids)
+
+    def allow(self, ids: Iterable[int]) -> None:
+        """Let these come too."""
+        for id_ in ids:
+            self.mask[id_ >> 3] |= 1 << (id_ & 7)
 
     def accept(self, id_: int) -> None:
         self._state.consume_token(id_)

@@ -4,6 +4,7 @@ Two runners exist: `ModelRunner` (a real model, with the cache's memory) and `sc
 the cache bookkeeping and Control see no difference.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
+from ponder.engine.decode import over
 from ponder.engine.memory import cache_tokens, free_beside
 from ponder.engine.scheduler import Work
+from ponder.kernels.sampling import Rule, Sampled, draw
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 
@@ -29,6 +32,13 @@ class Runner(Protocol):
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         """Compute the work; returns logits [R, V], the rows that each item wants, in order. Running the same item again
         is harmless: the same values go to the same places."""
+
+    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+        """Compute the work, draw one id for each item that wants a row, by its rule; then feed these and draw again, up
+        to `most` times in all. Returns the ids of each such item, equally many. An id of -1 could not be drawn.
+
+        most > 1: every item is one id that wants its row, and has blocks for `most` ids. It ends early after an id of
+        its rule's `ends`, and after a step at which `halted` says so."""
 
     def copy_block(self, source: int, target: int) -> None: ...
 
@@ -87,6 +97,20 @@ class ModelRunner:
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         ids, batch = assemble(work)
         return np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
+
+    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+        ids, batch = assemble(work)
+        positions = [item.end for item in work if item.rows]
+        drawn: list[list[Sampled]] = [[] for _ in rules]
+        while True:
+            logits = np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
+            for row, (found, sampled) in enumerate(zip(drawn, draw(logits, rules, positions))):
+                found.append(sampled)
+                positions[row] += 1
+            if over(drawn, rules, most) or halted():
+                return drawn
+            ids[:] = [found[-1].id for found in drawn]
+            batch.positions[:] += 1
 
     def copy_block(self, source: int, target: int) -> None:
         self._cache.copy_block(source, target)

@@ -22,7 +22,8 @@ from ponder.engine.sequence import Sequence
 @dataclass(frozen=True)
 class Work:
     """Compute the ids start .. end of a sequence. rows: how many of the last of them want logits; 0 in the middle of a
-    prompt, 1 when the next id is drawn, more with a draft. draft: ids that may follow the sequence's own, end included.
+    prompt, 1 when the next id is drawn, more with a draft. draft: ids that may follow the sequence's own, end included;
+    `start` may lie among them.
     """
 
     sequence: Sequence
@@ -34,7 +35,8 @@ class Work:
     @property
     def ids(self) -> list[int]:
         """[end - start]"""
-        return [*self.sequence.ids[self.start : self.end], *self.draft]
+        own = self.sequence.ids
+        return [*own[self.start : self.end], *self.draft[max(0, self.start - len(own)) :]]
 
 
 @dataclass
@@ -120,12 +122,32 @@ class Scheduler:
             sequence.table.publish(sequence.ids, sequence.computed)
 
     def advance(self, sequence: Sequence) -> None:
-        """The last id of the sequence had been computed as part of a draft, and now it was drawn."""
+        """The last id of the sequence was computed before it was accepted, in a draft or in a burst."""
         sequence.computed = len(sequence.ids)
         sequence.table.publish(sequence.ids, sequence.computed)
         self.counters.decode_ids += 1
+
+    def was_right(self, sequence: Sequence) -> None:
+        """An id of its draft was drawn."""
         self.counters.accepted += 1
         sequence.timings.accepted += 1
+
+    def reserve(self, work: list[Work], ahead: int) -> int:
+        """Have room for up to `ahead` ids after the work of each sequence, as many as the pool can give without taking
+        from anybody and the YaRN factors hold for; returns how many that is, 1 at least."""
+        while ahead > 1 and not self._fits(work, ahead):
+            ahead //= 2
+        for item in work:
+            item.sequence.table.reserve(item.end + ahead - 1)
+        return ahead
+
+    def _fits(self, work: list[Work], ahead: int) -> bool:
+        missing = 0
+        for item in work:
+            if self.rope_factor(item.end + ahead) != item.sequence.rope_factor:
+                return False
+            missing += max(0, self.pool.blocks_for(item.end + ahead - 1) - len(item.sequence.table.blocks))
+        return missing <= self.pool.available
 
     def _share_chunk(self) -> list[Work]:
         decodes = [s for s in self.running if s.pending == 1]

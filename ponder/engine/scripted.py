@@ -20,6 +20,7 @@ others come last. So any sampling follows the script, and a masked id falls thro
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,10 +32,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError
+from ponder.engine.decode import decode
 from ponder.engine.runner import BLOCK_SIZE
 from ponder.engine.scheduler import Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.settings import Capability
+from ponder.kernels.sampling import Rule, Sampled
 from ponder.text.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
@@ -153,6 +156,9 @@ class ScriptedRunner:
             time.sleep(delay)
         return logits
 
+    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+        return decode(self.run, work, rules, most, halted)
+
     def copy_block(self, source: int, target: int) -> None:
         """There is no memory behind the blocks."""
 
@@ -161,12 +167,11 @@ class ScriptedRunner:
 
     def _rows(self, item: Work) -> list[Pointer]:
         """Where the script stands at each row that wants logits: behind the sequence's ids, then behind its draft."""
-        assert item.rows == 1 + len(item.draft)
         pointers = [self._follow(item.sequence)]
         for id_ in item.draft:
             pointers.append(replace(pointers[-1]))
             _match(pointers[-1], id_)
-        return pointers
+        return pointers[-item.rows :]
 
     def _follow(self, sequence: Sequence) -> Pointer:
         """Move the sequence's pointer over the ids that were added since it was last here."""

@@ -13,6 +13,7 @@ from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.answer import AnswerRules
 from ponder.engine.control import Control
 from ponder.engine.settings import Ceiling, ModelProfile, Settings, choose_mode, resolve
+from ponder.kernels.sampling import draw
 from ponder.text.tokenizer import Tokenizer
 
 ROWS = 151_936
@@ -108,8 +109,9 @@ def drive(
         if not forced:
             row = _NOISE.copy()
             row[script.next(control.handover is not None)] = 100
-            control.constrain(row)
-            s = control.sample(row, len(prompt) + len(ids))
+            rule = control.rule()
+            control.fill_mask()
+            [s] = draw(row[None], [rule], [len(prompt) + len(ids)])
             assert s.id < settings.vocab, "a padding row was sampled"
             open_block = control.phase == "reasoning"
             if control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top):

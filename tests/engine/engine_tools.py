@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
-from ponder.engine.engine import Engine
+from ponder.engine.engine import BURST, Engine
 from ponder.engine.llm import LLM
 from ponder.engine.loaded import Loaded
 from ponder.engine.runner import ModelRunner
@@ -47,7 +47,7 @@ class RememberingRunner(ScriptedRunner):
             table = np.array(item.sequence.table.blocks)
             at = np.arange(item.start, item.end)
             self.memory[table[at // self.block_size], at % self.block_size] = item.ids
-            fed = [*item.sequence.ids[: item.start], *item.ids]
+            fed = [*item.sequence.ids, *item.draft][: item.end]
             assert self.held(item.sequence, item.end) == fed, "the cache holds other ids"
         return super().run(work)
 
@@ -66,6 +66,7 @@ def scripted(
     block_size: int = 16,
     max_batch: int = 32,
     chunk: int = 256,
+    burst: float = BURST,
     background: bool = True,
     model: dict[str, Any] | None = None,
     drafter: Drafter | None = None,
@@ -87,8 +88,7 @@ def scripted(
         vocab=TOKENIZER.vocab_size,
     )
     llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
-    if not background:
-        llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, background=False)
+    llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
     return llm
 
 
@@ -110,6 +110,7 @@ def tiny(
     kv: str = "f32",
     drafter: Drafter | None = None,
     background: bool = True,
+    burst: float = BURST,
 ) -> LLM:
     runner = ModelRunner(model, max_batch=max_batch, blocks=blocks, kv_dtype=kv, block_size=block_size)
     profile = ModelProfile(
@@ -120,8 +121,9 @@ def tiny(
         vocab=TOKENIZER.vocab_size,
     )
     llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
-    if not background:
-        llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, background=False)
+    llm.engine = Engine(
+        runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background
+    )
     return llm
 
 

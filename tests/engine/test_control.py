@@ -17,8 +17,9 @@ from ponder.core.message import Message, ToolCall
 from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.control import Control
 from ponder.engine.delivery import Delivery
-from ponder.engine.penalties import Penalties
 from ponder.engine.settings import Ceiling, choose_mode, resolve
+from ponder.kernels.sampling import Penalties, Rule, draw
+from ponder.kernels.sampling_reference import constrain
 
 Conversation = list[Message]
 
@@ -112,14 +113,11 @@ def test_penalties_equal_transformers_and_openai() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=500).astype(np.float32) * 4
     prompt, answer = [3, 4, 5, 5], [5, 7, 7, 9]
-    sampling = SamplingParams(
-        repetition_penalty=1.3, presence_penalty=0.5, frequency_penalty=0.25, logit_bias={9: 2.0, 11: -100.0}
-    )
-    penalties = Penalties(sampling, prompt, 500)
+    penalties = Penalties(1.3, 0.5, 0.25, prompt)
     for id_ in answer:
         penalties.add(id_)
     mine = logits.copy()
-    penalties.apply(mine)
+    constrain(mine, Rule(vocab=500, penalties=penalties, bias={9: 2.0, 11: -100.0}))
     seen = torch.tensor([prompt + answer])
     want = RepetitionPenaltyLogitsProcessor(1.3)(seen, torch.from_numpy(logits.copy())[None])[0].numpy()
     for id_ in set(answer):
@@ -127,22 +125,23 @@ def test_penalties_equal_transformers_and_openai() -> None:
     want[9] += 2
     want[11] -= 100
     np.testing.assert_allclose(mine, want, rtol=1e-6)
-    assert not Penalties(make_settings()[0].sampling, prompt, 500).active
+    without = Control(make_settings(Thinking(enabled=False))[0], tokenizer(), prompt).rule()
+    assert without.penalties is None and without.steady
 
 
 def test_padding_rows_and_tags_are_never_likely() -> None:
     s, prompt = make_settings(Thinking(enabled=False))
     row = np.zeros(ROWS, np.float32)
     control = Control(s, tokenizer(), prompt)
-    control.constrain(row)
+    constrain(row, control.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151667, 151668}
     control = Control(make_settings()[0], tokenizer(), make_settings()[1])
     row[:] = 0
-    control.constrain(row)
+    constrain(row, control.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151668}
     control = Control(make_settings()[0], tokenizer(), (*HEADER, THINK))
     row[:] = 0
-    control.constrain(row)
+    constrain(row, control.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151667}
 
 
@@ -150,7 +149,7 @@ def test_narrow_logits_work_as_well() -> None:
     """A model without padding rows: V is exactly the vocabulary."""
     s, prompt = make_settings(Thinking(enabled=False))
     row = np.zeros(151_669, np.float32)
-    Control(s, tokenizer(), prompt).constrain(row)
+    constrain(row, Control(s, tokenizer(), prompt).rule())
     assert int((row == -np.inf).sum()) == 2
 
 
@@ -161,9 +160,7 @@ def test_a_seed_gives_the_same_text_and_choices_differ() -> None:
     def run(choice: int) -> list[int]:
         control = Control(s, tokenizer(), prompt, choice=choice)
         while control.finish_reason is None:
-            row = flat.copy()
-            control.constrain(row)
-            got = control.sample(row, len(prompt) + len(control.ids))
+            [got] = draw(flat.copy()[None], [control.rule()], [len(prompt) + len(control.ids)])
             control.accept(got.id, sampled=True)
         return control.ids
 

@@ -296,7 +296,7 @@ def test_a_failure_in_control_ends_its_request_alone(monkeypatch: pytest.MonkeyP
         def explode(*args: Any, **kwargs: Any) -> None:
             raise FloatingPointError("no")
 
-        monkeypatch.setattr(broken._sequences[0].control, "sample", explode)
+        monkeypatch.setattr(broken._sequences[0].control, "rule", explode)
         with pytest.raises(FloatingPointError):
             list(broken)
         assert texts(list(good))[1] == ANSWER

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ponder.engine.cache import BlockPool
 from ponder.engine.runner import Runner
-from ponder.engine.sampler import Floats
 from ponder.engine.scheduler import Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.speculation.chances import Chances
 from ponder.engine.speculation.costs import StepCosts
 from ponder.engine.speculation.guess import LONGEST_DRAFT, MARGIN, Guess
 from ponder.engine.speculation.mirror import Mirror
+from ponder.kernels.sampling import Floats, draw
 
 CONFIDENCE = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95, 0.98)  # the draft model's own probability is the evidence
 FIRST = (0.05, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -130,9 +130,9 @@ class DraftModel:
         """One more id for each."""
         started = time.perf_counter()
         logits = self._run([r.mirror.last() for r in live])
-        for record, row in zip(live, logits):
-            shadow = record.mirror.shadow
-            id_ = shadow.control.guess(row, len(shadow.ids))
+        shadows = [r.mirror.shadow for r in live]
+        drawn = draw(logits, [s.control.guess_rule for s in shadows], [len(s.ids) for s in shadows])
+        for record, row, shadow, id_ in zip(live, logits, shadows, [s.id for s in drawn]):
             evidence = bisect_right(CONFIDENCE, _probability(row, id_))
             guesses[record.mirror.of].add(id_, evidence, record.chances.of(evidence))
             shadow.ids.append(id_)

@@ -63,9 +63,13 @@ int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
 int quantise(const float*, int64_t, int64_t, uint8_t*, uint16_t*);
 int search(const float*, const float*, int64_t, int64_t, const CodeTable&, uint8_t*, uint16_t*);
 void normal(uint32_t, uint32_t, uint32_t, float, int64_t, float*);
+bool maxima(const float*, int64_t, float*);
+void weights(const float*, int64_t, double, double, double*);
+void forbid(float*, const uint8_t*, int64_t);
 
 static const Kernels table = {PONDER_NAME, packed_bytes, pack,       linear, write_kv,   attention, merge_spans, to_bf16,
-                              rms_norm,    rope,         swiglu,     add_scaled, decode, copy_codes, quantise, search,    normal};
+                              rms_norm,    rope,         swiglu,     add_scaled, decode, copy_codes, quantise, search,    normal,
+                              maxima,      weights,      forbid};
 
 }  // namespace ponder::PONDER_NS
 

@@ -1,7 +1,7 @@
 // What one instruction set provides: a table of plain functions, one table per compiled variant.
 //
-// linear, attention, elementwise, decode, quantise, search and normal.cpp are compiled once per instruction set (see
-// CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules there:
+// linear, attention, elementwise, decode, quantise, search, normal and sampling.cpp are compiled once per instruction
+// set (see CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules:
 // no std:: templates (the linker keeps one copy for the whole library, possibly the one with too new instructions),
 // and each output is summed in an order that depends on the summed length alone (DT-1).
 #pragma once
@@ -60,6 +60,8 @@ constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
     return rows * (12 * padded + 12 + 8 * key_span + 8 * (padded + 2)) + tiles + 1024;
 }
 
+constexpr int64_t maxima_group = 128;
+
 struct Kernels {
     const char* name;
     // Activations in the form linear() wants for this kind of weight: bytes of one row, and writing one row.
@@ -87,6 +89,11 @@ struct Kernels {
     int (*search)(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
                   uint16_t* scale);
     void (*normal)(uint32_t key0, uint32_t key1, uint32_t key2, float spread, int64_t n, float* out);
+    // Drawing ids. maxima: the largest of each maxima_group logits; false when one is NaN or +inf. weights:
+    // exp((x - peak) / temperature) for x <= peak. forbid: -inf where the bit of `allowed` is 0.
+    bool (*maxima)(const float* x, int64_t n, float* out);
+    void (*weights)(const float* x, int64_t n, double peak, double temperature, double* out);
+    void (*forbid)(float* x, const uint8_t* allowed, int64_t n);
 };
 
 const Kernels& kernels_scalar();

@@ -12,7 +12,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from ponder.engine.sampler import distribution, draw, logprobs, uniform
+from ponder.kernels.sampling_reference import distribution, draw, logprobs, uniform
 
 V = 5000
 

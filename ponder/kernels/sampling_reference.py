@@ -1,29 +1,65 @@
-"""Draw the next id: temperature, top-k, top-p, min-p in the order of transformers, then one counter-based number.
+"""Drawing the next id, in numpy: what `sampling.py` does, readable; its tests compare the two.
 
-The order: logits / temperature -> keep the top_k largest (ties at the edge all stay) -> keep the most likely ids
-until their sum reaches top_p, at least one -> drop ids less likely than min_p times the likeliest -> renormalise.
-The draw inverts the cumulative distribution at a number that is a function of (seed, choice,
-position) alone, so a seeded request gives the same text alone and in any batch (DT-2).
+First the rule of the sequence changes the row of logits (`constrain`): repetition, presence and frequency penalty,
+bias, mask, forbidden ids. Then temperature, top-k, top-p, min-p in the order of transformers, and one number:
+logits / temperature -> keep the top_k largest (ties at the edge all stay) -> keep the most likely ids until their sum
+reaches top_p, at least one -> drop ids less likely than min_p times the likeliest -> renormalise.
 
 Nothing sorts the whole vocabulary: `_largest` finds the k largest through group maxima.
 """
 
+from collections import Counter
+
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from ponder.kernels.sampling import UNUSABLE, Floats, Penalties, Rule, Sampled
+
 _GROUP = 64
-_UNUSABLE = "every id is masked, or the logits are not numbers"
 
 
-class Sampled(Struct, frozen=True):
-    """An id, and when asked for, its log-probability and the most likely alternatives under the model itself:
-    before temperature, penalties, bias and masks, over all rows of the logits."""
+def sample(logits: Floats, rule: Rule, position: int) -> Sampled:
+    """One id for this position of the sequence. logits: [V], unchanged."""
+    row = logits.copy()
+    constrain(row, rule)
+    u = uniform(rule.seed, rule.choice, position) if rule.temperature else 0.0
+    id_ = draw(row, rule.temperature, rule.top_k, rule.top_p, rule.min_p, u)
+    return Sampled(id_) if rule.logprobs is None else logprobs(logits, id_, rule.logprobs)
 
-    id: int
-    logprob: float | None = None
-    top: tuple[tuple[int, float], ...] = ()
+
+def constrain(logits: Floats, rule: Rule) -> None:
+    """Change logits [V] in place as the rule says."""
+    logits[rule.vocab :] = -np.inf
+    bent = rule.penalties is not None or rule.mask is not None or bool(rule.bias)
+    if rule.exempt is not None:
+        if bent and np.isfinite(logits.max()) and int(logits.argmax()) == rule.exempt:
+            logits[:] = -np.inf  # the model wants to think: rules of the answer must not talk it out of that
+            logits[rule.exempt] = 0
+            return
+        own = logits[rule.exempt]
+    if rule.penalties is not None:
+        penalise(logits, rule.penalties)
+    logits[list(rule.bias)] += np.array(list(rule.bias.values()), np.float32)
+    if rule.mask is not None:
+        allowed = np.unpackbits(rule.mask, count=rule.vocab, bitorder="little").view(np.bool_)
+        logits[: rule.vocab][~allowed] = -np.inf
+    if rule.exempt is not None:
+        logits[rule.exempt] = own
+    logits[list(rule.forbidden)] = -np.inf
+    if rule.fallback and not np.isfinite(logits.max()):
+        logits[list(rule.fallback)] = 0  # never an empty mask (SO-2)
+
+
+def penalise(logits: Floats, penalties: Penalties) -> None:
+    """Repetition, then presence and frequency penalty."""
+    counts = Counter(penalties.added)
+    if penalties.repetition != 1:
+        ids = np.array(sorted(i for i in {*penalties.prompt, *counts} if i < len(logits)), np.int64)
+        values = logits[ids]
+        logits[ids] = np.where(values > 0, values / penalties.repetition, values * penalties.repetition)
+    if counts:
+        times = np.fromiter(counts.values(), np.float32, len(counts))
+        logits[list(counts)] -= penalties.presence + penalties.frequency * times
 
 
 def uniform(seed: int, choice: int, position: int) -> float:
@@ -37,7 +73,7 @@ def draw(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: fl
     """One id for u in [0, 1). logits: [V], -inf is forbidden. Temperature 0: the largest, lowest id on a tie."""
     if temperature == 0:
         best = int(np.argmax(logits))
-        assert np.isfinite(logits[best]), _UNUSABLE
+        assert np.isfinite(logits[best]), UNUSABLE
         return best
     ids, probs = distribution(logits, temperature, top_k, top_p, min_p)
     cumulative = np.cumsum(probs)
@@ -51,7 +87,7 @@ def distribution(
     """(ids, probabilities) after all filters, for temperature > 0: most likely first, lower id first on a tie; in id
     order when nothing is filtered."""
     peak = float(logits.max())
-    assert np.isfinite(peak), _UNUSABLE
+    assert np.isfinite(peak), UNUSABLE
     if top_k and top_k < len(logits):
         ids, probs = _ranked(logits, _largest(logits, top_k), peak, temperature)
         if top_p < 1:
