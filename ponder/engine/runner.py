@@ -90,20 +90,20 @@ class ModelRunner:
         self.blocks = blocks
         self.context = min(model.max_context, blocks * block_size)
         try:
-            self._cache = model.new_cache(blocks, block_size, kv_dtype)
+            self.cache = model.new_cache(blocks, block_size, kv_dtype)
         except MemoryError as e:
             raise UserError(f"the key/value cache: {e}", param="kv_memory" if kv_memory else "kv_blocks") from e
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         ids, batch = assemble(work)
-        return np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
+        return np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
 
     def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
         ids, batch = assemble(work)
         positions = [item.end for item in work if item.rows]
         drawn: list[list[Sampled]] = [[] for _ in rules]
         while True:
-            logits = np.asarray(self.model.forward(ids, batch, self._cache), np.float32)
+            logits = np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
             for row, (found, sampled) in enumerate(zip(drawn, draw(logits, rules, positions))):
                 found.append(sampled)
                 positions[row] += 1
@@ -113,7 +113,7 @@ class ModelRunner:
             batch.positions[:] += 1
 
     def copy_block(self, source: int, target: int) -> None:
-        self._cache.copy_block(source, target)
+        self.cache.copy_block(source, target)
 
     def rope_factor(self, length: int) -> float:
         return self.model.rope_factor(length)

@@ -167,11 +167,12 @@ class ScriptedRunner:
 
     def _rows(self, item: Work) -> list[Pointer]:
         """Where the script stands at each row that wants logits: behind the sequence's ids, then behind its draft."""
-        pointers = [self._follow(item.sequence)]
-        for id_ in item.draft:
-            pointers.append(replace(pointers[-1]))
+        pointers = [replace(self._follow(item.sequence))]
+        for n, id_ in enumerate(item.draft, 1):
+            if n > len(item.draft) + 1 - item.rows:
+                pointers.append(replace(pointers[-1]))
             _match(pointers[-1], id_)
-        return pointers[-item.rows :]
+        return pointers
 
     def _follow(self, sequence: Sequence) -> Pointer:
         """Move the sequence's pointer over the ids that were added since it was last here."""

@@ -121,9 +121,7 @@ def tiny(
         vocab=TOKENIZER.vocab_size,
     )
     llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
-    llm.engine = Engine(
-        runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background
-    )
+    llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
     return llm
 
 

@@ -25,10 +25,9 @@ REPLIES: list[Any] = [
 ]
 
 OPTIONS = st.fixed_dictionaries(
-    {"seed": st.integers(0, 3)},
+    {"seed": st.integers(0, 3), "max_tokens": st.integers(1, 250)},
     optional={
         "temperature": st.sampled_from([0.0, 0.7, 2.0]),
-        "max_tokens": st.integers(1, 300),
         "thinking": st.sampled_from([True, False, 0, 1, 17, 64, Thinking(loop_guard=False, budget=90)]),
         "stop": st.sampled_from(["word7", "word5 word6", "\n\n", "re"]),
         "stop_in_reasoning": st.booleans(),
@@ -58,7 +57,7 @@ def ask(asked: list[dict[str, Any]], first: int, burst: float) -> tuple[list[lis
         return events, ids, calls < llm.stats().steps
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(OPTIONS, min_size=1, max_size=3), st.integers(0, len(REPLIES) - 1))
 def test_any_request_gets_the_same_in_bursts(asked: list[dict[str, Any]], first: int) -> None:
     one_by_one = ask(asked, first, burst=0)
@@ -67,7 +66,7 @@ def test_any_request_gets_the_same_in_bursts(asked: list[dict[str, Any]], first:
 
 
 def test_there_are_bursts() -> None:
-    assert ask([{"seed": 1}, {"seed": 2}], 0, burst=0.05)[2]
+    assert ask([{"seed": 1, "max_tokens": 90}, {"seed": 2}], 0, burst=0.05)[2]
 
 
 def test_a_real_forward_pass_gives_the_same_in_bursts() -> None:
@@ -87,12 +86,13 @@ def test_a_wish_ends_a_burst() -> None:
     endless = {"ids": [rng.randrange(1000, 20000) for _ in range(3000)], "delay_ms": 3}
     with scripted([endless, "Hi."], burst=60.0) as llm:
         handle = llm.chat_stream("x", thinking=False)
-        time.sleep(0.3)
+        while llm.engine.runner.fed < 100:  # type: ignore[attr-defined]
+            time.sleep(0.01)
         start = time.monotonic()
         assert llm.chat("y").text == "Hi."
         handle.cancel()
         assert texts(list(handle))[2].reason == "cancelled"
-        assert time.monotonic() - start < 2, "3,000 ids take 9 seconds"
+        assert time.monotonic() - start < 4, "3,000 ids take 9 seconds or more"
         assert len(handle.ids()) > 20
 
 
