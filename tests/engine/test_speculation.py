@@ -272,7 +272,7 @@ def test_aborts_in_the_middle_of_drafts_leak_nothing() -> None:
 
 
 def test_a_poisoned_request_takes_no_drafted_one_with_it() -> None:
-    with scripted(["To and fro, " * 20], background=False, drafter=Speculation(costs=Fixed())) as llm:
+    with scripted(["To and fro, " * 20], background=False, burst=0, drafter=Speculation(costs=Fixed())) as llm:
         good, bad = llm.generate_stream("a", max_tokens=40), llm.generate_stream("b", max_tokens=40)
         for _ in range(6):
             llm.engine.step()
