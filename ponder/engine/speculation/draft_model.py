@@ -26,7 +26,7 @@ FIRST = (0.05, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 HOPELESS = 0.15  # chance of a whole draft below which it is not continued
 SLICE = 256  # ids of prompts that are caught up in one step
 WEIGHT = 0.08  # of a new id in the mean
-PAUSE, LONGEST_PAUSE = 32, 512  # steps
+PAUSE, LONGEST_PAUSE = 8, 512  # steps
 
 
 @dataclass
@@ -129,14 +129,16 @@ class DraftModel:
     def _pass(self, live: list[_Record], guesses: dict[Sequence, Guess]) -> None:
         """One more id for each."""
         started = time.perf_counter()
-        logits = self._run([r.mirror.last() for r in live])
+        work = [r.mirror.last() for r in live]
+        logits = self._run(work)
         shadows = [r.mirror.shadow for r in live]
         drawn = draw(logits, [s.control.guess_rule for s in shadows], [len(s.ids) for s in shadows])
         for record, row, shadow, id_ in zip(live, logits, shadows, [s.id for s in drawn]):
             evidence = bisect_right(CONFIDENCE, _probability(row, id_))
             guesses[record.mirror.of].add(id_, evidence, record.chances.of(evidence))
             shadow.ids.append(id_)
-        self.passes.note(len(live), time.perf_counter() - started)
+        if sum(item.end - item.start for item in work) <= 2 * len(work):  # one that catches up is no measure of others
+            self.passes.note(len(live), time.perf_counter() - started)
 
     def _run(self, work: list[Work]) -> NDArray[np.float32]:
         logits = self.runner.run(work)
