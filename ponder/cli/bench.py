@@ -28,7 +28,7 @@ decodeN      ids a second when N requests are answered at once, all together; de
 prefillN     prompt ids a second of a prompt of N new ids, and the seconds to its first id
 prefixN      the same when all but the last 16 ids are in the cache from an earlier request
 ttft         seconds to the first id of a short question
-load         seconds from the start of a fresh process to its first id, files on disk (cold) and in memory (warm)
+load         seconds from the start of a fresh process to its first id, the first time, from disk, and warm
 perplexity   on the text of `ponder quantize` (a real model only): garbage would show here
 Each is the median of --rounds rounds after one to warm up. "% of bandwidth" compares the bytes that a decode step must
 read with what the memory of this machine was measured to give, "% of compute" the operations of a prefill with what
@@ -41,8 +41,8 @@ Default: --only {CASES}
 TITLES = {
     "tokens_per_s": "tok/s", "first_id_s": "s to first id", "ms_per_step": "ms a step", "read_gb_per_s": "GB/s",
     "percent_of_bandwidth": "% of bandwidth", "tera_ops_per_s": "Tops/s", "percent_of_compute": "% of compute",
-    "perplexity": "perplexity", "cold_first_id_s": "s cold to first id", "cold_loaded_s": "s cold to loaded",
-    "warm_first_id_s": "s warm to first id", "warm_loaded_s": "s warm to loaded",
+    "perplexity": "perplexity", "first_start_s": "s the first time", "cold_start_s": "s from disk",
+    "warm_start_s": "s warm", "warm_loaded_s": "s warm until loaded",
 }  # fmt: skip
 
 
