@@ -24,8 +24,8 @@ MAX_TEXT = 400_000  # characters of one piece; more is shown as plain text
 MAX_CODE = 60_000  # characters of one code block that are coloured
 MAX_MATH = 4_000
 SAFE_LINK = re.compile(r"^(https?:|mailto:|#)", re.IGNORECASE)
-# \( \) and \[ \] are turned into dollars outside code
-CODE_OR_MATH = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+# \( \) and \[ \] are turned into dollars outside code; bounded, or each would look through the whole text
+CODE_OR_MATH = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\\\(([^\n]{1,500}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
 
 
 def to_html(text: str) -> str:
