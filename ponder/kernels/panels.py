@@ -95,10 +95,12 @@ class Arena:
 
 
 def _huge_pages(nbytes: int) -> NDArray[np.uint8]:
-    """At least nbytes from an address that is a multiple of _PAGE; memory is used when it is first written."""
-    room = mmap.mmap(-1, nbytes + _PAGE)
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux; elsewhere pages are what they are
-        room.madvise(mmap.MADV_HUGEPAGE)
+    """At least nbytes from a multiple of _PAGE on (elsewhere than on Linux of ALIGNMENT); memory counts once written."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):  # only Linux has them for the asking
+        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+        return raw[-raw.ctypes.data % ALIGNMENT :]
+    room = mmap.mmap(-1, nbytes + _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    room.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(room, np.uint8)
     return raw[-raw.ctypes.data % _PAGE :]
 
