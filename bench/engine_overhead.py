@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="as in ponder bench --random")
     parser.add_argument("--dtype", default="int8")
+    parser.set_defaults(kv_dtype="bf16", speculation="off")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--max-context", type=int)
     parser.add_argument("--streams", default="1,16")
