@@ -37,6 +37,8 @@ bool has_codes(Stored type, const Target& to) {
                                  : to.kind == Kind::int8 && (type == Stored::q8_0 || type == Stored::q5_0);
 }
 
+int64_t scratch_row(int64_t k) { return (k + 15) / 16 * 16; }
+
 int convert_row(const Kernels& kernel, Stored type, const uint8_t* raw, const Target& to, int64_t row, float* scratch) {
     int64_t at = row * to.k;
     if (to.kind == Kind::f32) return kernel.decode(type, raw, to.k, (float*)to.data + at);
@@ -46,7 +48,7 @@ int convert_row(const Kernels& kernel, Stored type, const uint8_t* raw, const Ta
     int flags = kernel.decode(type, raw, to.k, scratch);
     if (to.kind == Kind::int8) return flags | kernel.quantise(scratch, to.k, to.group, data, scale);
     if (to.kind == Kind::int4)
-        return flags | kernel.search(scratch, to.importance, to.k, to.group, *to.codes, data, scale);
+        return flags | kernel.search(scratch, to.importance, to.k, to.group, *to.codes, scratch + scratch_row(to.k), data, scale);
     kernel.to_bf16(scratch, (uint16_t*)data, to.k);
     return flags;
 }
@@ -75,7 +77,7 @@ int convert(const Format& format, const uint8_t* raw, const Target& to, bool map
     if (to.n == 0 || to.k == 0) return 0;
     const Kernels& kernel = kernels();
     Operation op;
-    int64_t row_bytes = to.k / format.elements * format.bytes, stride = (to.k + 15) / 16 * 16;
+    int64_t row_bytes = to.k / format.elements * format.bytes, stride = 2 * scratch_row(to.k);
     float* scratch = (float*)op.pool.scratch(op.pool.threads() * stride * 4);
     int64_t piece = std::max<int64_t>(1, 65536 / to.k);
     int64_t slab = mapped ? std::max(piece, slab_bytes / row_bytes) : to.n;

@@ -61,7 +61,7 @@ void merge_spans(const AttentionUnit&, char*);
 int decode(Stored, const uint8_t*, int64_t, float*);
 int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
 int quantise(const float*, int64_t, int64_t, uint8_t*, uint16_t*);
-int search(const float*, const float*, int64_t, int64_t, const CodeTable&, uint8_t*, uint16_t*);
+int search(const float*, const float*, int64_t, int64_t, const CodeTable&, float*, uint8_t*, uint16_t*);
 void normal(uint32_t, uint32_t, uint32_t, float, int64_t, float*);
 bool maxima(const float*, int64_t, float*);
 void weights(const float*, int64_t, double, double, double*);

@@ -82,12 +82,12 @@ struct Kernels {
     void (*add_scaled)(const float* x, float scale, int64_t n, float* out);  // out += scale * x
     // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to
     // int8, Q4_0 to int4, value for value. quantise: floats to int8. search: floats to int4,
-    // the error of value i weighted by p[i]. They return the flags above.
+    // the error of column i counts importance[i]; scratch [k]. They return the flags above.
     int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
     int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);
     int (*quantise)(const float* x, int64_t k, int64_t group, uint8_t* data, uint16_t* scale);
-    int (*search)(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
-                  uint16_t* scale);
+    int (*search)(const float* x, const float* importance, int64_t k, int64_t group, const CodeTable& t,
+                  float* scratch, uint8_t* data, uint16_t* scale);
     void (*normal)(uint32_t key0, uint32_t key1, uint32_t key2, float spread, int64_t n, float* out);
     // Drawing ids. maxima: the largest of each maxima_group logits; false when one is NaN or +inf. weights:
     // exp((x - peak) / temperature) for x <= peak. forbid: -inf where the bit of `allowed` is 0.

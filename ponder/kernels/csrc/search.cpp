@@ -113,6 +113,19 @@ static inline uint16_t best_scale(const float* x, const float* p, int64_t n, flo
     return better ? fitted : plain;
 }
 
+// How much each error counts: importance * sqrt(2 mean of the row's squares + x x).
+static inline void weigh(const float* x, const float* importance, int64_t k, float* weights) {
+    V sums[parts];
+    for (int j = 0; j < parts; j++) sums[j] = zero();
+    for (int64_t i = 0; i < k; i += 16)
+        for (int j = 0; j < parts; j++) {
+            V xs = part(x + i + j * V::N, k - i - j * V::N);
+            sums[j] = sums[j] + xs * xs;
+        }
+    float base = sum16(sums) / (float)k * 2.0f;
+    for (int64_t i = 0; i < k; i++) weights[i] = importance[i] * __builtin_sqrtf(base + x[i] * x[i]);
+}
+
 template <bool Even>
 static inline __attribute__((always_inline)) int search_groups(const float* x, const float* p, int64_t k, int64_t group,
                                                                const CodeTable& t, uint8_t* data, uint16_t* scale) {
@@ -141,8 +154,9 @@ static inline __attribute__((always_inline)) int search_groups(const float* x, c
     return flags;
 }
 
-int search(const float* x, const float* p, int64_t k, int64_t group, const CodeTable& t, uint8_t* data,
-           uint16_t* scale) {
+int search(const float* x, const float* importance, int64_t k, int64_t group, const CodeTable& t, float* p,
+           uint8_t* data, uint16_t* scale) {
+    weigh(x, importance, k, p);
     bool even = t.last - t.first == 15;
     if (even && group == 32) return search_groups<true>(x, p, k, 32, t, data, scale);
     return even ? search_groups<true>(x, p, k, group, t, data, scale)
