@@ -95,7 +95,7 @@ class Arena:
 
 
 def _huge_pages(nbytes: int) -> NDArray[np.uint8]:
-    """At least nbytes from a multiple of _PAGE on (elsewhere than on Linux of ALIGNMENT); memory counts once written."""
+    """At least nbytes from a multiple of _PAGE on (not on Linux: of ALIGNMENT); memory counts once it is written."""
     if not hasattr(mmap, "MADV_HUGEPAGE"):  # only Linux has them for the asking
         raw = np.empty(nbytes + ALIGNMENT, np.uint8)
         return raw[-raw.ctypes.data % ALIGNMENT :]
