@@ -95,3 +95,14 @@ def test_refusals() -> None:
         Panels.pack(Tensor.quantise(normal(16, 64), "bf16"))
     with pytest.raises(ValueError, match="bad group"):
         panel_bytes("int8", (16, 64), 48)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_row_is_the_same_behind_any_number_of_rows(kind: str) -> None:
+    """Two panels and every count up to 140: a last piece of few tokens once left the second panel out."""
+    rng = np.random.default_rng(0)
+    weight = native.NativeOps().weight(Tensor.quantise(rng.standard_normal((96, 128)).astype(np.float32), kind))
+    x = rng.standard_normal((140, 128)).astype(np.float32)
+    alone = np.concatenate([native.NativeOps().linear(x[i : i + 1], weight) for i in range(len(x))])
+    for count in range(1, len(x) + 1):
+        np.testing.assert_array_equal(native.NativeOps().linear(x[:count], weight), alone[:count])

@@ -179,7 +179,7 @@ static void part_of(const Matrix& w, int64_t n, int64_t outputs, const char* con
     int64_t panel = n / panel_rows;
     Part part = {codes_at(w, panel, 0), scales_at(w, panel, 0), panel_codes(w), panel_scales(w), groups(w),
                  padded_group(w), outputs};
-    if (tokens <= few_tokens) tile_of<Codes, few_tokens, per_panel, true>(part, x, tokens, y, bias);
+    if (tokens <= few_tokens && outputs <= panel_rows) tile_of<Codes, few_tokens, per_panel, true>(part, x, tokens, y, bias);
     else if (outputs <= panel_rows) tiles_of<Codes, per_panel>(part, x, tokens, y, bias);
     else tiles_of<Codes, per_panel * tile_panels>(part, x, tokens, y, bias);
 }
