@@ -101,8 +101,8 @@ def test_refusals() -> None:
 def test_a_row_is_the_same_behind_any_number_of_rows(kind: str) -> None:
     """Two panels and every count up to 140: a last piece of few tokens once left the second panel out."""
     rng = np.random.default_rng(0)
-    weight = native.NativeOps().weight(Tensor.quantise(rng.standard_normal((96, 128)).astype(np.float32), kind))
+    weight = NativeOps().weight(Tensor.quantise(rng.standard_normal((96, 128)).astype(np.float32), kind))
     x = rng.standard_normal((140, 128)).astype(np.float32)
-    alone = np.concatenate([native.NativeOps().linear(x[i : i + 1], weight) for i in range(len(x))])
+    alone = np.concatenate([NativeOps().linear(x[i : i + 1], weight) for i in range(len(x))])
     for count in range(1, len(x) + 1):
-        np.testing.assert_array_equal(native.NativeOps().linear(x[:count], weight), alone[:count])
+        np.testing.assert_array_equal(NativeOps().linear(x[:count], weight), alone[:count])
