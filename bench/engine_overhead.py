@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ponder import LLM, SamplingParams, Thinking
+from ponder.cli.options import add_load_flags
 from ponder.cli.random_model import random_model
 from ponder.core.batch import Batch
 from ponder.core.params import Grammar
@@ -112,10 +113,8 @@ def engine_step(llm: LLM, streams: int, ids: int, seed: int, clock: Clock, optio
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="as in ponder bench --random")
-    parser.add_argument("--dtype", default="int8")
-    parser.set_defaults(kv_dtype="bf16", speculation="off")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--max-context", type=int)
+    add_load_flags(parser)
+    parser.set_defaults(dtype="int8", speculation="off")
     parser.add_argument("--streams", default="1,16")
     parser.add_argument("--ids", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
