@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from ponder.engine.loop_guard import MIN_IDS_SIGNS, MIN_IDS_WORDS, LoopGuard
+from ponder.engine.loop_guard import MAX_PERIOD, MIN_IDS_SIGNS, MIN_IDS_WORDS, MIN_REPEATS, LoopGuard
 from ponder.text.tokenizer import Tokenizer
 
 LOOPS = [
@@ -137,3 +137,22 @@ def test_random_ids_never_fire_and_cost_little(tok: Tokenizer) -> None:
     start = time.perf_counter()
     assert first_hit(tok, ids) is None
     assert (time.perf_counter() - start) / len(ids) < 100e-6
+
+
+def test_counting_in_lots_is_counting_one_by_one() -> None:
+    """The plain definition, id by id, on streams that repeat a little, break off and begin again."""
+    rng = random.Random(8)
+    text = "word"
+    for _ in range(20):
+        stream: list[int] = []
+        while len(stream) < 1500:
+            block = [rng.randrange(4) for _ in range(rng.randint(1, 70))]
+            stream += block * rng.randint(1, 40)
+            stream += [rng.randrange(4) for _ in range(rng.randint(0, 3))]
+        guard = LoopGuard(lambda ids: text)
+        runs = [0] * (MAX_PERIOD + 1)
+        for at, id_ in enumerate(stream):
+            for period in range(1, MAX_PERIOD + 1):
+                runs[period] = runs[period] + 1 if at >= period and stream[at - period] == id_ else 0
+            loops = any(runs[p] >= max(p * MIN_REPEATS, MIN_IDS_WORDS) - p for p in range(1, MAX_PERIOD + 1))
+            assert guard.feed(id_) == loops, at
