@@ -89,7 +89,7 @@ def machine(args: argparse.Namespace) -> "Machine":
             raise UserError("this system does not tell its free memory; give --memory GB", param="memory")
         given["memory"] = free
     if "bandwidth" not in given:
-        from ponder.cli.measure import read_bandwidth
+        from ponder.kernels.peak import read_bandwidth
 
         given["bandwidth"] = read_bandwidth()
     return Machine("CPU", **given)

@@ -21,7 +21,7 @@ def from_panels(
 def linear(x: Floats, weight: Weight, bias: Floats | None, out: Floats) -> None: ...
 def attention(
     q: Floats, k: Floats, v: Floats, positions: Ints, starts: Ints, tables: Ints | None,
-    cache: NDArray[np.uint8] | None, kind: str, block_size: int, layer: int, out: Floats,
+    cache: NDArray[np.uint8] | None, kind: str, block_size: int, balance: Floats | None, layer: int, out: Floats,
 ) -> None: ...  # fmt: skip
 def route(logits: Floats, normalise: bool, ids: Ints, weights: Floats) -> None: ...
 def experts(

@@ -28,13 +28,18 @@ Part = tuple[NDArray[Any], NDArray[Any], Floats | None]  # keys, values, scales
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """data: [layers, blocks, bytes of a block], 64-byte aligned. heads: of keys and values; head_dim: C."""
+    """data: [layers, blocks, bytes of a block], 64-byte aligned. heads: of keys and values; head_dim: C.
+
+    balance: [layers, 2, Hk, C], for int8: what queries (0) and keys (1) are multiplied by before they are rounded, each
+    the inverse of the other, powers of two; ones to begin with. `read` gives keys with it taken off.
+    """
 
     data: NDArray[np.uint8]
     block_size: int
     heads: int
     head_dim: int
     dtype: str
+    balance: Floats
 
     @classmethod
     def empty(cls, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> "Cache":
@@ -45,7 +50,8 @@ class Cache:
         shape = (layers, blocks, tiles * TILE * bytes_per_token(heads, head_dim, dtype))
         raw = np.zeros(int(np.prod(shape)) + 64, np.uint8)
         first = -raw.ctypes.data % 64
-        return cls(raw[first : first + int(np.prod(shape))].reshape(shape), block_size, heads, head_dim, dtype)
+        data = raw[first : first + int(np.prod(shape))].reshape(shape)
+        return cls(data, block_size, heads, head_dim, dtype, np.ones((layers, 2, heads, head_dim), np.float32))
 
     @property
     def nbytes(self) -> int:
@@ -61,6 +67,8 @@ class Cache:
         tiles, at = slots // TILE, slots % TILE
         t, per, padded = len(k), keys.shape[-1], values.shape[3] * TILE
         stored = []
+        if scales is not None:
+            k = k * self.balance[layer, 1]
         for i, new in enumerate((k, v)):
             new = np.pad(new, ((0, 0), (0, 0), (0, padded - self.head_dim)))
             if scales is not None:
@@ -84,7 +92,7 @@ class Cache:
             rows = stored.reshape(len(slots), self.heads, -1)[..., : self.head_dim]
             rows = from_bf16(rows) if self.dtype == "bf16" else rows.astype(np.float32)
             out.append(rows if scales is None else rows * scales[blocks, :, tiles, i, at][..., None])
-        return out[0], out[1]
+        return out[0] * self.balance[layer, 0] if self.dtype == "int8" else out[0], out[1]
 
     def _views(self, layer: int) -> Part:
         """keys [blocks, Hk, tiles, padded/P, 32, P], values [blocks, Hk, tiles, padded/32, 32/P, 32, P] and scales
@@ -105,11 +113,11 @@ class Cache:
         )
 
 
-def in_use(batch: Batch, cache: Cache | None) -> tuple[NDArray[np.uint8] | None, str, int]:
-    """The cache of a batch as the extension takes it: data, dtype, block size."""
+def in_use(batch: Batch, cache: Cache | None) -> tuple[NDArray[np.uint8] | None, str, int, Floats | None]:
+    """The cache of a batch as the extension takes it: data, dtype, block size, balance."""
     if batch.block_tables is None or cache is None:
-        return None, "f32", 1
-    return cache.data, cache.dtype, cache.block_size
+        return None, "f32", 1, None
+    return cache.data, cache.dtype, cache.block_size, cache.balance
 
 
 def bytes_per_token(heads: int, head_dim: int, dtype: str) -> int:

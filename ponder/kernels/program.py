@@ -59,6 +59,12 @@ class Program:
         )  # fmt: skip
         return logits
 
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffers between instructions, as the largest batch so far needed them."""
+        held: int = self._native.buffer_bytes
+        return held
+
     def profile(self, on: bool) -> dict[str, tuple[int, int]]:
         """Switch measuring on or off; returns what was measured since the last call: kind of instruction -> how many
         ran, nanoseconds in all."""

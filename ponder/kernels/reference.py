@@ -54,8 +54,7 @@ class ReferenceOps:
                 keys, values = _read(cache, layer, batch.block_tables[b], int(positions[-1]) + 1)
             queries = q[start:end]
             if batch.block_tables is not None and cache is not None and cache.dtype == "int8":
-                integers, scales = quantise_rows(queries)  # so that dot products are integers, like those of linear_q8
-                queries = integers * scales[..., None]
+                queries = _round_queries(queries, cache.balance[layer])
             out[start:end] = attend(queries, keys, values, positions)
         return out
 
@@ -114,6 +113,13 @@ def _write(cache: Cache, layer: int, batch: Batch, k: Floats, v: Floats) -> None
     blocks = batch.block_tables[sequence, batch.positions // cache.block_size]
     assert (blocks >= 0).all(), "a token has no cache block"
     cache.write(layer, blocks, batch.positions % cache.block_size, k, v)
+
+
+def _round_queries(q: Floats, balance: Floats) -> Floats:
+    """q [T, H, C] as the native kernels round it to int8; balance [2, Hk, C]."""
+    balance = np.repeat(balance, q.shape[1] // balance.shape[1], axis=1)  # [2, H, C]
+    integers, scales = quantise_rows(q * balance[0])
+    return integers * scales[..., None] * balance[1]
 
 
 def _read(cache: Cache, layer: int, table: Ints, length: int) -> tuple[Floats, Floats]:

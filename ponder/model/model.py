@@ -13,6 +13,7 @@ from ponder.kernels.ops import Array, Cache, Ops
 from ponder.kernels.program import Program
 from ponder.model import decoder
 from ponder.model.config import ModelConfig
+from ponder.model.kv_balance import balance
 from ponder.model.rope import Rope, factor_for
 
 
@@ -56,7 +57,10 @@ class Model:
     def new_cache(self, blocks: int, block_size: int, dtype: str = "bf16") -> Cache:
         """A paged cache of `blocks` blocks of `block_size` tokens; dtype "f32", "bf16" or "int8"."""
         c = self.config
-        return self.ops.cache(c.num_hidden_layers, blocks, block_size, c.num_key_value_heads, c.head_dim, dtype)
+        cache = self.ops.cache(c.num_hidden_layers, blocks, block_size, c.num_key_value_heads, c.head_dim, dtype)
+        if dtype == "int8":
+            cache.balance[...] = balance(self.weights, c, self.ops)
+        return cache
 
     def rope_factor(self, length: int) -> float:
         """What `Batch.rope_factor` must hold for a request of `length` tokens, prompt and max_tokens together.

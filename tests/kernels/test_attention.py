@@ -11,6 +11,7 @@ from ponder.kernels import native
 from ponder.kernels.cache import Cache
 from ponder.kernels.native import NativeOps
 from ponder.kernels.reference import ReferenceOps
+from ponder.kernels.tensor import from_bf16, to_bf16
 
 OPS, REF = NativeOps(), ReferenceOps()
 Floats = NDArray[np.float32]
@@ -21,7 +22,8 @@ class World:
 
     def __init__(self, lengths: list[int], ratio: int, kv_heads: int, c: int, block_size: int, dtype: str, seed: int):
         rng = np.random.default_rng(seed)
-        self.q = [rng.standard_normal((n, ratio * kv_heads, c), np.float32) for n in lengths]
+        # queries that bf16 holds exactly, as some instruction sets round them to it
+        self.q = [from_bf16(to_bf16(rng.standard_normal((n, ratio * kv_heads, c), np.float32))) for n in lengths]
         self.k = [rng.standard_normal((n, kv_heads, c), np.float32) * 2 for n in lengths]
         self.v = [rng.standard_normal((n, kv_heads, c), np.float32) for n in lengths]
         width = max(-(-n // block_size) for n in lengths)
@@ -50,8 +52,10 @@ class World:
 
 def close(a: Floats, b: Floats, dtype: str = "f32") -> bool:
     """Outputs are averages of values around 1 in size. Float32 loses about 1e-6 of them. With an int8 cache weights are
-    rounded to 16 bits of the largest of a span; the oracle rounds keys, values and queries alike, but not weights."""
-    return bool(np.abs(a - b).max() < (1e-3 if dtype == "int8" else 1e-5))
+    rounded to 16 bits of the largest of a span, on avx512bf16 those of a bf16 cache to bf16 (8 bits of their own); the
+    oracle rounds keys, values and queries alike, but not weights."""
+    limit = 1e-3 if dtype == "int8" else 1e-2 if dtype == "bf16" and native.isa() == "avx512bf16" else 1e-5
+    return bool(np.abs(a - b).max() < limit)
 
 
 def test_oracle_equals_torch() -> None:
@@ -115,6 +119,20 @@ def test_any_split_gives_the_same_bits(data: st.DataObject) -> None:
             assert (np.concatenate(parts[b]) == whole[b]).all()
     finally:
         native.set_isa(before)
+
+
+def test_balance_of_an_int8_cache(isa: str) -> None:
+    """Keys with a few huge channels: as the oracle does it, and far nearer to the truth than without."""
+    w = World([200], 2, 2, 64, 32, "int8", 9)
+    w.k[0][:, :, 5] += 300
+    w.q[0][:, :, 5] /= 128  # so that the scores stay in reach
+    exact = w.run(REF, [(0, 0, 200)], None)
+    plain, ours, oracle = w.cache(), w.cache(), w.cache()
+    for cache in (ours, oracle):
+        cache.balance[1, 0, :, 5], cache.balance[1, 1, :, 5] = 64, 1 / 64
+    out = w.run(OPS, [(0, 0, 200)], ours)
+    assert close(out, w.run(REF, [(0, 0, 200)], oracle), "int8")
+    assert np.abs(out - exact).max() < 0.2 * np.abs(w.run(OPS, [(0, 0, 200)], plain) - exact).max()
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "int8"])

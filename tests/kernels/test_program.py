@@ -36,7 +36,8 @@ def test_same_bits_as_the_operations(isa: str, config: ModelConfig, dtype: str, 
     """Prefill of two, then decode of one beside prefill of the other, through the cache."""
     m = make(config, dtype, group)
     rng, tables = np.random.default_rng(0), np.array([[3, 1, 0, 7, 8, 9], [5, 2, 4, 6, 10, 11]], np.int32)
-    caches, done = (m.new_cache(12, 4), m.new_cache(12, 4)), [0, 0]
+    kv = "int8" if dtype == "int8" else "bf16"
+    caches, done = (m.new_cache(12, 4, kv), m.new_cache(12, 4, kv)), [0, 0]
     for takes in ([9, 2], [1, 7], [1, 1]):
         starts = np.array([0, takes[0], sum(takes)], np.int32)
         positions = np.concatenate([np.arange(d, d + n) for d, n in zip(done, takes)]).astype(np.int32)

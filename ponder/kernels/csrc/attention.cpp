@@ -20,11 +20,12 @@ constexpr int64_t span_tiles = key_span / key_tile;
 struct Rows {
     int64_t count, padded;
     char* queries;         // [count][padded] int8, bf16 or float
+    int32_t* token;        // of the unit, each row's
     float* scale;          // of int8 queries
     int32_t* shift;        // of int8 queries: what keys stored as value + 128 add to a dot product
     float* scores;         // [count][key_span], first integers for int8
     char* weights;         // [count][key_span] float or bf16; int8: [count][2][key_span] high and low bytes
-    char* sums;            // [count][padded] float, int8: [count][2][padded] integers
+    char* sums;            // of int8 products: [count][2][32], for few rows such for every 32 channels
     float* weight_scale;   // of int8 weights
     float* span;           // [count][padded + 2] of one span: output, maximum, total
     float* merged;         // the same of all spans so far
@@ -43,12 +44,13 @@ static Rows cut(const AttentionUnit& u, int64_t count, char* scratch) {
         return at;
     };
     r.queries = take(count * r.padded * 4);
+    r.token = (int32_t*)take(count * 4);
     r.scale = (float*)take(count * 4);
     r.shift = (int32_t*)take(count * 4);
     r.weight_scale = (float*)take(count * 4);
     r.scores = (float*)take(count * key_span * 4);
     r.weights = take(count * key_span * 4);
-    r.sums = take(count * r.padded * 8);
+    r.sums = take(count * 2 * lane_row > max_rows * r.padded * 4 ? count * 2 * lane_row : max_rows * r.padded * 4);
     r.span = (float*)take(count * (r.padded + 2) * 4);
     r.merged = (float*)take(count * (r.padded + 2) * 4);
     r.gathered = scratch;
@@ -57,8 +59,14 @@ static Rows cut(const AttentionUnit& u, int64_t count, char* scratch) {
 
 // ---- writing ----
 
-// One position's key or value [c] as int8; returns the scale. A value that is not finite makes the scale NaN.
-static float quantise_row(const float* x, int64_t c, int64_t padded, int8_t* out) {
+// One position's key or value [c], times `factors` if there are any, as int8; returns the scale. A value that is not
+// finite makes the scale NaN.
+static float quantise_row(const float* x, const float* factors, int64_t c, int64_t padded, int8_t* out) {
+    float balanced[max_head];
+    if (factors) {
+        for (int64_t i = 0; i < c; i++) balanced[i] = x[i] * factors[i];
+        x = balanced;
+    }
     V most_lanes = zero(), bad_lanes = zero();
     for (int64_t i = 0; i < c; i += V::N) {
         V v = load(x + i, c - i < V::N ? c - i : V::N);
@@ -91,14 +99,15 @@ static void place(const T* k, const T* v, int64_t padded, int64_t slot, char* ke
         }
 }
 
-void write_kv(KvKind kind, int64_t c, int64_t slot, const float* k, const float* v, char* tile) {
-    int64_t padded = kv_padded(c), matrix = kv_matrix(kind, c);
+void write_kv(const KvCache& cache, int64_t head, int64_t slot, const float* k, const float* v, char* tile) {
+    KvKind kind = cache.kind;
+    int64_t c = cache.c, padded = kv_padded(c), matrix = kv_matrix(kind, c);
     char* values = tile + matrix;
     if (kind == KvKind::int8) {
         uint8_t q[2][max_head];
         float* scales = (float*)(tile + 2 * matrix) + slot;
-        scales[0] = quantise_row(k, c, padded, (int8_t*)q[0]);
-        scales[key_tile] = quantise_row(v, c, padded, (int8_t*)q[1]);
+        scales[0] = quantise_row(k, cache.balance + (cache.heads + head) * c, c, padded, (int8_t*)q[0]);
+        scales[key_tile] = quantise_row(v, nullptr, c, padded, (int8_t*)q[1]);
         for (int64_t i = 0; i < padded; i++) q[0][i] ^= 0x80;
         place(q[0], q[1], padded, slot, tile, values);
     } else if (kind == KvKind::bf16) {
@@ -152,11 +161,22 @@ static void find_tiles(const AttentionUnit& u, int64_t first, int64_t count, cha
     }
 }
 
-// Asks for the tile that is used two tiles later. A block's part of one head is a few KB, then comes a jump.
-static void prefetch_tile(const AttentionUnit& u, int64_t i, int64_t tiles) {
-    if (i >= tiles || u.cache.block_size % key_tile) return;
-    const char* at = tile_of(u, i);
-    for (int64_t b = 0; b < kv_tile(u.cache.kind, u.cache.c); b += 64) __builtin_prefetch(at + b, 0, 2);
+// Places to ask for: the keys of the span from `first` on, or what the next unit begins with.
+static void find_ahead(const AttentionUnit& u, int64_t first, const char** tiles) {
+    const AttentionUnit* of = &u;
+    int64_t end = u.first_position + u.tokens;
+    if (first >= u.end_span * key_span || first >= end) {
+        if (!u.next) return;
+        of = u.next;
+        first = of->first_span * key_span;
+        end = of->first_position + of->tokens;
+    }
+    if (of->cache.block_size % key_tile) return;
+    int64_t last = (end - 1) / key_tile;
+    for (int64_t i = 0; i < span_tiles; i++) {
+        int64_t tile = first / key_tile + i;
+        tiles[i] = tile_of(*of, tile < last ? tile : last);
+    }
 }
 
 // ---- computing ----
@@ -166,8 +186,9 @@ static void read_queries(const AttentionUnit& u, const Rows& r) {
     for (int64_t i = 0; i < r.count; i++) {  // row i: token i / ratio, head i % ratio of the group
         const float* x = u.q + ((u.first_token + i / ratio) * u.heads + u.kv_head * ratio + i % ratio) * c;
         char* to = r.queries + i * r.padded * bytes;
+        r.token[i] = (int32_t)(i / ratio);
         if (bytes == 1) {
-            r.scale[i] = quantise_row(x, c, r.padded, (int8_t*)to);
+            r.scale[i] = quantise_row(x, u.cache.balance + u.kv_head * c, c, r.padded, (int8_t*)to);
             int32_t total = 0;
             for (int64_t j = 0; j < c; j++) total += ((int8_t*)to)[j];
             r.shift[i] = -128 * total;
@@ -179,105 +200,122 @@ static void read_queries(const AttentionUnit& u, const Rows& r) {
     }
 }
 
-static V score_lanes(const Rows& r, const float* key_scales, int64_t i, int64_t j, V scale) {
-    const float* at = r.scores + i * key_span + j;
-    if (!key_scales) return load(at) * scale;
-    return to_float(load_ints(at) + set_ints(r.shift[i])) * (load(key_scales) * scale);
-}
-
+// 2^y, relative error below 2e-7
+static inline V power(V y) {
 #if defined(__AVX512F__)
-static inline void narrow(const float* x, int64_t n, uint16_t* out) {  // to bf16, n a multiple of 16
-#if defined(__AVX512BF16__)
-    for (int64_t j = 0; j < n; j += 16) _mm256_storeu_si256((__m256i*)(out + j), (__m256i)_mm512_cvtneps_pbh(load(x + j).v));
+    __m512 whole = _mm512_roundscale_ps(y.v, 0);
+    V f = {_mm512_sub_ps(y.v, whole)};
 #else
-    to_bf16(x, out, n);
+    y = max(set(-126.0f), y);  // NaN stays
+    V shifted = y + set(12582912.0f), f = y - (shifted - set(12582912.0f));  // 1.5 * 2^23: the low bits hold round(y)
+#endif
+    V p = set(1.326471883e-3f);  // of 2^f on -0.5 .. 0.5
+    p = fma(p, f, set(9.671513747e-3f));
+    p = fma(p, f, set(5.550733776e-2f));
+    p = fma(p, f, set(2.402224206e-1f));
+    p = fma(p, f, set(6.931469776e-1f));
+    p = fma(p, f, set(1.0f));
+#if defined(__AVX512F__)
+    return {_mm512_scalef_ps(p.v, whole)};
+#else
+    return scale2(p, shifted);
 #endif
 }
-static inline void split_bytes(const float* x, V factor, int64_t n, uint8_t* high, uint8_t* low) {
-    for (int64_t j = 0; j < n; j += 16) {
-        __m512i q = _mm512_cvtps_epi32((load(x + j) * factor).v);
+
+// a with `rest` in all lanes from n on
+static inline V first_lanes(V a, int64_t n, float rest) {
+    if (n >= V::N) return a;
+    float lanes[V::N];
+    store(lanes, a);
+    for (int64_t i = n; i < V::N; i++) lanes[i] = rest;
+    return load(lanes);
+}
+
+static inline void store_bf16(uint16_t* out, V a) {
+#if defined(__AVX512BF16__)
+    _mm256_storeu_si256((__m256i*)out, (__m256i)_mm512_cvtneps_pbh(a.v));
+#else
+    float lanes[V::N];
+    store(lanes, a);
+    to_bf16(lanes, out, V::N);
+#endif
+}
+
+// x * factor, whole numbers below 2^16, as high and low bytes
+static inline void split_bytes(const float* x, float factor, int64_t n, uint8_t* high, uint8_t* low) {
+    for (int64_t j = 0; j < n; j += V::N) {
+        V scaled = load(x + j) * set(factor);
+#if defined(__AVX512F__)
+        __m512i q = _mm512_cvtps_epi32(scaled.v);
         _mm_storeu_si128((__m128i*)(high + j), _mm512_cvtepi32_epi8(_mm512_srli_epi32(q, 8)));
         _mm_storeu_si128((__m128i*)(low + j), _mm512_cvtepi32_epi8(q));
-    }
-}
 #else
-static inline void narrow(const float* x, int64_t n, uint16_t* out) { to_bf16(x, out, n); }
-static inline void split_bytes(const float* x, V factor, int64_t n, uint8_t* high, uint8_t* low) {
-    for (int64_t j = 0; j < n; j += V::N) {
-        float scaled[V::N];
-        store(scaled, fma(load(x + j), factor, set(8388608.0f)));  // 2^23: the low bits hold the nearest integer
+        float lanes[V::N];
+        store(lanes, scaled + set(8388608.0f));  // 2^23: the low bits hold the nearest integer
         for (int64_t i = 0; i < V::N; i++) {
             uint32_t bits;
-            memcpy(&bits, scaled + i, 4);
+            memcpy(&bits, lanes + i, 4);
             high[j + i] = (uint8_t)(bits >> 8);
             low[j + i] = (uint8_t)bits;
         }
+#endif
     }
 }
-#endif
 
-// Scores of row i become weights exp(s - maximum) for the n visible keys and zero up to `end`, a multiple of 32.
-static void soften(const AttentionUnit& u, const Rows& r, const char* const* tiles, int64_t i, int64_t n, int64_t end) {
-    bool integers = u.cache.kind == KvKind::int8;
-    int64_t scales = 2 * kv_matrix(u.cache.kind, u.cache.c);
+// Scores of row i become weights 2^(s - maximum) for the n visible keys and zero up to `end`, a multiple of 32. scales:
+// of each tile's keys, then of its values, for integers.
+template <bool integers>
+static void soften(const AttentionUnit& u, const Rows& r, const float* const* scales, int64_t i, int64_t n, int64_t end) {
     float* scores = r.scores + i * key_span;
-    V scale = set((integers ? r.scale[i] : 1.0f) / __builtin_sqrtf((float)u.cache.c));
+    float scale = 1.44269504f / __builtin_sqrtf((float)u.cache.c) * (integers ? r.scale[i] : 1.0f);
     V most_lanes = set(-3e38f);
     for (int64_t j = 0; j < n; j += V::N) {
-        const float* key_scales = integers ? (const float*)(tiles[j / key_tile] + scales) + j % key_tile : nullptr;
-        V s = score_lanes(r, key_scales, i, j, scale);
-        store(scores + j, s);
-        if (j + V::N > n) {
-            for (int64_t k = n; k < j + V::N; k++) scores[k] = -3e38f;
+        V s;
+        if (integers) {
+            s = to_float(load_ints(scores + j) + set_ints(r.shift[i])) * load(scales[j / key_tile] + j % key_tile);
+            store(scores + j, s);
+        } else {
             s = load(scores + j);
         }
-        most_lanes = max(s, most_lanes);
+        most_lanes = max(first_lanes(s, n - j, -3e38f), most_lanes);
     }
-    float most = largest(most_lanes);
+    float most = largest(most_lanes) * scale;
     V total_lanes = zero(), heavy_lanes = zero(), bad_lanes = zero();
+    uint16_t* bits = (uint16_t*)r.weights + i * key_span;
+    bool narrow = row_bytes(u.cache.kind) == 2;
     for (int64_t j = 0; j < n; j += V::N) {
-        V w = exp(load(scores + j) - set(most));
-        store(scores + j, w);
-        if (j + V::N > n) {
-            for (int64_t k = n; k < j + V::N; k++) scores[k] = 0;
-            w = load(scores + j);
-        }
+        V w = first_lanes(power(fma(load(scores + j), set(scale), set(-most))), n - j, 0);
         total_lanes = total_lanes + w;
-        if (integers) {
-            const float* value_scales = (const float*)(tiles[j / key_tile] + scales) + key_tile + j % key_tile;
-            w = w * load(value_scales);
-            store(scores + j, w);
-            if (j + V::N > n) {
-                for (int64_t k = n; k < j + V::N; k++) scores[k] = 0;  // a scale never written may be anything
-                w = load(scores + j);
-            }
+        if (integers) {  // a scale that was never written may be anything
+            w = first_lanes(w * load(scales[j / key_tile] + key_tile + j % key_tile), n - j, 0);
             heavy_lanes = max(w, heavy_lanes);
             bad_lanes = fma(w, zero(), bad_lanes);
         }
+        if (narrow) store_bf16(bits + j, w);
+        else store(scores + j, w);
     }
     int64_t whole = round_up(n, V::N);
-    memset(scores + whole, 0, (size_t)(end - whole) * 4);
-    float *span = r.span + i * (r.padded + 2), total = sum(total_lanes);
+    if (narrow) memset(bits + whole, 0, (size_t)(end - whole) * 2);
+    else memset(scores + whole, 0, (size_t)(end - whole) * 4);
+    float* span = r.span + i * (r.padded + 2);
     span[r.padded] = most;
-    span[r.padded + 1] = total;
+    span[r.padded + 1] = sum(total_lanes);
     if (integers) {
         float heavy = largest(heavy_lanes);
         r.weight_scale[i] = heavy * (1.0f / 65535.0f) + sum(bad_lanes);  // NaN when a weight or a value is
         uint8_t* high = (uint8_t*)r.weights + i * 2 * key_span;
-        split_bytes(scores, set(heavy > smallest_activation ? 65535.0f / heavy : 0.0f), end, high, high + key_span);
-    } else if (row_bytes(u.cache.kind) == 2) {
-        narrow(scores, end, (uint16_t*)r.weights + i * key_span);
+        split_bytes(scores, heavy > smallest_activation ? 65535.0f / heavy : 0.0f, end, high, high + key_span);
     }
 }
 
-// Adds a span to what was merged before; both [padded + 2]: output, maximum, total.
+// Adds a span to what was merged before; both [padded + 2]: output, maximum (to base 2), total.
 static void merge(const float* span, int64_t padded, bool first, float* merged) {
     if (first) {
         memcpy(merged, span, (size_t)(padded + 2) * 4);
         return;
     }
     float most = span[padded] > merged[padded] ? span[padded] : merged[padded], old[V::N], now[V::N];
-    V old_lanes = exp(set(merged[padded] - most)), now_lanes = exp(set(span[padded] - most));
+    V old_lanes = power(set(merged[padded] - most)), now_lanes = power(set(span[padded] - most));
     store(old, old_lanes);
     store(now, now_lanes);
     for (int64_t j = 0; j < padded; j += V::N)
@@ -297,43 +335,90 @@ static void write_out(const AttentionUnit& u, int64_t i, const float* merged) {
 }
 
 // Keys visible to row i in the span that starts at `first`; none: 0 or less.
-static int64_t visible(const AttentionUnit& u, int64_t i, int64_t first) {
-    int64_t n = u.first_position + i / (u.heads / u.cache.heads) + 1 - first;
+static int64_t visible(const AttentionUnit& u, const Rows& r, int64_t i, int64_t first) {
+    int64_t n = u.first_position + r.token[i] + 1 - first;
     return n < key_span ? n : key_span;
+}
+
+// The tiles of a span, and how they are walked.
+struct Span {
+    int64_t first, count, tiles;  // position of the first key, keys, tiles of keys
+    const char *keys[span_tiles], *values[span_tiles];
+    const float* scales[span_tiles];
+    const char* ahead[span_tiles];  // what comes after this span; null if nothing
+};
+
+// Few rows (decode) read memory as fast as it can: matrix after matrix, each asking for the next. The CPU drops requests
+// that come faster than memory answers, so those must keep the pace of the reading.
+static bool streams(const Rows& r, int64_t planes) { return r.count * planes <= max_rows; }
+
+// Weights times values to r.span; integers come as high and low bytes.
+template <class Values>
+static void multiply_values(const Rows& r, const Span& s, int64_t steps, int64_t bytes) {
+    constexpr bool integers = Values::integers;
+    const char* weights = bytes == 4 ? (const char*)r.scores : r.weights;
+    int64_t planes = integers ? 2 : 1, slices = r.padded / 32, per = key_tile / (4 / Values::value_bytes);
+    int64_t slice = per * lane_row, span_bytes = (r.padded + 2) * 4, rows = r.count * planes;
+    // integers of one slice [rows][32], or of all when the slices of a tile follow each other
+    auto sums = [&](int64_t at) { return integers ? r.sums + at * rows * lane_row : (char*)(r.span + at * 32); };
+    auto finish = [&](int64_t at, const int32_t* from) {
+        for (int64_t i = 0; integers && i < r.count; i++)
+            for (int64_t j = 0; j < 32; j += V::N) {
+                V sum = to_float(times256(load_ints(from + i * 64 + j)) + load_ints(from + i * 64 + 32 + j));
+                store(r.span + i * (r.padded + 2) + at * 32 + j, sum * set(r.weight_scale[i]));
+            }
+    };
+    int64_t out_bytes = integers ? lane_row : span_bytes;
+    if (streams(r, planes)) {
+        for (int64_t t = 0; t < s.tiles; t++) {
+            int64_t left = steps - t * per;
+            const char* next = t + 1 < s.tiles ? s.values[t + 1] : s.ahead[0];
+            for (int64_t at = 0; at < slices; at++) {
+                const char* ahead = next + at * slice;
+                product<Values>(weights + t * per * Values::row_step, rows, key_span * bytes,
+                                {s.values + t, next ? &ahead : nullptr, at * slice, per, left < per ? left : per, t > 0},
+                                sums(at), out_bytes);
+            }
+        }
+        for (int64_t at = 0; at < slices; at++) finish(at, (const int32_t*)sums(at));
+        return;
+    }
+    for (int64_t at = 0; at < slices; at++) {
+        const char* piece[span_tiles];  // of the keys ahead, one after the other
+        for (int64_t t = 0; s.ahead[0] && t < s.tiles; t++)
+            piece[t] = s.ahead[(at * s.tiles + t) / slices] + (at * s.tiles + t) % slices * slice;
+        product<Values>(weights, rows, key_span * bytes,
+                        {s.values, s.ahead[0] ? piece : nullptr, at * slice, per, steps, false}, sums(integers ? 0 : at),
+                        out_bytes);
+        finish(at, (const int32_t*)r.sums);
+    }
 }
 
 template <class Keys, class Values>
 static void attend_span(const AttentionUnit& u, const Rows& r, int64_t first) {
     constexpr bool integers = Keys::integers;
-    int64_t keys_end = u.first_position + u.tokens, left = keys_end - first;
-    int64_t count = left < key_span ? left : key_span, n = (count + key_tile - 1) / key_tile;
-    int64_t bytes = row_bytes(u.cache.kind), P = 4 / kv_bytes(u.cache.kind), matrix = kv_matrix(u.cache.kind, u.cache.c);
-    const char* tiles[span_tiles];
-    find_tiles(u, first, count, r.gathered, tiles);
-    for (int64_t t = 0; t < n; t++) {
-        prefetch_tile(u, first / key_tile + t + 2, (keys_end + key_tile - 1) / key_tile);
-        product<Keys>(r.queries, r.count, r.padded * bytes, tiles + t, 0, r.padded / P, r.padded / P,
+    int64_t left = u.first_position + u.tokens - first, matrix = kv_matrix(u.cache.kind, u.cache.c);
+    int64_t bytes = row_bytes(u.cache.kind), P = 4 / kv_bytes(u.cache.kind);
+    Span s = {};
+    s.first = first;
+    s.count = left < key_span ? left : key_span;
+    s.tiles = (s.count + key_tile - 1) / key_tile;
+    find_tiles(u, first, s.count, r.gathered, s.keys);
+    find_ahead(u, first + key_span, s.ahead);
+    for (int64_t t = 0; t < s.tiles; t++) {
+        s.values[t] = s.keys[t] + matrix;
+        s.scales[t] = (const float*)(s.values[t] + matrix);
+        for (int64_t i = 0; integers && i < 2 * key_tile; i += 16) __builtin_prefetch(s.scales[t] + i);
+    }
+    bool stream = streams(r, integers ? 2 : 1);
+    for (int64_t t = 0; t < s.tiles; t++) {
+        const char* next = !stream ? s.values[t] : t + 1 < s.tiles ? s.keys[t + 1] : s.values[0];
+        product<Keys>(r.queries, r.count, r.padded * bytes, {s.keys + t, &next, 0, r.padded / P, r.padded / P, false},
                       (char*)(r.scores + t * key_tile), key_span * 4);
     }
     for (int64_t i = 0; i < r.count; i++)
-        if (visible(u, i, first) > 0) soften(u, r, tiles, i, visible(u, i, first), n * key_tile);
-    const char* weights = bytes == 4 ? (const char*)r.scores : r.weights;
-    int64_t planes = integers ? 2 : 1;
-    for (int64_t at = 0; at < r.padded / 32; at++)
-        product<Values>(weights, r.count * planes, key_span * bytes, tiles, matrix + at * key_tile / P * lane_row,
-                        key_tile / P, (count + P - 1) / P, r.sums + at * lane_row, r.padded * 4);
-    for (int64_t i = 0; i < r.count; i++) {
-        float* span = r.span + i * (r.padded + 2);
-        const char* sums = r.sums + i * planes * r.padded * 4;
-        for (int64_t j = 0; j < r.padded; j += V::N) {
-            if (!integers) {
-                store(span + j, load((const float*)sums + j));
-                continue;
-            }
-            I high = load_ints((const int32_t*)sums + j), low = load_ints((const int32_t*)sums + r.padded + j);
-            store(span + j, to_float(times256(high) + low) * set(r.weight_scale[i]));
-        }
-    }
+        if (visible(u, r, i, first) > 0) soften<integers>(u, r, s.scales, i, visible(u, r, i, first), s.tiles * key_tile);
+    multiply_values<Values>(r, s, (s.count + P - 1) / P, bytes);
 }
 
 void attention(const AttentionUnit& u, char* scratch) {
@@ -345,7 +430,7 @@ void attention(const AttentionUnit& u, char* scratch) {
         else if (u.cache.kind == KvKind::bf16) attend_span<DotBf16, DotBf16>(u, r, first);
         else attend_span<DotKeys, DotValues>(u, r, first);
         for (int64_t i = 0; i < r.count; i++) {
-            if (visible(u, i, first) <= 0) continue;
+            if (visible(u, r, i, first) <= 0) continue;
             const float* part = r.span + i * (r.padded + 2);
             if (u.partial) memcpy(u.partial + ((span - u.first_span) * r.count + i) * (r.padded + 2), part, (size_t)(r.padded + 2) * 4);
             else merge(part, r.padded, span == 0, r.merged + i * (r.padded + 2));
@@ -359,7 +444,8 @@ void merge_spans(const AttentionUnit& u, char* scratch) {
     int64_t rows = u.tokens * (u.heads / u.cache.heads), size = kv_padded(u.cache.c) + 2;
     float* merged = (float*)scratch;
     for (int64_t i = 0; i < rows; i++) {
-        for (int64_t span = 0; span < u.end_span && visible(u, i, span * key_span) > 0; span++)
+        int64_t spans = (u.first_position + i * u.tokens / rows) / key_span + 1;
+        for (int64_t span = 0; span < spans; span++)
             merge(u.partial + (span * rows + i) * size, kv_padded(u.cache.c), span == 0, merged);
         write_out(u, i, merged);
     }

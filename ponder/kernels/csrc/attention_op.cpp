@@ -46,7 +46,7 @@ void write(const Kernels& kernel, const Attention& a, const KvCache& cache, cons
         for (int64_t h = 0; h < cache.heads; h++) {
             int64_t row = ((w.first_token + i) * cache.heads + h) * c;
             char* tile = cache.tile(w.table[p / cache.block_size], h, slot / key_tile);
-            kernel.write_kv(cache.kind, c, slot % key_tile, a.k + row, a.v + row, tile);
+            kernel.write_kv(cache, h, slot % key_tile, a.k + row, a.v + row, tile);
         }
     }
 }
@@ -72,15 +72,15 @@ void attention(const Attention& a) {
         int64_t start = a.starts[b], end = a.starts[b + 1];
         const int32_t* table = a.tables ? a.tables + b * a.table_width : own.table.data() + own.first[b];
         for (int64_t t = start; t < end;) {
-            int64_t p = a.positions[t], n = std::min(end - t, key_tile - p % key_tile);
-            if (a.tables) n = std::min(n, cache.block_size - p % cache.block_size);
+            int64_t p = a.positions[t], slot = p % cache.block_size;
+            int64_t n = std::min({end - t, key_tile - slot % key_tile, cache.block_size - slot});
             writes.push_back({table, t, n, p});
             t += n;
         }
         for (int64_t t = start; t < end; t += tokens_at_once) {
             int64_t n = std::min(tokens_at_once, end - t), p = a.positions[t], keys = spans(p + n);
             for (int64_t h = 0; h < cache.heads; h++)
-                units.push_back({a.q, a.out, cache, table, a.heads, h, t, p, n, 0, keys, nullptr});
+                units.push_back({a.q, a.out, cache, table, a.heads, h, t, p, n, 0, keys, nullptr, nullptr});
             work += cache.heads * n * keys;
         }
     }
@@ -121,11 +121,14 @@ void attention(const Attention& a) {
         return x.tokens * (x.end_span - x.first_span) > y.tokens * (y.end_span - y.first_span);
     });
 
+    for (size_t i = 0; i < pieces.size(); i++) {
+        pieces[i].cache.data = cache.data;
+        if (i + threads < pieces.size()) pieces[i].next = &pieces[i + threads];
+    }
+
     op.run((int64_t)writes.size(), [&](int64_t i, int) { write(kernel, a, cache, writes[i]); });
     op.run((int64_t)pieces.size(), [&](int64_t i, int thread) {
-        AttentionUnit u = pieces[i];
-        u.cache.data = cache.data;
-        kernel.attention(u, scratch + thread * scratch_bytes);
+        kernel.attention(pieces[i], scratch + thread * scratch_bytes);
     });
     op.run((int64_t)merges.size(),
            [&](int64_t i, int thread) { kernel.merge_spans(merges[i], scratch + thread * scratch_bytes); });

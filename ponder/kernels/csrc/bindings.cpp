@@ -44,7 +44,8 @@ void bind_linear(Array<const float, 2> x, const Weight& w, std::optional<Array<c
 void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<const float, 3> v,
                     Array<const int32_t, 1> positions, Array<const int32_t, 1> starts,
                     std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache,
-                    const std::string& kind, int64_t block_size, int64_t layer, Array<float, 2> out) {
+                    const std::string& kind, int64_t block_size, std::optional<Balance> balance, int64_t layer,
+                    Array<float, 2> out) {
     int64_t tokens = q.shape(0), heads = q.shape(1), c = q.shape(2), kv_heads = k.shape(1);
     check(kv_heads > 0 && c > 0 && c <= max_head && heads % kv_heads == 0,
           "query heads must be a multiple of the key heads, their size between 1 and 1024");
@@ -59,9 +60,9 @@ void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<cons
     a.heads = heads;
     a.cache.heads = kv_heads;
     a.cache.c = c;
-    int64_t bytes = set_batch(a, tokens, positions, starts, tables, cache, kind, block_size, layer + 1);
+    int64_t bytes = set_batch(a, tokens, positions, starts, tables, cache, kind, block_size, balance, layer + 1);
     check(layer >= 0, "layer outside the cache");
-    if (tables) a.cache.data += layer * bytes;
+    if (tables) a.cache = a.cache.of_layer(layer, bytes);
     attention(a);
 }
 
@@ -212,7 +213,8 @@ static KvKind kv_kind_of(const std::string& name) {
 
 int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& positions,
                   const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
-                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size, int64_t layers) {
+                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size,
+                  const std::optional<Balance>& balance, int64_t layers) {
     check(starts.shape(0) >= 1, "starts is empty");
     check_shape("positions", positions, tokens);
     a.positions = positions.data();
@@ -230,6 +232,11 @@ int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& p
         check((uintptr_t)cache->data() % 64 == 0, "the cache is not aligned to 64 bytes");
         check(layers <= (int64_t)cache->shape(0), "layer outside the cache");
         check_shape("block_tables", *tables, a.sequences, tables->shape(1));
+        if (a.cache.kind == KvKind::int8) {
+            check(balance.has_value(), "an int8 cache needs the balance of its channels");
+            check_shape("balance", *balance, cache->shape(0), 2, a.cache.heads, a.cache.c);
+            a.cache.balance = balance->data();
+        }
         layer_bytes = blocks * block_bytes;
         a.tables = tables->data();
         a.table_width = tables->shape(1);
@@ -250,7 +257,7 @@ NB_MODULE(_native, m) {
           NoGil());
     m.def("attention", &bind_attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
           "positions"_a.noconvert(), "starts"_a.noconvert(), "tables"_a.noconvert().none(),
-          "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "layer"_a, "out"_a.noconvert(), NoGil());
+          "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "balance"_a.noconvert().none(), "layer"_a, "out"_a.noconvert(), NoGil());
     m.def("route", &bind_route, "logits"_a.noconvert(), "normalise"_a, "ids"_a.noconvert(), "weights"_a.noconvert(),
           NoGil());
     m.def("experts", &bind_experts, "x"_a.noconvert(), "ids"_a.noconvert(), "weights"_a.noconvert(), "gate"_a, "up"_a,

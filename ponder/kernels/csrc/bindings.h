@@ -55,11 +55,13 @@ void check_group(const Matrix& w);                 // of int8 and int4: divides 
 void check_panels(const Matrix& w, int64_t bytes);  // size and alignment of a buffer at w.data
 
 using CacheArray = Array<uint8_t, 3>;  // [layers, blocks, bytes of a block], see kv.h
+using Balance = Array<const float, 4>;  // [layers, 2, KV heads, c], for int8
 
 // Fills in the batch and the cache (of at least so many layers), its heads and c being set; returns the bytes of a layer.
 int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& positions,
                   const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
-                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size, int64_t layers);
+                  const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size,
+                  const std::optional<Balance>& balance, int64_t layers);
 
 // The matrices of all experts, d wide.
 ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,

@@ -16,6 +16,10 @@ bool has_avxvnni() {  // not a name __builtin_cpu_supports knows in every compil
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
+bool has_avx512bf16() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
 #endif
 
 // From plain to best. A further one (AMX: tiles for int8 and bf16 prefill) is one more table and one more line.
@@ -30,6 +34,7 @@ std::vector<const Kernels*> find() {
     if (avx2) found.push_back(&kernels_avx2());
     if (avx2 && has_avxvnni()) found.push_back(&kernels_avxvnni());
     if (avx512) found.push_back(&kernels_avx512());
+    if (avx512 && has_avx512bf16()) found.push_back(&kernels_avx512bf16());
 #endif
     return found;
 }

@@ -49,6 +49,7 @@ struct AttentionUnit {
     const int32_t* table;
     int64_t heads, kv_head, first_token, first_position, tokens;
     int64_t first_span, end_span;  // all spans up to the last key, or some of them if others do the rest:
+    const AttentionUnit* next;  // what the same thread may do next, or null; only to ask memory for it early
     float* partial;  // null, or [end_span - first_span][tokens * heads / kv_heads][kv_padded + 2] for merge_spans
 };
 
@@ -57,7 +58,7 @@ constexpr int64_t max_queries = 96;  // rows (tokens * heads / kv_heads) of one 
 // Bytes of scratch for one unit of so many rows.
 constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
     int64_t padded = kv_padded(c), tiles = key_span / key_tile * kv_tile(KvKind::f32, c);
-    return rows * (12 * padded + 12 + 8 * key_span + 8 * (padded + 2)) + tiles + 1024;
+    return rows * (4 * padded + 16 + 8 * key_span + 2 * lane_row + 8 * (padded + 2)) + 48 * padded + tiles + 1024;
 }
 
 constexpr int64_t maxima_group = 128;
@@ -72,7 +73,7 @@ struct Kernels {
     void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                    const float* bias);
     // One position's key and value of one head into `slot` of a tile of the cache, then attention over the cache.
-    void (*write_kv)(KvKind kind, int64_t c, int64_t slot, const float* k, const float* v, char* tile);
+    void (*write_kv)(const KvCache& cache, int64_t head, int64_t slot, const float* k, const float* v, char* tile);
     void (*attention)(const AttentionUnit& u, char* scratch);
     void (*merge_spans)(const AttentionUnit& u, char* scratch);  // u: all spans, partial filled by `attention`
     void (*to_bf16)(const float* x, uint16_t* out, int64_t n);
@@ -100,5 +101,6 @@ const Kernels& kernels_scalar();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avxvnni();
 const Kernels& kernels_avx512();
+const Kernels& kernels_avx512bf16();
 
 }  // namespace ponder

@@ -34,7 +34,15 @@ struct KvCache {
     KvKind kind;
     int64_t heads, c, block_size;
     char* data;
+    const float* balance;  // int8: [2][heads][c], what queries and keys are multiplied by before they are rounded
 
+
+    KvCache of_layer(int64_t layer, int64_t layer_bytes) const {
+        KvCache one = *this;
+        one.data += layer * layer_bytes;
+        if (balance) one.balance += layer * 2 * heads * c;
+        return one;
+    }
     char* tile(int64_t block, int64_t head, int64_t i) const {
         return data + ((block * heads + head) * kv_tiles(block_size) + i) * kv_tile(kind, c);
     }

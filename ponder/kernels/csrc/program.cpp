@@ -233,7 +233,7 @@ void Program::run(Operation&, const Attend& i) {
     a.v = row<const float>(i.v, 0);
     a.out = row<float>(i.out, 0);
     a.heads = i.heads;
-    if (a.tables) a.cache.data += i.layer * in->layer_bytes;
+    if (a.tables) a.cache = a.cache.of_layer(i.layer, in->layer_bytes);
     attention(a);
 }
 

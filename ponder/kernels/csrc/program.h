@@ -110,6 +110,8 @@ public:
     // Returns how many ran.
     int64_t decode(const Input& first, int64_t most, const Choose& choose);
 
+    int64_t buffer_bytes() const { return arena_row * capacity; }  // held for the largest batch so far
+
     bool profiling = false;
     struct Spent {
         int64_t runs = 0, nanoseconds = 0;

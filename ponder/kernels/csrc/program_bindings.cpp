@@ -200,7 +200,7 @@ std::vector<std::pair<int64_t, int64_t>> missing_rope(const PyProgram& self, Int
 
 void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows, Vector rope_factor,
          std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache,
-         const std::string& kind, int64_t block_size, Array<float, 2> logits) {
+         const std::string& kind, int64_t block_size, std::optional<Balance> balance, Array<float, 2> logits) {
     Input in = {};
     in.tokens = (int64_t)ids.shape(0);
     in.wanted = (int64_t)logit_rows.shape(0);
@@ -212,7 +212,7 @@ void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows
     in.attention.cache.c = self.shape.c;
     check(self.program.output >= 0, "the program has no output");
     in.layer_bytes = set_batch(in.attention, in.tokens, positions, starts, tables, cache, kind, block_size,
-                               self.layers);
+                               balance, self.layers);
     check_shape("rope_factor", rope_factor, in.attention.sequences);
     check_shape("logits", logits, in.wanted, self.words);
     check_ids(ids, self.table_rows);
@@ -241,7 +241,9 @@ void bind_program(nb::module_& m) {
         .def("missing_rope", &missing_rope, "positions"_a.noconvert(), "starts"_a.noconvert(), "factor"_a.noconvert())
         .def("run", &run, "ids"_a.noconvert(), "positions"_a.noconvert(), "starts"_a.noconvert(),
              "logit_rows"_a.noconvert(), "rope_factor"_a.noconvert(), "tables"_a.noconvert().none(),
-             "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "logits"_a.noconvert(), NoGil())
+             "cache"_a.noconvert().none(), "kind"_a, "block_size"_a,
+             "balance"_a.noconvert().none(), "logits"_a.noconvert(), NoGil())
+        .def_prop_ro("buffer_bytes", [](PyProgram& self) { return self.program.buffer_bytes(); })
         .def_prop_rw("profiling", [](PyProgram& self) { return self.program.profiling; },
                      [](PyProgram& self, bool on) { self.program.profiling = on; })
         .def("spent", [](PyProgram& self) {  // kind -> (runs, nanoseconds) since the last call

@@ -81,11 +81,13 @@ static inline T read(const char* p) {
 
 struct DotF32 {
     static constexpr bool integers = false;
+    static constexpr int64_t value_bytes = 4;
     typedef V Sum;
     typedef V Lanes;  // of the matrix: one vector of lanes
     typedef V Row;    // of a row: one step, the same in every lane
     static constexpr int64_t row_step = 4;  // bytes of a row that one step takes
     static Sum start() { return zero(); }
+    static Sum load_sum(const char* p) { return load((const float*)p); }
     static Lanes lanes(const char* p) { return load((const float*)p); }
     static Row row(const char* p) { return set(read<float>(p)); }
     static Sum add(Sum sum, const Lanes& b, const Row& a) { return fma(a, b, sum); }
@@ -95,11 +97,13 @@ struct DotF32 {
 constexpr bool bf16_products = true;  // rows are rounded to bf16; else they stay float and the matrix is widened
 struct DotBf16 {
     static constexpr bool integers = false;
+    static constexpr int64_t value_bytes = 2;
     typedef V Sum;
     typedef __m512i Lanes;
     typedef __m512i Row;
     static constexpr int64_t row_step = 4;
     static Sum start() { return zero(); }
+    static Sum load_sum(const char* p) { return load((const float*)p); }
     static Lanes lanes(const char* p) { return _mm512_loadu_si512(p); }
     static Row row(const char* p) { return _mm512_set1_epi32(read<int32_t>(p)); }
     static Sum add(Sum sum, const Lanes& b, const Row& a) {
@@ -110,6 +114,7 @@ struct DotBf16 {
 constexpr bool bf16_products = false;
 struct DotBf16 {
     static constexpr bool integers = false;
+    static constexpr int64_t value_bytes = 2;
     typedef V Sum;
     struct Lanes {
         V first, second;
@@ -117,6 +122,7 @@ struct DotBf16 {
     typedef Lanes Row;
     static constexpr int64_t row_step = 8;
     static Sum start() { return zero(); }
+    static Sum load_sum(const char* p) { return load((const float*)p); }
     static Lanes lanes(const char* p) {
         Lanes pair;
         widen_pairs((const uint16_t*)p, pair.first, pair.second);
@@ -131,11 +137,13 @@ struct DotBf16 {
 
 struct DotKeys {  // matrix: key + 128, rows: int8
     static constexpr bool integers = true;
+    static constexpr int64_t value_bytes = 1;
     typedef I Sum;
     typedef I Lanes;
     typedef I Row;
     static constexpr int64_t row_step = 4;
     static Sum start() { return set_ints(0); }
+    static Sum load_sum(const char* p) { return load_ints(p); }
     static Lanes lanes(const char* p) { return load_ints(p); }
     static Row row(const char* p) { return set_ints(read<int32_t>(p)); }
     static Sum add(Sum sum, const Lanes& b, const Row& a) { return dot4(sum, b, a); }
@@ -148,17 +156,31 @@ struct DotValues : DotKeys {  // matrix: int8, rows: uint8
 static inline void store(void* p, V a) { store((float*)p, a); }
 static inline void store(void* p, I a) { store((int32_t*)p, a); }
 
-// Q rows times the 32 lanes of matrices that follow each other, `steps` rows of lanes in all, `per` in each.
-template <class Dot, int Q>
-static inline void product_rows(const char* rows, int64_t row_bytes, const char* const* matrices, int64_t offset,
-                                int64_t per, int64_t steps, char* out, int64_t out_bytes) {
+// What to multiply: `steps` rows of lanes in all, `per` in each of the matrices, which begin at `offset` of a tile. ahead:
+// null, or a place for each matrix that memory is asked for meanwhile, as many bytes. more: add to what is there.
+struct Matrices {
+    const char* const* tiles;
+    const char* const* ahead;
+    int64_t offset, per, steps;
+    bool more;
+};
+
+// Q rows times 32 lanes. Numbers of bytes are those from one row to the next.
+template <class Dot, int Q, bool Ahead>
+static inline void product_rows(const char* rows, int64_t row_bytes, const Matrices& b, char* out, int64_t out_bytes) {
     for (int64_t at = 0; at < lane_row; at += 8 * V::N) {  // two vectors of lanes at a time
         typename Dot::Sum sums[Q][2];
-        for (int q = 0; q < Q; q++) sums[q][0] = sums[q][1] = Dot::start();
+        for (int q = 0; q < Q; q++)
+            for (int i = 0; i < 2; i++)
+                sums[q][i] = b.more ? Dot::load_sum(out + q * out_bytes + at + i * 4 * V::N) : Dot::start();
         const char* row = rows;
-        for (int64_t left = steps, i = 0; left > 0; left -= per, i++) {
-            const char* m = matrices[i] + offset + at;
-            for (int64_t s = 0; s < (left < per ? left : per); s++, m += lane_row, row += Dot::row_step) {
+        for (int64_t left = b.steps, i = 0; left > 0; left -= b.per, i++) {
+            const char *m = b.tiles[i] + b.offset + at, *ahead = Ahead ? b.ahead[i] + at : nullptr;
+            for (int64_t s = 0; s < (left < b.per ? left : b.per); s++, m += lane_row, row += Dot::row_step) {
+                if (Ahead) {
+                    for (int64_t line = 0; line < 8 * V::N; line += 64) __builtin_prefetch(ahead + line);
+                    ahead += lane_row;
+                }
                 typename Dot::Lanes first = Dot::lanes(m), second = Dot::lanes(m + 4 * V::N);
                 for (int q = 0; q < Q; q++) {
                     typename Dot::Row a = Dot::row(row + q * row_bytes);
@@ -174,15 +196,14 @@ static inline void product_rows(const char* rows, int64_t row_bytes, const char*
     }
 }
 
-// out[i][0..32) = rows[i] times the matrices; all numbers of bytes are those from one row to the next
+// out[i][0..32) = rows[i] times the matrices
 template <class Dot>
-static void product(const char* rows, int64_t count, int64_t row_bytes, const char* const* matrices, int64_t offset,
-                    int64_t per, int64_t steps, char* out, int64_t out_bytes) {
+static void product(const char* rows, int64_t count, int64_t row_bytes, const Matrices& b, char* out, int64_t out_bytes) {
     int64_t i = 0;
-#define ROWS(Q)                                                                                                      \
-    for (; i + Q <= count; i += Q)                                                                                   \
-        product_rows<Dot, Q>(rows + i * row_bytes, row_bytes, matrices, offset, per, steps, out + i * out_bytes,     \
-                             out_bytes);
+#define ROWS(Q)                                                                                                        \
+    for (; i + Q <= count; i += Q)                                                                                     \
+        if (i == 0 && b.ahead) product_rows<Dot, Q, true>(rows, row_bytes, b, out, out_bytes);                         \
+        else product_rows<Dot, Q, false>(rows + i * row_bytes, row_bytes, b, out + i * out_bytes, out_bytes);
     ROWS(max_rows)
     if (max_rows > 8) ROWS(8)
     if (max_rows > 4) ROWS(4)
