@@ -1,0 +1,1 @@
+"""Agents: a model that thinks, calls tools, looks at what came back, and answers."""
