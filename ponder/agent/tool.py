@@ -7,8 +7,8 @@
         async def call(self, arguments, place):
             return Output(str(arguments["a"] + arguments["b"]))
 
-A typed function with a docstring becomes one through `function_tool`; an MCP server or an interpreter that lives as long
-as its conversation is a `Toolset`.
+A typed function with a docstring becomes one through `function_tool`; an MCP server or an interpreter that lives as
+long as its conversation is a `Toolset`.
 """
 
 from abc import ABC, abstractmethod
