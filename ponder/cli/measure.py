@@ -44,7 +44,7 @@ def decode(llm: "LLM", streams: int, context: int, seed: int) -> float:
     prompts = [_prompt(llm, context, seed * 1000 + i) for i in range(streams)]
     for handle in [llm.generate_stream(prompt, SamplingParams(max_tokens=1)) for prompt in prompts]:
         list(handle)
-    never = dict.fromkeys(llm.profile.eos_ids, -100.0)
+    never = dict.fromkeys([*llm.tokenizer.control.values(), *llm.profile.eos_ids], -100.0)
     sampling = SamplingParams(max_tokens=IDS, seed=seed, logit_bias=never)
     handles = [llm.generate_stream(p, sampling, thinking=Thinking(loop_guard=False)) for p in prompts]
     for handle in handles:
@@ -61,7 +61,9 @@ def _first_id(llm: "LLM", prompt: list[int]) -> float:
 
 
 def _prompt(llm: "LLM", length: int, seed: int) -> list[int]:
-    ids: list[int] = np.random.default_rng(seed).integers(0, min(llm.profile.vocab, 150_000), length).tolist()
+    """Random ids of ordinary text: a block that a prompt opens would be handed over."""
+    ordinary = np.setdiff1d(np.arange(llm.profile.vocab), list(llm.tokenizer.control.values()))
+    ids: list[int] = np.random.default_rng(seed).choice(ordinary, length).tolist()
     return ids
 
 
