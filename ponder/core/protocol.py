@@ -15,6 +15,10 @@ class ChatStream(Protocol):
     def cancel(self) -> None:
         """Free the slot and the cache blocks within one step. Idempotent; the stream ends with "cancelled"."""
 
+    def turn_ids(self) -> tuple[int, ...] | None:
+        """The exact ids of the assistant's turn once it has finished, for `Message.ids`; None when the engine does not
+        tell them (a remote one)."""
+
     def answer_now(self) -> None:
         """Hand over from thinking to the answer at the next id. Does nothing once the answer has begun."""
 

@@ -33,7 +33,7 @@ from ponder.engine.settings import Settings
 from ponder.engine.thinking import Allowance, handover_ids
 from ponder.kernels.sampling import Penalties, Rule
 from ponder.text.parse import StreamParser
-from ponder.text.phase import Phase
+from ponder.text.phase import Phase, turn_start
 from ponder.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class Control:
         """Hand over at the next id, if thoughts are open then or open later; nothing happens in the answer. The only
         method that any thread may call."""
         self._answer_now = True
+
+    def turn_start(self, prompt_ids: Sequence[int]) -> int:
+        return turn_start(self._tokenizer, prompt_ids)
 
     def forced(self) -> tuple[int, ...]:
         """Ids to append next without sampling: feed them all through the model. () means sample."""

@@ -142,6 +142,13 @@ class Handle:
         sequence = self._sequences[choice]
         return tuple(sequence.ids[sequence.prompt :])
 
+    def turn_ids(self, choice: int = 0) -> tuple[int, ...]:
+        """The exact ids of the assistant's turn: what the prompt began of it (an empty thinking block, say) and what
+        was generated. Complete once the choice has finished; `Message.ids` takes them (HC-2)."""
+        prompt_ids = self.prompt_ids()
+        start = self._sequences[choice].control.turn_start(prompt_ids)  # 0: there is no turn
+        return (prompt_ids[start + 1 :] if start else ()) + self.ids(choice)  # behind the newline
+
     def prompt_ids(self) -> tuple[int, ...]:
         return tuple(self._sequences[0].ids[: self._sequences[0].prompt])
 

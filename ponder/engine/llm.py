@@ -33,7 +33,6 @@ from ponder.engine.options import Messages, checked, grammar_of, messages_of, sa
 from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
-from ponder.text.phase import turn_start
 from ponder.text.render import Rendered, render
 from ponder.text.tokenizer import Tokenizer
 
@@ -273,10 +272,5 @@ class LLM:
 
     def result(self, handle: Handle, events: list[list[Event]]) -> Result:
         """What a stream said, gathered: events[i] are those of choice i, `Finish` included."""
-        prompt_ids = handle.prompt_ids()
-        start = turn_start(self.tokenizer, prompt_ids)  # behind `<|im_start|>assistant`, 0 when there is no turn
-        opened = prompt_ids[start + 1 :] if start else ()  # behind the newline: what the prompt began of the answer
-        return Result(
-            tuple(choice_of(found, opened, handle.ids(c)) for c, found in enumerate(events)),
-            prompt_ids,
-        )
+        choices = (choice_of(found, handle.turn_ids(c), handle.ids(c)) for c, found in enumerate(events))
+        return Result(tuple(choices), handle.prompt_ids())

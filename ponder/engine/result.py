@@ -67,10 +67,10 @@ class Result:
 
 
 def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...], ids: tuple[int, ...]) -> Choice:
-    """turn_ids: what the prompt already holds of the assistant's turn (an empty thinking block, say)."""
+    """turn_ids: of the whole turn, see `Handle.turn_ids`. ids: the generated ones alone."""
     events = list(events)
     said = message_of(e for e in events if not isinstance(e, Finish | TokenLogprob))
     finish = events[-1]
     assert isinstance(finish, Finish), "a stream ends with Finish"
     logprobs = tuple(e for e in events if isinstance(e, TokenLogprob))
-    return Choice(Message("assistant", said.parts, turn_ids + ids), ids, finish, logprobs)
+    return Choice(Message("assistant", said.parts, turn_ids), ids, finish, logprobs)

@@ -1,0 +1,138 @@
+"""An agent: a model, its tools, and the limits of a run.
+
+    from ponder import LLM
+    from ponder.agent.agent import Agent
+
+    async with Agent(LLM("qwen3:0.6b"), tools=[add]) as agent:
+        run = agent.start("What is 17 + 25?")
+        async for event in run: ...
+        print(run.end.text)
+
+The model is anything with `core.protocol.ChatModel`: the engine in this process, or a server.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from ponder.agent.event import Decision, Note
+from ponder.agent.function_tool import function_tool
+from ponder.agent.limits import Limits
+from ponder.agent.run import Run
+from ponder.agent.session import Session
+from ponder.agent.tool import Tool, Toolset
+from ponder.core.errors import UserError
+from ponder.core.message import Message, ToolCall, messages_from_dicts
+from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import ChatModel
+
+Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
+Messages = str | Sequence[Message | dict[str, Any]]
+
+
+class Agent:
+    """Open it (`async with`, or `open` and `close`) before the first run; runs of different conversations may go on
+    side by side."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        tools: Sequence[Tool | Toolset | Callable[..., Any]] = (),
+        system: str = "",
+        name: str = "agent",
+        description: str = "",
+        sampling: SamplingParams | None = None,
+        thinking: Thinking | None = None,
+        parallel_tool_calls: bool = True,
+        limits: Limits | None = None,
+        approve: Approver | None = None,
+        workspace: Path | str | None = None,
+    ) -> None:
+        """tools: `Tool`s, `Toolset`s, and plain typed functions with a docstring. approve: asked for every call of a
+        tool that wants a person's word; without it such a call makes the run wait (`RunDone.waiting`). workspace:
+        folder of the files, one below it for each conversation; None is a temporary one.
+        """
+        self.model, self.system, self.name, self.description = model, system, name, description
+        self.sampling, self.thinking = sampling or SamplingParams(), thinking or Thinking()
+        self.parallel_tool_calls, self.limits, self.approve = parallel_tool_calls, limits or Limits(), approve
+        self.always: set[str] = set()  # tools that somebody allowed for good
+        self._own: list[Tool] = []
+        self._sets: list[Toolset] = []
+        for tool in tools:
+            if isinstance(tool, Toolset):
+                self._sets.append(tool)
+            else:
+                self._own.append(tool if isinstance(tool, Tool) else function_tool(tool))
+        self._workspace = None if workspace is None else Path(workspace)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._opened = False
+
+    def tools(self) -> list[Tool]:
+        """Those of this moment. Raises UserError for two of one name."""
+        found = [*self._own, *(tool for each in self._sets for tool in each.tools())]
+        names = [tool.name for tool in found]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise UserError(f"two tools are called {twice[0]}; rename one", param="tools")
+        return found
+
+    def notes(self) -> list[Note]:
+        return [Note(text) for each in self._sets for text in each.warnings()]
+
+    def workspace(self, conversation: str) -> Path:
+        if self._workspace is None and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ponder-", ignore_cleanup_errors=True)
+        base = self._workspace if self._workspace is not None else Path(self._temporary.name)  # type: ignore[union-attr]
+        folder = base / conversation
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def start(
+        self,
+        messages: Messages,
+        *,
+        conversation: str | None = None,
+        session: Session | None = None,
+        decisions: dict[str, Decision] | None = None,
+    ) -> Run:
+        """A run over a conversation: its first prompt, or all messages so far. Ends a waiting run's calls first, as
+        `decisions` (call id -> decision) tell. conversation: names the workspace and the interpreter's state.
+        session: keeps a log of it. Must be called where an event loop runs."""
+        if isinstance(messages, str):
+            messages = [Message.user(messages)]
+        history = list(messages_from_dicts(messages))
+        if self.system and not any(m.role == "system" for m in history):
+            history.insert(0, Message.system(self.system))
+        return Run(self, history, conversation or uuid4().hex[:12], session, dict(decisions or {}))
+
+    async def open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
+        results = await asyncio.gather(*(each.open() for each in self._sets), return_exceptions=True)
+        errors = [r for r in results if isinstance(r, BaseException)]
+        if errors:
+            await self.close()
+            raise errors[0]
+
+    async def close(self) -> None:
+        """Close the tool sets and let a temporary workspace go. The model is the caller's."""
+        await asyncio.gather(*(each.close() for each in self._sets))
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+        self._opened = False
+
+    async def __aenter__(self) -> "Agent":
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

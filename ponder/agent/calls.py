@@ -1,0 +1,94 @@
+"""Carrying out calls: arguments read and checked, time limits, errors as text that the model can act on."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ponder.agent.event import CallDone
+from ponder.agent.limits import cut
+from ponder.agent.tool import Output, Place, Tool
+from ponder.core.errors import UserError
+from ponder.core.message import ToolCall
+
+INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
+CANCELLED = "Error: cancelled by the user before it finished."
+BROKEN = "Error: a tool call was not well formed: it must be one JSON object with name and arguments. Write it again."
+DENIED = "Error: the user did not allow this call. Do something else, or answer without it."
+
+
+def failure(text: str) -> Output:
+    return Output(text if text.startswith("Error") else f"Error: {text}", error=True)
+
+
+def find(tools: Sequence[Tool], name: str) -> Tool | Output:
+    for tool in tools:
+        if tool.name == name:
+            return tool
+    known = ", ".join(t.name for t in tools) or "none at all"
+    return failure(f"there is no tool named {name!r}; the tools are: {known}")
+
+
+def read_arguments(tool: Tool, text: str) -> dict[str, Any] | Output:
+    """The arguments of a call, or what is wrong with them, with the schema's word for it."""
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError) as e:
+        return failure(f"the arguments of {tool.name} are not valid JSON ({e}); write them again")
+    if not isinstance(arguments, dict):
+        return failure(f"the arguments of {tool.name} must be a JSON object, got {type(arguments).__name__}")
+    required = tool.parameters.get("required") or ()
+    missing = [str(name) for name in required if name not in arguments]
+    if missing:
+        return failure(f"{tool.name} needs {', '.join(missing)}; its parameters are {_names(tool)}")
+    return arguments
+
+
+def _names(tool: Tool) -> str:
+    return ", ".join(tool.parameters.get("properties") or ()) or "none"
+
+
+async def carry_out(call: ToolCall, tool: Tool, place: Place, seconds: float) -> CallDone:
+    """Run one call for at most `seconds`. Never raises for what a tool does wrong; a cancelled call is cancelled."""
+    began = time.monotonic()
+    arguments = read_arguments(tool, call.arguments)
+    if isinstance(arguments, Output):
+        return CallDone(call.id, arguments)
+    try:
+        async with asyncio.timeout(seconds):
+            output = await tool.call(arguments, place)
+    except TimeoutError:
+        output = failure(f"{tool.name} did not finish within {seconds:g} s and was stopped")
+    except UserError as e:
+        output = failure(str(e))
+    except Exception as e:  # a tool is somebody else's code: whatever it raises, the model hears of it and goes on
+        output = failure(f"{tool.name} failed: {type(e).__name__}: {e}")
+    return CallDone(call.id, output, round(time.monotonic() - began, 3))
+
+
+async def carry_out_all(
+    calls: Sequence[tuple[ToolCall, Tool]], place: Callable[[ToolCall], Place], seconds: Callable[[Tool], float],
+    done: Callable[[CallDone], None],
+) -> None:  # fmt: skip
+    """The calls of one step: those that may run beside others together, the rest one by one, in order."""
+
+    async def one(call: ToolCall, tool: Tool) -> None:
+        done(await carry_out(call, tool, place(call), seconds(tool)))
+
+    async with asyncio.TaskGroup() as group:
+        for call, tool in calls:
+            if tool.concurrent:
+                group.create_task(one(call, tool))
+        for call, tool in calls:
+            if not tool.concurrent:
+                await one(call, tool)
+
+
+def text_for_model(output: Output, limit: int) -> str:
+    """What the model reads of a result: its text, cut, and a word for each picture and file."""
+    shown = cut(output.text, limit)
+    extra = [f"[image {i.name or n}: {i.media_type}, shown to the user]" for n, i in enumerate(output.images, 1)]
+    if output.files:
+        extra.append(f"[files changed: {', '.join(output.files)}]")
+    return "\n".join([*([shown] if shown or not extra else []), *extra])
