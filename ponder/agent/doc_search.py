@@ -54,7 +54,8 @@ class DocSearch(Tool):
         return await asyncio.to_thread(self.search, str(arguments["query"]), place.workspace)
 
     def search(self, query: str, workspace: Path) -> Output:
-        files = list(_documents([*self._given, workspace]))
+        roots = [*self._given, *([workspace] if workspace.is_dir() else [])]
+        files = list({f.resolve(): f for f in _documents(roots)}.values())
         if not files:
             raise UserError("there are no documents to search; attach some first")
         passages, bm25, vectors = self._read(files)

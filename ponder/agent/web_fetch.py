@@ -83,7 +83,10 @@ def _request(
     except ValueError as e:
         raise UserError(f"{url!r} is no URL: {e}") from e
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection: http.client.HTTPConnection = http.client.HTTPConnection(host, port, timeout=seconds)
+    try:
+        connection = http.client.HTTPConnection(host, port, timeout=seconds)
+    except http.client.InvalidURL as e:
+        raise UserError(f"{url!r} is no URL: {e}") from e
     try:
         plain = _connect(host, port, seconds, allow_private)
         secure = parts.scheme == "https"
