@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ponder.agent.agent import Agent
+    from ponder.agent.assistant import Assistant
     from ponder.agent.function_tool import function_tool
     from ponder.agent.group import AgentTool, GroupChat, Router
     from ponder.agent.limits import Limits
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from ponder.agent.tool import Image, Output, Place, Tool, Toolset
 
 _WHERE = {
-    "Agent": "agent", "BaseTool": "qwen_agent", "register_tool": "qwen_agent",
+    "Agent": "agent", "Assistant": "assistant", "BaseTool": "qwen_agent", "register_tool": "qwen_agent",
     "function_tool": "function_tool", "AgentTool": "group", "GroupChat": "group", "Router": "group",
     "Limits": "limits", "ReActModel": "react", "Session": "session", "Image": "tool", "Output": "tool",
     "Place": "tool", "Tool": "tool", "Toolset": "tool",
 }  # fmt: skip
 __all__ = [
-    "Agent", "AgentTool", "BaseTool", "GroupChat", "Image", "Limits", "Output", "Place", "ReActModel",
+    "Agent", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output", "Place", "ReActModel",
     "Router", "Session", "Tool", "Toolset", "function_tool", "register_tool",
 ]  # fmt: skip
 

@@ -10,6 +10,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from ponder.agent.agent import Agent
 from ponder.agent.calls import failure
 from ponder.agent.event import Note, RunEvent
@@ -55,10 +57,13 @@ async def choose(model: ChatModel, agents: Sequence[Agent], messages: Sequence[M
     request = ChatRequest(
         messages=(*(m for m in messages if m.role != "system"), asked),
         sampling=SamplingParams(temperature=0.0, max_tokens=64),
-        thinking=Thinking(budget=0),
+        thinking=Thinking(enabled=False),
         grammar=Grammar("choice", names),
     )
-    stream = await asyncio.to_thread(model.stream, request)
+    try:
+        stream = await asyncio.to_thread(model.stream, request)
+    except UserError:  # a model that always thinks
+        stream = await asyncio.to_thread(model.stream, structs.replace(request, thinking=Thinking(budget=0)))
     said = "".join([event.text async for event in follow(stream) if isinstance(event, TextDelta)])
     found = [a for a in agents if a.name == said.strip()] or [a for a in agents if a.name in said]
     return found[0] if found else agents[0]

@@ -135,7 +135,7 @@ class Run:
                 continue
             text = message.text.strip()
             if not text:
-                text = (await self._answer_at_last()).text.strip() or NO_ANSWER
+                text = (await self._answer_at_last(thoughts=message.reasoning is not None)).text.strip() or NO_ANSWER
             return self._finish(self._stop or "answered", text)
 
     def _check_limits(self) -> None:
@@ -236,11 +236,11 @@ class Run:
             history="exact",
         )
 
-    async def _answer_at_last(self) -> Message:
-        """The model fell silent: once more, without thoughts and without calls."""
+    async def _answer_at_last(self, *, thoughts: bool) -> Message:
+        """The model fell silent: once more, without calls, and without thoughts if it had some."""
         self._stop = self._stop or "answered"
-        self._emit(Note("The model said nothing; asked once more, without thinking."))
-        message, _ = await self._step(think=False)
+        self._emit(Note("The model said nothing; asked once more."))
+        message, _ = await self._step(think=not thoughts)
         return message
 
     # -- the tools' turn --------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ class Command(NamedTuple):
 GROUPS: dict[str, dict[str, Command]] = {
     "ask": {
         "run": Command("run", "Ask a model one question, or chat with it"),
+        "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
         "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
     },
     "models": {

@@ -24,6 +24,11 @@ def styled(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def visible(text: str) -> str:
+    """Text for a terminal: control characters as their pictures."""
+    return text.translate(_VISIBLE)
+
+
 def note(text: str) -> None:
     """A remark to the user, on stderr, dimmed in a terminal."""
     print(f"{DIM}{text}{RESET}" if styled(sys.stderr) else text, file=sys.stderr, flush=True)
@@ -86,7 +91,7 @@ class Printer:
         self._enter(phase)
         self._at_line_start = text.endswith("\n")
         out = sys.stdout if phase == "answer" else sys.stderr
-        out.write(text.translate(_VISIBLE) if out.isatty() else text)
+        out.write(visible(text) if out.isatty() else text)
         out.flush()
 
     def _enter(self, phase: str) -> None:

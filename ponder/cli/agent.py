@@ -1,0 +1,228 @@
+"""`ponder agent [MODEL] [PROMPT...]`: a model that acts through tools.
+
+ponder agent --tool calculator "What is 17.5 % of 2,340?"
+ponder agent --tool code_interpreter --mcp servers.json --session trip.jsonl
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ponder.cli import options
+from ponder.cli.printer import note, visible
+from ponder.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ponder.agent.agent import Agent, Approver
+    from ponder.agent.event import Decision, RunDone
+    from ponder.agent.limits import Limits
+    from ponder.agent.session import Session
+    from ponder.core.message import Message
+    from ponder.core.protocol import ChatModel
+
+DESCRIPTION = "Let a model act: run code, read pages and files, use MCP servers, and answer."
+NOTES = """\
+Tools. --tool NAME, as often as you like: code_interpreter, shell, files (in a sandbox, with a workspace of their own),
+web_fetch, doc_search, calculator, current_time. --file adds a document to search. --mcp FILE reads MCP servers in the
+common form {"mcpServers": {"name": {"command": ..., "args": [...]}}}; "url" instead of "command" for a remote one.
+Without any of these the tools are calculator and current_time.
+
+Approval. A tool of an MCP server that may change something asks first: once, always, no, or later. Later, and where
+there is no terminal, the run ends with exit code 3; with --session the same command asks again another day. --yes
+allows every call.
+
+Sessions. --session FILE keeps a log of everything that happens. The same command goes on where it ended, also after a
+crash or Ctrl-C. --branch FILE@N begins a new --session with the first N messages of FILE. --replay FILE runs a log
+again without model and tools, checks that the same transcript comes out, and prints it as Markdown.
+
+The model runs here, or on a server: --url URL of anything that speaks the OpenAI API.
+
+Exit codes: 0 an answer was given, 1 there is none, 2 the input was wrong, 3 a call waits for approval, 130 Ctrl-C.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "ponder agent [options] [MODEL] [PROMPT ...]"
+    parser.add_argument("words", nargs="*", metavar="MODEL PROMPT", help="as for ponder run")
+    parser.add_argument("--model", metavar="NAME", help="the model; every other word belongs to the prompt")
+    parser.add_argument("--url", help="use the model of a server with the OpenAI API, http://localhost:8000/v1 say")
+    parser.add_argument("--api-key", metavar="KEY", help="its key")
+    parser.add_argument("--system", default="", metavar="TEXT", help="instructions that come before the conversation")
+    tools = parser.add_argument_group("tools")
+    tools.add_argument("--tool", action="append", default=[], metavar="NAME", help="a built-in tool; repeat for more")
+    tools.add_argument("--mcp", type=Path, action="append", default=[], metavar="FILE", help="MCP servers")
+    tools.add_argument("--file", action="append", default=[], metavar="FILE", help="a document or folder to search")
+    tools.add_argument("--workspace", type=Path, metavar="DIR", help="where files are kept (default: in PONDER_HOME)")
+    tools.add_argument("--yes", action="store_true", help="allow every call without asking")
+    tools.add_argument("--unsafe-host-exec", action="store_true", help="run code on this machine without a sandbox")
+    limits = parser.add_argument_group("limits; past one of them the model must answer")
+    limits.add_argument("--steps", type=int, default=24, metavar="N", help="turns with tools (default: 24)")
+    limits.add_argument("--seconds", type=float, metavar="S", help="time until the answer must begin")
+    limits.add_argument("--thinking-tokens", type=int, metavar="N", help="thoughts of all steps together")
+    sessions = parser.add_argument_group("sessions")
+    sessions.add_argument("--session", type=Path, metavar="FILE", help="keep a log here, or go on with it")
+    sessions.add_argument("--branch", metavar="FILE@N", help="begin --session with the first N messages of FILE")
+    sessions.add_argument("--replay", type=Path, metavar="FILE", help="run a log again, without a model")
+    options.add_generation_flags(parser)
+    options.add_load_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.replay:
+        return _replay(args)
+    from ponder.cli.run import split_words
+
+    model, prompt = (args.model, " ".join(args.words) or None) if args.url else split_words(args.model, args.words)
+    session = _session(args)
+    if prompt is None and not sys.stdin.isatty():
+        prompt = sys.stdin.read().strip() or None
+    if prompt is None and not sys.stdin.isatty() and not (session and session.messages):
+        raise UserError("there is no PROMPT; say what the agent shall do", param="prompt")
+    wishes = options.wishes(args)
+    if wishes.grammar is not None:
+        raise UserError("an agent's answers have no grammar; use ponder run for those", param="json_schema")
+    if args.url:
+        from ponder.agent.models import chat_model
+
+        return asyncio.run(_talk(chat_model(_server(args, model)), args, wishes, session, prompt))
+    from ponder.cli.loading import open_llm
+
+    with open_llm(model, args) as llm:
+        return asyncio.run(_talk(llm, args, wishes, session, prompt))
+
+
+def _server(args: argparse.Namespace, model: str | None) -> dict[str, str | None]:
+    return {"model": model, "model_server": args.url, "api_key": args.api_key}
+
+
+def _session(args: argparse.Namespace) -> "Session | None":
+    from ponder.agent.session import Session
+
+    if args.branch:
+        source, _, count = args.branch.rpartition("@")
+        if not source or not count.isdigit() or args.session is None:
+            raise UserError("--branch wants FILE@N, and --session a new file", param="branch")
+        with Session(source) as parent:
+            return parent.branch(args.session, int(count))
+    return Session(args.session) if args.session else None
+
+
+async def _talk(
+    model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes, session: "Session | None", prompt: str | None
+) -> int:
+    from ponder.agent.history import unanswered
+    from ponder.agent.limits import Limits
+    from ponder.core.message import Message
+
+    limits = Limits(steps=args.steps, seconds=args.seconds, thinking_tokens=args.thinking_tokens)
+    agent = _agent(model, args, wishes, limits)
+    messages = list(session.messages) if session else []
+    once = prompt is not None or not sys.stdin.isatty()
+    async with agent:
+        if messages and (messages[-1].role != "assistant" or unanswered(messages)):
+            asked = next((m.text for m in reversed(messages) if m.role == "user"), None)
+            end = await _run(agent, messages, session, args)  # what was begun comes first
+            if once and prompt in (None, asked):
+                return _code(end, args)
+            prompt = None if prompt == asked else prompt
+        while True:
+            prompt = prompt or await asyncio.to_thread(_read_line)
+            if prompt is None:
+                return 0
+            messages.append(Message.user(prompt))
+            end = await _run(agent, messages, session, args)
+            if once:
+                return _code(end, args)
+            prompt = None
+
+
+def _agent(model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes, limits: "Limits") -> "Agent":
+    from ponder.agent.agent import Agent
+    from ponder.agent.builtin import builtin_tool
+    from ponder.model.store import home
+
+    names = args.tool or ([] if args.mcp or args.file else ["calculator", "current_time"])
+    tools = [builtin_tool(name, unsafe_host_exec=args.unsafe_host_exec) for name in dict.fromkeys(names)]
+    if args.file:
+        tools.append(builtin_tool("doc_search", {"files": args.file}))
+    if args.mcp:
+        from ponder.agent.mcp_servers import McpServers
+
+        tools += [McpServers(path) for path in args.mcp]
+    return Agent(
+        model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
+        approve=_approver(args), workspace=args.workspace or home() / "workspaces",
+    )  # fmt: skip
+
+
+async def _run(
+    agent: "Agent", messages: "list[Message]", session: "Session | None", args: argparse.Namespace
+) -> "RunDone":
+    from ponder.cli.agent_show import AgentPrinter
+
+    run = agent.start(messages, session=session, conversation=session.conversation if session else "terminal")
+    printer = AgentPrinter(agent.workspace(run.conversation), thoughts=not args.hide_thinking)
+    async for event in run:
+        printer.show(event)
+    messages[:] = run.messages
+    assert run.end is not None
+    return run.end
+
+
+def _approver(args: argparse.Namespace) -> "Approver | None":
+    async def allow(call: object, tool: object) -> "Decision":
+        return "once"
+
+    async def ask(call: object, tool: object) -> "Decision":
+        return await asyncio.to_thread(_decide)
+
+    if args.yes:
+        return allow
+    return ask if sys.stdin.isatty() else None
+
+
+def _decide() -> "Decision":
+    decisions: dict[str, Decision] = {"y": "once", "a": "always", "n": "deny", "l": "later"}
+    while True:
+        try:
+            said = input("  run it? [y]es once, [a]lways, [n]o, [l]ater: ").strip().lower()[:1]
+        except EOFError:
+            return "later"
+        if said in decisions:
+            return decisions[said]
+
+
+def _read_line() -> str | None:
+    while True:
+        try:
+            said = input("> ").strip()
+        except EOFError:
+            return None
+        if said in ("/bye", "/quit", "/exit"):
+            return None
+        if said:
+            return said
+
+
+def _code(end: "RunDone", args: argparse.Namespace) -> int:
+    if end.reason == "waiting":
+        names = ", ".join(call.name for call in end.waiting)
+        again = "the same command asks again" if args.session else "nothing is kept without --session"
+        note(f"{names}: waits for approval; {again}, or say --yes")
+        return 3
+    return 1 if end.reason in ("error", "cancelled") else 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from ponder.agent.limits import Limits
+    from ponder.agent.replay import replay
+    from ponder.agent.session import read_session
+    from ponder.agent.transcript import transcript
+
+    events = read_session(args.replay)
+    limits = Limits(steps=args.steps, thinking_tokens=args.thinking_tokens)
+    text = transcript(asyncio.run(replay(events, limits)))
+    print(visible(text) if sys.stdout.isatty() else text, end="")
+    return 0

@@ -1,0 +1,86 @@
+"""A run of an agent in the terminal: the answer on stdout, everything else on stderr, pictures as files."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ponder.cli.printer import DIM, RESET, note, styled, visible
+
+if TYPE_CHECKING:
+    from ponder.agent.event import RunEvent
+    from ponder.agent.tool import Output
+
+LINES, WIDTH = 12, 160  # of a result that is shown
+
+
+class AgentPrinter:
+    """Call `show` with each event. workspace: where pictures are kept."""
+
+    def __init__(self, workspace: Path, *, thoughts: bool) -> None:
+        self._workspace, self._thoughts = workspace, thoughts
+        self._open = ""  # "reasoning", "text" or "progress": what the current line belongs to
+        self._names: dict[str, str] = {}
+
+    def show(self, event: "RunEvent") -> None:
+        from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, RunDone
+        from ponder.core.event import ReasoningDelta, TextDelta
+
+        match event:
+            case ReasoningDelta(text=text):
+                if self._thoughts:
+                    self._write("reasoning", text, sys.stderr)
+            case TextDelta(text=text):
+                self._write("text", text, sys.stdout)
+            case CallStarted(call=call):
+                self._line(f"→ {call.name} {_short(call.arguments)}")
+                self._names[call.id] = call.name
+            case CallProgress(text=text):
+                self._write("progress", text, sys.stderr)
+            case CallDone():
+                self._result(self._names.get(event.call_id, "?"), event.output, event.seconds)
+            case Asked(call=call, why=why):
+                self._line(f"? {call.name} {call.arguments}\n  {why}")
+            case Note(text=text):
+                self._line(text)
+            case RunDone():
+                self._end_line()
+                if event.reason not in ("answered", "waiting"):
+                    note(f"(ended: {event.reason})")
+                if event.reason in ("error", "answered") and event.text.startswith("("):
+                    print(event.text)
+
+    def _result(self, name: str, output: "Output", seconds: float) -> None:
+        lines = output.text.strip("\n").split("\n")
+        shown = [_short(line) for line in lines[:LINES]]
+        if len(lines) > LINES:
+            shown.append(f"... {len(lines) - LINES} lines more")
+        self._line("\n".join([f"← {name} ({seconds:.1f} s)", *(f"  {line}" for line in shown if line)]))
+        for n, image in enumerate(output.images, 1):
+            suffix = image.media_type.split("/")[-1]
+            path = self._workspace / "pictures" / (Path(image.name).name or f"{name}-{n}.{suffix}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(image.data)
+            self._line(f"  picture: {path}")
+        if output.files:
+            self._line(f"  files: {', '.join(output.files)} in {self._workspace}")
+
+    def _write(self, kind: str, text: str, stream: TextIO) -> None:
+        if self._open not in ("", kind):
+            self._end_line()
+        self._open = kind
+        shown = visible(text) if stream.isatty() else text
+        stream.write(f"{DIM}{shown}{RESET}" if styled(stream) and kind != "text" else shown)
+        stream.flush()
+
+    def _line(self, text: str) -> None:
+        self._end_line()
+        note(visible(text))
+
+    def _end_line(self) -> None:
+        if self._open:
+            print(file=sys.stdout if self._open == "text" else sys.stderr, flush=True)
+        self._open = ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
