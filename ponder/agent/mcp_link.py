@@ -1,0 +1,302 @@
+"""The link to one server. One task opens the session, watches it, opens it again when it dies, and closes it.
+
+That it is one task is not a matter of taste: the SDK's cancel scopes must be left by the task that entered them. Calls
+may come from any task: they only send a message and wait for the answer.
+
+States: connecting, ready, lost (being reconnected), down (given up, or never came up). A call waits while the server is
+being reconnected, within its own time; every wait here has an end.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import TypeVar
+
+import anyio
+import httpx2
+from mcp import Client, MCPError
+from mcp.client._transport import ReadStream, TransportStreams
+from mcp.client.session import ElicitationFnT, IncomingMessage, SamplingFnT
+from mcp.client.subscriptions import SubscriptionLost
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    CONNECTION_CLOSED,
+    Implementation,
+    PromptListChangedNotification,
+    ResourceListChangedNotification,
+    ToolListChangedNotification,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from ponder.agent.mcp_config import ServerConfig, Wire
+from ponder.agent.mcp_http import Http
+from ponder.agent.mcp_listing import Listing, read_listing
+from ponder.agent.mcp_stdio import Stdio
+from ponder.core.errors import UserError
+
+Answer = TypeVar("Answer")
+DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the last the server is given up
+STEADY = 60.0  # seconds a session must last for its end to count as the first again
+SETTLE = 0.2  # seconds between two readings of the lists, however often the server says they changed
+CLOSING = 5.5  # seconds: a process is ended in 5
+FAILURES = (MCPError, UserError, RuntimeError, ValidationError, OSError, EOFError, anyio.ClosedResourceError,
+            anyio.BrokenResourceError, ExceptionGroup)  # fmt: skip
+
+
+class Unavailable(Exception):
+    """The server cannot be reached; the text says why, for the model and for people."""
+
+
+class Link:
+    """listed: awaited with what the server offers, each time that is read."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ServerConfig,
+        listed: Callable[["Link", Listing], Awaitable[None]],
+        *,
+        elicitation: ElicitationFnT | None = None,
+        sampling: SamplingFnT | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> None:
+        self.name, self.config = name, config
+        self.problem = ""  # why it is lost or down
+        self.down = False
+        self._listed, self._elicitation, self._sampling, self._auth = listed, elicitation, sampling, auth
+        self._client: Client | None = None
+        self._transport: Stdio | Http | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Event()  # set, and replaced, whenever the state changes
+        self._news = asyncio.Event()  # the supervisor has something to look at
+        self._lost = self._stale = False
+
+    # -- for the owner ----------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Returns when the server is ready or has failed; see `down`."""
+        self._task = asyncio.create_task(self._supervise(), name=f"mcp {self.name}")
+        self._task.add_done_callback(self._ended)
+        while self._client is None and not self.down:
+            await self._turn.wait()
+
+    async def close(self) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        for _ in range(2):  # the second time for a peer that does not answer our goodbye
+            task.cancel()
+            done, _pending = await asyncio.wait({task}, timeout=CLOSING)
+            if done:
+                break
+        self._settle(None, down=True, problem="it was closed")
+
+    async def ask(self, question: Callable[[Client], Awaitable[Answer]], seconds: float) -> Answer:
+        """Put a question to the server. Raises Unavailable when there is no answer within the time, or the connection
+        ends; MCPError, RuntimeError or ValidationError for an answer that is an error or no answer at all."""
+        client = None
+        try:
+            with anyio.fail_after(seconds):
+                client = await self._connected()
+                return await question(client)
+        except TimeoutError:
+            if client is None:
+                raise Unavailable(f"MCP server {self.name!r} is not connected: {self.problem}") from None
+            raise Unavailable(
+                f"MCP server {self.name!r} did not answer within {seconds:g} seconds; the call was cancelled"
+            ) from None
+        except MCPError as e:
+            if e.message == "Session terminated":  # over HTTP: the server forgot us
+                self._lose()
+            elif not (self._lost and e.code == CONNECTION_CLOSED) and e.message != "Connection closed":
+                raise
+            raise Unavailable(f"MCP server {self.name!r} went away during the call{self._complaint()}") from e
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Whatever ended the supervisor, nobody may wait for it any longer."""
+        if not self.down:
+            error = None if task.cancelled() else task.exception()
+            self._settle(None, down=True, problem=f"{type(error).__name__}: {error}" if error else "it was closed")
+
+    # -- the supervisor ---------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        failures, ever_ready = 0, False
+        while True:
+            began, problem = time.monotonic(), ""
+            try:
+                await self._session_by_any_wire()
+            except FAILURES as e:
+                problem = _innermost(e)
+            ready, self._client = self._client is not None, None
+            ever_ready |= ready
+            problem = f"{problem or 'the connection ended'}{self._complaint()}"
+            failures = 1 if ready and time.monotonic() - began > STEADY else failures + 1
+            if not ever_ready or failures > len(DELAYS):
+                break
+            self._settle(None, problem=problem)
+            await asyncio.sleep(DELAYS[failures - 1])
+        again = f" (after {failures} attempts)" if ever_ready else ""
+        self._settle(None, down=True, problem=problem + again)
+
+    async def _session_by_any_wire(self) -> None:
+        *first, last = self.config.wires()
+        for wire in first:
+            try:
+                return await self._session(self._transport_of(wire))
+            except FAILURES as e:
+                if self._client is not None or not _speaks_http(e):
+                    raise
+        await self._session(self._transport_of(last))
+
+    def _transport_of(self, wire: Wire) -> Stdio | Http:
+        return Stdio(self.config) if wire == "stdio" else Http(self.config, sse=wire == "sse", auth=self._auth)
+
+    async def _session(self, transport: Stdio | Http) -> None:
+        """From connecting to the end of the connection."""
+        self._transport, self._lost, self._stale = transport, False, False
+        limit = self.config.connect_timeout
+        try:
+            with anyio.fail_after(limit) as patience:
+                async with Client(
+                    _Connection(transport, self._lose), cache=None, message_handler=self._notified,
+                    client_info=Implementation(name="ponder", version=version("ponder-llm")),
+                    elicitation_callback=self._elicitation, sampling_callback=self._sampling,
+                ) as client:  # fmt: skip
+                    await self._listed(self, await read_listing(client))
+                    patience.deadline = float("inf")
+                    self._settle(client)
+                    await self._watch(client)
+        except TimeoutError:
+            if self._client is not None:
+                raise
+            raise Unready(f"it did not come up within {limit:g} seconds (connect_timeout)") from None
+
+    async def _watch(self, client: Client) -> None:
+        async with anyio.create_task_group() as group:
+            if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                group.start_soon(self._listen, client)
+            while not self._lost:
+                await self._news.wait()
+                self._news.clear()
+                if self._stale and not self._lost:
+                    self._stale = False
+                    with anyio.fail_after(self.config.connect_timeout):
+                        await self._listed(self, await read_listing(client))
+                    await asyncio.sleep(SETTLE)
+            group.cancel_scope.cancel()
+
+    async def _listen(self, client: Client) -> None:
+        """Since 2026-07-28 changes are told to those who listen."""
+        can = client.server_capabilities
+        tools = can.tools is not None and bool(can.tools.list_changed)
+        resources = can.resources is not None and bool(can.resources.list_changed)
+        prompts = can.prompts is not None and bool(can.prompts.list_changed)
+        while tools or resources or prompts:
+            try:
+                async with client.listen(
+                    tools_list_changed=tools, resources_list_changed=resources, prompts_list_changed=prompts
+                ) as changes:
+                    async for _ in changes:
+                        self._change()
+                return  # the server ended it in good order: it will not tell
+            except SubscriptionLost:
+                await asyncio.sleep(1)
+            except MCPError:  # it does not offer this after all
+                return
+
+    async def _notified(self, message: IncomingMessage) -> None:
+        """Before 2026-07-28 changes are told to everybody."""
+        changes = ToolListChangedNotification | ResourceListChangedNotification | PromptListChangedNotification
+        if isinstance(message, changes):
+            self._change()
+
+    def _change(self) -> None:
+        self._stale = True
+        self._news.set()
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._news.set()
+
+    def _settle(self, client: Client | None, *, down: bool = False, problem: str = "") -> None:
+        self._client, self.down, self.problem = client, down, problem
+        self._turn.set()
+        self._turn = asyncio.Event()
+
+    async def _connected(self) -> Client:
+        while self._client is None:
+            if self.down:
+                raise Unavailable(f"MCP server {self.name!r} is not available: {self.problem}")
+            await self._turn.wait()
+        return self._client
+
+    def _complaint(self) -> str:
+        said = self._transport.complaint() if self._transport is not None else ""
+        return f"; {said}" if said else ""
+
+
+class Unready(RuntimeError):
+    """A server that was given its time to connect and did not use it."""
+
+
+class _Connection:
+    """A transport as the SDK wants it, whose end is noticed when nobody is asking."""
+
+    def __init__(self, transport: Stdio | Http, ended: Callable[[], None]) -> None:
+        self._context, self._ended = transport.connect(), ended
+
+    async def __aenter__(self) -> TransportStreams:
+        read, write = await self._context.__aenter__()
+        return _Watched(read, self._ended), write
+
+    async def __aexit__(self, *error: object) -> bool | None:
+        return await self._context.__aexit__(*error)  # type: ignore[arg-type]
+
+
+class _Watched:
+    """A stream that tells when it ends."""
+
+    def __init__(self, stream: ReadStream[SessionMessage | Exception], ended: Callable[[], None]) -> None:
+        self._stream, self._ended = stream, ended
+
+    async def receive(self) -> SessionMessage | Exception:
+        try:
+            return await self._stream.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            self._ended()
+            raise
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> "_Watched":
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> "_Watched":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+
+def _innermost(error: BaseException) -> str:
+    """What really happened, out of the groups that task groups wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
+
+
+def _speaks_http(error: BaseException) -> bool:
+    """Somebody answered, only not with MCP: the other transport may be what it speaks."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return isinstance(error, MCPError | ValidationError | httpx2.HTTPStatusError)

@@ -1,0 +1,64 @@
+"""`ponder mcp [MODEL...]`: Ponder as an MCP server, for agents and editors that speak MCP.
+
+ponder mcp qwen3:0.6b
+ponder mcp qwen3:0.6b --http --port 11436
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from ponder.cli import options
+from ponder.cli.loading import open_llm
+from ponder.cli.printer import note
+from ponder.core.errors import UserError
+
+DESCRIPTION = "Offer this machine's models to MCP clients: chat, think with a budget, list models."
+NOTES = """\
+Without --http it talks over stdin and stdout, as hosts start it:
+  {"mcpServers": {"ponder": {"command": "ponder", "args": ["mcp", "qwen3:0.6b"]}}}
+The first model is loaded at once, beside the handshake; the others when they are first asked for.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names, folders or .gguf files (default: as `run`)")
+    where = parser.add_argument_group("over HTTP")
+    where.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=int, default=11436, help="port (default: 11436)")
+    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the server, one a line")
+    where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
+    where.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name we are called by"
+    )
+    where.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
+    how = parser.add_argument_group("how calls are served")
+    how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
+    how.add_argument("--queue", type=int, default=64, metavar="N", help="calls that may wait (default: 64)")
+    how.add_argument("--timeout", type=float, metavar="S", help="seconds that a call may run (default: no limit)")
+    options.add_load_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        from ponder.server import mcp_run
+    except ModuleNotFoundError as e:
+        raise UserError(f"MCP needs the package {e.name}: pip install 'ponder-llm[agent]'") from e
+    from ponder.server.config import ServerConfig
+    from ponder.server.pool import Pool
+    from ponder.server.running import Running
+    from ponder.server.service import Service
+
+    keys = tuple(Path(args.api_key_file).read_text().split()) if args.api_key_file else ()
+    config = ServerConfig(
+        host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
+        timeout=args.timeout, hosts=tuple(args.allow_host), origins=tuple(args.allow_origin),
+    )  # fmt: skip
+    names = args.models or [None]
+    pool = Pool({name or "default": partial(open_llm, name, args) for name in names}, keep=args.keep)
+    service = Service(config, pool, Running(config, capacity=32))
+    if args.http:
+        note(f"MCP at http://{args.host}:{args.port}/mcp")
+    mcp_run.run(service, http=args.http, tell=note)
+    return 0

@@ -1,0 +1,69 @@
+"""Running the MCP server: over stdin and stdout, or as an HTTP application behind the same guard as the API."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.types import ASGIApp
+
+from ponder.core.errors import UserError
+from ponder.server.guard import Guard
+from ponder.server.mcp_server import build_mcp
+from ponder.server.service import Service
+
+
+def run(service: Service, *, http: bool, tell: Callable[[str], None]) -> None:
+    """Serve until the client closes stdin, or until a signal. tell: what a person should know, on stderr."""
+    if http:
+        app = http_app(service)
+        config = uvicorn.Config(
+            app, host=service.config.host, port=service.config.port, log_level="warning", timeout_graceful_shutdown=10
+        )
+        asyncio.run(_serve_http(service, uvicorn.Server(config), tell))
+    else:
+        # The SDK reads stdin in a thread that nothing can interrupt: Ctrl-C ends the process, as it does with `cat`.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        asyncio.run(_serve_stdio(service, tell))
+
+
+def http_app(service: Service) -> ASGIApp:
+    """Streamable HTTP at /mcp. The guard checks key, Host and Origin, so that the SDK's own check is not needed."""
+    app = build_mcp(service).streamable_http_app(
+        host=service.config.host,
+        max_request_body_size=service.config.max_body,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return Guard(app, service.config)
+
+
+async def _serve_http(service: Service, server: uvicorn.Server, tell: Callable[[str], None]) -> None:
+    async with _warm(service, tell):
+        await server.serve()
+
+
+async def _serve_stdio(service: Service, tell: Callable[[str], None]) -> None:
+    async with _warm(service, tell):
+        await build_mcp(service).run_stdio_async()
+
+
+@contextlib.asynccontextmanager
+async def _warm(service: Service, tell: Callable[[str], None]) -> AsyncIterator[None]:
+    """Load the first model beside the handshake, which must not wait for it; unload all at the end."""
+
+    async def load() -> None:
+        try:
+            async with service.pool.use(None):
+                pass
+        except (UserError, OSError) as e:  # every call will say it too
+            tell(f"ponder: {e}")
+
+    task = asyncio.create_task(load())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await service.pool.close()
