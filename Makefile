@@ -5,13 +5,17 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-slow lint bench bench-kernels bench-peers soak ledger docs clean sanitize
+.PHONY: run test test-web test-slow lint bench bench-kernels bench-peers soak ledger docs clean sanitize
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
 
 test: $(VENV)/.dev lint
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+# The chat page in a real browser; Chromium comes from the system's packages
+test-web: $(VENV)/.web
+	@$(BIN)/pytest tests/web
 
 test-slow: $(VENV)/.dev
 	@$(BIN)/pytest -m slow --durations 10
@@ -63,4 +67,11 @@ $(VENV)/.base: $(BIN)/python pyproject.toml $(NATIVE)
 $(VENV)/.dev: $(VENV)/.base
 	@echo "Installing the test tools ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.web: $(VENV)/.dev
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+	  || { echo "Installing Chromium ..."; apt-get install -qq -y chromium >/dev/null; } \
+	  || { echo "The page's tests need Chromium: apt-get install chromium (as root)"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[web-test]"
 	@touch $@

@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--queue", type=int, default=64, metavar="N", help="requests that may wait (default: 64)")
     how.add_argument("--timeout", type=float, metavar="S", help="seconds that a request may run (default: no limit)")
     how.add_argument("--max-body", type=int, default=32, metavar="MB", help="largest request body (default: 32)")
+    how.add_argument("--linger", type=float, default=10, metavar="S",
+                     help="seconds that a web reply goes on when its page was closed (default: 10)")  # fmt: skip
     how.add_argument("--strict", action="store_true", help="unknown request fields are errors, not warnings")
     how.add_argument("--reasoning-field", default="both", choices=("both", "reasoning_content", "reasoning", "none"),
                      help="how the thoughts are called in OpenAI replies (default: both)")  # fmt: skip
@@ -65,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     config = ServerConfig(
         host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
-        max_body=args.max_body << 20, hosts=tuple(args.allow_host), origins=tuple(args.allow_origin),
+        max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
+        origins=tuple(args.allow_origin),
     )  # fmt: skip
     first = open_llm(args.models[0] if args.models else None, args)
     models = {first.name: partial(open_llm, args.models[0] if args.models else first.name, args)}

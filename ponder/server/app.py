@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status, web_routes
+from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status, turn_routes, web_routes
 from ponder.server.completions import completions
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, body_for
@@ -20,15 +20,18 @@ from ponder.server.log import log
 from ponder.server.openai_chat import chat_completions
 from ponder.server.responses import responses
 from ponder.server.service import Service
+from ponder.server.turns import Turns
 
 
 def build(service: Service, conversations: Path) -> Starlette:
     """conversations: the file in which the web chat keeps them."""
     store = Conversations(conversations)
+    turns = Turns(store, service.config.linger)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        await turns.stop()
         await service.pool.close()
         store.close()
 
@@ -55,6 +58,7 @@ def build(service: Service, conversations: Path) -> Starlette:
             Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
             Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
             *web_routes.routes(),
+            *turn_routes.routes(),
         ],
         exception_handlers={Exception: failed, ApiError: failed, ValueError: failed, HTTPException: not_found},
         middleware=[Middleware(Guard, config=service.config)],
@@ -62,6 +66,7 @@ def build(service: Service, conversations: Path) -> Starlette:
     )
     app.state.service = service
     app.state.conversations = store
+    app.state.turns = turns
     return app
 
 

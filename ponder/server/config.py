@@ -14,7 +14,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     strict: unknown request fields are an error instead of a warning (TH-6).
     queue: requests that may wait beyond those running; more get 429. timeout: seconds a request may run in all, None
     for no limit. keep_alive: seconds of silence after which a stream sends a comment (SR-5).
-    max_body: bytes of a request body.
+    max_body: bytes of a request body. linger: seconds that a reply of the web chat goes on when no page looks at it.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
     """
 
@@ -29,6 +29,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     keep_alive: float = 10.0
     max_body: int = 32 << 20
+    linger: float = 10.0
     reasoning_field: str = "both"
 
     def __post_init__(self) -> None:

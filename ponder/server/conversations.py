@@ -1,7 +1,8 @@
 """The web chat's conversations in one SQLite file: a tree of messages each, so that edits and new replies are branches.
 
 Every change is one transaction, so a process that is killed loses at most what was not yet written (a running reply is
-written every second). Search is over titles and texts.
+written every second; the log is flushed to the disk by the system, so power that fails may cost the last seconds).
+Search is over titles and texts.
 """
 
 import json
@@ -26,14 +27,19 @@ CREATE TABLE IF NOT EXISTS messages (
     role TEXT NOT NULL, body TEXT NOT NULL, created REAL NOT NULL, number INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON messages(conversation, number);
-PRAGMA user_version = 1;
-"""
-VERSION = 1
+UPDATE messages SET body = json_set(body, '$.steps', json_array(
+    json_object('kind', 'thought', 'text', COALESCE(json_extract(body, '$.reasoning_content'), '')),
+    json_object('kind', 'text', 'text', json_extract(body, '$.content'))
+)) WHERE role = 'assistant' AND json_type(body, '$.steps') IS NULL;
+PRAGMA user_version = 2;
+"""  # version 1 had no steps
+VERSION = 2
 Row = dict[str, Any]
 
 
 class Conversations:
-    """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came."""
+    """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came: a user's
+    "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error"."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +49,9 @@ class Conversations:
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise ApiError(500, f"{path} was written by a newer Ponder (version {found})")
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;" + SCHEMA)
+        self._db.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;" + SCHEMA
+        )
 
     def all(self, query: str = "") -> list[Row]:
         """Newest first; with a query, those whose title or texts hold it."""
@@ -138,16 +146,3 @@ class Conversations:
 def _message(row: sqlite3.Row) -> Row:
     body: Row = json.loads(row["body"])
     return {key: row[key] for key in ("id", "parent", "role", "created")} | body
-
-
-def as_markdown(conversation: Row) -> str:
-    """The branch that is shown, as a text for people."""
-    by_id = {m["id"]: m for m in conversation["messages"]}
-    lines, message = [], conversation["leaf"]
-    while message in by_id:
-        said = by_id[message]
-        thoughts = said.get("reasoning")
-        fold = f"<details><summary>Thoughts</summary>\n\n{thoughts}\n\n</details>\n\n" if thoughts else ""
-        lines.append(f"## {said['role'].capitalize()}\n\n{fold}{said.get('content', '')}\n")
-        message = said["parent"]
-    return f"# {conversation['title'] or 'Conversation'}\n\n" + "\n".join(lines[::-1])

@@ -24,6 +24,13 @@ MAX_TEXT = 400_000  # characters of one piece; more is shown as plain text
 MAX_CODE = 60_000  # characters of one code block that are coloured
 MAX_MATH = 4_000
 SAFE_LINK = re.compile(r"^(https?:|mailto:|#)", re.IGNORECASE)
+ATTRIBUTE = re.compile(r"\s([\w:-]+)\s*=")
+MATH_ATTRIBUTES = frozenset(
+    ("xmlns", "display", "displaystyle", "scriptlevel", "mathvariant", "mathcolor", "columnalign", "columnlines",
+     "columnspacing", "rowlines", "rowspacing", "frame", "stretchy", "symmetric", "width", "height", "depth", "lspace",
+     "rspace", "voffset", "minsize", "maxsize", "fence", "form", "separator", "accent", "accentunder", "movablelimits",
+     "largeop", "linethickness", "notation")
+)  # fmt: skip
 # \( \) and \[ \] are turned into dollars outside code; bounded, or each would look through the whole text
 CODE_OR_MATH = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\\\(([^\n]{1,500}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
 
@@ -45,10 +52,12 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "highlight": _highlight, "maxNesting": 40})
     parser.enable(["table", "strikethrough"])
     parser.use(dollarmath_plugin, renderer=_math, allow_space=False, double_inline=True)
-    parser.use(tasklists_plugin)
+    parser.use(tasklists_plugin, label=True)
     parser.validateLink = lambda url: SAFE_LINK.match(url) is not None  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
+    parser.add_render_rule("th_open", _cell)
+    parser.add_render_rule("td_open", _cell)
     return parser
 
 
@@ -71,7 +80,7 @@ def _math(source: str, options: dict[str, Any]) -> str:
             made = convert(source, display=display)
         except Exception:  # a parser of wild input: its errors have no common type
             made = ""
-        if made and not re.search(r"<(?!/?m[a-z]+[\s>/])|\bon\w+=|href", made):
+        if made and not re.search(r"<(?!/?m[a-z]+[\s>/])", made) and set(ATTRIBUTE.findall(made)) <= MATH_ATTRIBUTES:
             return str(made)
     return f'<code class="math">{escape(source)}</code>'
 
@@ -87,4 +96,12 @@ def _image(self: RendererHTML, tokens: list[Token], index: int, options: Any, en
 
 def _link(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
     tokens[index].attrs |= {"target": "_blank", "rel": "noopener noreferrer nofollow"}
+    return self.renderToken(tokens, index, options, env)
+
+
+def _cell(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
+    """The page's CSP takes no styles from attributes: an alignment is a class."""
+    style = tokens[index].attrs.pop("style", None)
+    if style is not None:
+        tokens[index].attrs["class"] = str(style).removeprefix("text-align:")
     return self.renderToken(tokens, index, options, env)

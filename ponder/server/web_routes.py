@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ponder.server import attachments, conversations
+from ponder.server import attachments
 from ponder.server.body import parse, read_json
-from ponder.server.chat_reply import ReplyBody, reply
 from ponder.server.config import ServerConfig
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError
+from ponder.server.export import as_markdown
 from ponder.server.markdown import to_html
 from ponder.server.service import Service
-from ponder.server.stream import Stream
+from ponder.server.turns import Turns
 
 PAGE = Path(__file__).parent / "web"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -58,7 +58,6 @@ def routes() -> list[BaseRoute]:
         Route(one, delete, methods=["DELETE"]),
         Route(one + "/export", export),
         Route(one + "/messages", add, methods=["POST"]),
-        Route(one + "/reply", answer, methods=["POST"]),
         Route("/web/render", render, methods=["POST"]),
         Route("/web/extract", extract, methods=["POST"]),
     ]
@@ -102,7 +101,10 @@ async def create(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
-    return JSONResponse(_store(request).get(request.path_params["id"]))
+    """running: the messages that are being written; turn_routes has what they say by now."""
+    turns: Turns = request.app.state.turns
+    found = _store(request).get(request.path_params["id"])
+    return JSONResponse(found | {"running": turns.of(found["id"])})
 
 
 async def change(request: Request) -> Response:
@@ -113,6 +115,8 @@ async def change(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
+    turns: Turns = request.app.state.turns
+    await turns.stop(request.path_params["id"])
     _store(request).delete(request.path_params["id"])
     return JSONResponse({"deleted": True})
 
@@ -127,7 +131,7 @@ async def export(request: Request) -> Response:
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}.{kind}"}
     if kind == "json":
         return JSONResponse(found, headers=headers)
-    return PlainTextResponse(conversations.as_markdown(found), headers=headers, media_type="text/markdown")
+    return PlainTextResponse(as_markdown(found), headers=headers, media_type="text/markdown")
 
 
 async def add(request: Request) -> Response:
@@ -135,13 +139,6 @@ async def add(request: Request) -> Response:
     files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
     said = {"content": body.content} | ({"attachments": files} if files else {})
     return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", said), 201)
-
-
-async def answer(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body = await _body(request, ReplyBody)
-    items = reply(service, _store(request), request.path_params["id"], body)
-    return await Stream.sse(items, service.config.keep_alive)
 
 
 async def render(request: Request) -> Response:

@@ -21,16 +21,19 @@ from ponder.server.service import Service
 
 @contextlib.contextmanager
 def server(
-    models: dict[str, Callable[[], LLM]], config: ServerConfig | None = None, capacity: int = 32
+    models: dict[str, Callable[[], LLM]],
+    config: ServerConfig | None = None,
+    capacity: int = 32,
+    store: Path | None = None,
 ) -> Iterator[str]:
-    """The base URL, e.g. http://127.0.0.1:40001"""
+    """The base URL, e.g. http://127.0.0.1:40001. store: the web chat's file, if a test wants to look into it."""
     config = config or ServerConfig()
     service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), Thinking())
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         running = uvicorn.Server(
-            uvicorn.Config(build(service, Path(folder) / "chat.sqlite"), log_level="warning", lifespan="on")
+            uvicorn.Config(build(service, store or Path(folder) / "chat.sqlite"), log_level="warning", lifespan="on")
         )
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

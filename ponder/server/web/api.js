@@ -27,8 +27,8 @@ export const blob = async (path) => (await call(path)).blob();
 export const upload = async (path, file) => (await call(path, { method: "POST", body: file })).json();
 
 // The events of a stream, one object each. Bytes may be cut anywhere, inside a character too.
-export async function* events(path, body, signal) {
-  const reply = await call(path, { ...json("POST", body), signal });
+export async function* events(method, path, body, signal) {
+  const reply = await call(path, { ...(body ? json(method, body) : { method }), signal });
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {

@@ -1,7 +1,7 @@
 // The interface in English and Chinese. Every text of the page is here.
 import { $ } from "./dom.js";
 
-const TEXTS = {
+export const TEXTS = {
   en: {
     skip: "Skip to the message box", newChat: "New chat", search: "Search conversations", conversations: "Conversations",
     theme: "Light or dark", language: "切换到中文", shortcuts: "Keyboard shortcuts", model: "Model", settings: "Settings",
@@ -14,8 +14,12 @@ const TEXTS = {
     removeAsk: "Delete this conversation for good?", stopped: "Stopped.", untitled: "Untitled", you: "You",
     previous: "Previous version", next: "Next version", cached: "from cache", perSecond: "tokens/s",
     firstToken: "to the first token", empty: "What would you like to know?", failed: "That did not work",
-    key: "API key", keyAsk: "This server asks for an API key.", handover: "thinking ended: ", length: "cut at the token limit",
-    toolCall: "Tool call", toolResult: "Result", noThinking: "This model does not think.", alwaysThinks: "This model always thinks.",
+    key: "API key", keyAsk: "This server asks for an API key.", handovers: { budget: "thoughts reached the budget", max_tokens: "thoughts ended for the token limit", eos: "thoughts ended early",
+      loop: "thoughts went in a circle", answer_now: "you asked for the answer" }, length: "cut at the token limit",
+    thoughts: "Thoughts", picture: "Picture", background: "Go on answering when this page is closed", export: "Export",
+    states: { waiting: "waiting for you", running: "running", done: "done", failed: "failed", denied: "not allowed" },
+    approvalAsk: "May this run?", once: "Allow once", always: "Always allow", deny: "Deny",
+    noThinking: "This model does not think.", alwaysThinks: "This model always thinks.",
     lost: "The connection was lost. What was said is kept.", reading: "Reading", drop: "Drop files here", done: "Answer finished.",
     keys: [["Enter", "send"], ["Shift Enter", "new line"], ["Ctrl K", "new chat"], ["Esc", "stop"], ["Ctrl .", "answer now"],
       ["Ctrl /", "think on or off"], ["Ctrl Shift F", "search"], ["Ctrl ,", "settings"], ["↑ in an empty box", "edit your last message"]],
@@ -32,8 +36,11 @@ const TEXTS = {
     removeAsk: "确定要永久删除这个对话吗？", stopped: "已停止。", untitled: "未命名", you: "你",
     previous: "上一版本", next: "下一版本", cached: "来自缓存", perSecond: "词元/秒",
     firstToken: "首个词元", empty: "你想知道什么？", failed: "出错了",
-    key: "API 密钥", keyAsk: "这个服务器需要 API 密钥。", handover: "思考结束：", length: "达到词元上限",
-    toolCall: "工具调用", toolResult: "结果", noThinking: "这个模型不会思考。", alwaysThinks: "这个模型总是思考。",
+    key: "API 密钥", keyAsk: "这个服务器需要 API 密钥。", handovers: { budget: "思考达到预算", max_tokens: "思考达到词元上限", eos: "思考提前结束", loop: "思考陷入循环", answer_now: "你要求立即回答" }, length: "达到词元上限",
+    thoughts: "思考内容", picture: "图片", background: "关闭页面后继续回答", export: "导出",
+    states: { waiting: "等待你的许可", running: "运行中", done: "完成", failed: "失败", denied: "未获许可" },
+    approvalAsk: "允许运行吗？", once: "允许一次", always: "始终允许", deny: "拒绝",
+    noThinking: "这个模型不会思考。", alwaysThinks: "这个模型总是思考。",
     lost: "连接中断，已生成的内容已保存。", reading: "读取中", drop: "把文件拖到这里", done: "回答完毕。",
     keys: [["Enter", "发送"], ["Shift Enter", "换行"], ["Ctrl K", "新对话"], ["Esc", "停止"], ["Ctrl .", "立即回答"],
       ["Ctrl /", "开关思考"], ["Ctrl Shift F", "搜索"], ["Ctrl ,", "设置"], ["空输入框中按 ↑", "编辑上一条消息"]],

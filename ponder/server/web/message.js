@@ -1,7 +1,8 @@
-// One message on the page: thoughts in a fold, the answer, tool steps, the line of facts and the tools below it.
+// One message on the page: what was asked, or the steps of an answer, the line of facts and the tools below it.
 import { el } from "./dom.js";
 import { number, t } from "./i18n.js";
-import { Answer, copy, Thoughts } from "./prose.js";
+import { copy } from "./prose.js";
+import { stepView } from "./steps.js";
 
 const icon = (label, sign, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, sign);
 
@@ -18,80 +19,72 @@ function copySign() {
   return svg;
 }
 
-// actions: {edit(row), regenerate(row), step(row, by)}; versions: {at, count} among the siblings
+// What was said, without thoughts and calls.
+export const said = (row) => (row.role === "assistant"
+  ? row.steps.filter((s) => s.kind === "text").map((s) => s.text.trim()).filter(Boolean).join("\n\n") : row.content);
+
+// actions: {edit(row), regenerate(row), step(row, by), written(), decide(call, decision)}; versions: {at, count} among the siblings
 export class MessageView {
-  constructor(row, versions, actions, written) {
+  constructor(row, versions, actions, running = false) {
     this.row = row;
+    this.hooks = actions;
+    this.running = running;
     this.node = el("article", { class: `message ${row.role}`, "data-id": row.id });
     this.body = el("div", { class: "body" });
     this.facts = el("div", { class: "facts" });
     this.tools = el("div", { class: "actions" });
     this.node.append(this.body, this.facts, this.tools);
-    if (row.role === "user") this.user(row);
-    else this.assistant(row, written);
-    this.actions(row, versions, actions);
+    if (row.role === "user") this.user();
+    else this.assistant();
+    this.actions(versions);
   }
 
-  user(row) {
-    for (const file of row.attachments || []) {
-      this.body.append(el("details", { class: "file" }, el("summary", {}, `📄 ${file.name}`), el("pre", {}, file.text.slice(0, 20000))));
+  user() {
+    for (const file of this.row.attachments || []) {
+      const text = file.text.length > 20000 ? `${file.text.slice(0, 20000)} …` : file.text;
+      this.body.append(el("details", { class: "file" }, el("summary", {}, `📄 ${file.name}`), el("pre", { tabindex: "0" }, text)));
     }
-    this.body.append(el("div", { class: "said" }, row.content));
+    if (this.row.content) this.body.append(el("div", { class: "said" }, this.row.content));
   }
 
-  assistant(row, written) {
-    this.answerBox = el("div", { class: "answer" });
-    this.answer = new Answer(this.answerBox, written);
-    this.body.append(this.answerBox);
-    if (row.reasoning_content) {
-      this.reasoning(row.reasoning_content);
-      this.thoughtsDone(row.facts?.usage.reasoning_tokens);
-    }
-    if (row.content) this.answer.add(row.content);
-    for (const call of row.tool_calls || []) this.toolCall(call);
-    if (row.facts) this.showFacts(row.facts, row.stopped);
-    else if (row.stopped) this.remark(t("stopped"));
-    if (row.error) this.remark(`${t("failed")}: ${row.error}`, "error");
+  assistant() {
+    this.steps = [];
+    this.row.steps.forEach((step, i) => this.step(step, this.running && i === this.row.steps.length - 1));
+    if (this.running) this.node.setAttribute("aria-busy", "true");
+    else this.ended();
   }
 
-  reasoning(text) {
-    if (!this.thoughts) {
-      this.summary = el("summary", {}, el("span", { class: "what" }, t("thinking")), el("span", { class: "count" }), el("span", { class: "bar", hidden: true }, el("i")));
-      const box = el("div", { class: "thoughts", tabindex: "0" });
-      this.fold = el("details", { class: "reasoning", ontoggle: () => this.thoughts.show(this.fold.open) }, this.summary, box);
-      this.thoughts = new Thoughts(box);
-      this.body.prepend(this.fold);
-    }
-    this.thoughts.add(text);
+  // A new step, or what came to the one at a place. The page has put it into the row already.
+  step(step, running = true) {
+    this.steps.at(-1)?.update(false);
+    const shown = stepView(step, running, this.hooks);
+    this.steps.push(shown);
+    this.body.append(shown.node);
+  }
+  add(at, text) {
+    this.steps[at].add(text);
+  }
+  change(at) {
+    this.steps[at].update(this.running && at === this.steps.length - 1);
   }
 
-  // While thinking: seconds, tokens so far, and the share of the budget.
-  thoughtsProgress(seconds, tokens, budget) {
-    if (!this.summary) return;
-    this.summary.querySelector(".count").textContent = `${Math.round(seconds)} s · ${number(tokens)} ${t("tokens")}`;
-    const bar = this.summary.querySelector(".bar");
-    bar.hidden = !budget;
-    if (budget) bar.firstElementChild.style.width = `${Math.min(100, (100 * tokens) / budget)}%`;
-  }
-
-  thoughtsDone(tokens, seconds) {
-    if (!this.summary) return;
-    this.summary.querySelector(".what").textContent = t("thought");
-    const parts = [seconds ? `${Math.round(seconds)} s` : "", tokens ? `${number(tokens)} ${t("tokens")}` : ""];
-    this.summary.querySelector(".count").textContent = parts.filter(Boolean).join(" · ");
-    this.summary.querySelector(".bar").hidden = true;
-  }
-
-  toolCall(call) {
-    this.body.append(el("details", { class: "step" }, el("summary", {}, `🔧 ${t("toolCall")}: ${call.function.name}`), el("pre", {}, call.function.arguments)));
+  // The turn is over: the row has all there is to say about it.
+  ended() {
+    const { facts, stopped, error } = this.row;
+    this.running = false;
+    this.node.removeAttribute("aria-busy");
+    this.steps.at(-1)?.update(false);
+    if (facts) this.showFacts(facts, stopped);
+    else if (stopped) this.remark(t("stopped"));
+    if (error) this.remark(`${t("failed")}: ${error}`, "error");
   }
 
   showFacts(facts, stopped) {
     const { usage } = facts;
     const parts = [
       stopped ? t("stopped") : "", facts.reason === "length" ? t("length") : "",
-      facts.handover ? t("handover") + facts.handover : "", `${number(usage.completion_tokens)} ${t("tokens")}`,
-      facts.per_s ? `${facts.per_s} ${t("perSecond")}` : "", `${facts.first_s.toFixed(2)} s ${t("firstToken")}`,
+      facts.handover ? t("handovers")[facts.handover] : "", `${number(usage.completion_tokens)} ${t("tokens")}`,
+      facts.per_s ? `${facts.per_s} ${t("perSecond")}` : "", facts.first_s === null ? "" : `${facts.first_s.toFixed(2)} s ${t("firstToken")}`,
       usage.cached_tokens ? `${number(usage.cached_tokens)} ${t("cached")}` : "",
     ];
     this.facts.textContent = parts.filter(Boolean).join(" · ");
@@ -102,16 +95,16 @@ export class MessageView {
     this.node.insertBefore(el("p", { class: `remark ${kind}`, role: kind === "error" ? "alert" : null }, text), this.tools);
   }
 
-  actions(row, versions, actions) {
+  actions(versions) {
     const buttons = [];
     if (versions.count > 1) {
-      buttons.push(icon(t("previous"), "‹", () => actions.step(row, -1)), el("span", { class: "version" }, `${versions.at + 1}/${versions.count}`),
-        icon(t("next"), "›", () => actions.step(row, 1)));
+      buttons.push(icon(t("previous"), "‹", () => this.hooks.step(this.row, -1)), el("span", { class: "version" }, `${versions.at + 1}/${versions.count}`),
+        icon(t("next"), "›", () => this.hooks.step(this.row, 1)));
     }
-    const copied = icon(t("copy"), copySign(), () => copy(this.answer ? this.answer.text : row.content, copied));
+    const copied = icon(t("copy"), copySign(), () => copy(said(this.row), copied));
     buttons.push(copied);
-    if (row.role === "user") buttons.push(icon(t("edit"), "✎", () => actions.edit(row)));
-    else buttons.push(icon(t("regenerate"), "↻", () => actions.regenerate(row)));
+    if (this.row.role === "user") buttons.push(icon(t("edit"), "✎", () => this.hooks.edit(this.row)));
+    else buttons.push(icon(t("regenerate"), "↻", () => this.hooks.regenerate(this.row)));
     this.tools.replaceChildren(...buttons);
   }
 }

@@ -31,7 +31,8 @@ export class Thoughts {
     });
   }
   draw() {
-    const until = Math.min(this.text.length, this.drawn + 50 * CHUNK);
+    const atEnd = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 30;
+    const until = Math.min(this.text.length, this.drawn + 20 * CHUNK);
     while (this.drawn < until) {
       let last = this.box.lastElementChild;
       if (!last || last.firstChild.length >= CHUNK) {
@@ -43,6 +44,7 @@ export class Thoughts {
       last.firstChild.appendData(this.text.slice(this.drawn, end));
       this.drawn = end;
     }
+    if (atEnd) this.box.scrollTop = this.box.scrollHeight;
     this.schedule();
   }
 }
@@ -83,12 +85,16 @@ export class Answer {
     this.dirty = true;
     if (this.busy) return;
     this.busy = true;
+    this.box.setAttribute("aria-busy", "true");
     while (this.dirty) {
       this.dirty = false;
+      const began = performance.now();
       await this.draw();
-      await new Promise((resume) => setTimeout(resume, 120)); // so that a fast model does not ask for every word
+      const pause = Math.max(120, 3 * (performance.now() - began)); // a fast model must not ask for every word
+      await new Promise((resume) => setTimeout(resume, pause));
     }
     this.busy = false;
+    this.box.removeAttribute("aria-busy");
   }
   async draw() {
     const texts = pieces(this.text);

@@ -6,7 +6,7 @@ const BUDGETS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 24576, 327
 const SAMPLING = { temperature: [0, 2, 0.05], top_p: [0, 1, 0.01], top_k: [0, 1000, 1], min_p: [0, 1, 0.01],
   presence_penalty: [-2, 2, 0.1], frequency_penalty: [-2, 2, 0.1], repetition_penalty: [0.5, 2, 0.01], max_tokens: [1, 1000000, 1], seed: [0, 4294967295, 1] };
 
-export const settings = { model: "", thinking: true, budget: null, system: "", sampling: {} };
+export const settings = { model: "", thinking: true, budget: null, system: "", sampling: {}, background: false };
 let models = [];
 let changed = () => {};
 
@@ -23,6 +23,7 @@ export function setup(onchange) {
   $("model").onchange = () => { settings.model = $("model").value; show(); changed(); };
   $("think").onclick = () => toggleThinking();
   $("budget").oninput = () => { settings.budget = BUDGETS[Number($("budget").value)]; show(); changed(); };
+  $("background").onchange = () => { settings.background = $("background").checked; changed(); };
   $("system").oninput = () => { settings.system = $("system").value; changed(); };
 }
 
@@ -44,7 +45,7 @@ export function toggleThinking() {
 }
 
 export function load(saved) {
-  Object.assign(settings, { thinking: true, budget: null, system: "", sampling: {} }, saved, { model: saved.model || settings.model });
+  Object.assign(settings, { thinking: true, budget: null, system: "", sampling: {}, background: false }, saved, { model: saved.model || settings.model });
   if (models.length && !models.some((m) => m.name === settings.model)) settings.model = models[0].name;
   show();
 }
@@ -63,12 +64,14 @@ export function show() {
   $("budget-value").textContent = text;
   $("budget").setAttribute("aria-valuetext", text);
   $("system").value = settings.system;
+  $("background").checked = settings.background;
   for (const name of Object.keys(SAMPLING)) $(`s-${name}`).value = settings.sampling[name] ?? "";
 }
 
-// The body of a reply request.
+// The body of a reply request. What a model can is known once it is loaded; before, "on" is left to the model.
 export function wish() {
-  const thinks = canSwitch() ? settings.thinking : null;
-  const mayThink = card().capability === "thinking" || thinks;
-  return { model: settings.model, system: settings.system, sampling: settings.sampling, thinking: thinks, budget: mayThink ? settings.budget : null };
+  const thinks = !canSwitch() || (!card().capability && settings.thinking) ? null : settings.thinking;
+  const mayThink = card().capability === "thinking" || (canSwitch() && settings.thinking);
+  const { model, system, sampling, background } = settings;
+  return { model, system, sampling, background, thinking: thinks, budget: mayThink ? settings.budget : null };
 }

@@ -1,0 +1,72 @@
+"""What the page asks about replies: begin one, look at one that runs, stop it, answer now, decide on a call."""
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ponder.server.body import parse, read_json
+from ponder.server.chat_reply import ReplyBody, plain
+from ponder.server.conversations import Conversations
+from ponder.server.service import Service
+from ponder.server.stream import Stream, unless_gone
+from ponder.server.turns import Turn, Turns
+
+
+class DecisionBody(Struct, frozen=True, kw_only=True):
+    call: str
+    decision: str
+
+
+def routes() -> list[BaseRoute]:
+    one = "/web/turns/{id}"
+    return [
+        Route("/web/conversations/{id}/reply", begin, methods=["POST"]),
+        Route(one, look, methods=["GET"]),
+        Route(one + "/stop", stop, methods=["POST"]),
+        Route(one + "/answer-now", answer_now, methods=["POST"]),
+        Route(one + "/decide", decide, methods=["POST"]),
+    ]
+
+
+async def begin(request: Request) -> Response:
+    """Events as soon as the engine has taken the request, until the reply ends."""
+    service: Service = request.app.state.service
+    store: Conversations = request.app.state.conversations
+    turns: Turns = request.app.state.turns
+    body: ReplyBody = parse(await read_json(request, service.config), ReplyBody, strict=True).value
+    conversation = request.path_params["id"]
+    source = plain(service, body, store.path_to(conversation, body.parent))
+    said = {"model": service.pool.find(body.model).name}
+    turn = await unless_gone(
+        request, lambda: turns.start(conversation, body.parent, said, source, background=body.background)
+    )
+    return await Stream.sse(turn.watch(), service.config.keep_alive)
+
+
+async def look(request: Request) -> Response:
+    """The same events for a page that comes later, everything so far in the first."""
+    service: Service = request.app.state.service
+    return await Stream.sse(_turn(request).watch(), service.config.keep_alive)
+
+
+async def stop(request: Request) -> Response:
+    _turn(request).stop()
+    return JSONResponse({"stopped": True})
+
+
+async def answer_now(request: Request) -> Response:
+    _turn(request).answer_now()
+    return JSONResponse({"answer_now": True})
+
+
+async def decide(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body: DecisionBody = parse(await read_json(request, service.config), DecisionBody, strict=True).value
+    _turn(request).decide(body.call, body.decision)
+    return JSONResponse({"decided": body.decision})
+
+
+def _turn(request: Request) -> Turn:
+    turns: Turns = request.app.state.turns
+    return turns.find(request.path_params["id"])

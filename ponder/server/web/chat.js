@@ -1,0 +1,276 @@
+// The shown conversation: its branch, what is sent, and the reply that is being written.
+import { get, send } from "./api.js";
+import { $, ask, clear, el } from "./dom.js";
+import * as files from "./files.js";
+import { number, t } from "./i18n.js";
+import { list } from "./list.js";
+import { MessageView } from "./message.js";
+import * as settings from "./settings.js";
+import { Turn } from "./turn.js";
+
+export let conversation = null; // {id, title, leaf, messages, settings}; null before the first message of a new chat
+let turn = null; // the reply of this conversation that is being written
+const elsewhere = new Map(); // replies of other conversations, by message; read on so that they go on
+let follow = true; // whether the log stays at its end
+let sticking = false;
+const tabs = new BroadcastChannel("ponder"); // other tabs of this browser
+
+export const running = () => turn !== null;
+
+// -- which conversation is shown
+
+function detach() {
+  if (turn?.row) elsewhere.set(turn.row.id, turn);
+  if (turn) turn.view = null;
+  turn = null;
+}
+
+export function startNew() {
+  detach();
+  conversation = null;
+  history.replaceState(null, "", location.pathname);
+  draw();
+  list().catch(fail);
+  $("input").focus();
+}
+
+export async function open(id) {
+  if (conversation?.id === id) return;
+  detach();
+  let found = null;
+  try {
+    found = await get(`/web/conversations/${id}`);
+  } catch (error) {
+    startNew();
+    return fail(error);
+  }
+  settings.load(found.settings);
+  follow = true;
+  show(found);
+  list().catch(fail);
+}
+
+function show(found) {
+  conversation = found;
+  draw();
+  const runs = found.running.at(-1);
+  if (!runs) return;
+  turn = new Turn(conversation, page);
+  turn.attach(runs);
+  buttons();
+}
+
+// What the server knows by now: another tab, or another device, may have changed it.
+export async function refresh() {
+  if (!conversation || turn) return;
+  const { id } = conversation;
+  const found = await get(`/web/conversations/${id}`).catch(() => null);
+  if (!found || turn || conversation?.id !== id) return;
+  if (found.running.length || state(found) !== state(conversation)) show(found);
+}
+
+const state = (c) => JSON.stringify([c.leaf, c.title, c.messages.map((m) => [m.id, Boolean(m.facts), m.error])]);
+
+tabs.onmessage = ({ data }) => {
+  list().catch(() => {});
+  if (data.id !== conversation?.id) return;
+  if (data.removed) startNew();
+  else refresh();
+};
+const tell = (id, removed = false) => tabs.postMessage({ id, removed });
+
+export function renamed(id, title) {
+  if (conversation?.id === id) conversation.title = title;
+  setTitle();
+  tell(id);
+}
+
+export function removed(id) {
+  tell(id, true);
+  if (conversation?.id === id) startNew();
+}
+
+// -- the shown branch
+
+const children = (parent) => conversation.messages.filter((m) => m.parent === parent);
+
+function branch() {
+  const byId = new Map((conversation?.messages || []).map((m) => [m.id, m]));
+  const path = [];
+  for (let m = byId.get(conversation?.leaf); m; m = byId.get(m.parent)) path.unshift(m);
+  return path;
+}
+
+export const lastQuestion = () => branch().findLast((m) => m.role === "user");
+
+function versions(row) {
+  const siblings = children(row.parent);
+  return { at: siblings.findIndex((m) => m.id === row.id), count: siblings.length };
+}
+
+const actions = { edit, regenerate: (row) => reply(row.parent), step, written: stick, decide: (call, decision) => turn?.decide(call, decision).catch(fail) };
+
+export function draw() {
+  const path = branch();
+  clear($("messages"));
+  if (!path.length) $("messages").append(el("div", { class: "empty" }, el("h2", {}, t("empty"))));
+  for (const row of path) {
+    const mine = turn?.row?.id === row.id;
+    const view = new MessageView(row, versions(row), actions, mine);
+    if (mine) turn.view = view;
+    $("messages").append(view.node);
+  }
+  files.draw();
+  meter();
+  setTitle();
+  buttons();
+  stick();
+}
+
+const setTitle = () => { document.title = conversation?.title ? `${conversation.title} · Ponder` : "Ponder"; };
+
+export function meter() {
+  const last = branch().findLast((m) => m.facts);
+  const limit = settings.card().context;
+  const used = last ? last.facts.used : 0;
+  const box = $("context");
+  box.hidden = !limit;
+  if (!limit) return;
+  box.setAttribute("aria-valuemax", limit);
+  box.setAttribute("aria-valuenow", used);
+  box.querySelector("i").style.width = `${Math.min(100, (100 * used) / limit)}%`;
+  box.querySelector("b").textContent = `${number(used)} / ${number(limit)}`;
+}
+
+// At most once a frame: where the end is cannot be known without a layout.
+function stick() {
+  if (sticking || !follow) return;
+  sticking = true;
+  requestAnimationFrame(() => {
+    sticking = false;
+    if (follow) $("log").scrollTop = $("log").scrollHeight;
+  });
+}
+
+export function scrolled() {
+  follow = $("log").scrollTop + $("log").clientHeight > $("log").scrollHeight - 40;
+}
+
+async function step(row, by) {
+  const siblings = children(row.parent);
+  let shown = siblings[(siblings.findIndex((m) => m.id === row.id) + by + siblings.length) % siblings.length];
+  for (let below = children(shown.id); below.length; below = children(shown.id)) shown = below.at(-1);
+  conversation.leaf = shown.id;
+  draw();
+  await send("PATCH", `/web/conversations/${conversation.id}`, { leaf: shown.id }).catch(fail);
+}
+
+export async function edit(row) {
+  const field = el("textarea", { rows: 8, value: row.content, "aria-label": t("edit") });
+  if ((await ask(t("edit"), field, [[t("cancel"), ""], [t("send"), "ok", true]])) !== "ok" || !field.value.trim()) return;
+  await say(field.value, row.parent, row.attachments || []);
+}
+
+// -- asking
+
+export async function submit() {
+  const text = $("input").value.trim();
+  if ((!text && !files.any()) || turn || files.busy()) return;
+  $("input").value = "";
+  await say(text, conversation?.leaf ?? null, files.take());
+}
+
+async function say(text, parent, attachments) {
+  try {
+    if (!conversation) {
+      const title = (text || attachments[0]?.name || "").split("\n")[0].slice(0, 60);
+      conversation = await send("POST", "/web/conversations", { title, settings: settings.settings });
+      history.replaceState(null, "", `#${conversation.id}`);
+    }
+    const row = await send("POST", `/web/conversations/${conversation.id}/messages`, { content: text, parent, attachments });
+    conversation.messages.push(row);
+    list();
+    await reply(row.id);
+  } catch (error) {
+    if (!$("input").value) $("input").value = text; // nothing that was typed is lost
+    fail(error);
+  }
+}
+
+async function reply(parent) {
+  if (turn) await turn.stop();
+  conversation.leaf = parent;
+  follow = true;
+  turn = new Turn(conversation, page);
+  draw();
+  await turn.begin({ parent, ...settings.wish() });
+}
+
+// What a turn tells the page.
+const page = {
+  begun(of) {
+    elsewhere.get(of.row.id)?.leave();
+    elsewhere.delete(of.row.id);
+    if (of.conversation !== conversation) return elsewhere.set(of.row.id, of);
+    const at = conversation.messages.findIndex((m) => m.id === of.row.id);
+    conversation.messages.splice(at < 0 ? conversation.messages.length : at, at < 0 ? 0 : 1, of.row);
+    if (![of.row.parent, of.row.id].includes(conversation.leaf)) return; // another branch was chosen meanwhile
+    conversation.leaf = of.row.id;
+    of.view = new MessageView(of.row, versions(of.row), actions, true);
+    const old = $("messages").querySelector(`[data-id="${of.row.id}"]`);
+    if (old) old.replaceWith(of.view.node);
+    else $("messages").append(of.view.node);
+    buttons();
+    tell(conversation.id);
+  },
+  step(event) {
+    if (event.type === "step") buttons();
+    if (event.type === "finish") $("live").textContent = t("done");
+    stick();
+  },
+  failed(error, of) {
+    if (of.conversation !== conversation) return;
+    if (!of.row) return fail(error);
+    of.view?.remark(`${t("lost")} (${error.message})`, "error");
+    recover(conversation.id, 0);
+  },
+  ended(of) {
+    if (of.row) elsewhere.delete(of.row.id);
+    if (turn === of) turn = null;
+    buttons();
+    tell(of.conversation.id);
+    if (of.conversation === conversation) meter();
+    if (!settings.card().capability) refreshModels();
+  },
+};
+
+// The server was away, or the network: look again until it answers.
+async function recover(id, tries) {
+  await new Promise((resume) => setTimeout(resume, Math.min(10000, 500 * 2 ** tries)));
+  if (conversation?.id !== id || turn) return;
+  const found = await get(`/web/conversations/${id}`).catch(() => null);
+  if (!found && tries < 20) return recover(id, tries + 1);
+  if (found && conversation?.id === id && !turn) show(found);
+}
+
+export async function refreshModels() {
+  const found = await get("/web/models").catch(fail);
+  if (!found) return;
+  settings.setModels(found.models, found.default);
+  meter();
+}
+
+export const stop = () => turn?.stop();
+export const answerNow = () => turn?.answerNow()?.catch(fail);
+
+export function buttons() {
+  document.body.classList.toggle("busy", Boolean(turn));
+  $("stop").hidden = !turn;
+  $("send").hidden = Boolean(turn);
+  $("answer-now").hidden = !(turn?.thinking && settings.wish().thinking !== false);
+}
+
+export function fail(error) {
+  $("messages").append(el("p", { class: "remark error", role: "alert" }, `${t("failed")}: ${error.message}`));
+  stick();
+}
