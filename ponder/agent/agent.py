@@ -106,8 +106,8 @@ class Agent:
         if isinstance(messages, str):
             messages = [Message.user(messages)]
         history = list(messages_from_dicts(messages))
-        if self.system and not any(m.role == "system" for m in history):
-            history.insert(0, Message.system(self.system))
+        if self.system:
+            history = _instructed(self.system, history)
         return Run(self, history, conversation or uuid4().hex[:12], session, dict(decisions or {}))
 
     async def open(self) -> None:
@@ -136,3 +136,13 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _instructed(system: str, history: list[Message]) -> list[Message]:
+    """The agent's own instructions first, then the caller's; once only, for a history comes back with them."""
+    if not history or history[0].role != "system":
+        return [Message.system(system), *history]
+    given = history[0].text
+    if given == system or given.startswith(f"{system}\n\n"):
+        return history
+    return [Message.system(f"{system}\n\n{given}"), *history[1:]]

@@ -170,3 +170,14 @@ def test_what_is_no_model() -> None:
         chat_model({"model": "qwen-max", "model_server": "dashscope"})
     with pytest.raises(ValueError, match="qwen3:9b"):
         chat_model("qwen3:9b")
+
+
+def test_instructions_of_both_sides(scripted) -> None:
+    bot = Assistant(llm=scripted("a", "b", "c"), system_message="Own.")
+    with bot:
+        bot.run_nonstream([{"role": "system", "content": "Caller's."}, {"role": "user", "content": "1"}])
+        assert bot.last.messages[0].text == "Own.\n\nCaller's."
+        bot.run_nonstream([*bot.last.messages, {"role": "user", "content": "2"}])
+        assert bot.last.messages[0].text == "Own.\n\nCaller's."
+        ask(bot, "3")
+        assert bot.last.messages[0].text == "Own."
