@@ -50,6 +50,8 @@ def _schema(schema: Any) -> Any:
 def answer(folder: Path, model: str, dtype: str, batch: int) -> None:
     """`batch` questions at a time; finished lines are kept, so a stopped run goes on."""
     from ponder import LLM
+    from ponder.agent.models import for_tools
+    from ponder.core.event import TextDelta, ToolCallDone
 
     out = folder / f"ponder-{dtype}.jsonl"
     done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
@@ -58,11 +60,14 @@ def answer(folder: Path, model: str, dtype: str, batch: int) -> None:
     with LLM(model, dtype=dtype) as llm, out.open("a") as sink:
         for start in range(0, len(todo), batch):
             chunk = todo[start : start + batch]
-            handles = [llm.chat_stream(q["messages"], tools=q["tools"], **greedy) for q in chunk]
-            for question, handle in zip(chunk, handles, strict=True):
-                result = llm.result(handle, [list(handle)])
-                calls = [{c.name: json.loads(c.arguments)} for c in result.tool_calls]
-                row = {"id": question["id"], "calls": calls, "text": result.text}
+            requests = [llm.request(q["messages"], tools=q["tools"], **greedy) for q in chunk]
+            streams = [for_tools(llm).stream(request) for request in requests]
+            for question, stream in zip(chunk, streams, strict=True):
+                events = list(stream)
+                made = [e.call for e in events if isinstance(e, ToolCallDone)]
+                calls = [{c.name: json.loads(c.arguments)} for c in made]
+                text = "".join(e.text for e in events if isinstance(e, TextDelta))
+                row = {"id": question["id"], "calls": calls, "text": text}
                 print(json.dumps(row), file=sink, flush=True)
 
 

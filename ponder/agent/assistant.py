@@ -28,7 +28,7 @@ from ponder.agent.limits import Limits
 from ponder.agent.models import chat_model
 from ponder.agent.qwen_agent import BaseTool, Registered, Wrapped, from_qwen, qwen_message, settings, to_qwen
 from ponder.agent.run import Run
-from ponder.agent.tool import Tool, Toolset
+from ponder.agent.tool import Approval, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.core.event import ReasoningDelta, TextDelta
 from ponder.core.message import Message
@@ -54,10 +54,12 @@ class Assistant:
     ) -> None:
         """function_list: names of built-in or registered tools, {"name": ..., options}, {"mcpServers": {...}}, tool
         objects, typed functions. llm: see `models.chat_model`; its "generate_cfg" holds sampling and thinking. files:
-        documents that the assistant can search. The other arguments are Ponder's own, see `Agent`."""
+        documents that the assistant can search. approve: asked for calls of MCP tools that may change something;
+        without it they run, as in Qwen-Agent. The other arguments are Ponder's own, see `Agent`."""
         cfg = dict(llm.get("generate_cfg") or {}) if isinstance(llm, dict) else {}
         sampling, thinking, loop = settings(cfg)
-        tools = [_tool(item, unsafe_host_exec) for item in function_list or ()]
+        asks: Approval = "auto" if approve is None else "ask"
+        tools = [_tool(item, asks, unsafe_host_exec) for item in function_list or ()]
         if files:
             tools.append(builtin_tool("doc_search", {"files": list(files)}))
         self.llm = chat_model(llm if llm is not None else "")
@@ -128,14 +130,14 @@ def _shut(agent: Agent, background: Background) -> None:
     background.close()
 
 
-def _tool(item: Any, unsafe: bool) -> Any:
+def _tool(item: Any, asks: Approval, unsafe: bool) -> Any:
     if isinstance(item, str):
         item = {"name": item}
     if isinstance(item, dict):
         if "mcpServers" in item:
             from ponder.agent.mcp_servers import McpServers
 
-            return McpServers(item)
+            return McpServers(item, approval=asks)
         options = {k: v for k, v in item.items() if k != "name"}
         name = item.get("name")
         if name in Registered.tools:

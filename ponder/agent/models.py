@@ -4,10 +4,14 @@ chat_model("qwen3:0.6b")                                       # in this process
 chat_model({"model": "qwen3:8b", "model_server": "http://localhost:8000/v1", "api_key": "EMPTY"})
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ponder.agent.json_calls import JsonCallModel
 from ponder.core.errors import UserError
 from ponder.core.protocol import ChatModel
+
+if TYPE_CHECKING:
+    from ponder.engine.llm import LLM
 
 LOCAL = ("", "local", "ponder")
 
@@ -32,4 +36,9 @@ def chat_model(llm: "str | dict[str, Any] | ChatModel") -> ChatModel:
         return remote
     from ponder.engine.llm import LLM
 
-    return LLM(model, **given)
+    return for_tools(LLM(model, **given))
+
+
+def for_tools(llm: "LLM") -> ChatModel:
+    """A local model as agents want it. Qwen2.5 and its Coder, which know no thoughts, write calls without the tags."""
+    return llm if llm.tokenizer.think is not None else JsonCallModel(llm)

@@ -87,10 +87,11 @@ def run(args: argparse.Namespace) -> int:
         from ponder.agent.models import chat_model
 
         return asyncio.run(_talk(chat_model(_server(args, model)), args, wishes, session, prompt))
+    from ponder.agent.models import for_tools
     from ponder.cli.loading import open_llm
 
     with open_llm(model, args) as llm:
-        return asyncio.run(_talk(llm, args, wishes, session, prompt))
+        return asyncio.run(_talk(for_tools(llm), args, wishes, session, prompt))
 
 
 def _server(args: argparse.Namespace, model: str | None) -> dict[str, str | None]:

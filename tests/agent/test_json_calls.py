@@ -1,0 +1,62 @@
+"""Calls written as plain JSON are calls; anything else stays text."""
+
+import json
+
+import pytest
+
+from ponder.agent.agent import Agent
+from ponder.agent.json_calls import JsonCallModel, read_calls
+from ponder.core.event import TextDelta
+
+pytestmark = pytest.mark.anyio
+CALL = '{"name": "add", "arguments": {"a": 1}}'
+FENCED = f"```json\n{CALL}\n```"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CALL, f"```json\n{CALL}\n```", f"```\n{CALL}\n```", f"<tools>\n{CALL}\n</tools>", f"  {CALL}\n", f"[{CALL}]",
+     f"```json\n{CALL}\n```\n"],
+)  # fmt: skip
+def test_one_call(text: str) -> None:
+    (call,) = read_calls(text, {"add"})
+    assert call.name == "add" and json.loads(call.arguments) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "text", [f"{CALL}\n{CALL}", f"```json\n{CALL}\n```\n```json\n{CALL}\n```", f"[{CALL}, {CALL}]"]
+)
+def test_two_calls(text: str) -> None:
+    assert len(read_calls(text, {"add"})) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "sub", "arguments": {}}', CALL + " done", "```json\n{",
+     '{"name": "add", "arguments": "1"}', "[1, 2]", '{"name": "add"}', "[" * 5000, '{"a": 1}'],
+)  # fmt: skip
+def test_no_call(text: str) -> None:
+    assert read_calls(text, {"add"}) == []
+
+
+async def test_in_the_loop(scripted) -> None:
+    def add(a: int) -> int:
+        """Adds one."""
+        return a + 1
+
+    said = ["```json\n" + CALL + "\n```", '{"answer": 2}']
+    llm = scripted(*said, vocab="qwen2.5", capability="instruct")
+    run = Agent(JsonCallModel(llm), tools=[add]).start("Add.")
+    events = [e async for e in run]
+    assert [m.text for m in run.messages if m.role == "tool"] == ["2"] and run.end.text == '{"answer": 2}'
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == '{"answer": 2}'
+
+
+async def test_plain_text_streams(scripted) -> None:
+    llm = scripted("word " * 50, vocab="qwen2.5", capability="instruct")
+
+    def nothing() -> None:
+        """Does nothing."""
+
+    deltas = [e.text async for e in Agent(JsonCallModel(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
+    assert len(deltas) > 10 and "".join(deltas).strip() == ("word " * 50).strip()
