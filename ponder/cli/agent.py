@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
+from ponder.cli.agent_tools import add_tool_flags, tools_of
 from ponder.cli.printer import note, visible
 from ponder.core.errors import UserError
 
@@ -51,12 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", metavar="KEY", help="its key")
     parser.add_argument("--system", default="", metavar="TEXT", help="instructions that come before the conversation")
     tools = parser.add_argument_group("tools")
-    tools.add_argument("--tool", action="append", default=[], metavar="NAME", help="a built-in tool; repeat for more")
-    tools.add_argument("--mcp", type=Path, action="append", default=[], metavar="FILE", help="MCP servers")
+    add_tool_flags(tools)
     tools.add_argument("--file", action="append", default=[], metavar="FILE", help="a document or folder to search")
     tools.add_argument("--workspace", type=Path, metavar="DIR", help="where files are kept (default: in PONDER_HOME)")
     tools.add_argument("--yes", action="store_true", help="allow every call without asking")
-    tools.add_argument("--unsafe-host-exec", action="store_true", help="run code on this machine without a sandbox")
     limits = parser.add_argument_group("limits; past one of them the model must answer")
     limits.add_argument("--steps", type=int, default=24, metavar="N", help="turns with tools (default: 24)")
     limits.add_argument("--seconds", type=float, metavar="S", help="time until the answer must begin")
@@ -144,14 +143,9 @@ def _agent(model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes,
     from ponder.agent.builtin import builtin_tool
     from ponder.model.store import home
 
-    names = args.tool or ([] if args.mcp or args.file else ["calculator", "current_time"])
-    tools = [builtin_tool(name, unsafe_host_exec=args.unsafe_host_exec) for name in dict.fromkeys(names)]
+    tools = tools_of(args, default=() if args.file else ("calculator", "current_time"))
     if args.file:
         tools.append(builtin_tool("doc_search", {"files": args.file}))
-    if args.mcp:
-        from ponder.agent.mcp_servers import McpServers
-
-        tools += [McpServers(path) for path in args.mcp]
     return Agent(
         model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
         approve=_approver(args), workspace=args.workspace or home() / "workspaces",

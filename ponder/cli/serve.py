@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ponder.cli import options
+from ponder.cli.agent_tools import add_tool_flags, tools_of
 from ponder.cli.loading import open_llm
 from ponder.cli.printer import note
 
@@ -17,6 +18,7 @@ NOTES = """\
 The first model is the default and is loaded at start; the others when they are first asked for. --keep says how many
 may be loaded at once: the one that was not used for longest goes first.
 The server listens on this machine only, unless --host says otherwise; then --api-key is required (or --no-auth).
+Tools are for the web chat alone: --tool and --mcp as in `ponder agent`; what asks for approval asks there.
 A key on the command line can be read by everybody on this machine: --api-key-file keeps it out of there.
 """
 
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--reasoning-field", default="both", choices=("both", "reasoning_content", "reasoning", "none"),
                      help="how the thoughts are called in OpenAI replies (default: both)")  # fmt: skip
     how.add_argument("--max-batch", type=int, default=32, metavar="N", help="requests computed together (default: 32)")
+    add_tool_flags(parser.add_argument_group("tools that models may use in the web chat"))
     thinking = parser.add_argument_group("thinking, when a request does not say")
     switch = thinking.add_mutually_exclusive_group()
     switch.add_argument("--think", action="store_true", default=None, help="think")
@@ -77,6 +80,6 @@ def run(args: argparse.Namespace) -> int:
     pool.models[first.name].hold(first)
     service = Service(config, pool, Running(config, args.max_batch), Thinking(enabled=args.think, budget=args.budget))
     note(f"{first.name} at http://{args.host}:{args.port}")
-    app = build(service, home() / "chat.sqlite")
+    app = build(service, home() / "chat.sqlite", tools_of(args))
     uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)
     return 0

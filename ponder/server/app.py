@@ -1,7 +1,7 @@
 """The application: routes, and one place where exceptions become the error body of the dialect that was spoken."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ponder.agent.tool import Tool, Toolset
 from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status, turn_routes, web_routes
+from ponder.server.acting import Toolbox
 from ponder.server.completions import completions
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, body_for
@@ -23,15 +25,19 @@ from ponder.server.service import Service
 from ponder.server.turns import Turns
 
 
-def build(service: Service, conversations: Path) -> Starlette:
-    """conversations: the file in which the web chat keeps them."""
+def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
+    """conversations: the file in which the web chat keeps them; files of its tools are in a folder beside it. tools:
+    what the models may use there."""
     store = Conversations(conversations)
+    toolbox = Toolbox(tools, conversations.parent / "workspaces")
     turns = Turns(store, service.config.linger)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await toolbox.open()
         yield
         await turns.stop()
+        await toolbox.close()
         await service.pool.close()
         store.close()
 
@@ -67,6 +73,7 @@ def build(service: Service, conversations: Path) -> Starlette:
     app.state.service = service
     app.state.conversations = store
     app.state.turns = turns
+    app.state.toolbox = toolbox
     return app
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
+from ponder.agent.event import Decision
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
@@ -19,7 +20,9 @@ CLOCK_SECONDS = 0.25  # between two readings of the thoughts' clock
 
 
 class ReplyBody(Struct, frozen=True, kw_only=True):
-    """parent: the message that is answered. background: go on when nobody looks. The rest is the page's settings."""
+    """parent: the message that is answered. background: go on when nobody looks. tools: the model may act.
+    message, decisions: go on with a turn that ended while calls waited, as decided by call id. The rest is the page's
+    settings."""
 
     parent: str
     model: str = ""
@@ -28,6 +31,9 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
     budget: int | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
     background: bool = False
+    tools: bool = False
+    message: str | None = None
+    decisions: dict[str, Decision] = field(default_factory=dict)
 
 
 def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
@@ -44,7 +50,7 @@ def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
 
     async def source(turn: Turn) -> AsyncGenerator[Row, None]:
         async with service.run_chat(body.model, wish, PREFIX) as active:
-            turn.open(active.handle, Transcript(wish.thinking.budget))
+            turn.open(active.handle, turn.begun(wish.thinking.budget))
             clock = 0.0
             async for _, event in active.events():
                 for item in _items(active, turn.transcript, event):

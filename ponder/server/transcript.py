@@ -44,8 +44,9 @@ class Prose:
 class Transcript:
     """The steps of one turn. budget: how long the model may think, for the page's bar; None without a limit."""
 
-    def __init__(self, budget: int | None = None) -> None:
-        self._steps: list[Prose | Row] = []
+    def __init__(self, budget: int | None = None, steps: Sequence[Row] = ()) -> None:
+        """steps: those there are already, of a turn that goes on."""
+        self._steps: list[Prose | Row] = [dict(step) for step in steps]
         self._budget = budget
 
     def write(self, kind: Literal["thought", "text"], text: str) -> Row:
@@ -102,10 +103,11 @@ class Transcript:
         return [s.row() if isinstance(s, Prose) else dict(s) for s in self._steps]
 
     def body(self) -> Row:
-        """What is stored. Calls that still run count as failed: who reads this finds them so only after a kill."""
+        """What is stored. Calls that still run count as failed: who reads this finds them so only after a kill. Those
+        that wait for a person go on waiting."""
         steps = self.rows()
         for step in steps:
-            if step["kind"] == "call" and step["state"] in ("waiting", "running"):
+            if step["kind"] == "call" and step["state"] == "running":
                 step |= {"state": "failed", "note": "stopped"}
         return {"content": said(steps), "steps": steps}
 
@@ -152,6 +154,8 @@ def messages_of(row: Row) -> list[Row]:
                 current.setdefault("tool_calls", []).append(
                     {"id": step["id"], "type": "function", "function": function}
                 )
+                if step["state"] == "waiting":
+                    continue  # the loop asks again
                 told = step.get("told", step["output"] or step["note"])
                 results.append({"role": "tool", "tool_call_id": step["id"], "name": step["name"], "content": told})
     return [*messages, *results] or [{"role": "assistant", "content": ""}]

@@ -5,6 +5,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ponder.agent.event import Decision
+from ponder.server.acting import Toolbox, acting
 from ponder.server.body import parse, read_json
 from ponder.server.chat_reply import ReplyBody, plain
 from ponder.server.conversations import Conversations
@@ -15,7 +17,7 @@ from ponder.server.turns import Turn, Turns
 
 class DecisionBody(Struct, frozen=True, kw_only=True):
     call: str
-    decision: str
+    decision: Decision
 
 
 def routes() -> list[BaseRoute]:
@@ -36,8 +38,13 @@ async def begin(request: Request) -> Response:
     turns: Turns = request.app.state.turns
     body: ReplyBody = parse(await read_json(request, service.config), ReplyBody, strict=True).value
     conversation = request.path_params["id"]
-    source = plain(service, body, store.path_to(conversation, body.parent))
+    box: Toolbox = request.app.state.toolbox
+    path = store.path_to(conversation, body.message or body.parent)
     said = {"model": service.pool.find(body.model).name}
+    if body.message is not None:
+        said = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | said
+    act = body.tools and box.tools()
+    source = acting(service, box, body, path, conversation) if act else plain(service, body, path)
     turn = await unless_gone(
         request, lambda: turns.start(conversation, body.parent, said, source, background=body.background)
     )

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from itertools import groupby
 from typing import Protocol
 
+from ponder.agent.event import Decision
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, openai_body
 from ponder.server.log import log
@@ -71,7 +72,7 @@ class Turn:
     def __init__(self, turns: "Turns", conversation: str, parent: str, said: Row, *, background: bool) -> None:
         self.turns, self.conversation, self.background = turns, conversation, background
         self.transcript = Transcript()
-        self.approvals: dict[str, asyncio.Future[str]] = {}
+        self.approvals: dict[str, asyncio.Future[Decision]] = {}
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parent, self._row = parent, said
         self._control: Control | None = None
@@ -101,10 +102,15 @@ class Turn:
         if self._control is not None:
             self._end()
 
+    def begun(self, budget: int | None) -> Transcript:
+        """The steps there are so far: none, unless the turn goes on."""
+        return Transcript(budget, self._row.get("steps", ()))
+
     def open(self, control: Control, transcript: Transcript) -> None:
         """The source was admitted: there is a message now, and pages may look."""
-        body = self._row | transcript.body()
-        self._row = self.turns.store.add(self.conversation, self._parent, "assistant", body)
+        if "id" not in self._row:
+            body = self._row | transcript.body()
+            self._row = self.turns.store.add(self.conversation, self._parent, "assistant", body)
         self._control, self.transcript = control, transcript
         self.turns.running[self.id] = self
         if not self.opened.done():
@@ -172,7 +178,7 @@ class Turn:
         assert self._control is not None, "a turn that is not open is nobody's yet"
         self._control.answer_now()
 
-    async def word_on(self, call: str) -> str:
+    async def word_on(self, call: str) -> Decision:
         """Waits for a person's decision on a call."""
         self.approvals[call] = asyncio.get_running_loop().create_future()
         try:
@@ -180,10 +186,8 @@ class Turn:
         finally:
             del self.approvals[call]
 
-    def decide(self, call: str, decision: str) -> None:
-        """A person's word on a call that waits: "once", "always" or "deny". Raises ApiError 404 and 400."""
-        if decision not in ("once", "always", "deny"):
-            raise ApiError(400, "decision is once, always or deny", param="decision")
+    def decide(self, call: str, decision: Decision) -> None:
+        """A person's word on a call that waits. Raises ApiError 404 when it does not."""
         if call not in self.approvals or self.approvals[call].done():
             raise ApiError(404, f"no call {call} waits for approval (any more)", param="call")
         self.approvals[call].set_result(decision)
@@ -197,8 +201,11 @@ class Turns:
         self.running: dict[str, Turn] = {}
 
     async def start(self, conversation: str, parent: str, said: Row, source: Source, *, background: bool) -> Turn:
-        """Returns when the turn was admitted; raises what was wrong with it before. said: what is known already."""
-        turn = Turn(self, conversation, parent, {"stopped": True} | said, background=background)
+        """Returns when the turn was admitted; raises what was wrong with it before. said: what is known already, or the
+        whole message if the turn goes on."""
+        if said.get("id") in self.running:
+            raise ApiError(409, "this turn is running", param="message")
+        turn = Turn(self, conversation, parent, said | {"stopped": True}, background=background)
         turn.task = asyncio.create_task(turn.run(source))
         try:
             await turn.opened

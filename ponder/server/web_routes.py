@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ponder.server import attachments
+from ponder.server.acting import Toolbox
 from ponder.server.body import parse, read_json
 from ponder.server.config import ServerConfig
 from ponder.server.conversations import Conversations
@@ -79,8 +80,9 @@ def _file(name: str) -> Response:
 
 
 async def models(request: Request) -> Response:
-    """What the model picker shows. capability and context are known of loaded models."""
+    """What the model picker and the list of tools show. capability and context are known of loaded models."""
     service: Service = request.app.state.service
+    box: Toolbox = request.app.state.toolbox
     cards = []
     for served in service.pool.models.values():
         card: dict[str, Any] = {"name": served.name, "loaded": served.llm is not None}
@@ -88,7 +90,9 @@ async def models(request: Request) -> Response:
             profile = served.llm.profile
             card |= {"capability": profile.capability, "context": profile.context}
         cards.append(card)
-    return JSONResponse({"models": cards, "default": service.pool.default})
+    tools = [{"name": tool.name, "description": tool.description, "approval": tool.approval} for tool in box.tools()]
+    told = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
+    return JSONResponse(told)
 
 
 async def index(request: Request) -> Response:

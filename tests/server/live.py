@@ -5,11 +5,12 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
 
+from ponder.agent.tool import Tool, Toolset
 from ponder.core.params import Thinking
 from ponder.engine.llm import LLM
 from ponder.server.app import build
@@ -25,16 +26,17 @@ def server(
     config: ServerConfig | None = None,
     capacity: int = 32,
     store: Path | None = None,
+    tools: Sequence[Tool | Toolset] = (),
 ) -> Iterator[str]:
-    """The base URL, e.g. http://127.0.0.1:40001. store: the web chat's file, if a test wants to look into it."""
+    """The base URL, e.g. http://127.0.0.1:40001. store: the web chat's file, if a test wants to look into it. tools:
+    what models may use in the web chat."""
     config = config or ServerConfig()
     service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), Thinking())
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        running = uvicorn.Server(
-            uvicorn.Config(build(service, store or Path(folder) / "chat.sqlite"), log_level="warning", lifespan="on")
-        )
+        app = build(service, store or Path(folder) / "chat.sqlite", tools)
+        running = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not running.started:

@@ -22,6 +22,9 @@ class Site:
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path).json()
 
+    def text(self, path: str) -> str:
+        return httpx.get(self.url + path).text
+
     def in_flight(self) -> int:
         return int(self.get("/health")["in_flight"])
 

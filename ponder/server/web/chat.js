@@ -108,7 +108,7 @@ function versions(row) {
   return { at: siblings.findIndex((m) => m.id === row.id), count: siblings.length };
 }
 
-const actions = { edit, regenerate: (row) => reply(row.parent), step, written: stick, decide: (call, decision) => turn?.decide(call, decision).catch(fail) };
+const actions = { edit, regenerate: (row) => reply(row.parent), step, written: stick, decide };
 
 export function draw() {
   const path = branch();
@@ -206,6 +206,15 @@ async function reply(parent) {
   await turn.begin({ parent, ...settings.wish() });
 }
 
+// A person's word on a call. Its turn runs, or ended while it waited and goes on now.
+async function decide(row, call, decision) {
+  if (turn?.row?.id === row.id) return turn.decide(call, decision).catch(fail);
+  if (turn) await turn.stop();
+  turn = new Turn(conversation, page);
+  buttons();
+  await turn.begin({ parent: row.parent, message: row.id, decisions: { [call]: decision }, ...settings.wish(), tools: true });
+}
+
 // What a turn tells the page.
 const page = {
   begun(of) {
@@ -256,7 +265,7 @@ async function recover(id, tries) {
 export async function refreshModels() {
   const found = await get("/web/models").catch(fail);
   if (!found) return;
-  settings.setModels(found.models, found.default);
+  settings.setModels(found);
   meter();
 }
 

@@ -23,7 +23,7 @@ function copySign() {
 export const said = (row) => (row.role === "assistant"
   ? row.steps.filter((s) => s.kind === "text").map((s) => s.text.trim()).filter(Boolean).join("\n\n") : row.content);
 
-// actions: {edit(row), regenerate(row), step(row, by), written(), decide(call, decision)}; versions: {at, count} among the siblings
+// actions: {edit(row), regenerate(row), step(row, by), written(), decide(row, call, decision)}; versions: {at, count} among the siblings
 export class MessageView {
   constructor(row, versions, actions, running = false) {
     this.row = row;
@@ -57,7 +57,8 @@ export class MessageView {
   // A new step, or what came to the one at a place. The page has put it into the row already.
   step(step, running = true) {
     this.steps.at(-1)?.update(false);
-    const shown = stepView(step, running, this.hooks);
+    const decide = (call, decision) => this.hooks.decide(this.row, call, decision);
+    const shown = stepView(step, running, { written: this.hooks.written, decide });
     this.steps.push(shown);
     this.body.append(shown.node);
   }

@@ -6,7 +6,7 @@ const BUDGETS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 24576, 327
 const SAMPLING = { temperature: [0, 2, 0.05], top_p: [0, 1, 0.01], top_k: [0, 1000, 1], min_p: [0, 1, 0.01],
   presence_penalty: [-2, 2, 0.1], frequency_penalty: [-2, 2, 0.1], repetition_penalty: [0.5, 2, 0.01], max_tokens: [1, 1000000, 1], seed: [0, 4294967295, 1] };
 
-export const settings = { model: "", thinking: true, budget: null, system: "", sampling: {}, background: false };
+export const settings = { model: "", thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true };
 let models = [];
 let changed = () => {};
 
@@ -24,11 +24,16 @@ export function setup(onchange) {
   $("think").onclick = () => toggleThinking();
   $("budget").oninput = () => { settings.budget = BUDGETS[Number($("budget").value)]; show(); changed(); };
   $("background").onchange = () => { settings.background = $("background").checked; changed(); };
+  $("use-tools").onchange = () => { settings.tools = $("use-tools").checked; changed(); };
   $("system").oninput = () => { settings.system = $("system").value; changed(); };
 }
 
-export function setModels(found, preferred) {
+// found: what /web/models tells.
+export function setModels({ models: found, default: preferred, tools, warnings }) {
   models = found;
+  $("toolbox").hidden = !tools.length && !warnings.length;
+  $("tool-list").replaceChildren(...tools.map((tool) => el("li", { title: tool.description }, tool.name)),
+    ...warnings.map((text) => el("li", { class: "remark error" }, text)));
   $("model").replaceChildren(...found.map((m) => el("option", { value: m.name }, m.name)));
   if (!found.some((m) => m.name === settings.model)) settings.model = preferred;
   show();
@@ -45,7 +50,7 @@ export function toggleThinking() {
 }
 
 export function load(saved) {
-  Object.assign(settings, { thinking: true, budget: null, system: "", sampling: {}, background: false }, saved, { model: saved.model || settings.model });
+  Object.assign(settings, { thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true }, saved, { model: saved.model || settings.model });
   if (models.length && !models.some((m) => m.name === settings.model)) settings.model = models[0].name;
   show();
 }
@@ -65,6 +70,7 @@ export function show() {
   $("budget").setAttribute("aria-valuetext", text);
   $("system").value = settings.system;
   $("background").checked = settings.background;
+  $("use-tools").checked = settings.tools;
   for (const name of Object.keys(SAMPLING)) $(`s-${name}`).value = settings.sampling[name] ?? "";
 }
 
@@ -72,6 +78,6 @@ export function show() {
 export function wish() {
   const thinks = !canSwitch() || (!card().capability && settings.thinking) ? null : settings.thinking;
   const mayThink = card().capability === "thinking" || (canSwitch() && settings.thinking);
-  const { model, system, sampling, background } = settings;
-  return { model, system, sampling, background, thinking: thinks, budget: mayThink ? settings.budget : null };
+  const { model, system, sampling, background, tools } = settings;
+  return { model, system, sampling, background, tools, thinking: thinks, budget: mayThink ? settings.budget : null };
 }
