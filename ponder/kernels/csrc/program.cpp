@@ -123,21 +123,6 @@ void Program::run(const Input& input, float* out) {
     }
 }
 
-int64_t Program::decode(const Input& first, int64_t most, const Choose& choose) {
-    Operation op;
-    Input now = first;
-    std::vector<int32_t> ids(first.ids, first.ids + first.tokens);
-    std::vector<int32_t> positions(first.attention.positions, first.attention.positions + first.tokens);
-    std::vector<float> rows(first.wanted * buffers[output].width);
-    now.ids = ids.data();
-    now.attention.positions = positions.data();
-    for (int64_t step = 1;; step++) {
-        run(now, rows.data());
-        if (!choose(rows.data(), ids.data()) || step == most) return step;
-        for (int32_t& p : positions) p++;
-    }
-}
-
 void Program::run(Operation&, const Embed& i) { embed(*i.table, in->ids, in->tokens, row<float>(i.out, 0)); }
 
 void Program::run(Operation& op, const Prepare& i) {

@@ -5,7 +5,6 @@
 // lies where is planned once from their first and last use. Results are those of the same operations one by one.
 #pragma once
 #include <array>
-#include <functional>
 #include <map>
 #include <memory>
 #include <variant>
@@ -102,13 +101,6 @@ public:
 
     // Any thread may call it; runs wait for each other. logits: [wanted, words]
     void run(const Input& in, float* logits);
-
-    // What comes between two steps of a burst: reads the logits [sequences, words], which it may change, and writes the
-    // next id of each sequence; false ends the burst.
-    using Choose = std::function<bool(float* logits, int32_t* ids)>;
-    // Up to `most` steps of one token and one row of logits for each sequence; the tables hold all positions to come.
-    // Returns how many ran.
-    int64_t decode(const Input& first, int64_t most, const Choose& choose);
 
     int64_t buffer_bytes() const { return arena_row * capacity; }  // held for the largest batch so far
 
