@@ -65,6 +65,9 @@ $(VENV)/.base: $(BIN)/python pyproject.toml $(NATIVE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
+	@command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { apt-get install -y -qq bubblewrap || { apt-get update -qq && apt-get install -y -qq bubblewrap; }; } >/dev/null 2>&1; } \
+	  || echo "bubblewrap is not installed: the tests of the sandbox will be skipped (apt-get install bubblewrap)"
 	@echo "Installing the test tools ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@

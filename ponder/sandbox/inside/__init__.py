@@ -1,0 +1,1 @@
+"""What runs on the untrusted side. Standard library (and IPython, in the kernel) only: Ponder is not there."""

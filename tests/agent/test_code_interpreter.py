@@ -1,0 +1,157 @@
+"""The tools `code_interpreter` and `shell` as the loop calls them."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ponder.agent.code_interpreter import CodeInterpreter, plain
+from ponder.agent.shell import Shell
+from ponder.agent.tool import Output, Place
+from ponder.core.errors import UserError
+from ponder.sandbox.isolation import probe
+from ponder.sandbox.limits import Limits
+
+pytestmark = pytest.mark.skipif(probe()[0] is None, reason=" ".join(probe()[1]))
+
+
+@asynccontextmanager
+async def opened(**options: Any) -> AsyncIterator[CodeInterpreter]:
+    pytest.importorskip("ipykernel", reason="pip install 'ponder-llm[agent]'")
+    interpreter = CodeInterpreter(**options)
+    await interpreter.open()
+    try:
+        yield interpreter
+    finally:
+        await interpreter.close()
+        await interpreter.close()
+
+
+async def call(interpreter: CodeInterpreter, code: str, folder: Path, conversation: str = "one") -> Output:
+    [tool] = interpreter.tools()
+    return await tool.call({"code": code}, Place(conversation, folder))
+
+
+def test_a_conversation(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened() as interpreter:
+            assert interpreter.tools()[0].schema()["function"]["name"] == "code_interpreter"
+            assert interpreter.warnings() == ()
+            first = await call(interpreter, "```python\nx = 6\nx * 7\n```", tmp_path)
+            assert (first.text, first.error, first.files) == ("42", False, ())
+            wrote = await call(interpreter, "open('t.txt', 'w').write('a\\nb\\n'); None", tmp_path)
+            assert wrote.text == "[files: t.txt (added, 4 bytes)]" and wrote.files == ("t.txt",)
+            assert "+a\n+b" in wrote.structured["changes"][0]["diff"]
+            failed = await call(interpreter, "1 / 0", tmp_path)
+            assert failed.error and failed.text.endswith("ZeroDivisionError: division by zero")
+            silent = await call(interpreter, "y = 1", tmp_path)
+            assert silent.text == "[no output]"
+            (tmp_path / "b").mkdir()
+            other = await call(interpreter, "'x' in globals()", tmp_path / "b", "two")
+            assert other.text == "False"
+
+    asyncio.run(run())
+
+
+def test_a_killed_kernel_is_replaced_and_this_is_said(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(timeout=1.0) as interpreter:
+            await call(interpreter, "x = 1", tmp_path)
+            begin = time.monotonic()
+            lost = await call(
+                interpreter, "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass", tmp_path
+            )
+            assert time.monotonic() - begin < 2.0
+            assert lost.error and "the kernel was stopped: it ran longer than 1 s" in lost.text
+            fresh = await call(interpreter, "'x' in globals()", tmp_path)
+            assert fresh.text.startswith("False\n[fresh kernel: variables and imports of earlier calls were lost")
+            assert not fresh.error
+            assert (await call(interpreter, "1", tmp_path)).text == "1"
+            slow = await call(interpreter, "z = 5\nwhile True: pass", tmp_path)
+            assert slow.error and slow.text.endswith("[interrupted after 1 s; variables are still there]")
+            assert (await call(interpreter, "z", tmp_path)).text == "5"
+
+    asyncio.run(run())
+
+
+def test_idle_kernels_and_too_many_end(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(idle=0.6, kernels=2) as interpreter:
+            for name in "abc":
+                (tmp_path / name).mkdir()
+                await call(interpreter, f"x = {name!r}", tmp_path / name, name)
+            alive = [name for name, c in interpreter.conversations.items() if c.kernel is not None]
+            assert alive == ["b", "c"]
+            await asyncio.sleep(1.2)
+            assert all(c.kernel is None for c in interpreter.conversations.values())
+            assert "unused for 0.6 s" in (await call(interpreter, "1", tmp_path / "c", "c")).text
+
+    asyncio.run(run())
+
+
+def test_cancelled_call_then_a_fresh_kernel(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened() as interpreter:
+            await interpreter.warm(Place("one", tmp_path))
+            task = asyncio.create_task(call(interpreter, "while True: pass", tmp_path))
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert "the call was cancelled" in (await call(interpreter, "1", tmp_path)).text
+
+    asyncio.run(run())
+
+
+def test_unsafe_execution_is_announced(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(unsafe_host_exec=True) as interpreter:
+            assert "WITHOUT a sandbox" in interpreter.warnings()[0]
+            assert (await call(interpreter, "import os; os.getcwd()", tmp_path)).text == repr(str(tmp_path))
+        shell = Shell(unsafe_host_exec=True)
+        await shell.open()
+        assert "WITHOUT a sandbox" in shell.warnings()[0]
+
+    asyncio.run(run())
+
+
+def test_missing_ipykernel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    with pytest.raises(UserError, match=r"pip install 'ponder-llm\[agent\]'"):
+        asyncio.run(CodeInterpreter().open())
+
+
+def test_shell(tmp_path: Path) -> None:
+    async def run() -> None:
+        shell = Shell(timeout=2, limits=Limits())
+        await shell.open()
+        [tool] = shell.tools()
+        place = Place("one", tmp_path)
+
+        async def sh(command: str) -> Output:
+            return await tool.call({"command": command}, place)
+
+        assert await sh("echo hi | tr h H") == Output("Hi", structured={"changes": []})
+        failed = await sh("ls nothing; exit 4")
+        assert failed.error and failed.text.endswith("[exit code 4]")
+        made = await sh("mkdir d && echo x > d/f")
+        assert made.text == "[files: d/f (added, 2 bytes)]"
+        late = await sh("sleep 100")
+        assert late.error and late.text == "[stopped after 2 s]"
+        odd = await sh("printf '\\000\\377' ; python -c 'import socket; socket.socket()'")
+        assert odd.error and "Address family not supported" in odd.text
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [("x = 1", "x = 1"), ("```python\nx\n```", "x"), ("```\nx\ny\n```\n", "x\ny"), ("```", "```"), ("", "")],
+)
+def test_fences(given: str, code: str) -> None:
+    assert plain(given) == code
