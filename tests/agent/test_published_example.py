@@ -17,8 +17,6 @@ from ponder.agent.event import CallDone
 
 PAGE = "<h1>Downloads</h1><table><tr><td>May<td>10</tr><tr><td>June<td>40</tr><tr><td>July<td>25</tr></table>"
 CHART = """
-import matplotlib
-matplotlib.use("agg")
 import matplotlib.pyplot as plt
 plt.bar(["May", "June", "July"], [10, 40, 25])
 plt.title("Downloads")
