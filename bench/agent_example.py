@@ -2,8 +2,8 @@
 
     python bench/agent_example.py --model MODEL --runs 10 [--json bench/results/agent-example.json]
 
-Real mcp-server-time and mcp-server-fetch, a page on localhost, the code interpreter in its sandbox. Each run has its own
-seed. Counted: a call without an error of each tool, a picture, an answer, an answer that names the right month.
+Real mcp-server-time and mcp-server-fetch, a page on localhost, the code interpreter in its sandbox. Each run has a seed
+of its own. Counted: a call without an error of each tool, a picture, an answer, an answer that names the right month.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from pathlib import Path
 
 from ponder.agent import Assistant, Limits
 from ponder.agent.event import CallDone, CallStarted
+from ponder.agent.models import chat_model
+from ponder.core.params import SamplingParams
 
 PAGE = "<h1>Downloads of Ponder</h1><table><tr><th>Month<th>Downloads</tr><tr><td>May<td>10</tr><tr><td>June<td>40</tr><tr><td>July<td>25</tr></table>"  # noqa: E501
 BIN = Path(sys.executable).parent
@@ -77,11 +79,10 @@ def main() -> None:
     counts: Counter[str] = Counter()
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
+        model = chat_model(args.model)
         for seed in range(args.runs):
-            cfg = {"model": args.model} if seed == 0 else bot.llm
-            generate = {"seed": seed, "max_tokens": 1024}
-            bot = Assistant(llm=cfg, function_list=TOOLS, workspace=folder, limits=Limits(steps=8))
-            bot.agent.sampling = type(bot.agent.sampling)(**generate)
+            bot = Assistant(llm=model, function_list=TOOLS, workspace=folder, limits=Limits(steps=8))
+            bot.agent.sampling = SamplingParams(seed=seed, max_tokens=1024)
             began = time.monotonic()
             with bot:
                 managed = one(bot, f"http://127.0.0.1:{server.server_port}/")
