@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-web test-slow lint bench bench-kernels bench-peers soak ledger docs clean sanitize
+.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers soak ledger docs clean sanitize
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
@@ -19,6 +19,10 @@ test-web: $(VENV)/.web
 
 test-slow: $(VENV)/.dev
 	@$(BIN)/pytest -m slow --durations 10
+
+# Every client library in an environment of its own under runs/clients; goes on where it stopped.
+test-clients: $(VENV)/.dev
+	@PONDER_CLIENTS=$$($(BIN)/python tests/clients/setup.py) $(BIN)/pytest tests/clients -m "slow or not slow"
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

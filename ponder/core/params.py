@@ -9,6 +9,21 @@ from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
 
+# what each number may be, both ends included; the server's description of its API reads this too
+RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, 100),
+    "top_p": (0, 1),
+    "top_k": (0, 1 << 31),
+    "min_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "repetition_penalty": (1e-3, 1e3),
+    "seed": (-(1 << 63), (1 << 64) - 1),
+    "max_tokens": (1, 1 << 31),
+    "logprobs": (0, 20),
+    "n": (1, 128),
+}
+
 
 class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the next id is drawn. Penalties, stop strings and logit bias act on the answer only (RS-5).
@@ -38,20 +53,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         _check_types(self)
-        ranges = {
-            "temperature": (0, 100),
-            "top_p": (0, 1),
-            "top_k": (0, 1 << 31),
-            "min_p": (0, 1),
-            "presence_penalty": (-2, 2),
-            "frequency_penalty": (-2, 2),
-            "repetition_penalty": (1e-3, 1e3),
-            "seed": (-(1 << 63), (1 << 64) - 1),
-            "max_tokens": (1, 1 << 31),
-            "logprobs": (0, 20),
-            "n": (1, 128),
-        }
-        for name, (low, high) in ranges.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
                 raise UserError(f"{name} must be between {low} and {high}, got {value}", param=name)

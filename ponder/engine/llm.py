@@ -20,7 +20,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
-from ponder.core.event import Event
+from ponder.core.event import Event, TokenLogprob
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest, History
 from ponder.engine.answer import AnswerRules, answer_rules
@@ -30,6 +30,7 @@ from ponder.engine.engine import Engine, Stats
 from ponder.engine.handle import Handle
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
+from ponder.engine.prompt_logprobs import prompt_logprobs
 from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
@@ -224,6 +225,17 @@ class LLM:
         end = min(self.tokenizer.eos_ids)  # <|endoftext|>
         vectors = embed(runner.model, prompts, pooling=pooling, end_id=end, dimensions=dimensions)
         return vectors, sum(map(len, prompts))
+
+    def prompt_logprobs(self, ids: list[int], top: int = 0) -> tuple[TokenLogprob, ...]:
+        """How likely each id but the first is after those before it, with the `top` likeliest ids at its place.
+        Computed beside the running requests. Raises UserError for a script, which has no probabilities."""
+        runner = self.engine.runner
+        if not isinstance(runner, ModelRunner):
+            raise UserError(f"{self.name} has no log-probabilities of a prompt", param="echo")
+        self.tokenizer.check_ids(ids, "prompt")
+        scored = prompt_logprobs(runner.model, ids, top, self.profile.vocab)
+        of = self.tokenizer.token_bytes
+        return tuple(TokenLogprob(id_, of(id_), p, likely) for id_, (p, likely) in zip(ids[1:], scored))
 
     def stats(self) -> Stats:
         return self.engine.stats()

@@ -9,8 +9,8 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, effort, thinking_of
-from ponder.server.openai_request import add_thinking_object
+from ponder.server.controls import Budget, Switch, thinking_of
+from ponder.server.openai_request import add_effort, add_thinking_object
 
 Block = dict[str, Any]
 
@@ -140,9 +140,7 @@ def _thinking(body: MessagesBody) -> tuple[list[Switch], list[Budget]]:
     if body.thinking is not None:
         add_thinking_object(body.thinking, switches, budgets)
     if (word := body.output_config.get("effort")) is not None:
-        switch, budget = effort("output_config.effort", word)
-        switches.append(switch)
-        budgets += [budget] if budget else []
+        add_effort("output_config.effort", word, switches, budgets)
     return switches, budgets
 
 

@@ -12,7 +12,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ponder.agent.tool import Tool, Toolset
-from ponder.server import anthropic, embeddings, models, ollama, ollama_models, status, turn_routes, web_routes
+from ponder.server import (
+    anthropic,
+    embeddings,
+    models,
+    ollama,
+    ollama_manage,
+    ollama_models,
+    status,
+    tokens,
+    turn_routes,
+    web_routes,
+)
 from ponder.server.acting import Toolbox
 from ponder.server.completions import completions
 from ponder.server.conversations import Conversations
@@ -20,6 +31,8 @@ from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.log import log
 from ponder.server.openai_chat import chat_completions
+from ponder.server.openapi import openapi
+from ponder.server.props import props
 from ponder.server.responses import responses
 from ponder.server.service import Service
 from ponder.server.turns import Turns
@@ -44,6 +57,10 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     app = Starlette(
         routes=[
             Route("/health", status.health),
+            Route("/props", props),
+            Route("/openapi.json", openapi),
+            Route("/tokenize", tokens.tokenize, methods=["POST"]),
+            Route("/detokenize", tokens.detokenize, methods=["POST"]),
             Route("/metrics", status.metrics),
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
@@ -56,11 +73,17 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/api/chat", ollama.chat, methods=["POST"]),
             Route("/api/generate", ollama.generate, methods=["POST"]),
             Route("/api/embed", embeddings.embed, methods=["POST"]),
+            Route("/api/embeddings", embeddings.old_embed, methods=["POST"]),
             Route("/api/tags", ollama_models.tags),
             Route("/api/ps", ollama_models.ps),
             Route("/api/show", ollama_models.show, methods=["POST"]),
             Route("/api/version", ollama_models.version),
             Route("/api/pull", ollama_models.pull, methods=["POST"]),
+            Route("/api/delete", ollama_manage.delete, methods=["DELETE"]),
+            Route("/api/copy", ollama_manage.refused, methods=["POST"]),
+            Route("/api/create", ollama_manage.refused, methods=["POST"]),
+            Route("/api/push", ollama_manage.refused, methods=["POST"]),
+            Route("/api/blobs/{digest}", ollama_manage.refused, methods=["POST"]),
             Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
             Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
             *web_routes.routes(),

@@ -8,55 +8,27 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct, field
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ponder.core.errors import UserError
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob
 from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.handle import Handle
 from ponder.engine.llm import LLM
 from ponder.server.body import parse, read_json
+from ponder.server.completions_request import CompletionBody, Prompt, prompts_of, sampling_of, scores_only
 from ponder.server.errors import api_error, openai_body
 from ponder.server.log import log
 from ponder.server.openai_reply import FINGERPRINT, finish_reason, usage
-from ponder.server.openai_request import StreamOptions, logit_bias_of
 from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, data, unless_gone
 from ponder.text.tokenizer import Tokenizer
 
 PREFIX = "cmpl-"
-MAX_PROMPTS = 128
-Prompt = str | list[int]
 Body = dict[str, Any]
-
-
-class CompletionBody(Struct, frozen=True, kw_only=True):
-    prompt: str | list[Any]
-    model: str = ""
-    max_tokens: int | None = 16  # OpenAI's default
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-    echo: bool = False
-    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-    stop: str | list[str] = field(default_factory=list)
-    logit_bias: dict[str, float] = field(default_factory=dict)
-    n: int = 1
-    best_of: int | None = None
-    suffix: str | None = None
-    allow_special_tokens: bool = False
-    user: str | None = None
 
 
 async def completions(request: Request) -> Response:
@@ -67,43 +39,6 @@ async def completions(request: Request) -> Response:
         items = _streamed(service, body, prompts, sampling, warnings)
         return await Stream.sse(items, service.config.keep_alive)
     return JSONResponse(await unless_gone(request, lambda: _whole(service, body, prompts, sampling, warnings)))
-
-
-def prompts_of(body: CompletionBody) -> list[Prompt]:
-    """A text, a list of ids, or a list of either. Raises UserError."""
-    raw = body.prompt
-    if isinstance(raw, str) or (raw and all(isinstance(i, int) for i in raw)):
-        return [raw]
-    good = [p for p in raw if isinstance(p, str) or (isinstance(p, list) and all(isinstance(i, int) for i in p))]
-    if not raw or len(good) < len(raw):
-        raise UserError("prompt is a text, a list of token ids, or a list of these", param="prompt")
-    if len(raw) > MAX_PROMPTS:
-        raise UserError(f"prompt: at most {MAX_PROMPTS} prompts in one request, got {len(raw)}", param="prompt")
-    return good
-
-
-def sampling_of(body: CompletionBody) -> SamplingParams:
-    if body.suffix:
-        raise UserError("suffix is not supported: these models continue text, they do not fill it in", param="suffix")
-    if body.best_of not in (None, body.n):
-        raise UserError("best_of is not supported; use n", param="best_of")
-    if body.echo and body.logprobs is not None:
-        raise UserError("logprobs of the prompt (echo with logprobs) are not supported", param="echo")
-    return SamplingParams(
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=None if body.top_k is None else max(0, body.top_k),
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty,
-        frequency_penalty=body.frequency_penalty,
-        repetition_penalty=body.repetition_penalty,
-        seed=body.seed,
-        max_tokens=body.max_tokens,
-        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
-        logit_bias=logit_bias_of(body.logit_bias),
-        logprobs=body.logprobs,
-        n=body.n,
-    )
 
 
 @contextlib.asynccontextmanager
@@ -152,18 +87,48 @@ async def _merged(actives: list[Active]) -> AsyncGenerator[tuple[int, Event], No
 
 
 class Pieces:
-    """The text of each choice so far, and its log-probabilities in OpenAI's old form, with places in the text."""
+    """Log-probabilities in OpenAI's old form: parallel lists, with the place of each piece in its choice's text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._offset: dict[int, int] = {}
 
+    def first(self, index: int, id_: int) -> Body:
+        """The first id of an echoed prompt: nothing comes before it, so it has no probability."""
+        return self._entry(index, self._tokenizer.token_bytes(id_)) | {"token_logprobs": [None], "top_logprobs": [None]}
+
     def logprobs(self, index: int, entry: TokenLogprob) -> Body:
-        token = entry.bytes.decode("utf-8", "replace")
+        top = {self._tokenizer.token_bytes(i).decode("utf-8", "replace"): p for i, p in reversed(entry.top)}
+        return self._entry(index, entry.bytes) | {"token_logprobs": [entry.logprob], "top_logprobs": [top]}
+
+    def _entry(self, index: int, raw: bytes) -> Body:
+        token = raw.decode("utf-8", "replace")
         offset = self._offset.get(index, 0)
         self._offset[index] = offset + len(token)
-        top = {self._tokenizer.token_bytes(i).decode("utf-8", "replace"): p for i, p in reversed(entry.top)}
-        return {"tokens": [token], "token_logprobs": [entry.logprob], "top_logprobs": [top], "text_offset": [offset]}
+        return {"tokens": [token], "text_offset": [offset]}
+
+
+async def _echoes(
+    body: CompletionBody, prompts: list[Prompt], actives: list[Active], pieces: Pieces, n: int
+) -> list[tuple[str, Body | None]]:
+    """(text, log-probabilities) with which each choice begins."""
+    if not body.echo:
+        return [("", None)] * (len(prompts) * n)
+    out: list[tuple[str, Body | None]] = []
+    for prompt, active in zip(prompts, actives):
+        text = prompt if isinstance(prompt, str) else active.llm.tokenizer.decode(prompt, skip_special=False)
+        places = range(len(out), len(out) + n)
+        if body.logprobs is None:
+            out += [(text, None)] * n
+            continue
+        ids = list(active.handle.prompt_ids())
+        entries = await asyncio.to_thread(active.llm.prompt_logprobs, ids, body.logprobs)
+        for place in places:
+            scored = pieces.first(place, ids[0])
+            for entry in entries:
+                _extend(scored, pieces.logprobs(place, entry))
+            out.append((text, scored))
+    return out
 
 
 def text_of(event: Event) -> str | None:
@@ -175,14 +140,17 @@ async def _whole(
 ) -> Body:
     async with _running(service, body, prompts, sampling) as actives:
         pieces, count = Pieces(actives[0].llm.tokenizer), len(prompts) * sampling.n
-        texts = [_echo(body, prompts[i // sampling.n], actives[0]) for i in range(count)]
-        logprobs: list[Body | None] = [None] * count
+        begun = await _echoes(body, prompts, actives, pieces, sampling.n)
+        texts, logprobs = [text for text, _ in begun], [scored for _, scored in begun]
         finishes: dict[int, Finish] = {}
         async for index, event in _merged(actives):
             if isinstance(event, Finish):
-                finishes[index] = event
+                finishes[index] = _counted(body, event)
+            elif scores_only(body):
+                continue
             elif isinstance(event, TokenLogprob):
-                logprobs[index] = _joined(logprobs[index], pieces.logprobs(index, event))
+                entry = pieces.logprobs(index, event)
+                logprobs[index] = _extend(logprobs[index], entry)
             elif (text := text_of(event)) is not None:
                 texts[index] += text
         choices = [
@@ -204,16 +172,17 @@ async def _streamed(
             choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None} | more
             return data(frame | {"choices": [choice]})
 
-        yield b"".join(
-            chunk(i, _echo(body, prompts[i // sampling.n], actives[0])) for i in range(len(prompts) * sampling.n)
-        )
         pieces = Pieces(actives[0].llm.tokenizer)
+        begun = await _echoes(body, prompts, actives, pieces, sampling.n)
+        yield b"".join(chunk(i, text, logprobs=scored) for i, (text, scored) in enumerate(begun))
         finishes: dict[int, Finish] = {}
         try:
             async for index, event in _merged(actives):
                 if isinstance(event, Finish):
-                    finishes[index] = event
+                    finishes[index] = _counted(body, event)
                     yield chunk(index, finish_reason=finish_reason(event))
+                elif scores_only(body):
+                    continue
                 elif isinstance(event, TokenLogprob):
                     yield chunk(index, logprobs=pieces.logprobs(index, event))
                 elif (text := text_of(event)) is not None:
@@ -231,14 +200,20 @@ def _frame(service: Service, body: CompletionBody, active: Active) -> Body:
             "model": service.pool.find(body.model).name, "system_fingerprint": FINGERPRINT}  # fmt: skip
 
 
-def _echo(body: CompletionBody, prompt: Prompt, active: Active) -> str:
-    if not body.echo:
-        return ""
-    return prompt if isinstance(prompt, str) else active.llm.tokenizer.decode(prompt)
+def _extend(scored: Body | None, entry: Body) -> Body:
+    """Lists grow in place: a long prompt has thousands of entries."""
+    if scored is None:
+        return entry
+    for key, values in entry.items():
+        scored[key] += values
+    return scored
 
 
-def _joined(a: Body | None, b: Body) -> Body:
-    return b if a is None else {key: a[key] + b[key] for key in a}
+def _counted(body: CompletionBody, finish: Finish) -> Finish:
+    """The id that the engine had to draw is nobody's when nothing was to be generated."""
+    if not scores_only(body):
+        return finish
+    return structs.replace(finish, reason="length", usage=structs.replace(finish.usage, completion_tokens=0))
 
 
 def _usage(finishes: dict[int, Finish], n: int) -> Body:

@@ -5,6 +5,7 @@ error that names both, and none is ever silently dropped.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from ponder.core.errors import UserError
 from ponder.core.params import Thinking
@@ -17,9 +18,9 @@ Switch = tuple[str, bool]
 Budget = tuple[str, int]
 
 
-def effort(field: str, value: str) -> tuple[Switch, Budget | None]:
+def effort(field: str, value: Any) -> tuple[Switch, Budget | None]:
     """An effort word -> on or off, and a budget (tokens). "none" and "minimal" are off. Raises UserError."""
-    if value not in EFFORTS:
+    if not isinstance(value, str) or value not in EFFORTS:
         raise UserError(f"{field} must be one of {', '.join(EFFORTS)}, got {value!r}", param=field)
     budget = EFFORTS[value]
     return (field, budget != 0), (None if not budget else (field, budget))

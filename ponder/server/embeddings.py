@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ponder.core.errors import UserError
 from ponder.engine.embedding import Pooling
 from ponder.server.body import parse, read_json
+from ponder.server.completions_request import is_ids
 from ponder.server.service import Service
 from ponder.server.stream import unless_gone
 
@@ -38,6 +38,13 @@ class EmbedBody(Struct, frozen=True, kw_only=True):
     keep_alive: str | float | None = None
 
 
+class OldEmbedBody(Struct, frozen=True, kw_only=True):
+    model: str
+    prompt: str
+    options: dict[str, Any] | None = None
+    keep_alive: str | float | None = None
+
+
 async def embeddings(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), EmbeddingsBody, strict=service.config.strict)
@@ -51,24 +58,39 @@ async def embeddings(request: Request) -> Response:
 async def embed(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), EmbedBody, strict=service.config.strict)
-    vectors, count = await _computed(request, body.model, body.input, "last", body.dimensions)
+    vectors, count = await _computed(request, body.model, body.input, "last", body.dimensions, cut=body.truncate)
     return JSONResponse({"model": body.model, "embeddings": vectors.tolist(), "prompt_eval_count": count})
 
 
+async def old_embed(request: Request) -> Response:
+    """Ollama's older /api/embeddings: one text, one vector."""
+    service: Service = request.app.state.service
+    body, _ = parse(await read_json(request, service.config), OldEmbedBody, strict=service.config.strict)
+    vectors, _ = await _computed(request, body.model, body.prompt, "last", None)
+    return JSONResponse({"embedding": vectors[0].tolist()})
+
+
 async def _computed(
-    request: Request, model: str, texts: str | list[Any], pooling: Pooling, dimensions: int | None
+    request: Request, model: str, texts: str | list[Any], pooling: Pooling, dimensions: int | None, *, cut: bool = False
 ) -> tuple[NDArray[np.float32], int]:
-    """-> vectors [texts, D], and how many ids the texts have."""
+    """cut: shorten what is longer than the context. -> vectors [texts, D], and how many ids the texts have."""
     service: Service = request.app.state.service
     async with service.running.admit("embd-"), service.pool.use(model) as llm:
-        work = partial(llm.embed, _texts(texts), pooling=pooling, dimensions=dimensions)
+
+        def work() -> tuple[NDArray[np.float32], int]:
+            given = _texts(texts)
+            if cut:
+                ids = [llm.tokenizer.encode(t) if isinstance(t, str) else t for t in given]
+                given = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
+            return llm.embed(given, pooling=pooling, dimensions=dimensions)
+
         return await unless_gone(request, lambda: asyncio.to_thread(work))
 
 
 def _texts(raw: str | list[Any]) -> list[str | list[int]]:
     """A text, a list of ids, or a list of either."""
-    items = [raw] if isinstance(raw, str) or (raw and all(isinstance(i, int) for i in raw)) else raw
-    good = [p for p in items if isinstance(p, str) or (isinstance(p, list) and all(isinstance(i, int) for i in p))]
+    items = [raw] if isinstance(raw, str) or (raw and is_ids(raw)) else raw
+    good = [p for p in items if isinstance(p, str) or is_ids(p)]
     if not items or len(good) < len(items) or len(items) > MAX_TEXTS:
         raise UserError(f"input is a text, a list of token ids, or a list of up to {MAX_TEXTS} of these", param="input")
     return good

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -15,7 +16,7 @@ from ponder.engine.llm import LLM
 from ponder.server.body import parse, read_json
 from ponder.server.errors import api_error, ollama_body
 from ponder.server.log import log
-from ponder.server.ollama_request import ChatBody, GenerateBody, chat_request, generate_request
+from ponder.server.ollama_request import ChatBody, GenerateBody, at_once, chat_request, generate_request
 from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, line, unless_gone
 
@@ -27,8 +28,8 @@ Body = dict[str, Any]
 async def chat(request: Request) -> Response:
     service: Service = request.app.state.service
     body, unknown = parse(await read_json(request, service.config), ChatBody, strict=service.config.strict)
-    if not body.messages:  # how Ollama's clients load a model
-        return await _load(service, body.model, "message", {"role": "assistant", "content": ""})
+    if not body.messages:  # how Ollama's clients load a model, and unload it
+        return await _load(service, body, "message", {"role": "assistant", "content": ""})
     wish, odd = chat_request(body)
     submit: Submit = lambda llm: llm.stream(service.with_defaults(wish))  # noqa: E731
     return await _answer(request, service, body, submit, ChatLines(), (*unknown, *odd))
@@ -38,7 +39,7 @@ async def generate(request: Request) -> Response:
     service: Service = request.app.state.service
     body, unknown = parse(await read_json(request, service.config), GenerateBody, strict=service.config.strict)
     if not body.prompt:
-        return await _load(service, body.model, "response", "")
+        return await _load(service, body, "response", "")
     wish, odd = generate_request(body)
 
     def submit(llm: LLM) -> Handle:
@@ -146,6 +147,8 @@ async def _lines(
                 yield frame | {"created_at": _now()} | lines.empty() | entry
             elif (part := lines.of(event)) is not None:
                 yield frame | {"created_at": _now()} | part | {"done": False}
+    if at_once(body.keep_alive):
+        await _unload(service, body.model)
 
 
 def _counts(active: Active, finish: Finish, asked: float, loaded: float, warnings: tuple[str, ...]) -> Body:
@@ -163,7 +166,7 @@ def _counts(active: Active, finish: Finish, asked: float, loaded: float, warning
         "eval_duration": int(max(0.0, timings.finished - timings.first_id) * 1e9) if timings.first_id else 0,
     }
     told = [*warnings, *finish.warnings]
-    return out | ({"warnings": told} if told else {})
+    return out | {"effective": structs.asdict(finish.effective)} | ({"warnings": told} if told else {})
 
 
 def _logprob(active: Active, entry: TokenLogprob) -> Body:
@@ -175,9 +178,21 @@ def _logprob(active: Active, entry: TokenLogprob) -> Body:
     return token(entry.bytes, entry.logprob) | ({"top_logprobs": top} if top else {})
 
 
-async def _load(service: Service, model: str, field: str, value: Any) -> Response:
-    async with service.pool.use(model):
-        return JSONResponse({"model": model, "created_at": _now(), field: value, "done": True, "done_reason": "load"})
+async def _load(service: Service, body: ChatBody | GenerateBody, field: str, value: Any) -> Response:
+    reason = "load"
+    if at_once(body.keep_alive):
+        await _unload(service, body.model)
+        reason = "unload"
+    else:
+        async with service.pool.use(body.model):
+            pass
+    return JSONResponse({"model": body.model, "created_at": _now(), field: value, "done": True, "done_reason": reason})
+
+
+async def _unload(service: Service, model: str) -> None:
+    """Unless others use it now."""
+    if not service.pool.find(model).users:
+        await service.pool.unload(model)
 
 
 def _now() -> str:

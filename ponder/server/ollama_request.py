@@ -67,6 +67,8 @@ def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
     for name in ("context", "suffix", "images", "template"):
         if getattr(body, name):
             raise UserError(f"{name} is not supported; use /api/chat with messages", param=name)
+    if body.raw and body.system:
+        raise UserError("system has no place in a raw prompt: write it into the prompt", param="system")
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
     system = (Message.system(body.system),) if body.system else ()
     messages = (*system, Message.user(body.prompt))
@@ -91,6 +93,8 @@ def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
 
 def sampling_of(options: dict[str, Any], logprobs: bool, top: int | None) -> tuple[SamplingParams, tuple[str, ...]]:
     """num_predict -1 and -2 mean no limit. Raises UserError naming the option."""
+    if top is not None and not logprobs:
+        raise UserError("top_logprobs needs logprobs: true", param="top_logprobs")
     values: dict[str, Any] = {}
     warnings = []
     for name, value in options.items():
@@ -106,7 +110,16 @@ def sampling_of(options: dict[str, Any], logprobs: bool, top: int | None) -> tup
         return SamplingParams(**values, logprobs=(top or 0) if logprobs else None), tuple(warnings)
     except UserError as e:
         back = {theirs: ours for ours, theirs in SAMPLING.items()}
-        raise UserError(str(e), param=f"options.{back.get(e.param or '', e.param)}") from e
+        where = f"options.{back[e.param]}" if e.param in back else e.param
+        raise UserError(f"{where}: {e}", param=where) from e  # an error of this dialect has no other place for the name
+
+
+def at_once(keep_alive: str | float | None) -> bool:
+    """Whether the model is to be unloaded after the answer. Any other time is met by keeping it: models go when
+    another needs their room."""
+    if isinstance(keep_alive, str):
+        return keep_alive.strip("+-0.") in {"s", "m", "h", "ms", ""} and "0" in keep_alive
+    return keep_alive == 0
 
 
 def think_of(think: bool | str | None) -> Thinking:

@@ -52,18 +52,27 @@ async def _chunks(
     active: Active, reply: ChatReply, body: ChatBody, warnings: tuple[str, ...]
 ) -> AsyncGenerator[bytes, None]:
     finishes: dict[int, Finish] = {}
+    counts = body.stream_options.continuous_usage_stats
     async for index, event in active.events():
         match event:
             case TokenLogprob():
-                yield data(reply.logprob_chunk(index, [event]))
+                chunks = [reply.logprob_chunk(index, [event])]
             case Finish():
                 finishes[index] = event
-                yield data(reply.last(index, event, warnings))
+                chunks = [reply.last(index, event, warnings)]
             case _:
-                for chunk in reply.delta(index, event):
-                    yield data(chunk)
+                chunks = reply.delta(index, event)
+        for chunk in chunks:
+            yield data(chunk | {"usage": _so_far(active)} if counts else chunk)
     if body.stream_options.include_usage:
         yield data(reply.usage_chunk([finishes[i] for i in sorted(finishes)]))
+
+
+def _so_far(active: Active) -> dict[str, int]:
+    """vLLM's continuous_usage_stats: the counts at each chunk."""
+    prompt = len(active.handle.prompt_ids())
+    generated = sum(active.handle.timings(choice).generated for choice in range(len(active.handle)))
+    return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 
 def _reply(service: Service, body: ChatBody, active: Active) -> ChatReply:

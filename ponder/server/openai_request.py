@@ -153,20 +153,44 @@ def _thinking(body: ChatBody) -> tuple[list[Switch], list[Budget]]:
         else:
             known = "enable_thinking (true or false) and thinking_budget"
             raise UserError(f"{field_name}: this template takes {known}", param=field_name)
-    efforts = {"reasoning_effort": body.reasoning_effort, "reasoning.effort": (body.reasoning or {}).get("effort")}
-    for name, word in efforts.items():
-        if word is not None:
-            switch, budget = effort(name, word)
-            switches.append(switch)
-            budgets += [budget] if budget else []
+    if body.reasoning_effort is not None:
+        add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
+    if body.reasoning is not None:
+        _add_reasoning_object(body.reasoning, switches, budgets)
     if body.thinking is not None:
         add_thinking_object(body.thinking, switches, budgets)
     return switches, budgets
 
 
+def add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
+    switch, budget = effort(name, word)
+    switches.append(switch)
+    budgets += [budget] if budget else []
+
+
+def _add_reasoning_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
+    """OpenRouter's {"effort": "low"}, {"max_tokens": N}, {"enabled": true}."""
+    for key, value in raw.items():
+        name = f"reasoning.{key}"
+        if value is None:
+            continue
+        if key == "effort":
+            add_effort(name, value, switches, budgets)
+        elif key == "enabled" and isinstance(value, bool):
+            switches.append((name, value))
+        elif key == "max_tokens" and type(value) is int:
+            budgets.append((name, value))
+        else:
+            known = "effort (a word), max_tokens (a number) and enabled (true or false)"
+            raise UserError(f"{name}: reasoning takes {known}", param=name)
+
+
 def add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
     """Anthropic's {"type": "enabled" | "disabled" | "adaptive", "budget_tokens": N}, also seen in OpenAI bodies."""
     kind = raw.get("type")
+    if unknown := sorted(set(raw) - {"type", "budget_tokens", "display"}):
+        name = f"thinking.{unknown[0]}"
+        raise UserError(f"{name}: thinking takes type and budget_tokens", param=name)
     if kind not in ("enabled", "disabled", "adaptive", "auto"):
         raise UserError("thinking.type is enabled, disabled or adaptive", param="thinking.type")
     if kind in ("enabled", "disabled"):

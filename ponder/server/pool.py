@@ -52,13 +52,18 @@ class Pool:
         """Raises ApiError 404 for a name that is not offered. None and "default" are the first model."""
         if name in (None, "", "default"):
             return self.models[self.default]
-        wanted = _plain(str(name))
-        for served in self.models.values():
-            if wanted in (_plain(served.name), _plain(PurePath(served.name).name)):
-                return served
+        if (served := self.offers(str(name))) is not None:
+            return served
         offered = ", ".join(self.models)
         text = f"model {name!r} is not offered here; there are: {offered}"
         raise ApiError(404, text, code="model_not_found", param="model")
+
+    def offers(self, name: str) -> Served | None:
+        wanted = _plain(name)
+        for served in self.models.values():
+            if wanted in (_plain(served.name), _plain(PurePath(served.name).name)):
+                return served
+        return None
 
     @contextlib.asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[LLM]:
@@ -92,6 +97,14 @@ class Pool:
         if served.users:
             raise ApiError(409, f"{served.name} is answering {served.users} requests", code="model_busy", param="model")
         await self._unload(served)
+
+    async def withdraw(self, served: Served) -> None:
+        """Unload it and offer it no longer. Raises ApiError 409 while it is used, or when it is the only one."""
+        if len(self.models) == 1:
+            text = f"{served.name} is the only model of this server: stop the server first"
+            raise ApiError(409, text, code="model_busy", param="model")
+        await self.unload(served.name)
+        del self.models[served.name]
 
     async def _unload(self, served: Served) -> None:
         llm, served.llm = served.llm, None

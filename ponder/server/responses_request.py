@@ -10,7 +10,8 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, effort, thinking_of
+from ponder.server.controls import Budget, Switch, thinking_of
+from ponder.server.openai_request import add_effort
 
 Item = dict[str, Any]
 
@@ -52,6 +53,7 @@ def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]
     if body.max_output_tokens is not None and body.max_output_tokens < 1:
         raise UserError("max_output_tokens must be 1 or more", param="max_output_tokens")
     tools, warnings = tools_of(body.tools)
+    warnings = (*warnings, *(f"include: {name!r} is not kept here and was left out" for name in body.include))
     return ChatRequest(
         messages=messages_of(body.instructions, body.input),
         tools=tools,
@@ -157,9 +159,7 @@ def _thinking(body: ResponsesBody) -> tuple[list[Switch], list[Budget]]:
     if body.thinking_budget is not None:
         budgets.append(("thinking_budget", body.thinking_budget))
     if (word := body.reasoning.get("effort")) is not None:
-        switch, budget = effort("reasoning.effort", word)
-        switches.append(switch)
-        budgets += [budget] if budget else []
+        add_effort("reasoning.effort", word, switches, budgets)
     return switches, budgets
 
 

@@ -17,8 +17,18 @@ from ponder.server.errors import ApiError
 
 Items = AsyncGenerator[bytes, None]
 Result = TypeVar("Result")
-encode = msgspec.json.Encoder().encode
+# Some clients split a stream into lines as Unicode does, and these end a line there. JSON has them in strings only.
+LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\u2028\u2029\u0085"]
+_encode = msgspec.json.Encoder().encode
 KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def encode(value: Any) -> bytes:
+    """One line of JSON, for every notion of a line."""
+    out = _encode(value)
+    for raw, escaped in LINE_ENDS:
+        out = out.replace(raw, escaped)
+    return out
 
 
 def data(value: Any) -> bytes:

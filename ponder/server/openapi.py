@@ -1,0 +1,166 @@
+"""GET /openapi.json: the HTTP interface in OpenAPI 3.1, made from the structs that the handlers read.
+
+What a body may hold is what its struct holds, with the ranges of `SamplingParams`; a null counts as left out, and an
+unknown field as a warning (an error with --strict). Rules between two fields (two spellings of "think" that disagree,
+a prompt that does not fit) are not in the document: they are a 400 that names the field.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder import __version__
+from ponder.core.params import RANGES
+from ponder.server import openapi_replies as replies
+from ponder.server.anthropic_request import MessagesBody
+from ponder.server.completions_request import CompletionBody
+from ponder.server.embeddings import EmbedBody, EmbeddingsBody, OldEmbedBody
+from ponder.server.ollama_manage import DeleteBody
+from ponder.server.ollama_models import PullBody, ShowBody
+from ponder.server.ollama_request import ChatBody as OllamaChatBody
+from ponder.server.ollama_request import GenerateBody
+from ponder.server.openai_request import ChatBody
+from ponder.server.responses_request import ResponsesBody
+from ponder.server.service import Service
+from ponder.server.tokens import DetokenizeBody, TokenizeBody
+
+SSE, LINES, JSON, TEXT = "text/event-stream", "application/x-ndjson", "application/json", "text/plain"
+Schema = dict[str, Any]
+ERRORS = {
+    "400": "what cannot be, with the field named", "401": "no valid API key", "403": "a foreign Host or Origin",
+    "404": "no such model, request or path", "409": "the model is in use", "413": "the body is too large",
+    "429": "the queue is full; see Retry-After", "500": "a fault of the server", "503": "shutting down, or stuck",
+}  # fmt: skip
+# where the body's field is called otherwise than in SamplingParams, or means something else
+OWN_RANGES = {
+    ("ChatBody", "top_k"): None, ("CompletionBody", "top_k"): None, ("CompletionBody", "logprobs"): None,
+    ("CompletionBody", "max_tokens"): (0, None), ("ResponsesBody", "max_output_tokens"): (1, None),
+}  # fmt: skip
+
+
+class Operation(NamedTuple):
+    """streams: the content type of the reply when the body says `stream`."""
+
+    method: str
+    path: str
+    summary: str
+    body: type[Struct] | None
+    reply: type[Struct] | None
+    streams: str = ""
+    query: tuple[str, ...] = ()
+
+
+OPERATIONS = (
+    Operation("post", "/v1/chat/completions", "Chat, as OpenAI's", ChatBody, replies.ChatCompletion, SSE),
+    Operation(
+        "post", "/v1/responses", "Chat as a list of items, as OpenAI's", ResponsesBody, replies.ResponseReply, SSE
+    ),
+    Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, replies.Completion, SSE),
+    Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, replies.Embeddings),
+    Operation("get", "/v1/models", "The models that are offered", None, replies.ModelList),
+    Operation("get", "/v1/models/{name}", "One of them", None, replies.ModelCard),
+    Operation("post", "/v1/messages", "Chat, as Anthropic's", MessagesBody, replies.MessageReply, SSE),
+    Operation("post", "/v1/messages/count_tokens", "The length of the prompt", MessagesBody, replies.TokenCount),
+    Operation("post", "/api/chat", "Chat, as Ollama's", OllamaChatBody, replies.OllamaChat, LINES),
+    Operation("post", "/api/generate", "One prompt, as Ollama's", GenerateBody, replies.OllamaGenerate, LINES),
+    Operation("post", "/api/embed", "Texts as vectors, as Ollama's", EmbedBody, replies.OllamaEmbeddings),
+    Operation("post", "/api/embeddings", "Ollama's older form", OldEmbedBody, replies.OllamaOldEmbedding),
+    Operation("get", "/api/tags", "The models that are offered", None, replies.OllamaModels),
+    Operation("get", "/api/ps", "Those that are loaded", None, replies.OllamaModels),
+    Operation("post", "/api/show", "What is known of a model", ShowBody, replies.OllamaShow),
+    Operation("get", "/api/version", "Versions", None, replies.OllamaVersion),
+    Operation("post", "/api/pull", "Download a model", PullBody, replies.OllamaStatus, LINES),
+    Operation("delete", "/api/delete", "Remove a download", DeleteBody, None),
+    Operation("post", "/tokenize", "A text or a chat as token ids", TokenizeBody, replies.Tokens),
+    Operation("post", "/detokenize", "Token ids as text", DetokenizeBody, replies.Text),
+    Operation("get", "/props", "Defaults in force, and their source", None, replies.Props, query=("model",)),
+    Operation("get", "/health", "503 when a step hangs", None, replies.Health),
+    Operation("get", "/metrics", "Prometheus counters", None, None, TEXT),
+    Operation("post", "/v1/requests/{id}/answer-now", "End the thoughts of a request", None, replies.RunningReply),
+    Operation("post", "/v1/requests/{id}/cancel", "End a request", None, replies.RunningReply),
+)
+
+
+async def openapi(request: Request) -> Response:
+    service: Service = request.app.state.service
+    return JSONResponse(document(list(service.pool.models), keys=bool(service.config.api_keys)))
+
+
+def document(models: list[str], *, keys: bool = False) -> Schema:
+    """models: the names that requests may use. keys: whether an API key is asked for."""
+    types = [t for o in OPERATIONS for t in (o.body, o.reply) if t is not None]
+    types += [replies.OpenAIError, replies.AnthropicError, replies.OllamaError]
+    unique = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
+    refs = dict(zip(unique, schemas))
+    for body in dict.fromkeys(o.body for o in OPERATIONS if o.body is not None):
+        name = refs[body]["$ref"].rpartition("/")[2]
+        components[name] = _body(components[name], body, models)
+    paths: dict[str, Schema] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, refs)
+    out: Schema = {
+        "openapi": "3.1.0",
+        "info": {"title": "Ponder", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+    if keys:
+        out["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        out["security"] = [{"key": []}]
+    return out
+
+
+def _operation(operation: Operation, refs: dict[Any, Schema]) -> Schema:
+    content: Schema = {} if operation.reply is None else {JSON: {"schema": refs[operation.reply]}}
+    if operation.streams:
+        content[operation.streams] = {"schema": {"type": "string"}}
+    error = {"schema": refs[_error(operation.path)]}
+    responses: Schema = {"200": {"description": "OK"} | ({"content": content} if content else {})}
+    responses |= {s: {"description": text, "content": {JSON: error}} for s, text in ERRORS.items()}
+    out: Schema = {"summary": operation.summary, "responses": responses}
+    if operation.path == "/health":
+        responses["503"]["content"] = {JSON: {"schema": {"type": "object", "required": ["status"]}}}
+    parameters = list(_parameters(operation))
+    out |= {"parameters": parameters} if parameters else {}
+    if operation.body is not None:
+        out["requestBody"] = {"required": True, "content": {JSON: {"schema": refs[operation.body]}}}
+    return out
+
+
+def _parameters(operation: Operation) -> Iterator[Schema]:
+    for part in operation.path.split("/"):
+        if part.startswith("{"):
+            yield {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    for name in operation.query:
+        yield {"name": name, "in": "query", "schema": {"type": "string"}}
+
+
+def _error(path: str) -> type[Struct]:
+    if path.startswith("/v1/messages"):
+        return replies.AnthropicError
+    return replies.OllamaError if path.startswith("/api/") else replies.OpenAIError
+
+
+def _body(schema: Schema, body: type[Struct], models: list[str]) -> Schema:
+    """The struct's schema, with ranges, the names of the models, and null for every field that may be left out."""
+    schema = copy.deepcopy(schema)
+    required = schema.get("required", [])
+    for name, value in schema["properties"].items():
+        value.pop("default", None)
+        low, high = OWN_RANGES.get((body.__name__, name), RANGES.get(name)) or (None, None)
+        limits = {"minimum": low} if low is not None else {}
+        limits |= {"maximum": high} if high is not None else {}
+        for kind in value.get("anyOf", [value]):
+            if kind.get("type") in ("integer", "number"):
+                kind |= limits
+        if name == "model" and body is not PullBody and body is not DeleteBody:
+            value |= {"enum": models if name in required else ["", "default", *models]}
+        if name not in required and {"type": "null"} not in value.get("anyOf", []):
+            schema["properties"][name] = {"anyOf": [value, {"type": "null"}]}
+    return schema
