@@ -11,6 +11,7 @@ from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCall
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.request import ChatRequest
+from ponder.server.body import parse
 from ponder.server.service import Active, Service
 from ponder.server.transcript import Row, Transcript, messages_of
 from ponder.server.turns import Source, Turn
@@ -39,7 +40,7 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
 def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     system = (Message.system(body.system),) if body.system.strip() else ()
     told = [message for row in path for message in messages_of(row)]
-    sampling = SamplingParams(**{k: v for k, v in body.sampling.items() if v is not None})
+    sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
     thinking = Thinking(enabled=body.thinking, budget=body.budget)
     return ChatRequest(messages=(*system, *messages_from_dicts(told)), sampling=sampling, thinking=thinking)
 

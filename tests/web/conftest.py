@@ -23,10 +23,11 @@ XSS = [json.loads(line) for line in (Path(__file__).parents[1] / "server" / "xss
 HOSTILE = "\n\n".join(sorted(XSS, key=lambda text: "```" in text))  # an open fence would swallow the rest
 WORDS = " ".join(f"thought {i * i}" for i in range(3000))
 FLOOD = " ".join(f"so {i * 7919 % 100_003}," for i in range(15_000))  # 105,000 tokens
+TALK = "".join(f"On and on, {i * i}.\n\n" for i in range(3000))
 MODELS: dict[str, list[Any]] = {
     "rich": [{"text": f"<think>\n{'Let me see what they want. ' * 30}\n</think>\n\n{RICH}"}],
     "slow": [{"text": f"<think>\n{WORDS}", "answer": "All right, here it is.", "delay_ms": 4, "eos": False}],
-    "talker": [{"text": "<think>\n\n</think>\n\n" + "On and on. " * 400, "delay_ms": 4, "eos": False}],
+    "talker": [{"text": "<think>\n\n</think>\n\n" + TALK, "delay_ms": 4, "eos": False}],
     "flood": [{"model": {"context": 131072}}, {"text": f"<think>\n{FLOOD}\n</think>\n\nDone."}],
     "hostile": [f"<think>\n{HOSTILE}\n</think>\n\n{HOSTILE}"],
     "brief": [{"model": {"capability": "instruct"}}, {"text": "First answer."}, {"text": "Second answer."}],

@@ -92,7 +92,7 @@ def test_search_rename_export_delete(chat: Chat, tmp_path: Path) -> None:
     chat.answered("Tell me of Zanzibar", "rich")
     chat.page.fill("#search", "Zanzibar")
     eventually(lambda: chat.page.locator("#list li").count() == 1)
-    chat.page.fill("#search", "quick sort, whose average")  # in the answer
+    chat.page.fill("#search", "whose average cost")  # in the answer
     eventually(lambda: "Zanzibar" in " ".join(chat.page.locator("#list li").all_inner_texts()))
     chat.page.fill("#search", "no such words %")
     eventually(lambda: chat.page.locator("#list li").count() == 0)
@@ -224,6 +224,10 @@ def test_telephone(browser: Any, site: Site) -> None:
         chat.page.locator("#list a").first.wait_for(state="visible")
         chat.page.wait_for_timeout(250)
         chat.page.tap("#close-sidebar")
+        chat.page.locator("#sidebar").wait_for(state="hidden")
+        chat.page.tap("#open-sidebar")
+        chat.page.wait_for_timeout(250)
+        chat.page.touchscreen.tap(370, 400)  # beside the list
         chat.page.locator("#sidebar").wait_for(state="hidden")
         chat.page.tap("#open-settings")
         assert chat.page.locator("#system").is_visible() and chat.page.evaluate(wide)

@@ -149,6 +149,26 @@ def test_rate_cache_and_context(chat: Chat) -> None:
     assert meter.inner_text() == f"{used:,} / 40,960"
 
 
+def test_the_end_stays_in_sight_until_one_scrolls_up(chat: Chat) -> None:
+    chat.answered("Explain.", "rich")
+    chat.ask("Go on.", "talker")
+    chat.page.wait_for_selector(".message:last-child .answer .piece")
+    left = (
+        "(() => { const l = document.querySelector('#log'); return l.scrollHeight - l.scrollTop - l.clientHeight; })()"
+    )
+    chat.page.wait_for_timeout(1500)
+    eventually(lambda: chat.page.evaluate(left) < 60, 1)
+    chat.page.mouse.move(700, 400)
+    chat.page.mouse.wheel(0, -300)
+    chat.page.wait_for_timeout(700)
+    assert chat.page.evaluate(left) > 200, "who reads is not torn away"
+    chat.page.mouse.wheel(0, 5000)
+    chat.page.wait_for_timeout(700)
+    eventually(lambda: chat.page.evaluate(left) < 60, 1)
+    chat.page.click("#stop")
+    chat.done()
+
+
 def test_an_error_is_said_and_nothing_typed_is_lost(chat: Chat, site: Site) -> None:
     chat.page.route("**/web/conversations", lambda route: route.abort())
     chat.ask("Precious words", "brief")

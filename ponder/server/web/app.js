@@ -105,6 +105,7 @@ function listen() {
   $("input").oninput = grow;
   $("input").onkeydown = typed;
   $("log").onscroll = chat.scrolled;
+  document.querySelector("main").addEventListener("pointerdown", () => narrow(false)); // beside an open list
   $("file").onchange = () => { files.attach([...$("file").files], chat.fail); $("file").value = ""; };
   addEventListener("keydown", shortcuts);
   addEventListener("hashchange", () => location.hash.length > 1 && visit());

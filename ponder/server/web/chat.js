@@ -13,6 +13,7 @@ let turn = null; // the reply of this conversation that is being written
 const elsewhere = new Map(); // replies of other conversations, by message; read on so that they go on
 let follow = true; // whether the log stays at its end
 let sticking = false;
+let top = 0; // where the log was when it was last looked at
 const tabs = new BroadcastChannel("ponder"); // other tabs of this browser
 
 export const running = () => turn !== null;
@@ -112,6 +113,7 @@ const actions = { edit, regenerate: (row) => reply(row.parent), step, written: s
 
 export function draw() {
   const path = branch();
+  top = 0;
   clear($("messages"));
   if (!path.length) $("messages").append(el("div", { class: "empty" }, el("h2", {}, t("empty"))));
   for (const row of path) {
@@ -121,6 +123,7 @@ export function draw() {
     $("messages").append(view.node);
   }
   files.draw();
+  for (const id of ["export-md", "export-json"]) $(id).disabled = !conversation;
   meter();
   setTitle();
   buttons();
@@ -152,8 +155,12 @@ function stick() {
   });
 }
 
+// Only a scroll upwards is a wish to stay: that the end is far may be because more text has come meanwhile.
 export function scrolled() {
-  follow = $("log").scrollTop + $("log").clientHeight > $("log").scrollHeight - 40;
+  const { scrollTop, clientHeight, scrollHeight } = $("log");
+  if (scrollTop + clientHeight > scrollHeight - 40) follow = true;
+  else if (scrollTop < top) follow = false;
+  top = scrollTop;
 }
 
 async function step(row, by) {

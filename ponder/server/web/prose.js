@@ -13,6 +13,7 @@ export class Thoughts {
     this.drawn = 0;
     this.open = false;
     this.waiting = false;
+    this.growing = false; // then an open box stays at its end
   }
   add(text) {
     this.text += text;
@@ -31,7 +32,7 @@ export class Thoughts {
     });
   }
   draw() {
-    const atEnd = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 30;
+    const atEnd = this.growing && this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - 30;
     const until = Math.min(this.text.length, this.drawn + 20 * CHUNK);
     while (this.drawn < until) {
       let last = this.box.lastElementChild;
