@@ -4,8 +4,8 @@
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The engine
 keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the whole reply is JSON objects of
-that form, with these two keys and no other. A name that nobody offered is a call as well: the loop then tells which
-there are.
+that form, with these two keys and no other. The name is that of an offered tool, or a part of it ("fetch" for
+"fetch-fetch"): then the loop tells the model which there are.
 """
 
 import json
@@ -34,12 +34,12 @@ class JsonCallModel:
         inner = self.model.stream(request)
         if not request.tools or request.tool_choice == "none":
             return inner
-        return JsonCallStream(inner)
+        return JsonCallStream(inner, {tool["function"]["name"] for tool in request.tools})
 
 
 class JsonCallStream:
-    def __init__(self, inner: ChatStream) -> None:
-        self._inner = inner
+    def __init__(self, inner: ChatStream, names: set[str]) -> None:
+        self._inner, self._names = inner, names
 
     def __iter__(self) -> Iterator[Event]:
         held = ""
@@ -52,7 +52,7 @@ class JsonCallStream:
                 if free:
                     yield TextDelta(held)
             elif isinstance(event, Finish):
-                calls = [] if free or called else read_calls(held)
+                calls = [] if free or called else read_calls(held, self._names)
                 if held and not free and not calls:
                     yield TextDelta(held)
                 yield from (ToolCallDone(n, call) for n, call in enumerate(calls))
@@ -76,7 +76,7 @@ def _may_be_json(text: str) -> bool:
     return not start or start[0] in "{[`<"
 
 
-def read_calls(text: str) -> list[ToolCall]:
+def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     """The calls that a reply consists of; none if it is anything else as well."""
     if FENCE.sub("", text).strip() and "```" in text:
         return []
@@ -85,16 +85,17 @@ def read_calls(text: str) -> list[ToolCall]:
     for value in _values(body):
         found = value if isinstance(value, list) else [value]
         for call in found:
-            if not _is_call(call):
+            if not _is_call(call, names):
                 return []
             calls.append(ToolCall(call["name"], json.dumps(call["arguments"], ensure_ascii=False)))
     return calls
 
 
-def _is_call(value: Any) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"name", "arguments"}:
+def _is_call(value: Any, names: set[str]) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"name", "arguments"} or not isinstance(value["arguments"], dict):
         return False
-    return isinstance(value["name"], str) and isinstance(value["arguments"], dict)
+    name = value["name"]
+    return isinstance(name, str) and bool(name) and any(name in offered for offered in names)
 
 
 def _values(text: str) -> Iterator[Any]:

@@ -19,7 +19,7 @@ FENCED = f"```json\n{CALL}\n```"
      f"```json\n{CALL}\n```\n"],
 )  # fmt: skip
 def test_one_call(text: str) -> None:
-    (call,) = read_calls(text)
+    (call,) = read_calls(text, {"add"})
     assert call.name == "add" and json.loads(call.arguments) == {"a": 1}
 
 
@@ -27,16 +27,17 @@ def test_one_call(text: str) -> None:
     "text", [f"{CALL}\n{CALL}", f"```json\n{CALL}\n```\n```json\n{CALL}\n```", f"[{CALL}, {CALL}]"]
 )
 def test_two_calls(text: str) -> None:
-    assert len(read_calls(text)) == 2
+    assert len(read_calls(text, {"add"})) == 2
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "a", "arguments": {}, "x": 1}', CALL + " done", "```json\n{",
+    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "add", "arguments": {}, "x": 1}', '{"name": "sub", "arguments": {}}',
+     CALL + " done", "```json\n{",
      '{"name": "add", "arguments": "1"}', "[1, 2]", '{"name": "add"}', "[" * 5000, '{"a": 1}'],
 )  # fmt: skip
 def test_no_call(text: str) -> None:
-    assert read_calls(text) == []
+    assert read_calls(text, {"add"}) == []
 
 
 async def test_in_the_loop(scripted) -> None:
