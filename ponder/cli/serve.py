@@ -5,18 +5,20 @@ ponder serve qwen3:0.6b --port 8000
 """
 
 import argparse
-from functools import partial
+import contextlib
 from pathlib import Path
 
-from ponder.cli import options
+from ponder.cli import options, serve_backends
 from ponder.cli.agent_tools import add_tool_flags, tools_of
-from ponder.cli.loading import open_llm
 from ponder.cli.printer import note
 
 DESCRIPTION = "Serve models over HTTP, as OpenAI-compatible clients expect it."
 NOTES = """\
 The first model is the default and is loaded at start; the others when they are first asked for. --keep says how many
-may be loaded at once: the one that was not used for longest goes first.
+may be loaded at once, --memory how much they may take: the one that was not used for longest goes first.
+--engine vllm and sglang start that engine as a child process (--engine-python names the environment that has it), or
+attach to servers that run already (--url). --engine openai passes on to any OpenAI-compatible server. Several --url are
+a fleet: docs/fleet.md.
 The server listens on this machine only, unless --host says otherwise; then --api-key is required (or --no-auth).
 Tools are for the web chat alone: --tool and --mcp as in `ponder agent`; what asks for approval asks there.
 A key on the command line can be read by everybody on this machine: --api-key-file keeps it out of there.
@@ -37,8 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
     how = parser.add_argument_group("how requests are served")
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
+    how.add_argument(
+        "--memory", type=float, metavar="GB", help="that loaded models may take together (default: no limit)"
+    )
     how.add_argument("--queue", type=int, default=64, metavar="N", help="requests that may wait (default: 64)")
     how.add_argument("--timeout", type=float, metavar="S", help="seconds that a request may run (default: no limit)")
+    how.add_argument("--drain", type=int, default=30, metavar="S",
+                     help="seconds to end after SIGTERM; a second one stops at once (default: 30)")  # fmt: skip
+    how.add_argument("--watchdog", type=float, default=300.0, metavar="S",
+                     help="seconds a step may take before the process ends with code 70 (default: 300)")  # fmt: skip
+    how.add_argument("--log-level", default="info", choices=("info", "warning", "error"),
+                     help="of the JSON lines on stderr (default: info)")  # fmt: skip
+    how.add_argument("--log-prompts", action="store_true", help="write into the log what people ask")
     how.add_argument("--max-body", type=int, default=32, metavar="MB", help="largest request body (default: 32)")
     how.add_argument("--linger", type=float, default=10, metavar="S",
                      help="seconds that a web reply goes on when its page was closed (default: 10)")  # fmt: skip
@@ -47,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="how the thoughts are called in OpenAI replies (default: both)")  # fmt: skip
     how.add_argument("--max-batch", type=int, default=32, metavar="N", help="requests computed together (default: 32)")
     add_tool_flags(parser.add_argument_group("tools that models may use in the web chat"))
+    serve_backends.add_arguments(parser)
     thinking = parser.add_argument_group("thinking, when a request does not say")
     switch = thinking.add_mutually_exclusive_group()
     switch.add_argument("--think", action="store_true", default=None, help="think")
@@ -56,30 +69,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import uvicorn
-
     from ponder.core.params import Thinking
     from ponder.model.store import home
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
-    from ponder.server.pool import Pool
+    from ponder.server.log import configure
     from ponder.server.running import Running
     from ponder.server.service import Service
+    from ponder.server.serving import Server
 
     keys = (*args.api_key, *(Path(args.api_key_file).read_text().split() if args.api_key_file else ()))
     config = ServerConfig(
         host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
-        origins=tuple(args.allow_origin),
+        origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
     )  # fmt: skip
-    first = open_llm(args.models[0] if args.models else None, args)
-    models = {first.name: partial(open_llm, args.models[0] if args.models else first.name, args)}
-    models |= {name: partial(open_llm, name, args) for name in args.models[1:]}
-    pool = Pool(models, keep=args.keep)
-    pool.models[first.name].hold(first)
-    service = Service(config, pool, Running(config, args.max_batch), Thinking(enabled=args.think, budget=args.budget))
-    note(f"{first.name} at http://{args.host}:{args.port}")
-    app = build(service, home() / "chat.sqlite", tools_of(args))
-    uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=30)
-    return 0
+    configure(args.log_level)
+    with contextlib.ExitStack() as stack:
+        pool = serve_backends.pool(args, stack)
+        running = Running(config, args.max_batch)
+        service = Service(config, pool, running, Thinking(enabled=args.think, budget=args.budget))
+        note(f"{pool.default} at http://{args.host}:{args.port}")
+        server = Server(build(service, home() / "chat.sqlite", tools_of(args)), config, running)
+        server.run()
+        return 0 if server.started else 1

@@ -24,6 +24,26 @@ class ContextLengthExceeded(UserError):
         self.prompt_tokens = prompt_tokens
         self.limit = limit
 
+    @classmethod
+    def told(cls, text: str) -> "ContextLengthExceeded":
+        """As another server said it; the numbers are in its text, and 0 here."""
+        self = cls(0, 0)
+        self.args = (text,)
+        return self
+
 
 class LoadError(UserError):
     """A model file, folder or name that cannot be loaded; the text names the file and the reason."""
+
+
+class UpstreamError(Exception):
+    """Another server that we asked to answer could not: not reachable, overloaded, broken, or it left half-way.
+
+    status: its HTTP status, None when there was no reply. retry_after: seconds after which it may be asked again.
+    A request that it found wrong is a UserError instead.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after

@@ -47,11 +47,23 @@ class Usage(Struct, frozen=True):
 
 
 class Effective(Struct, frozen=True):
-    """The settings that really held, after defaults, ceilings and switches (TH-5, RL-1)."""
+    """The settings that really held, after defaults, ceilings and switches (TH-5, RL-1). None, except for the budget:
+    a remote engine's own default, which it does not tell."""
 
     thinking: bool
     thinking_source: Literal["request", "soft switch", "default", "model"]
     budget: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    max_tokens: int | None
+
+
+class Settled(Effective, frozen=True):
+    """The same of the local engine, which knows everything."""
+
     temperature: float
     top_p: float
     top_k: int

@@ -35,6 +35,7 @@ from ponder.engine.speculation.drafter import Drafter
 from ponder.kernels.sampling import UNUSABLE, Rule, Sampled, draw
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
+STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
 BURST = 0.008  # short for a cancel, long for the readers' threads: they are woken once in a burst
 
 Wish = tuple[Callable[[Sequence], None], Sequence]
@@ -176,6 +177,22 @@ class Engine:
             blocks=self.pool.count,
             seconds_since_step=time.monotonic() - self._step_at if busy else 0.0,
         )
+
+    @property
+    def dead(self) -> bool:
+        """Its thread failed: it takes no requests any more."""
+        thread = self._thread
+        return self._broken is not None or (thread is not None and not thread.is_alive() and not self._closed)
+
+    def trouble(self) -> str | None:
+        """What is wrong: the thread failed, died or is inside one step for longer than any step takes (SR-4)."""
+        if self._broken is not None:
+            return f"the engine failed: {type(self._broken).__name__}: {self._broken}"
+        if self.dead:
+            return "the engine's thread died"
+        if (seconds := self.stats().seconds_since_step) > STUCK_SECONDS:
+            return f"no step for {seconds:.0f} s"
+        return None
 
     def _loop(self) -> None:
         """The thread: steps while there is work, waits for wishes otherwise."""

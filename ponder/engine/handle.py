@@ -6,9 +6,10 @@ generator, a cancelled task, or dropping the handle.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from threading import Condition
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ponder.core.errors import UserError
 from ponder.core.event import Event, Finish
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from asyncio import Event as AsyncEvent
 
-    from ponder.engine.sequence import Sequence, Timings
+    from ponder.engine.sequence import Timings
 
 Waker = tuple["AbstractEventLoop", "AsyncEvent"]
 
@@ -29,11 +30,16 @@ class Channel:
         self._changed = Condition()
         self._items: list[deque[Event | Exception]] = [deque() for _ in range(choices)]
         self._wakers: list[Waker] = []
+        self._resting: list[Waker] = []  # wait for an end only
 
     def put(self, choice: int, items: Iterable[Event | Exception]) -> None:
         with self._changed:
-            self._items[choice].extend(items)
+            held = self._items[choice]
+            held.extend(items)
             wakers, self._wakers = self._wakers, []
+            if held and isinstance(held[-1], Finish | Exception):
+                wakers += self._resting
+                self._resting = []
             self._changed.notify_all()
         for loop, event in wakers:
             try:
@@ -48,16 +54,47 @@ class Channel:
                 self._changed.wait()
         return _unwrap(found)
 
-    async def aget(self, choices: set[int]) -> tuple[int, Event]:
+    async def aget(self, choices: set[int]) -> list[tuple[int, Event]]:
+        """All events of these choices that are there; waits for one."""
         import asyncio  # a tenth of the imports, and whoever reads this way has it already
 
         while True:
             event = asyncio.Event()
             with self._changed:
-                if (found := self._pop(choices)) is not None:
-                    return _unwrap(found)
+                if found := self._pop_all(choices):
+                    return found
                 self._wakers.append((asyncio.get_running_loop(), event))
             await event.wait()
+
+    async def rest(self, choices: set[int], seconds: float) -> None:
+        """Wait so long, or until one of these ends: whoever reads at a pace need not be late at the end."""
+        import asyncio
+
+        waker = asyncio.get_running_loop(), asyncio.Event()
+        with self._changed:
+            if any((items := self._items[c]) and isinstance(items[-1], Finish | Exception) for c in choices):
+                return
+            self._resting.append(waker)
+        try:
+            async with asyncio.timeout(seconds):
+                await waker[1].wait()
+        except TimeoutError:
+            with self._changed:
+                if waker in self._resting:
+                    self._resting.remove(waker)
+
+    def _pop_all(self, choices: set[int]) -> list[tuple[int, Event]]:
+        """As often as `_pop` finds something new. An error is raised when what came before it has been read."""
+        found: list[tuple[int, Event]] = []
+        for choice in sorted(choices):
+            items = self._items[choice]
+            while items and not isinstance(items[0], Finish | Exception):
+                found.append((choice, items.popleft()))  # type: ignore[arg-type]
+            if items and isinstance(items[0], Finish):
+                found.append((choice, items[0]))
+            elif items and not found:
+                _unwrap((choice, items[0]))
+        return found
 
     def _pop(self, choices: set[int]) -> tuple[int, Event | Exception] | None:
         """The end of a choice stays: who reads again, or beside another reader, must not wait for what has gone."""
@@ -67,16 +104,30 @@ class Channel:
         return None
 
 
+class Followed(Protocol):
+    """What a handle asks of a choice: a `Sequence` of the engine, or one that another server computes. ids: prompt and
+    everything generated; prompt: how many of them are the prompt."""
+
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def timings(self) -> "Timings": ...
+    @property
+    def ids(self) -> "Sequence[int]": ...
+    @property
+    def prompt(self) -> int: ...
+
+
 class Handle:
     """One running request. Iterate it for the events of its only choice, or `choice(i)` / `merged()` when it has
     several. Every choice ends with a `Finish`, or by raising what went wrong. The methods may come from any thread."""
 
     def __init__(
         self,
-        sequences: "list[Sequence]",
+        sequences: "Sequence[Followed]",
         channel: Channel,
-        cancel: "Callable[[Sequence], None]",
-        answer_now: "Callable[[Sequence], None]",
+        cancel: Callable[[Any], None],
+        answer_now: Callable[[Any], None],
     ) -> None:
         """cancel, answer_now: hand the wish to the engine; must be safe to call from a destructor."""
         self._sequences = sequences
@@ -106,8 +157,9 @@ class Handle:
 
     async def achoice(self, index: int) -> AsyncIterator[Event]:
         try:
-            async for _, event in self._aread({index}):
-                yield event
+            async for batch in self._aread({index}):
+                for _, event in batch:
+                    yield event
         finally:
             self._stop([index])
 
@@ -120,8 +172,18 @@ class Handle:
 
     async def amerged(self) -> AsyncIterator[tuple[int, Event]]:
         try:
-            async for item in self._aread(set(range(len(self)))):
-                yield item
+            async for batch in self._aread(set(range(len(self)))):
+                for item in batch:
+                    yield item
+        finally:
+            self.cancel()
+
+    async def abatches(self, pace: float) -> AsyncIterator[list[tuple[int, Event]]]:
+        """The same in lists of what has come since the last one, at most one in `pace` seconds: a reader with costs of
+        its own (a write to a socket) pays them less often than there are ids."""
+        try:
+            async for batch in self._aread(set(range(len(self))), pace):
+                yield batch
         finally:
             self.cancel()
 
@@ -172,12 +234,14 @@ class Handle:
                 choices.remove(index)
             yield index, event
 
-    async def _aread(self, choices: set[int]) -> AsyncIterator[tuple[int, Event]]:
+    async def _aread(self, choices: set[int], pace: float = 0.0) -> AsyncIterator[list[tuple[int, Event]]]:
         while choices:
-            index, event = await self._channel.aget(choices)
-            if isinstance(event, Finish):
-                choices.remove(index)
-            yield index, event
+            batch = await self._channel.aget(choices)
+            came = monotonic()
+            choices -= {index for index, event in batch if isinstance(event, Finish)}
+            yield batch
+            if choices and (rest := came + pace - monotonic()) > 0:
+                await self._channel.rest(choices, rest)
 
 
 def _unwrap(item: tuple[int, Event | Exception]) -> tuple[int, Event]:

@@ -211,6 +211,10 @@ class LLM:
         """The prompt of a request that `stream` would run."""
         return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
 
+    def count_tokens(self, request: ChatRequest) -> int:
+        """How many ids the prompt of a request has."""
+        return len(self.rendered(request).ids)
+
     def embed(
         self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None
     ) -> tuple[NDArray[np.float32], int]:
@@ -239,6 +243,10 @@ class LLM:
 
     def stats(self) -> Stats:
         return self.engine.stats()
+
+    def trouble(self) -> str | None:
+        """What is wrong with the engine; None when it is well (SR-4)."""
+        return self.engine.trouble()
 
     def close(self) -> None:
         """Cancel what runs, stop the engine, let the model go. Idempotent."""

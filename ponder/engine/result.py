@@ -66,8 +66,8 @@ class Result:
         return self.choices[0].logprobs
 
 
-def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...], ids: tuple[int, ...]) -> Choice:
-    """turn_ids: of the whole turn, see `Handle.turn_ids`. ids: the generated ones alone."""
+def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...] | None, ids: tuple[int, ...]) -> Choice:
+    """turn_ids: of the whole turn, see `Handle.turn_ids`; None when they are not known. ids: the generated ones."""
     events = list(events)
     said = message_of(e for e in events if not isinstance(e, Finish | TokenLogprob))
     finish = events[-1]

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ponder.core.errors import ContextLengthExceeded, UserError
-from ponder.core.event import Effective
+from ponder.core.event import Settled
 from ponder.core.message import Message
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams, Thinking
 from ponder.text.soft_switch import soft_switch
@@ -60,7 +60,7 @@ class Settings(Struct, frozen=True):
     """Everything that holds for one request. `sampling` has no None left but `logprobs`; what `effective` says
     (budget, max_tokens, seed) wins. can_think: the model may open a block."""
 
-    effective: Effective
+    effective: Settled
     sampling: SamplingParams
     thinking: Thinking
     eos_ids: tuple[int, ...]
@@ -153,7 +153,7 @@ def _settings(
 ) -> Settings:
     assert filled.temperature is not None and filled.top_p is not None and filled.seed is not None
     assert filled.top_k is not None and filled.min_p is not None
-    effective = Effective(
+    effective = Settled(
         thinking=mode.thinking,
         thinking_source=mode.source,
         budget=budget,

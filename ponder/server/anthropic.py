@@ -44,8 +44,8 @@ async def count_tokens(request: Request) -> Response:
     body, _ = parse(await read_json(request, service.config), MessagesBody, strict=service.config.strict)
     wish, _ = messages_request(body)
     async with service.pool.use(body.model) as llm:
-        rendered = await asyncio.to_thread(llm.rendered, service.with_defaults(wish))
-    return JSONResponse({"input_tokens": len(rendered.ids)})
+        count = await asyncio.to_thread(llm.count_tokens, service.with_defaults(wish))
+    return JSONResponse({"input_tokens": count})
 
 
 async def _whole(service: Service, body: MessagesBody, wish: ChatRequest, warnings: tuple[str, ...]) -> Body:

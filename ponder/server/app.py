@@ -1,5 +1,6 @@
 """The application: routes, and one place where exceptions become the error body of the dialect that was spoken."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -29,13 +30,14 @@ from ponder.server.completions import completions
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
-from ponder.server.log import log
+from ponder.server.log import RefusalLog, log
 from ponder.server.openai_chat import chat_completions
 from ponder.server.openapi import openapi
 from ponder.server.props import props
 from ponder.server.responses import responses
 from ponder.server.service import Service
 from ponder.server.turns import Turns
+from ponder.server.watchdog import watch
 
 
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
@@ -47,8 +49,10 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(watch(service.pool, service.config.watchdog))
         await toolbox.open()
         yield
+        watching.cancel()
         await turns.stop()
         await toolbox.close()
         await service.pool.close()
@@ -90,7 +94,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             *turn_routes.routes(),
         ],
         exception_handlers={Exception: failed, ApiError: failed, ValueError: failed, HTTPException: not_found},
-        middleware=[Middleware(Guard, config=service.config)],
+        middleware=[Middleware(RefusalLog), Middleware(Guard, config=service.config)],
         lifespan=lifespan,
     )
     app.state.service = service

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob
 from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.handle import Handle
-from ponder.engine.llm import LLM
+from ponder.server.backend import Model, Tokens, local
 from ponder.server.body import parse, read_json
 from ponder.server.completions_request import CompletionBody, Prompt, prompts_of, sampling_of, scores_only
 from ponder.server.errors import api_error, openai_body
@@ -25,7 +25,6 @@ from ponder.server.log import log
 from ponder.server.openai_reply import FINGERPRINT, finish_reason, usage
 from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, data, unless_gone
-from ponder.text.tokenizer import Tokenizer
 
 PREFIX = "cmpl-"
 Body = dict[str, Any]
@@ -47,7 +46,7 @@ async def _running(
 ) -> AsyncIterator[list[Active]]:
     """One engine request a prompt, all at once."""
 
-    def submit(prompt: Prompt, llm: LLM) -> Handle:
+    def submit(prompt: Prompt, llm: Model) -> Handle:
         wish = Thinking(loop_guard=False)  # raw text may repeat itself
         return llm.generate_stream(prompt, sampling, thinking=wish, allow_control=body.allow_special_tokens)
 
@@ -89,7 +88,7 @@ async def _merged(actives: list[Active]) -> AsyncGenerator[tuple[int, Event], No
 class Pieces:
     """Log-probabilities in OpenAI's old form: parallel lists, with the place of each piece in its choice's text."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokens) -> None:
         self._tokenizer = tokenizer
         self._offset: dict[int, int] = {}
 
@@ -116,13 +115,14 @@ async def _echoes(
         return [("", None)] * (len(prompts) * n)
     out: list[tuple[str, Body | None]] = []
     for prompt, active in zip(prompts, actives):
-        text = prompt if isinstance(prompt, str) else active.llm.tokenizer.decode(prompt, skip_special=False)
+        llm = local(active.llm, "echo")
+        text = prompt if isinstance(prompt, str) else llm.tokenizer.decode(prompt, skip_special=False)
         places = range(len(out), len(out) + n)
         if body.logprobs is None:
             out += [(text, None)] * n
             continue
         ids = list(active.handle.prompt_ids())
-        entries = await asyncio.to_thread(active.llm.prompt_logprobs, ids, body.logprobs)
+        entries = await asyncio.to_thread(llm.prompt_logprobs, ids, body.logprobs)
         for place in places:
             scored = pieces.first(place, ids[0])
             for entry in entries:

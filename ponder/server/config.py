@@ -15,6 +15,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     queue: requests that may wait beyond those running; more get 429. timeout: seconds a request may run in all, None
     for no limit. keep_alive: seconds of silence after which a stream sends a comment (SR-5).
     max_body: bytes of a request body. linger: seconds that a reply of the web chat goes on when no page looks at it.
+    drain: seconds that running requests have after SIGTERM. watchdog: seconds that a step of an engine may take before
+    the process ends (SR-4). log_prompts: whether the log holds what people wrote.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
     """
 
@@ -30,6 +32,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     keep_alive: float = 10.0
     max_body: int = 32 << 20
     linger: float = 10.0
+    drain: int = 30
+    watchdog: float = 300.0
+    log_prompts: bool = False
     reasoning_field: str = "both"
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ponder.core.errors import ContextLengthExceeded, LoadError, UserError
+from ponder.core.errors import ContextLengthExceeded, LoadError, UpstreamError, UserError
 
 
 class ApiError(Exception):
@@ -25,10 +25,21 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(400, str(error), code="context_length_exceeded", param=error.param)
     if isinstance(error, LoadError):
         return ApiError(500, str(error), kind="server_error", code="model_not_loaded")
+    if isinstance(error, UpstreamError):
+        return _upstream(error)
     if isinstance(error, UserError):
         code = "thinking_not_switchable" if "thinking_not_switchable" in str(error) else None
         return ApiError(400, str(error), code=code, param=error.param)
     return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
+
+
+def _upstream(error: UpstreamError) -> ApiError:
+    """429 stays 429, so that clients wait; not reachable is 503, any other failure of another server 502."""
+    if error.status == 429:
+        wait = max(1, round(error.retry_after or 1))
+        return ApiError(429, str(error), kind="rate_limit_error", code="upstream_busy", retry_after=wait)
+    status = 503 if error.status is None else 502
+    return ApiError(status, str(error), kind="server_error", code="upstream_failed", retry_after=1)
 
 
 def openai_body(error: ApiError) -> dict[str, Any]:

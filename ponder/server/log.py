@@ -1,5 +1,66 @@
-"""The server's log: one JSON line an event on stderr, without what people wrote unless the operator asks for it."""
+"""The server's log: one JSON line an event on stderr, without what people wrote unless the operator asks for it.
+
+{"time": "2026-11-22T05:00:00.123+00:00", "level": "info", "event": "request", "id": "chatcmpl-...", ...}
+"""
 
 import logging
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("ponder.server")
+OURS = ("ponder.server", "uvicorn.error", "asyncio")
+
+
+class Lines(logging.Formatter):
+    """A record as one line of JSON; `extra={"fields": {...}}` become its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        out: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **record.__dict__.get("fields", {}),
+        }
+        if record.exc_info:
+            out["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return msgspec.json.encode(out).decode()
+
+
+def configure(level: str) -> None:
+    """Send our records, and those of the HTTP library, to stderr as JSON."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level.upper() if name == "ponder.server" else max(logging.WARNING, logger.level))
+
+
+def tell(event: str, **fields: Any) -> None:
+    """One line. Nothing is put together when nobody listens."""
+    if log.isEnabledFor(logging.INFO):
+        log.info(event, extra={"fields": fields})
+
+
+class RefusalLog:
+    """ASGI middleware: a line for every request that got an error status. Bodies are not looked at."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not log.isEnabledFor(logging.INFO):
+            await self.app(scope, receive, send)
+            return
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                client = (scope.get("client") or ("",))[0]
+                tell("refused", status=message["status"], method=scope["method"], path=scope["path"], client=client)
+            await send(message)
+
+        await self.app(scope, receive, watched)

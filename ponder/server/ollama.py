@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.engine.handle import Handle
-from ponder.engine.llm import LLM
+from ponder.server.backend import Model
 from ponder.server.body import parse, read_json
 from ponder.server.errors import api_error, ollama_body
 from ponder.server.log import log
@@ -21,7 +21,7 @@ from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, line, unless_gone
 
 PREFIX = "ollama-"
-Submit = Callable[[LLM], Handle]
+Submit = Callable[[Model], Handle]
 Body = dict[str, Any]
 
 
@@ -42,7 +42,7 @@ async def generate(request: Request) -> Response:
         return await _load(service, body, "response", "")
     wish, odd = generate_request(body)
 
-    def submit(llm: LLM) -> Handle:
+    def submit(llm: Model) -> Handle:
         if not body.raw:
             return llm.stream(service.with_defaults(wish))
         given: Body = {"thinking": wish.thinking, "grammar": wish.grammar, "allow_control": True}

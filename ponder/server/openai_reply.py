@@ -11,7 +11,7 @@ from ponder import __version__
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.engine.result import Choice
-from ponder.text.tokenizer import Tokenizer
+from ponder.server.backend import Tokens
 
 FINGERPRINT = f"ponder-{__version__}"
 
@@ -21,7 +21,7 @@ class ChatReply:
 
     reasoning_field: "both", "reasoning_content", "reasoning" or "none" (RS-3)."""
 
-    def __init__(self, id_: str, model: str, tokenizer: Tokenizer, reasoning_field: str, logprobs: bool) -> None:
+    def __init__(self, id_: str, model: str, tokenizer: Tokens, reasoning_field: str, logprobs: bool) -> None:
         self.id, self.model, self.tokenizer = id_, model, tokenizer
         self.created = int(time.time())
         self._fields = {"both": ("reasoning_content", "reasoning"), "none": ()}.get(reasoning_field, (reasoning_field,))

@@ -12,36 +12,47 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ponder.core.errors import UserError
-from ponder.engine.llm import LLM
 from ponder.model.info import ModelInfo
+from ponder.server.backend import Model
 from ponder.server.errors import ApiError
 
 
 @dataclass
 class Served:
-    """One offered model. llm is None while it is not loaded. users: requests that hold it now. info: what its files
-    say, once it was loaded; None for a script."""
+    """One offered model. llm is None while it is not loaded. needs: the bytes that it will take, told without loading
+    it. users: requests that hold it now. info: what its files say, once it was loaded; None for a script."""
 
     name: str
-    open: Callable[[], LLM]
+    open: Callable[[], Model]
+    needs: Callable[[], int] = lambda: 0
     created: int = field(default_factory=lambda: int(time.time()))
-    llm: LLM | None = None
+    llm: Model | None = None
     users: int = 0
     used_at: float = 0.0
     info: ModelInfo | None = None
 
-    def hold(self, llm: LLM) -> None:
+    def hold(self, llm: Model) -> None:
         self.llm, self.info = llm, llm.info
 
 
 class Pool:
-    """models: by the name clients use; the first is the default. keep: how many may be loaded at once."""
+    """models: by the name clients use; the first is the default. keep: how many may be loaded at once. memory: bytes
+    that the loaded ones may take together, None for no limit; needs: what each takes, for that."""
 
-    def __init__(self, models: dict[str, Callable[[], LLM]], *, keep: int = 1) -> None:
+    def __init__(
+        self,
+        models: dict[str, Callable[[], Model]],
+        *,
+        keep: int = 1,
+        memory: int | None = None,
+        needs: dict[str, Callable[[], int]] | None = None,
+    ) -> None:
         if not models:
             raise UserError("a server needs at least one model")
         self.models = {name: Served(name, opener) for name, opener in models.items()}
-        self.keep = keep
+        for name, told in (needs or {}).items():
+            self.models[name].needs = told
+        self.keep, self.memory = keep, memory
         self._loading = asyncio.Lock()
 
     @property
@@ -66,7 +77,7 @@ class Pool:
         return None
 
     @contextlib.asynccontextmanager
-    async def use(self, name: str | None) -> AsyncIterator[LLM]:
+    async def use(self, name: str | None) -> AsyncIterator[Model]:
         """The model, loaded, and not unloaded as long as the caller is inside."""
         served = self.find(name)
         served.users += 1
@@ -76,20 +87,35 @@ class Pool:
             served.users -= 1
             served.used_at = time.monotonic()
 
-    async def _loaded(self, served: Served) -> LLM:
+    async def _loaded(self, served: Served) -> Model:
         if served.llm is None:
             async with self._loading:
                 if served.llm is None:
-                    await self._make_room()
+                    await self._make_room(served)
                     served.hold(await asyncio.to_thread(served.open))
         assert served.llm is not None
         return served.llm
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, wanted: Served) -> None:
+        """Unload what was not used for longest, as long as there is too much. Raises ApiError 503 when what is in use
+        leaves no memory."""
         loaded = [s for s in self.models.values() if s.llm is not None]
         idle = sorted((s for s in loaded if s.users == 0), key=lambda s: s.used_at)
-        for served in idle[: max(0, len(loaded) - self.keep + 1)]:
-            await self._unload(served)
+        need = 0 if self.memory is None else await asyncio.to_thread(wanted.needs)
+        while idle and (len(loaded) >= self.keep or self._over(need, loaded)):
+            loaded.remove(idle[0])
+            await self._unload(idle.pop(0))
+        if self._over(need, loaded):
+            busy = ", ".join(s.name for s in loaded) or "nothing"
+            text = f"{wanted.name} needs {need / 1e9:.1f} GB of the {(self.memory or 0) / 1e9:.1f} GB there are"
+            raise ApiError(503, f"{text}; in use: {busy}", kind="server_error", code="no_memory", retry_after=5)
+
+    def _over(self, need: int, loaded: list[Served]) -> bool:
+        return self.memory is not None and need + sum(s.needs() for s in loaded) > self.memory
+
+    async def drop(self, served: Served) -> None:
+        """Let go of a broken model, whoever uses it; the next request loads it anew."""
+        await self._unload(served)
 
     async def unload(self, name: str | None) -> None:
         """Unload now. Raises ApiError 409 while requests use the model."""

@@ -27,7 +27,7 @@ async def props(request: Request) -> Response:
         "build_info": FINGERPRINT,
         "is_sleeping": served.llm is None,
     }
-    return JSONResponse(out if served.llm is None else out | _settings(service, served.llm))
+    return JSONResponse(out | _settings(service, served.llm) if isinstance(served.llm, LLM) else out)
 
 
 def _settings(service: Service, llm: LLM) -> Body:

@@ -6,9 +6,11 @@ A request is admitted when the queue has room, known by its id while it runs, an
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from ponder.core.event import Finish
 from ponder.engine.handle import Handle
 from ponder.server.config import ServerConfig
 from ponder.server.errors import ApiError
@@ -16,11 +18,13 @@ from ponder.server.errors import ApiError
 
 @dataclass
 class Run:
-    """One admitted request. handle is None until the engine has taken it."""
+    """One admitted request. handle is None until the engine has taken it, finish until a choice has ended."""
 
     id: str
     handle: Handle | None = None
     timed_out: bool = False
+    finish: Finish | None = None
+    admitted: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -66,6 +70,11 @@ class Running:
     def cancel(self, id_: str) -> None:
         if (handle := self.find(id_).handle) is not None:
             handle.cancel()
+
+    def cancel_all(self) -> None:
+        for run in self.runs.values():
+            if run.handle is not None:
+                run.handle.cancel()
 
     def answer_now(self, id_: str) -> None:
         if (handle := self.find(id_).handle) is not None:

@@ -3,21 +3,36 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from msgspec import structs
 
-from ponder.core.event import Event, Finish
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.handle import Handle
-from ponder.engine.llm import LLM
 from ponder.engine.result import Choice
+from ponder.server.backend import Model
 from ponder.server.config import ServerConfig
 from ponder.server.errors import ApiError
+from ponder.server.log import tell
 from ponder.server.pool import Pool
 from ponder.server.running import Run, Running
+
+PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
+
+
+def joined(batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+    """Neighbouring texts of one kind as one."""
+    for (choice, kind), group in groupby(batch, lambda item: (item[0], type(item[1]))):
+        events = [event for _, event in group]
+        if len(events) > 1 and kind in (TextDelta, ReasoningDelta):
+            yield choice, kind("".join(e.text for e in events))  # type: ignore[union-attr]
+        else:
+            yield from ((choice, event) for event in events)
 
 
 @dataclass
@@ -25,17 +40,20 @@ class Active:
     """One request that the engine works on."""
 
     run: Run
-    llm: LLM
+    llm: Model
     handle: Handle
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
-        """(choice, event) as they come. A request that ran out of time ends as if cancelled, and says so."""
-        async for choice, event in self.handle.amerged():
-            if isinstance(event, Finish) and self.run.timed_out and event.reason == "cancelled":
-                event = structs.replace(
-                    event, stop_reason="timeout", warnings=(*event.warnings, "the server's time limit")
-                )
-            yield choice, event
+        """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
+        cancelled, and says so."""
+        async for batch in self.handle.abatches(PACE):
+            for choice, event in joined(batch):
+                if isinstance(event, Finish):
+                    self.run.finish = event
+                    if self.run.timed_out and event.reason == "cancelled":
+                        warnings = (*event.warnings, "the server's time limit")
+                        event = structs.replace(event, stop_reason="timeout", warnings=warnings)
+                yield choice, event
 
     async def choices(self) -> list[Choice]:
         """The whole answer."""
@@ -62,18 +80,43 @@ class Service:
     def run_chat(
         self, model: str | None, wish: ChatRequest, prefix: str
     ) -> "contextlib._AsyncGeneratorContextManager[Active]":
+        if self.config.log_prompts:
+            tell("prompt", messages=[m.to_dict() for m in wish.messages])
         return self.run(model, lambda llm: llm.stream(self.with_defaults(wish)), prefix)
 
     @contextlib.asynccontextmanager
-    async def run(self, model: str | None, submit: Callable[[LLM], Handle], prefix: str) -> AsyncIterator[Active]:
+    async def run(self, model: str | None, submit: Callable[[Model], Handle], prefix: str) -> AsyncIterator[Active]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
         submit runs in a thread: rendering a long conversation or compiling a grammar must not hold up the others.
         """
+        name = self.pool.find(model).name
         async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
             run.handle = await asyncio.to_thread(functools.partial(submit, llm))
             if run.timed_out:
                 raise ApiError(
                     503, "the server's time limit passed before the request began", code="timeout", retry_after=1
                 )
-            yield Active(run, llm, run.handle)
+            try:
+                yield Active(run, llm, run.handle)
+            finally:
+                _tell(run, name)
+
+
+def _tell(run: Run, model: str) -> None:
+    """A line about a request that has ended: numbers only."""
+    assert run.handle is not None
+    finish, timings = run.finish, run.handle.timings()
+    usage = finish.usage if finish else None
+    tell(
+        "request",
+        id=run.id,
+        model=model,
+        reason=finish.reason if finish else "left",
+        seconds=round(time.monotonic() - run.admitted, 3),
+        queue_s=round(timings.queue_s, 3),
+        first_s=round(timings.first_id_s, 3),
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else timings.generated,
+    )

@@ -3,29 +3,25 @@
 import time
 from collections.abc import Iterator
 
-from msgspec import structs
+from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from ponder.engine.llm import LLM
 from ponder.server.service import Service
 
-STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
-COUNTERS = frozenset(
-    ("steps", "prefill_ids", "decode_ids", "cached_ids", "preemptions", "restarts", "finished", "cancelled", "failed")
-)
+GAUGES = frozenset(("running", "waiting", "free_blocks", "blocks", "seconds_since_step", "up", "in_flight"))
 STARTED = time.time()
 
 
 async def health(request: Request) -> Response:
-    """Deep: 503 when a model has work and no step of it ended for a minute, or the server is draining (SR-4)."""
+    """Deep: 503 when a model has work and no step of it ended for a minute, when its engine failed or no upstream
+    answers, or when the server is draining (SR-4)."""
     service: Service = request.app.state.service
-    stuck = [
-        served.name
-        for served in service.pool.models.values()
-        if served.llm is not None and served.llm.stats().seconds_since_step > STUCK_SECONDS
-    ]
-    if stuck or service.running.draining:
-        status = f"no step for {STUCK_SECONDS:.0f} s: {', '.join(stuck)}" if stuck else "shutting down"
+    held = [(s.name, s.llm.trouble()) for s in service.pool.models.values() if s.llm is not None]
+    wrong = [f"{name}: {trouble}" for name, trouble in held if trouble]
+    if wrong or service.running.draining:
+        status = "; ".join(wrong) or "shutting down"
         return JSONResponse({"status": status}, 503, {"Retry-After": "5"})
     return JSONResponse({"status": "ok", "in_flight": len(service.running.runs)})
 
@@ -40,12 +36,26 @@ def _lines(service: Service) -> Iterator[str]:
     yield from _metric("ponder_requests_in_flight", "gauge", {"": len(running.runs)})
     yield from _metric("ponder_requests_rejected_total", "counter", {"": running.rejected})
     yield from _metric("ponder_start_time_seconds", "gauge", {"": STARTED})
-    loaded = {s.name: structs.asdict(s.llm.stats()) for s in service.pool.models.values() if s.llm is not None}
-    names = next(iter(loaded.values()), {})
+    engines: dict[str, Struct] = {}
+    upstreams: dict[str, Struct] = {}
+    for served in service.pool.models.values():
+        model = f'model="{_escaped(served.name)}"'
+        if isinstance(served.llm, LLM):
+            engines[model] = served.llm.stats()
+        elif served.llm is not None:
+            upstreams |= {f'{model},upstream="{_escaped(s.url)}"': s for s in served.llm.stats()}
+    yield from _metrics("ponder_engine", engines)
+    yield from _metrics("ponder_upstream", upstreams)
+
+
+def _metrics(prefix: str, of: dict[str, Struct]) -> Iterator[str]:
+    """Every number of these structs, with their labels."""
+    told = {labels: structs.asdict(stats) for labels, stats in of.items()}
+    names = [name for name, value in next(iter(told.values()), {}).items() if not isinstance(value, str)]
     for name in names:
-        kind = "counter" if name in COUNTERS else "gauge"
-        values = {f'{{model="{_escaped(model)}"}}': stats[name] for model, stats in loaded.items()}
-        yield from _metric(f"ponder_engine_{name}{'_total' if kind == 'counter' else ''}", kind, values)
+        kind = "gauge" if name in GAUGES else "counter"
+        values = {f"{{{labels}}}": float(stats[name]) for labels, stats in told.items()}
+        yield from _metric(f"{prefix}_{name}{'_total' if kind == 'counter' else ''}", kind, values)
 
 
 def _metric(name: str, kind: str, values: dict[str, float]) -> Iterator[str]:

@@ -5,6 +5,7 @@ the headers is one more item. A client that hangs up ends the items' generator a
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -56,6 +57,7 @@ class Stream(Response):
         super().__init__(media_type=media_type, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._first, self._items, self._silence, self._comment = first, items, silence, comment
+        self._sent = 0.0
 
     @classmethod
     async def sse(cls, items: Items, silence: float) -> "Stream":
@@ -82,25 +84,26 @@ class Stream(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self._first, "more_body": True})
-        pending: asyncio.Task[bytes] | None = None
+        await self._put(send, self._first)
+        comments = asyncio.ensure_future(self._break_silence(send))
         try:
-            while True:
-                pending = pending or asyncio.ensure_future(_next(self._items))
-                done, _ = await asyncio.wait({pending}, timeout=self._silence)
-                if done:
-                    item, pending = pending.result(), None
-                elif self._comment is None:
-                    continue
-                else:
-                    item = self._comment
-                await send({"type": "http.response.body", "body": item, "more_body": True})
-        except StopAsyncIteration:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            async for item in self._items:
+                await self._put(send, item)
         finally:
-            if pending is not None and not pending.done():
-                pending.cancel()
-                await asyncio.gather(pending, return_exceptions=True)
+            comments.cancel()
+            await asyncio.gather(comments, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _put(self, send: Send, item: bytes) -> None:
+        self._sent = time.monotonic()
+        await send({"type": "http.response.body", "body": item, "more_body": True})
+
+    async def _break_silence(self, send: Send) -> None:
+        """Beside the items, so that each of them costs no timer of its own."""
+        while self._comment is not None:
+            await asyncio.sleep(max(0.01, self._sent + self._silence - time.monotonic()))
+            if time.monotonic() - self._sent >= self._silence:
+                await self._put(send, self._comment)
 
 
 async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -116,10 +119,6 @@ async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -
         for t in (task, gone):
             t.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _next(items: Items) -> bytes:
-    return await anext(items)
 
 
 async def _disconnected(receive: Receive) -> None:

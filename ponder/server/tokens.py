@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from ponder.core.errors import UserError
 from ponder.core.request import ChatRequest
 from ponder.engine.llm import LLM
+from ponder.server.backend import local
 from ponder.server.body import parse, read_json
 from ponder.server.openai_request import messages_of
 from ponder.server.service import Service
@@ -43,7 +44,8 @@ async def tokenize(request: Request) -> Response:
     given = [name for name in ("content", "prompt", "messages") if getattr(body, name) is not None]
     if len(given) != 1:
         raise UserError("give one of content, prompt and messages", param=given[1] if given else "content")
-    async with service.pool.use(body.model) as llm:
+    async with service.pool.use(body.model) as model:
+        llm = local(model, "/tokenize")
         ids = await asyncio.to_thread(_ids, service, llm, body)
         tokens = [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids] if body.with_pieces else ids
         out = {"tokens": tokens, "count": len(ids), "max_model_len": llm.profile.context}
@@ -53,7 +55,8 @@ async def tokenize(request: Request) -> Response:
 async def detokenize(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), DetokenizeBody, strict=service.config.strict)
-    async with service.pool.use(body.model) as llm:
+    async with service.pool.use(body.model) as model:
+        llm = local(model, "/detokenize")
         llm.tokenizer.check_ids(body.tokens, "tokens")
         text = llm.tokenizer.decode(body.tokens, skip_special=False)
     return JSONResponse({"content": text, "prompt": text})

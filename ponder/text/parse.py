@@ -24,8 +24,7 @@ from msgspec import structs
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, Part, Reasoning, Text
 from ponder.text.channel import Channel
-from ponder.text.phase import Phase, PhaseMachine, turn_start
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.phase import Marks, Phase, PhaseMachine, turn_start
 from ponder.text.toolcall import StringScanner, parse_call
 from ponder.text.utf8 import Utf8Stream
 
@@ -36,7 +35,7 @@ class StreamParser:
     """Feed ids as they come; `malformed_calls` counts the calls that stayed text. Call ids are `call_` + a hash of
     the prompt + the index in the turn: unique in a conversation, the same in every run."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
         self._events: list[Event] = []
@@ -232,7 +231,7 @@ class _OpenCall:
         return "".join(p.text if isinstance(p, _Tag) else p or "" for p in self.pieces)
 
 
-def parse(ids: Iterable[int], tokenizer: Tokenizer, prompt_ids: Sequence[int] = ()) -> Message:
+def parse(ids: Iterable[int], tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> Message:
     """The whole turn as a message: parts in the order they were produced. An empty thinking block leaves no part
     (TH-3), except where the text holds a literal `</think>`, which the template would take for the end of one."""
     parser = StreamParser(tokenizer, prompt_ids)

@@ -1,0 +1,247 @@
+"""Chunks of a streamed reply -> events, for /chat/completions and /completions.
+
+`reasoning_content` and `reasoning` are the thoughts; a server that has neither may have written them into the content
+(tags.py). Finishes come at the very end, because the numbers of `usage` follow the last text.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from ponder.core.errors import UpstreamError
+from ponder.core.event import (
+    Effective,
+    Event,
+    Finish,
+    FinishReason,
+    Handover,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDone,
+    Usage,
+)  # fmt: skip
+from ponder.core.message import ToolCall
+from ponder.engine.remote.request import Outgoing
+from ponder.engine.remote.tags import TagParser
+from ponder.text.toolcall import format_call
+
+Chunk = dict[str, Any]
+REASONS: dict[str, FinishReason] = {
+    "stop": "stop", "eos": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls",
+    "abort": "cancelled", "content_filter": "stop",
+}  # fmt: skip
+
+
+class TokenNames:
+    """Other servers tell a token's bytes, not its id. Here every byte string gets a number of its own, from 0 in the
+    order of appearance: ids of remote log-probabilities mean nothing else."""
+
+    def __init__(self) -> None:
+        self._ids: dict[bytes, int] = {}
+        self._bytes: list[bytes] = []
+
+    def id_of(self, raw: bytes) -> int:
+        if raw not in self._ids:
+            self._ids[raw] = len(self._bytes)
+            self._bytes.append(raw)
+        return self._ids[raw]
+
+    def token_bytes(self, id_: int) -> bytes:
+        return self._bytes[id_]
+
+    def decode(self, ids: list[int]) -> str:
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+
+
+class _Call:
+    """A tool call whose pieces are still coming."""
+
+    def __init__(self) -> None:
+        self.id = self.name = self.arguments = ""
+
+    def add(self, piece: Chunk) -> None:
+        function = piece.get("function") or {}
+        self.id = self.id or piece.get("id") or ""
+        self.name += function.get("name") or ""
+        given = function.get("arguments")
+        self.arguments += given if isinstance(given, str) else json.dumps(given) if given else ""
+
+    def done(self) -> ToolCall | None:
+        """None when the arguments are no JSON object: such a call stays text, as everywhere (TC-5)."""
+        arguments = self.arguments or "{}"
+        try:
+            msgspec.json.decode(arguments, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return None
+        return ToolCall(self.name, arguments, self.id)
+
+
+class _Choice:
+    """One choice of the reply."""
+
+    def __init__(self, *, calls: bool, raw: bool) -> None:
+        self.reason: str | None = None
+        self.stop_reason: str | None = None
+        self.malformed = 0
+        self.thought = False  # thoughts were seen
+        self._tags = TagParser(calls=calls)
+        self._apart = raw
+        self._calls: dict[int, _Call] = {}
+        self._done = 0
+
+    def thoughts(self, text: str) -> Iterator[Event]:
+        """From here on the server takes thoughts apart itself: tags in its content are words."""
+        self.thought = self._apart = True
+        yield ReasoningDelta(text)
+
+    def content(self, text: str) -> Iterator[Event]:
+        yield from self.close_calls()
+        if self._apart:
+            yield TextDelta(text)
+        else:
+            yield from self._counted(self._tags.feed(text))
+
+    def call(self, piece: Chunk) -> None:
+        self._calls.setdefault(piece.get("index") or 0, _Call()).add(piece)
+
+    def close_calls(self) -> Iterator[Event]:
+        for call in self._calls.values():
+            if (done := call.done()) is not None:
+                yield ToolCallDone(self._done, done)
+                self._done += 1
+            else:
+                self.malformed += 1
+                yield TextDelta(f"<tool_call>\n{format_call(ToolCall(call.name, call.arguments))}\n</tool_call>")
+        self._calls = {}
+
+    def finish(self) -> Iterator[Event]:
+        yield from self._counted(self._tags.finish())
+        self.malformed += self._tags.malformed_calls
+        yield from self.close_calls()
+
+    @property
+    def called(self) -> bool:
+        return self._done > 0
+
+    def _counted(self, events: list[Event]) -> Iterator[Event]:
+        """The parser counts its calls from 0; others may have come before."""
+        for event in events:
+            if isinstance(event, ToolCallDone):
+                event = structs.replace(event, index=self._done)
+                self._done += 1
+            self.thought |= isinstance(event, ReasoningDelta)
+            yield event
+
+
+class Reply:
+    """Feed it chunks, then `finish`. id: of the reply, once it is known. usage: the last that was told."""
+
+    def __init__(self, outgoing: Outgoing, choices: int, names: TokenNames) -> None:
+        self.id = ""
+        self.usage: Chunk = {}
+        self._outgoing = outgoing
+        self._names = names
+        raw = outgoing.path == "/completions"
+        self._choices = [_Choice(calls=outgoing.calls, raw=raw) for _ in range(choices)]
+        self._told: Chunk = {}  # what only another Ponder says: effective, warnings, ...
+
+    def feed(self, chunk: Chunk) -> Iterator[tuple[int, Event]]:
+        """Raises UpstreamError for an error in the stream."""
+        if error := chunk.get("error"):
+            text = error.get("message", error) if isinstance(error, dict) else error
+            raise UpstreamError(f"it broke off: {text}")
+        self.id = self.id or str(chunk.get("id") or "")
+        self.usage = chunk.get("usage") or self.usage
+        self._told |= {k: chunk[k] for k in ("effective", "warnings", "handover") if chunk.get(k) is not None}
+        for part in chunk.get("choices") or ():
+            index = part.get("index") or 0
+            if index >= len(self._choices):
+                raise UpstreamError(f"it sent choice {index}, {len(self._choices)} were asked for")
+            for event in self._part(self._choices[index], part):
+                yield index, event
+
+    def finish(self) -> Iterator[tuple[int, Event]]:
+        """The end of the stream. Raises UpstreamError when a choice never came to an end."""
+        for index, choice in enumerate(self._choices):
+            if choice.reason is None:
+                raise UpstreamError("the connection was closed in the middle of the answer")
+            for event in choice.finish():
+                yield index, event
+            yield index, self.finish_of(index, _reason(choice))
+
+    def finish_of(self, index: int, reason: FinishReason) -> Finish:
+        """All tokens count for the first choice: servers tell one number for all of them."""
+        choice, outgoing = self._choices[index], self._outgoing
+        effective = outgoing.effective
+        if isinstance(told := self._told.get("effective"), dict):
+            effective = msgspec.convert(told, Effective)
+        elif choice.thought:
+            effective = structs.replace(effective, thinking=True)
+        warnings = [*outgoing.warnings, *self._told.get("warnings", ())]
+        if not self.usage:
+            warnings.append("the other server did not say how many tokens it used")
+        handover: Handover | None = self._told.get("handover")
+        return Finish(
+            reason, self._usage() if index == 0 else structs.replace(self._usage(), completion_tokens=0,
+            reasoning_tokens=0, handover_tokens=0), effective, choice.stop_reason, handover, choice.malformed,
+            tuple(dict.fromkeys(warnings)),
+        )  # fmt: skip
+
+    def _part(self, choice: _Choice, part: Chunk) -> Iterator[Event]:
+        delta = part.get("delta") or {}
+        thoughts = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(thoughts, str) and thoughts:
+            yield from choice.thoughts(thoughts)
+        text = delta.get("content") or part.get("text")
+        if isinstance(text, str) and text:
+            yield from choice.content(text)
+        for piece in delta.get("tool_calls") or ():
+            choice.call(piece)
+        yield from self._logprobs(part.get("logprobs"), reasoning=bool(thoughts))
+        if part.get("finish_reason"):
+            choice.reason = str(part["finish_reason"])
+            stop = part.get("stop_reason")
+            choice.stop_reason = stop if isinstance(stop, str) else None
+
+    def _logprobs(self, raw: Chunk | None, *, reasoning: bool) -> Iterator[TokenLogprob]:
+        if not raw:
+            return
+        for kind in ("reasoning_content", "content"):
+            for entry in raw.get(kind) or ():
+                top = tuple((self._id(t), t["logprob"]) for t in entry.get("top_logprobs") or ())
+                about = reasoning or kind == "reasoning_content"
+                yield TokenLogprob(self._id(entry), _bytes(entry), entry["logprob"], top, about)
+        tokens, tops = raw.get("tokens") or (), raw.get("top_logprobs") or ()  # the old form, of /completions
+        for n, token in enumerate(tokens):
+            known = (tops[n] if n < len(tops) else None) or {}
+            top = tuple((self._names.id_of(t.encode()), p) for t, p in known.items())
+            yield TokenLogprob(self._names.id_of(token.encode()), token.encode(), raw["token_logprobs"][n] or 0.0, top)
+
+    def _id(self, entry: Chunk) -> int:
+        return self._names.id_of(_bytes(entry))
+
+    def _usage(self) -> Usage:
+        prompt, more = self.usage.get("prompt_tokens_details") or {}, self.usage.get("completion_tokens_details") or {}
+        return Usage(
+            prompt_tokens=self.usage.get("prompt_tokens") or 0,
+            completion_tokens=self.usage.get("completion_tokens") or 0,
+            reasoning_tokens=more.get("reasoning_tokens") or 0,
+            handover_tokens=more.get("handover_tokens") or 0,
+            cached_tokens=prompt.get("cached_tokens") or 0,
+        )
+
+
+def _reason(choice: _Choice) -> FinishReason:
+    """A call that only our parser found is one, too."""
+    if choice.called and choice.reason == "stop":
+        return "tool_calls"
+    return REASONS.get(choice.reason or "", "stop")
+
+
+def _bytes(entry: Chunk) -> bytes:
+    raw = entry.get("bytes")
+    return bytes(raw) if raw is not None else str(entry.get("token", "")).encode("utf-8", "replace")
