@@ -116,6 +116,7 @@ class Followed(Protocol):
     def ids(self) -> "Sequence[int]": ...
     @property
     def prompt(self) -> int: ...
+    def turn_ids(self) -> tuple[int, ...] | None: ...
 
 
 class Handle:
@@ -204,12 +205,11 @@ class Handle:
         sequence = self._sequences[choice]
         return tuple(sequence.ids[sequence.prompt :])
 
-    def turn_ids(self, choice: int = 0) -> tuple[int, ...]:
+    def turn_ids(self, choice: int = 0) -> tuple[int, ...] | None:
         """The exact ids of the assistant's turn: what the prompt began of it (an empty thinking block, say) and what
-        was generated. Complete once the choice has finished; `Message.ids` takes them (HC-2)."""
-        prompt_ids = self.prompt_ids()
-        start = self._sequences[choice].control.turn_start(prompt_ids)  # 0: there is no turn
-        return (prompt_ids[start + 1 :] if start else ()) + self.ids(choice)  # behind the newline
+        was generated. Complete once the choice has finished; `Message.ids` takes them (HC-2). None when another
+        server computes them."""
+        return self._sequences[choice].turn_ids()
 
     def prompt_ids(self) -> tuple[int, ...]:
         return tuple(self._sequences[0].ids[: self._sequences[0].prompt])

@@ -77,6 +77,12 @@ class Sequence:
         leader = self.leader
         return leader is None or leader.finished or leader.computed >= leader.prompt
 
+    def turn_ids(self) -> tuple[int, ...]:
+        """See `Handle.turn_ids`."""
+        prompt_ids = tuple(self.ids[: self.prompt])
+        start = self.control.turn_start(prompt_ids)  # 0: there is no turn
+        return (prompt_ids[start + 1 :] if start else ()) + tuple(self.ids[self.prompt :])  # behind the newline
+
     def admit(self, table: BlockTable, rope_factor: float, cached: int) -> None:
         """A slot was given; the first `cached` ids are in the blocks of `table` already."""
         self.table, self.rope_factor, self.computed = table, rope_factor, cached

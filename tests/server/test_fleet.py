@@ -113,19 +113,19 @@ def test_a_remote_ponder_answers_like_the_local_one(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text("".join(json.dumps({"text": r}) + "\n" for r in replies))
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-    with LLM(f"scripted:{path}") as local, server({"m": partial(LLM, f"scripted:{path}")}) as base:
-        with RemoteModel(base) as remote:
-            assert remote.offered() == ("m",) and remote.profile.context == 0, "not loaded yet, so it cannot tell"
-            for n in range(len(replies)):
-                request = ChatRequest(messages=(Message.user(f"q{n}"),), tools=(tool,), sampling=SamplingParams(seed=3))
-                here, there = local.stream(request), remote.stream(request)
-                a, b = (m.result(h, [list(h)]) for m, h in ((local, here), (remote, there)))
-                assert a.message.parts == b.message.parts and b.message.ids is None
-                assert a.finish.usage == b.finish.usage and a.finish.effective.seed == b.finish.effective.seed == 3
+    behind = server({"m": partial(LLM, f"scripted:{path}")})
+    with LLM(f"scripted:{path}") as local, behind as base, RemoteModel(base) as remote:
+        assert remote.offered() == ("m",) and remote.profile.context == 0, "not loaded yet, so it cannot tell"
+        for n in range(len(replies)):
+            request = ChatRequest(messages=(Message.user(f"q{n}"),), tools=(tool,), sampling=SamplingParams(seed=3))
+            here, there = local.stream(request), remote.stream(request)
+            a, b = (m.result(h, [list(h)]) for m, h in ((local, here), (remote, there)))
+            assert a.message.parts == b.message.parts and b.message.ids is None
+            assert a.finish.usage == b.finish.usage and a.finish.effective.seed == b.finish.effective.seed == 3
 
 
 def test_several_choices_logprobs_and_raw_prompts(tmp_path: Path) -> None:
-    with backends(tmp_path, 1) as [(base, llm)], RemoteModel(base) as remote:
+    with backends(tmp_path, 1) as [(base, _)], RemoteModel(base) as remote:
         handle = remote.stream(asking(n=2, logprobs=1))
         events: list[list[Any]] = [[], []]
         for choice, event in handle.merged():

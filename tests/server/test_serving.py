@@ -151,6 +151,7 @@ def test_a_slow_reader_holds_up_nobody_and_takes_little_memory(tmp_path: Path) -
             s.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_engine_that_failed_is_seen_and_loaded_anew(tmp_path: Path) -> None:
     path = write(tmp_path)
     opened: list[LLM] = []

@@ -33,6 +33,9 @@ class RemoteChoice:
     ids: tuple[int, ...] = ()
     prompt: int = 0
 
+    def turn_ids(self) -> None:
+        return None
+
 
 class Call:
     """choose: the next server, without those tried. build: the body for it; raises UserError when its dialect cannot
