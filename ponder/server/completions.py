@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -115,14 +116,14 @@ async def _echoes(
         return [("", None)] * (len(prompts) * n)
     out: list[tuple[str, Body | None]] = []
     for prompt, active in zip(prompts, actives):
-        llm = local(active.llm, "echo")
-        text = prompt if isinstance(prompt, str) else llm.tokenizer.decode(prompt, skip_special=False)
+        ids_of = partial(local, active.llm, "echo")
+        text = prompt if isinstance(prompt, str) else ids_of().tokenizer.decode(prompt, skip_special=False)
         places = range(len(out), len(out) + n)
         if body.logprobs is None:
             out += [(text, None)] * n
             continue
         ids = list(active.handle.prompt_ids())
-        entries = await asyncio.to_thread(llm.prompt_logprobs, ids, body.logprobs)
+        entries = await asyncio.to_thread(ids_of().prompt_logprobs, ids, body.logprobs)
         for place in places:
             scored = pieces.first(place, ids[0])
             for entry in entries:

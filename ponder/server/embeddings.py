@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ponder.core.errors import UserError
 from ponder.engine.embedding import Pooling
-from ponder.server.backend import local
+from ponder.engine.llm import LLM
 from ponder.server.body import parse, read_json
 from ponder.server.completions_request import is_ids
 from ponder.server.service import Service
@@ -80,9 +80,8 @@ async def _computed(
 
         def work() -> tuple[NDArray[np.float32], int]:
             given = _texts(texts)
-            if cut:
-                tokenizer = local(llm, "truncate").tokenizer
-                ids = [tokenizer.encode(t) if isinstance(t, str) else t for t in given]
+            if cut and isinstance(llm, LLM):  # another server sees to it itself
+                ids = [llm.tokenizer.encode(t) if isinstance(t, str) else t for t in given]
                 given = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
             return llm.embed(given, pooling=pooling, dimensions=dimensions)
 

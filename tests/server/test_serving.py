@@ -187,14 +187,10 @@ def test_a_hanging_engine_ends_the_process_with_a_code(tmp_path: Path) -> None:
         assert "no step for" in p.text() and "scripted.py" in p.text(), "the stacks are shown"
 
 
-def long_answer(tmp_path: Path) -> Path:
-    return write(tmp_path, text="word " * 150, delay_ms=10)
-
-
 def test_sigterm_drains_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
-    path = long_answer(tmp_path)
-    for signals, whole in ((1, True), (2, False)):
-        with serving(path) as p:
+    """An answer of a second comes to its end; one of minutes, with half a minute to drain, is cut off at once."""
+    for signals, whole, ids in ((1, True, 150), (2, False, 30_000)):
+        with serving(write(tmp_path, text="word " * ids, delay_ms=10)) as p:
             got: list[str] = []
 
             def ask(url: str = p.url, got: list[str] = got) -> None:
@@ -220,7 +216,7 @@ def test_sigterm_drains_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
             took = time.monotonic() - start
             thread.join(30)
             assert (got[-2:-1] == ["data: [DONE]"] and '"stop"' in "".join(got)) == whole, got[-3:]
-            assert whole or took < 1.2, took
+            assert whole or took < 15, took
 
 
 @pytest.mark.parametrize("flags", [(), ("--log-prompts",)])
