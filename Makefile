@@ -5,8 +5,7 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger
-.PHONY: docs clean sanitize
+.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger .PHONY: docs clean sanitize test-mcp
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
@@ -24,6 +23,11 @@ test-slow: $(VENV)/.dev
 # Every client library in an environment of its own under runs/clients; goes on where it stopped.
 test-clients: $(VENV)/.dev
 	@PONDER_CLIENTS=$$($(BIN)/python tests/clients/setup.py) $(BIN)/pytest tests/clients -m "slow or not slow"
+
+# The official MCP conformance suite, and MCP servers from npm, in runs/mcp (300 MB, once)
+test-mcp: $(VENV)/.dev
+	@$(BIN)/python tests/agent/mcp_conformance/run.py
+	@$(BIN)/pytest -m slow tests/agent/test_mcp_real.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -22,7 +22,7 @@ Page = TypeVar("Page", ListToolsResult, ListResourcesResult, ListResourceTemplat
 
 
 class Listing(Struct, frozen=True):
-    """has_resources: the server has resources at all; which, may change without a word (read them with `resources`)."""
+    """has_resources: there is something to read, now; which, may change without a word (`read_resources`)."""
 
     tools: tuple[Tool, ...] = ()
     prompts: tuple[Prompt, ...] = ()
@@ -37,19 +37,30 @@ async def read_listing(client: Client) -> Listing:
         tuple(
             [p for page in await pages(client.list_prompts) for p in page.prompts] if can.prompts is not None else ()
         ),
-        can.resources is not None,
+        can.resources is not None and await _any_resources(client),
     )
+
+
+async def _any_resources(client: Client) -> bool:
+    """Servers claim to have resources when they only could have."""
+    if (await client.list_resources()).resources:
+        return True
+    return bool((await _templates(client))[0].resource_templates)
 
 
 async def read_resources(client: Client) -> tuple[list[Resource], list[ResourceTemplate]]:
     listed = [r for page in await pages(client.list_resources) for r in page.resources]
+    return listed, [t for page in await _templates(client) for t in page.resource_templates]
+
+
+async def _templates(client: Client) -> list[ListResourceTemplatesResult]:
+    """Never empty; servers that know no templates have none."""
     try:
-        templates = [t for page in await pages(client.list_resource_templates) for t in page.resource_templates]
+        return await pages(client.list_resource_templates)
     except MCPError as e:
         if e.code != METHOD_NOT_FOUND:
             raise
-        templates = []
-    return listed, templates
+        return [ListResourceTemplatesResult(resource_templates=[])]
 
 
 async def pages(ask: Callable[..., Awaitable[Page]]) -> list[Page]:

@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import uvicorn
+from mcp.server import MCPServer
+from mcp.server.streamable_http import EventStore
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
+from ponder.server.config import ServerConfig
 from ponder.server.guard import Guard
 from ponder.server.mcp_server import build_mcp
 from ponder.server.service import Service
@@ -18,7 +22,7 @@ from ponder.server.service import Service
 def run(service: Service, *, http: bool, tell: Callable[[str], None]) -> None:
     """Serve until the client closes stdin, or until a signal. tell: what a person should know, on stderr."""
     if http:
-        app = http_app(service)
+        app = http_app(build_mcp(service), service.config)
         config = uvicorn.Config(
             app, host=service.config.host, port=service.config.port, log_level="warning", timeout_graceful_shutdown=10
         )
@@ -29,14 +33,21 @@ def run(service: Service, *, http: bool, tell: Callable[[str], None]) -> None:
         asyncio.run(_serve_stdio(service, tell))
 
 
-def http_app(service: Service) -> ASGIApp:
-    """Streamable HTTP at /mcp. The guard checks key, Host and Origin, so that the SDK's own check is not needed."""
-    app = build_mcp(service).streamable_http_app(
-        host=service.config.host,
-        max_request_body_size=service.config.max_body,
+def http_app(
+    server: MCPServer[Any], config: ServerConfig, *, events: EventStore | None = None, retry: int | None = None
+) -> ASGIApp:
+    """Streamable HTTP at /mcp. The guard checks key, Host and Origin, so that the SDK's own check is not needed.
+
+    events: keeps what was sent, so that a client can take up a broken stream; retry: after how many milliseconds.
+    """
+    app = server.streamable_http_app(
+        host=config.host,
+        max_request_body_size=config.max_body,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        event_store=events,
+        retry_interval=retry,
     )
-    return Guard(app, service.config)
+    return Guard(app, config)
 
 
 async def _serve_http(service: Service, server: uvicorn.Server, tell: Callable[[str], None]) -> None:

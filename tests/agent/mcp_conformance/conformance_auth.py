@@ -97,7 +97,9 @@ def _enterprise(url: str, context: dict[str, Any]) -> httpx2.Auth:
             response = await http.post(context["idp_token_endpoint"], data=form)
         return str(response.raise_for_status().json()["access_token"])
 
-    issuer = context.get("auth_issuer") or url.removesuffix("/mcp")
+    # A deployment is configured with its issuer; the suite tells it only in the server's metadata.
+    about = httpx2.get(url.replace("/mcp", "/.well-known/oauth-protected-resource/mcp")).raise_for_status().json()
+    issuer = about["authorization_servers"][0]
     return IdentityAssertionOAuthProvider(
         url, Memory(), context["client_id"], context["client_secret"], issuer, assertion,
         token_endpoint_auth_method="client_secret_basic",
