@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger .PHONY: docs clean sanitize test-mcp
+.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger
+.PHONY: docs clean sanitize test-mcp
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
