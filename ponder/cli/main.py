@@ -30,7 +30,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "run": Command("run", "Ask a model one question, or chat with it"),
         "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
         "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
-        "mcp": Command("mcp", "Serve models to MCP clients (chat, think with a budget)"),
+        "mcp": Command("mcp", "Serve models to MCP clients (chat, think, run code)"),
     },
     "models": {
         "pull": Command("pull", "Download a model"),

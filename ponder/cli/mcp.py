@@ -13,11 +13,12 @@ from ponder.cli.loading import open_llm
 from ponder.cli.printer import note
 from ponder.core.errors import UserError
 
-DESCRIPTION = "Offer this machine's models to MCP clients: chat, think with a budget, list models."
+DESCRIPTION = "Offer this machine's models to MCP clients: chat, think with a budget, run code in a sandbox."
 NOTES = """\
 Without --http it talks over stdin and stdout, as hosts start it:
   {"mcpServers": {"ponder": {"command": "ponder", "args": ["mcp", "qwen3:0.6b"]}}}
 The first model is loaded at once, beside the handshake; the others when they are first asked for.
+Code that clients send runs in a sandbox; where there is none, the tool is not offered, and stderr says why.
 """
 
 
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
     how.add_argument("--queue", type=int, default=64, metavar="N", help="calls that may wait (default: 64)")
     how.add_argument("--timeout", type=float, metavar="S", help="seconds that a call may run (default: no limit)")
+    code = parser.add_argument_group("the tool run_code")
+    code.add_argument("--no-code", action="store_true", help="do not offer it")
+    code.add_argument("--unsafe-host-exec", action="store_true", help="run code on this machine without a sandbox")
     options.add_load_flags(parser)
 
 
@@ -60,5 +64,5 @@ def run(args: argparse.Namespace) -> int:
     service = Service(config, pool, Running(config, capacity=32))
     if args.http:
         note(f"MCP at http://{args.host}:{args.port}/mcp")
-    mcp_run.run(service, http=args.http, tell=note)
+    mcp_run.run(service, http=args.http, code=not args.no_code, unsafe_host_exec=args.unsafe_host_exec, tell=note)
     return 0

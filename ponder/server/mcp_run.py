@@ -15,22 +15,35 @@ from starlette.types import ASGIApp
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
 from ponder.server.guard import Guard
+from ponder.server.mcp_code import offering_code
 from ponder.server.mcp_server import build_mcp
 from ponder.server.service import Service
 
 
-def run(service: Service, *, http: bool, tell: Callable[[str], None]) -> None:
-    """Serve until the client closes stdin, or until a signal. tell: what a person should know, on stderr."""
-    if http:
-        app = http_app(build_mcp(service), service.config)
-        config = uvicorn.Config(
-            app, host=service.config.host, port=service.config.port, log_level="warning", timeout_graceful_shutdown=10
-        )
-        asyncio.run(_serve_http(service, uvicorn.Server(config), tell))
-    else:
+def run(service: Service, *, http: bool, code: bool, unsafe_host_exec: bool, tell: Callable[[str], None]) -> None:
+    """Serve until the client closes stdin, or until a signal. code: offer `run_code`, where it can be isolated (or not,
+    with unsafe_host_exec). tell: what a person should know, on stderr."""
+    if not http:
         # The SDK reads stdin in a thread that nothing can interrupt: Ctrl-C ends the process, as it does with `cat`.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        asyncio.run(_serve_stdio(service, tell))
+    asyncio.run(_serve(service, http, code, unsafe_host_exec, tell))
+
+
+async def _serve(service: Service, http: bool, code: bool, unsafe: bool, tell: Callable[[str], None]) -> None:
+    server = build_mcp(service)
+    async with contextlib.AsyncExitStack() as stack:
+        if code:
+            await stack.enter_async_context(offering_code(server, unsafe_host_exec=unsafe, tell=tell))
+        await stack.enter_async_context(_warm(service, tell))
+        if not http:
+            await server.run_stdio_async()
+            return
+        config = service.config
+        app = http_app(server, config)
+        settings = uvicorn.Config(
+            app, host=config.host, port=config.port, log_level="warning", timeout_graceful_shutdown=10
+        )
+        await uvicorn.Server(settings).serve()
 
 
 def http_app(
@@ -48,16 +61,6 @@ def http_app(
         retry_interval=retry,
     )
     return Guard(app, config)
-
-
-async def _serve_http(service: Service, server: uvicorn.Server, tell: Callable[[str], None]) -> None:
-    async with _warm(service, tell):
-        await server.serve()
-
-
-async def _serve_stdio(service: Service, tell: Callable[[str], None]) -> None:
-    async with _warm(service, tell):
-        await build_mcp(service).run_stdio_async()
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,8 @@ from ponder.server.service import Active, Service
 
 INSTRUCTIONS = """\
 Ponder runs language models on this machine. `chat` answers at once. `think` reasons first, for at most `budget`
-tokens, and is for what needs working out: mathematics, code, planning. `list_models` names the models."""
+tokens, and is for what needs working out: mathematics, code, planning. `list_models` names the models. `run_code`, if
+it is offered, runs Python in a sandbox."""
 TELL = 0.5  # seconds between two progress notifications
 ONLY_READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
