@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ponder.agent.event import Decision, RunDone
     from ponder.agent.limits import Limits
     from ponder.agent.session import Session
-    from ponder.core.message import Message
+    from ponder.agent.tool import Tool
+    from ponder.core.message import Message, ToolCall
     from ponder.core.protocol import ChatModel
 
 DESCRIPTION = "Let a model act: run code, read pages and files, use MCP servers, and answer."
@@ -109,6 +110,21 @@ def _session(args: argparse.Namespace) -> "Session | None":
     return Session(args.session) if args.session else None
 
 
+class Asker:
+    """Asks the person at the terminal, when the question is what comes next there."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, asyncio.Future[Decision]] = {}
+
+    async def approve(self, call: "ToolCall", tool: "Tool") -> "Decision":
+        self._open[call.id] = asyncio.get_running_loop().create_future()
+        return await self._open[call.id]
+
+    async def ask(self, call: "ToolCall") -> None:
+        """The run stands at this call; everything before it has been shown."""
+        self._open.pop(call.id).set_result(await _decide())
+
+
 async def _talk(
     model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes, session: "Session | None", prompt: str | None
 ) -> int:
@@ -117,28 +133,36 @@ async def _talk(
     from ponder.core.message import Message
 
     limits = Limits(steps=args.steps, seconds=args.seconds, thinking_tokens=args.thinking_tokens)
-    agent = _agent(model, args, wishes, limits)
+    asker = Asker() if sys.stdin.isatty() and not args.yes else None
+    approve = _allow if args.yes else asker.approve if asker else None
+    agent = _agent(model, args, wishes, limits, approve)
     messages = list(session.messages) if session else []
     once = prompt is not None or not sys.stdin.isatty()
     async with agent:
         if messages and (messages[-1].role != "assistant" or unanswered(messages)):
             asked = next((m.text for m in reversed(messages) if m.role == "user"), None)
-            end = await _run(agent, messages, session, args)  # what was begun comes first
+            end = await _run(agent, asker, messages, session, args)  # what was begun comes first
             if once and prompt in (None, asked):
                 return _code(end, args)
             prompt = None if prompt == asked else prompt
         while True:
-            prompt = prompt or await asyncio.to_thread(_read_line)
+            prompt = prompt or await _read_line()
             if prompt is None:
                 return 0
             messages.append(Message.user(prompt))
-            end = await _run(agent, messages, session, args)
+            end = await _run(agent, asker, messages, session, args)
             if once:
                 return _code(end, args)
             prompt = None
 
 
-def _agent(model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes, limits: "Limits") -> "Agent":
+def _agent(
+    model: "ChatModel",
+    args: argparse.Namespace,
+    wishes: options.Wishes,
+    limits: "Limits",
+    approve: "Approver | None",
+) -> "Agent":
     from ponder.agent.agent import Agent
     from ponder.agent.builtin import builtin_tool
     from ponder.model.store import home
@@ -148,51 +172,55 @@ def _agent(model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes,
         tools.append(builtin_tool("doc_search", {"files": args.file}))
     return Agent(
         model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
-        approve=_approver(args), workspace=args.workspace or home() / "workspaces",
+        approve=approve, workspace=args.workspace or home() / "workspaces",
     )  # fmt: skip
 
 
 async def _run(
-    agent: "Agent", messages: "list[Message]", session: "Session | None", args: argparse.Namespace
+    agent: "Agent",
+    asker: Asker | None,
+    messages: "list[Message]",
+    session: "Session | None",
+    args: argparse.Namespace,
 ) -> "RunDone":
+    from ponder.agent.event import Asked
     from ponder.cli.agent_show import AgentPrinter
 
     run = agent.start(messages, session=session, conversation=session.conversation if session else "terminal")
     printer = AgentPrinter(agent.workspace(run.conversation), thoughts=not args.hide_thinking)
-    async for event in run:
-        printer.show(event)
+    try:
+        async for event in run:
+            printer.show(event)
+            if isinstance(event, Asked) and asker is not None:
+                await asker.ask(event.call)
+    finally:
+        await run.cancel()
     messages[:] = run.messages
     assert run.end is not None
     return run.end
 
 
-def _approver(args: argparse.Namespace) -> "Approver | None":
-    async def allow(call: object, tool: object) -> "Decision":
-        return "once"
-
-    async def ask(call: object, tool: object) -> "Decision":
-        return await asyncio.to_thread(_decide)
-
-    if args.yes:
-        return allow
-    return ask if sys.stdin.isatty() else None
+async def _allow(call: "ToolCall", tool: "Tool") -> "Decision":
+    return "once"
 
 
-def _decide() -> "Decision":
+async def _decide() -> "Decision":
     decisions: dict[str, Decision] = {"y": "once", "a": "always", "n": "deny", "l": "later"}
     while True:
-        try:
-            said = input("  run it? [y]es once, [a]lways, [n]o, [l]ater: ").strip().lower()[:1]
-        except EOFError:
+        said = await _read_line("  run it? [y]es once, [a]lways, [n]o, [l]ater: ")
+        if said is None:
             return "later"
-        if said in decisions:
-            return decisions[said]
+        if said.lower()[:1] in decisions:
+            return decisions[said.lower()[:1]]
 
 
-def _read_line() -> str | None:
+async def _read_line(prompt: str = ">>> ") -> str | None:
+    """None at the end. Ctrl-C raises KeyboardInterrupt here, where a thread with input() would not let go."""
+    from prompt_toolkit import PromptSession
+
     while True:
         try:
-            said = input("> ").strip()
+            said = (await PromptSession[str]().prompt_async(prompt)).strip()
         except EOFError:
             return None
         if said in ("/bye", "/quit", "/exit"):
