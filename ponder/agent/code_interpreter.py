@@ -20,8 +20,9 @@ from ponder.agent.report import report
 from ponder.agent.tool import Output, Place, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.sandbox.changes import Seen, differences, look
-from ponder.sandbox.isolation import Isolation, find
+from ponder.sandbox.isolation import find
 from ponder.sandbox.kernel import Kernel
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
 
 TICK = 5.0  # seconds between looks for idle kernels

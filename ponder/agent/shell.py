@@ -14,7 +14,8 @@ from ponder.agent.report import report
 from ponder.agent.tool import Output, Place, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.sandbox.changes import differences, look
-from ponder.sandbox.isolation import Isolation, find
+from ponder.sandbox.isolation import find
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
 from ponder.sandbox.run import run
 

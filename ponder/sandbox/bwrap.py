@@ -9,49 +9,59 @@ the limit on processes and still owns /proc/sys.
 """
 
 import os
-import site
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ponder.sandbox import seccomp
+from ponder.sandbox.launch import (
+    ETC,
+    INSIDE,
+    SYSTEM,
+    Isolation,
+    Launch,
+    environment,
+    other_processes,
+    python_folders,
+    starting,
+    user_for,
+)
+from ponder.sandbox.limits import Limits
+
 WORKSPACE, HOME, SCRIPTS = "/workspace", "/home/sandbox", "/run/ponder"
-INSIDE = Path(__file__).parent / "inside"
-SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-# Of /etc only what programs need to start and to draw text. Nothing of users, hosts, mounts or secrets.
-ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "os-release")
 PASSWD = "root:x:0:0::/:/bin/false\nsandbox:x:{uid}:{uid}:Sandbox:{home}:/bin/sh\n"
 GROUP = "root:x:0:\nsandbox:x:{uid}:\n"
 
 
-def python_folders() -> list[str]:
-    """Where the running interpreter and its packages live: never a source tree or a home folder as a whole."""
-    folders = [sys.base_prefix, sys.prefix]
-    folders += [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages") and os.path.isdir(p)]
-    both = [p for folder in folders for p in (os.path.abspath(folder), os.path.realpath(folder))]
-    kept: list[str] = []
-    for folder in sorted(set(both), key=len):
-        if folder != "/" and not any(Path(folder).is_relative_to(p) for p in ["/usr", *kept]):
-            kept.append(folder)
-    return kept
+class Bubblewrap(Isolation):
+    name = "bubblewrap namespaces"
+    inside = SCRIPTS
 
+    def __init__(self, program: str) -> None:
+        self.program = program
 
-def environment(home: str, threads: int) -> dict[str, str]:
-    """All of it. threads: for numerical libraries, which otherwise start one for each processor of the host."""
-    return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": home,
-        "TMPDIR": "/tmp",
-        "USER": "sandbox",
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "NO_COLOR": "1",
-        **({"PYTHONUSERBASE": site.getuserbase()} if site.getusersitepackages() in sys.path else {}),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "MPLCONFIGDIR": f"{home}/.matplotlib",
-        "OMP_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-    }
+    def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
+        owner = user_for(workspace)
+        uid = os.geteuid() if owner is None else owner
+        program = seccomp.program()
+        fds: list[int] = []
+
+        def data(content: bytes) -> str:
+            fds.append(in_memory(content))
+            return str(fds[-1])
+
+        words = list(options(workspace, limits.scratch, uid=uid, root=owner is not None))
+        passwd = PASSWD.format(uid=uid, home=HOME).encode()
+        files = ["--ro-bind-data", data(passwd), "/etc/passwd"]
+        files += ["--ro-bind-data", data(GROUP.format(uid=uid).encode()), "/etc/group"]
+        at = words.index("--proc")
+        words[at:at] = files
+        words += ["--seccomp", data(program)]
+        for name, value in environment(HOME, "/tmp").items():
+            words += ["--setenv", name, value]
+        # Options travel through memory and the environment is empty, because the code can read both in /proc/1.
+        argv = [self.program, "--args", data("\0".join([*words, ""]).encode())]
+        argv += starting(f"{self.inside}/start.py", command, WORKSPACE, limits, owner, others=counted_outside())
+        return Launch(argv, {}, fds, owner)
 
 
 def parents(path: str) -> Iterator[str]:
@@ -89,3 +99,17 @@ def options(workspace: Path, scratch: int, *, uid: int, root: bool) -> Iterator[
     yield from ("--bind", str(workspace), WORKSPACE, "--chdir", "/")
     # The root folder and /dev are file systems in memory too, without a bound: nobody needs to write there.
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def in_memory(content: bytes) -> int:
+    """A file descriptor from which `content` can be read once."""
+    fd = os.memfd_create("ponder")
+    os.write(fd, content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def counted_outside() -> int:
+    """Before Linux 5.14 a user's processes outside a user namespace count for the limit within it too."""
+    major, minor = (int(part) for part in os.uname().release.split(".")[:2])
+    return 0 if (major, minor) >= (5, 14) or os.geteuid() == 0 else other_processes()

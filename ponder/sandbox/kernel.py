@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ponder.core.errors import UserError
-from ponder.sandbox.isolation import Isolation
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
 from ponder.sandbox.process import Sandboxed, start
 

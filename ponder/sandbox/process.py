@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ponder.sandbox.isolation import Isolation
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import MB, Limits
 from ponder.sandbox.output import Capped
 from ponder.sandbox.tree import MAX_DEPTH, lend, size
@@ -31,12 +31,19 @@ class Sandboxed:
     "" if it did not."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, stdout: int, lifeline: int, workspace: Path, limits: Limits
+        self,
+        process: asyncio.subprocess.Process,
+        stdout: int,
+        lifeline: int,
+        workspace: Path,
+        home: str | None,
+        limits: Limits,
     ) -> None:
         self.process = process  # the guard; everything else is below it
         self.stdout = stdout  # reading end, -1 once closed
         self.lifeline = lifeline  # closing it ends everything; -1 once closed
         self.workspace = workspace
+        self.home = home  # on disk, for an isolation that has none in memory
         self.limits = limits
         self.output = Capped(limits.output)
         self.ended = ""
@@ -74,6 +81,8 @@ class Sandboxed:
     def _excess(self) -> str:
         if resident(self.process.pid) > self.limits.memory:
             return f"all processes together used more than {self.limits.memory // MB} MB of memory"
+        if self.home and size(Path(self.home), stop=self.limits.entries).bytes > self.limits.scratch:
+            return f"the files in the home folder grew beyond {self.limits.scratch // MB} MB"
         held = size(self.workspace, stop=self.limits.entries)
         if held.bytes > self.limits.workspace:
             return f"the files in the workspace grew beyond {self.limits.workspace // MB} MB"
@@ -129,7 +138,8 @@ async def spawn(
         launch = isolation.launch(command, workspace, limits)
         given += launch.fds
         if launch.uid is not None:
-            await asyncio.to_thread(lend, workspace, launch.uid)
+            for folder in [str(workspace), *([launch.home] if launch.home else [])]:
+                await asyncio.to_thread(lend, Path(folder), launch.uid)
         process = await asyncio.create_subprocess_exec(
             *launch.guarded(hold),
             env=launch.env,
@@ -146,7 +156,7 @@ async def spawn(
         raise
     finally:
         close(given)
-    return Sandboxed(process, read, lifeline, workspace, limits)
+    return Sandboxed(process, read, lifeline, workspace, launch.home, limits)
 
 
 def close(fds: Sequence[int]) -> None:

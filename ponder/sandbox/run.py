@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ponder.sandbox.isolation import Isolation
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
 from ponder.sandbox.process import start
 

@@ -18,6 +18,7 @@ def call(name, *args):
     if got == -1: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return got
 def escaped(): print("ESCAPED", flush=True)
+print("RAN", flush=True)
 def attempt(make):
     try: return make()
     except OSError: return None
@@ -68,6 +69,12 @@ ATTACKS = [
         "path = T['site'] + '/ponder_planted.txt'; open(path, 'w').close(); os.unlink(path); escaped()",
     ),
     Attack("write into /usr", "path = '/usr/ponder_planted'; open(path, 'w').close(); os.unlink(path); escaped()"),
+    Attack("list the home folder", "if '.ssh' in os.listdir(T['home']): escaped()"),
+    Attack("open a secret to all", "os.chmod(T['home'] + '/.ssh/id_rsa', 0o644); escaped()"),
+    Attack("set times outside", "os.utime(T['home'] + '/.bashrc', (1, 1)); escaped()"),
+    Attack("attributes outside", "os.setxattr(T['home'] + '/.bashrc', 'user.evil', b'x'); escaped()"),
+    Attack("truncate a file outside", "os.truncate(T['home'] + '/.bashrc', 0); escaped()"),
+    Attack("rename outside", "os.rename(T['home'] + '/.bashrc', T['home'] + '/moved'); escaped()"),
     Attack("hard link to a secret", "os.link(T['home'] + '/.ssh/id_rsa', 'hard'); escaped()"),
     Attack("/dev/shm of the host", "if open('/dev/shm/' + T['shm']).read() == T['canary']: escaped()"),
     Attack(

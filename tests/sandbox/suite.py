@@ -2,6 +2,8 @@
 
     python tests/sandbox/suite.py           # a table; exit code 1 if an attack works inside or leaves something behind
     python tests/sandbox/suite.py --json    # one line for each attack
+    python tests/sandbox/suite.py --landlock    # in the fallback
+    python tests/sandbox/suite.py "fork bomb" "DNS"    # only these
 
 An attack that does not work outside (no right to it, an old kernel) is reported and proves nothing.
 """
@@ -16,6 +18,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -28,7 +31,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from attacks import ATTACKS, PRELUDE, Attack
 
-from ponder.sandbox.isolation import Isolation, find
+from ponder.sandbox.isolation import attempt, find
+from ponder.sandbox.landlocked import Landlocked
+from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import MB, Limits
 from ponder.sandbox.run import run
 from ponder.sandbox.seccomp import CLONE, DENIED
@@ -54,6 +59,7 @@ class Targets:
         (self.home / ".ssh").mkdir()
         (self.home / ".ssh/id_rsa").write_text(self.canary)
         (self.home / ".bashrc").write_text("# empty\n")
+        (self.home / ".ssh/id_rsa").chmod(0o600)
         self.shm = Path("/dev/shm") / self.abstract
         self.shm.write_text(self.canary)
         os.environ["PONDER_SECRET"] = self.canary
@@ -129,6 +135,8 @@ class Targets:
             found.append("files in the home folder")
         if (self.home / ".bashrc").read_text() != "# empty\n":
             found.append("changed .bashrc")
+        if stat.S_IMODE((self.home / ".ssh/id_rsa").stat().st_mode) != 0o600:
+            found.append("changed mode")
         if self.heard:
             found.append("a service was reached")
         if self.victim.poll() is not None or os.getpriority(os.PRIO_PROCESS, self.victim.pid) != self.nice:
@@ -142,7 +150,9 @@ class Targets:
 
     def mend(self) -> None:
         """After an attack outside."""
-        (self.home / "planted").unlink(missing_ok=True)
+        for name in ("planted", "moved"):
+            (self.home / name).unlink(missing_ok=True)
+        (self.home / ".ssh/id_rsa").chmod(0o600)
         (self.home / ".bashrc").write_text("# empty\n")
         self.nice = os.getpriority(os.PRIO_PROCESS, self.victim.pid)
         time.sleep(0.02)  # for the listeners' threads
@@ -164,7 +174,7 @@ def outside(attack: Attack, told: str) -> bool:
     """Whether it works in an ordinary process of this user."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + attack.code, told],
+            [sys.executable, "-I", "-S", "-c", PRELUDE + attack.code, told],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -196,28 +206,39 @@ async def inside(attack: Attack, told: str, isolation: Isolation) -> tuple[bool,
     """Whether it works in the sandbox, and what it said."""
     folder = Path(tempfile.mkdtemp(prefix="ponder-work-"))
     try:
-        done = await run(isolation, ["python", "-c", PRELUDE + attack.code, told], folder, timeout=15, limits=LIMITS)
+        done = await run(
+            isolation, ["python", "-I", "-S", "-c", PRELUDE + attack.code, told], folder, timeout=15, limits=LIMITS
+        )
         traced = bool(attack.trace) and await asyncio.to_thread(appears, folder / attack.trace)
+        assert "RAN" in done.text, f"{attack.name} did not run: {done}"
         return "ESCAPED" in done.text or traced, done.problem or (done.text.strip().splitlines() or [""])[-1]
     finally:
         shutil.rmtree(folder)
 
 
 def results() -> list[dict[str, Any]]:
-    isolation = find()
+    isolation = Landlocked() if "--landlock" in sys.argv else find()
+    if problem := attempt(isolation):
+        sys.exit(f"{isolation.name} does not work here: {problem}")
     out = []
     targets = Targets()
     try:
         told = json.dumps(targets.told())
-        for attack in ATTACKS:
+        wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
+        for attack in (attack for attack in ATTACKS if not wanted or attack.name in wanted):
+            begin = time.monotonic()
             proven = outside(attack, told)
+            middle = time.monotonic()
             targets.mend()
             before = children()
             works, said = asyncio.run(inside(attack, told, isolation))
             left = targets.harm()
             if after := children() - before:
                 left += f" processes {after}"
-            out.append({"attack": attack.name, "outside": proven, "inside": works, "said": said, "left": left})
+            took = f"{middle - begin:.1f} + {time.monotonic() - middle:.1f} s"
+            out.append(
+                {"took": took, "attack": attack.name, "outside": proven, "inside": works, "said": said, "left": left}
+            )
             targets.mend()
     finally:
         targets.close()
@@ -253,7 +274,7 @@ def main() -> int:
         else:
             verdict = "ESCAPED" if row["inside"] else "left " + row["left"] if row["left"] else "held"
             proof = "works outside" if row["outside"] else "NOT PROVEN outside"
-            print(f"{row['attack']:38} {proof:20} {verdict:8} {row['said'][:80]}")
+            print(f"{row['attack']:38} {proof:20} {verdict:8} {row['took']:14} {row['said'][:60]}")
     bad = [row for row in rows if row["inside"] or row["left"]]
     proven = sum(row["outside"] for row in rows)
     print(f"user {os.geteuid()}: {len(rows)} attacks, {proven} proven outside, {len(bad)} work inside", file=sys.stderr)

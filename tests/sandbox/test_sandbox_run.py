@@ -124,14 +124,20 @@ def test_deep_folders(tmp_path: Path) -> None:
     assert done.problem == "the folders in the workspace are nested deeper than 64"
 
 
-def test_refuses_without_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landlock if it works, else a refusal that says what to do; never the host unasked."""
     monkeypatch.setenv("PATH", "/nowhere")
-    isolation.probe.cache_clear()
-    try:
-        with pytest.raises(UserError, match=r"(?s)bubblewrap is not installed: apt-get install.*--unsafe-host-exec"):
-            find()
-    finally:
+    for works, problem in ((True, None), (False, "Linux 6.12 or newer with Landlock is needed.")):
+        monkeypatch.setattr(isolation, "attempt", lambda _, problem=problem: problem)
         isolation.probe.cache_clear()
+        try:
+            if works:
+                assert find().name == "Landlock and seccomp" and find().safe
+            else:
+                with pytest.raises(UserError, match=r"(?s)not installed: apt-get install.*6\.12.*--unsafe-host-exec"):
+                    find()
+        finally:
+            isolation.probe.cache_clear()
     assert not find(unsafe_host_exec=True).safe
 
 

@@ -1,6 +1,6 @@
 """The parent of every sandbox, outside it: when Ponder ends it or is gone itself, nothing of the sandbox stays.
 
-    python -I -S guard.py '{"lifeline": 5, "home": null, "landlock": null}' command argument ...
+    python -I -S guard.py '{"lifeline": 5, "home": null}' command argument ...
 
 Ponder holds the other end of the lifeline, a pipe. Its end, however it comes about (`kill -9` too), or the end of the
 command ends every process below this one. Orphans come here and not to the first process of the machine, so none is
@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import sys
-from typing import Any
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     child = os.fork()
     if child == 0:
-        become(settings, sys.argv[2:])
+        become(sys.argv[2:])
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(nothing, fd)
@@ -44,7 +43,7 @@ def main() -> None:
     os._exit(code)
 
 
-def become(settings: dict[str, Any], command: list[str]) -> None:
+def become(command: list[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     try:
