@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     healthy = True
     sections = [("machine", machine), ("installation", installation), ("kernels", kernels), ("models", models)]
+    sections.append(("sandbox", sandbox))
     if args.network:
         sections.append(("network", network))
     for title, check in sections:
@@ -122,6 +123,18 @@ def self_test(dtype: str) -> float:
         )
         worst = max(worst, float(np.abs(native - oracle).max() / np.abs(oracle).max()))
     return worst
+
+
+def sandbox() -> Iterator[Line]:
+    """Not broken without one: only the code interpreter and the shell of agents are off then."""
+    from ponder.sandbox.isolation import probe
+
+    isolation, reasons = probe()
+    yield "isolation", isolation.name if isolation else "none: agents run no code here", True
+    for reason in reasons:
+        name, _, problem = reason.partition(": ")
+        yield name, problem, True
+    yield "ipykernel", installed("ipykernel") or "not installed: pip install 'ponder-llm[agent]'", True
 
 
 def models() -> Iterator[Line]:

@@ -197,6 +197,7 @@ def test_ctrl_c_leaves_all_or_nothing(command, env, ponder, tiny: Path, tmp_path
 
 def test_doctor(ponder) -> None:
     done = ponder("doctor")
+    assert "sandbox:" in done.stdout and "isolation" in done.stdout
     assert done.returncode == 0, done.stdout
     assert "all is well" in done.stdout and "in force" in done.stdout and "scalar f32" in done.stdout
     assert "network" not in done.stdout
