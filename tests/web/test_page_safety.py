@@ -80,7 +80,7 @@ def written(site: Site) -> str:
 
 def look_at_everything(page: Any) -> None:
     """Open all folds, hover, focus, and wait until the last answer is drawn."""
-    page.wait_for_selector(".message.assistant")
+    page.wait_for_selector(".message.assistant", state="attached")  # with no sanitiser a text can hide it
     page.evaluate("document.querySelectorAll('#messages details').forEach((d) => { d.open = true; })")
     eventually(lambda: page.evaluate("[...document.querySelectorAll('.answer')].every((a) => a.children.length)"), 20)
     page.evaluate("""() => { for (const n of document.querySelectorAll("#messages *")) {
