@@ -27,9 +27,11 @@ from ponder.agent.event import (
 from ponder.agent.limits import Limits
 from ponder.agent.run import Run
 from ponder.agent.tool import Output, Tool, Toolset
+from ponder.core.errors import UserError
 from ponder.core.event import ReasoningDelta, TextDelta, Usage
 from ponder.core.message import ToolCall
 from ponder.server.chat_reply import CLOCK_SECONDS, PREFIX, ReplyBody, said, wish_of
+from ponder.server.log import log
 from ponder.server.service import Service
 from ponder.server.transcript import Row, Transcript, pictures
 from ponder.server.turns import Source, Turn
@@ -42,12 +44,19 @@ class Toolbox:
     def __init__(self, tools: Sequence[Tool | Toolset], workspace: Path) -> None:
         self._tools = [t for t in tools if isinstance(t, Tool)]
         self._sets = [t for t in tools if isinstance(t, Toolset)]
+        self._failed: list[str] = []
         self.workspace = workspace
         self.always: dict[str, set[str]] = {}
 
     async def open(self) -> None:
+        """What cannot start offers no tools; `warnings` says why. The server goes on without it."""
         for each in self._sets:
-            await each.open()
+            try:
+                await each.open()
+            except UserError as e:
+                self._failed.append(str(e))
+        for text in self.warnings():
+            log.warning("%s", text)
 
     async def close(self) -> None:
         for each in self._sets:
@@ -57,7 +66,7 @@ class Toolbox:
         return [*self._tools, *(tool for each in self._sets for tool in each.tools())]
 
     def warnings(self) -> list[str]:
-        return [text for each in self._sets for text in each.warnings()]
+        return [*self._failed, *(text for each in self._sets for text in each.warnings())]
 
 
 class _Control:

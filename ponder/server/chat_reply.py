@@ -58,8 +58,8 @@ def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
                     yield item
                 if time.monotonic() - clock > CLOCK_SECONDS:
                     clock = time.monotonic()
-                    if (clocked := turn.transcript.thinking()) is not None:
-                        yield clocked
+                    for item in _clock(active, turn.transcript):
+                        yield item
 
     return source
 
@@ -69,14 +69,18 @@ def _items(active: Active, transcript: Transcript, event: Event) -> list[Row]:
         case ReasoningDelta(text):
             return [transcript.write("thought", text)]
         case TextDelta(text):
-            return [*said(transcript.thinking()), transcript.write("text", text)]
+            return [*_clock(active, transcript), transcript.write("text", text)]
         case ToolCallDone(_, call):
-            begun = [*said(transcript.thinking()), transcript.call(call.id, call.name, call.arguments)]
+            begun = [*_clock(active, transcript), transcript.call(call.id, call.name, call.arguments)]
             return [*begun, transcript.change(call.id, state="failed", output="There are no tools in this chat.")]
         case Finish():
             last = {"type": "finish", "facts": facts_of(active, event), "stopped": event.reason == "cancelled"}
-            return [*said(transcript.thinking()), *said(transcript.counted(event.usage.reasoning_tokens)), last]
+            return [*_clock(active, transcript), *said(transcript.counted(event.usage.reasoning_tokens)), last]
     return []
+
+
+def _clock(active: Active, transcript: Transcript) -> list[Row]:
+    return said(transcript.thinking(active.handle.timings().generated))
 
 
 def said(item: Row | None) -> list[Row]:

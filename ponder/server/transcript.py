@@ -59,11 +59,12 @@ class Transcript:
             step.facts = {"seconds": 0.0, "tokens": 0, "budget": self._budget}
         return self._append(step)
 
-    def thinking(self) -> Row | None:
-        """The clock of the thoughts that are being written; None when there are none. A piece is a token, nearly."""
+    def thinking(self, tokens: int | None = None) -> Row | None:
+        """The clock of the thoughts that are being written; None when there are none. tokens: where they are not
+        known, a piece counts as one."""
         if not self._steps or not isinstance(step := self._steps[-1], Prose) or step.kind != "thought":
             return None
-        news = {"seconds": round(time.monotonic() - step.began, 1), "tokens": len(step.pieces)}
+        news = {"seconds": round(time.monotonic() - step.began, 1), "tokens": tokens or len(step.pieces)}
         step.facts |= news
         return {"type": "change", "at": len(self._steps) - 1, "news": news}
 
