@@ -21,6 +21,7 @@ from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 
 FENCE = re.compile(r"```(?:json|xml|tool_call)?\s*\n(.*?)```", re.S)
+TRIPLE = re.compile(r'"""\n?(.*?)"""', re.S)  # code between Python's quotes, which JSON does not know
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
 
 
@@ -81,6 +82,7 @@ def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     if FENCE.sub("", text).strip() and "```" in text:
         return []
     body = "\n".join(FENCE.findall(text)) if "```" in text else TAGS.sub("\n", text)
+    body = TRIPLE.sub(lambda m: json.dumps(m[1]), body)
     calls: list[ToolCall] = []
     for value in _values(body):
         found = value if isinstance(value, list) else [value]

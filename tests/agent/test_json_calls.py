@@ -61,3 +61,9 @@ async def test_plain_text_streams(scripted) -> None:
 
     deltas = [e.text async for e in Agent(JsonCallModel(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
     assert len(deltas) > 10 and "".join(deltas).strip() == ("word " * 50).strip()
+
+
+def test_code_between_pythons_quotes() -> None:
+    text = '```json\n{"name": "run", "arguments": {"code": """\nprint("a")\nprint(\'b\')\n"""}}\n```'
+    (call,) = read_calls(text, {"run"})
+    assert json.loads(call.arguments) == {"code": "print(\"a\")\nprint('b')\n"}
