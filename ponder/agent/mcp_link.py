@@ -76,7 +76,11 @@ class Link:
     # -- for the owner ----------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Returns when the server is ready or has failed; see `down`."""
+        """Returns when the server is ready or has failed; see `down`. May be called again after `close`."""
+        if self._task is not None:
+            return
+        self._turn, self._news = asyncio.Event(), asyncio.Event()  # of this event loop
+        self.down, self.problem = False, ""
         self._task = asyncio.create_task(self._supervise(), name=f"mcp {self.name}")
         self._task.add_done_callback(self._ended)
         while self._client is None and not self.down:
