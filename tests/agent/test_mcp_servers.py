@@ -204,6 +204,21 @@ def test_a_server_can_ask_the_user(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_set_can_be_opened_again_in_another_event_loop(tmp_path: Path) -> None:
+    with no_orphans() as marked:
+        servers = McpServers({"g": marked.server("good")})
+
+        async def run() -> None:
+            async with servers:
+                await servers.open()  # twice is once
+                assert (await tool(servers, "g-echo").call({"words": "hi"}, place(tmp_path))).text == "hi"
+                assert servers.warnings() == []
+            assert servers.tools() == []
+
+        for _ in range(2):
+            asyncio.run(run())
+
+
 # -- names, schemas, hidden characters --------------------------------------------------------------------------------
 
 
