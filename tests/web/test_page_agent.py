@@ -1,5 +1,6 @@
 """The page while a model acts: scripted calls of real tools, as steps; approvals; stop; restarts while a call waits."""
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from live import server
 from pages import Chat, Site, eventually
 from small_tools import Add, Count, Draw, Fail, WriteNote
 
+from ponder.agent.code_interpreter import CodeInterpreter
+from ponder.agent.tool import Tool, Toolset
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 
@@ -25,12 +28,19 @@ def answer(text: str) -> str:
     return f"<think>\nThat is it.\n</think>\n\n{text}"
 
 
+CODE = """import matplotlib.pyplot as plt
+open("data.csv", "w").write("x,y\\n1,1\\n2,4\\n")
+plt.plot([1, 2, 3], [1, 4, 9])
+plt.title("squares")
+print("plotted", 6 * 7)
+"""
 MODELS = {
     "worker": [
         calls(("add", {"a": 17, "b": 25}), ("draw", {}), ("fail", {})), calls(("nonsense", {})),
         answer("It is **42**."), answer("As I said, 42."),
     ],
     "writer": [calls(("write_note", {"text": "hello"})), answer("Done.")],
+    "coder": [calls(("code_interpreter", {"code": CODE})), answer("See the chart.")],
     "counter": [calls(("count", {})), answer("Counted.")],
 }  # fmt: skip
 
@@ -41,7 +51,9 @@ def agents(folder: Path) -> Iterator[Site]:
     for name, replies in MODELS.items():
         (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(text) for text in replies))
         models[name] = partial(LLM, f"scripted:{folder / name}.jsonl")
-    tools = [Add(), Draw(), WriteNote(), Count(), Fail()]
+    tools: list[Tool | Toolset] = [Add(), Draw(), WriteNote(), Count(), Fail()]
+    if importlib.util.find_spec("ipykernel") and importlib.util.find_spec("matplotlib"):
+        tools.append(CodeInterpreter())
     with server(models, ServerConfig(linger=1), store=folder / "chat.sqlite", tools=tools) as url:
         yield Site(url, folder / "chat.sqlite")
 
@@ -77,7 +89,7 @@ def test_calls_and_results_are_steps(chat: Chat) -> None:
 
 def test_without_tools_there_are_none(chat: Chat) -> None:
     chat.page.click("#open-settings")
-    assert set(chat.page.locator("#tool-list li").all_inner_texts()) == {"add", "draw", "write_note", "count", "fail"}
+    assert set(chat.page.locator("#tool-list li").all_inner_texts()) >= {"add", "draw", "write_note", "count", "fail"}
     chat.page.uncheck("#use-tools")
     chat.ask("Write.", "writer")
     chat.page.wait_for_selector(".step.failed")
@@ -128,6 +140,17 @@ def test_progress_and_stop_in_a_tool(chat: Chat, site: Site) -> None:
     chat.done()
     assert "Stopped." in chat.last.inner_text()
     chat.answered("Well?", "counter")  # the second line of the script
+
+
+def test_the_code_interpreter_draws(chat: Chat, site: Site) -> None:
+    told = site.get("/web/models")
+    if "code_interpreter" not in [tool["name"] for tool in told["tools"]]:
+        pytest.skip(f"no code interpreter here: {told['warnings'] or 'needs ipykernel and matplotlib'}")
+    chat.answered("Plot the squares.", "coder")
+    step = next(s for s in chat.stored()["messages"][-1]["steps"] if s["kind"] == "call")
+    assert step["state"] == "done" and "plotted 42" in step["output"] and "+2,4" in step["diff"]
+    assert chat.page.evaluate("document.querySelector('.step img').naturalWidth") > 200
+    assert "+2,4" in chat.text(".step .diff") and "import matplotlib" in chat.text(".step .given")
 
 
 def test_a_call_waits_through_reloads_and_restarts(browser: Any, tmp_path: Path) -> None:
