@@ -121,6 +121,8 @@ class Steps:
 
     def take(self, event: RunEvent) -> Iterator[Row]:
         steps = self.transcript
+        if isinstance(event, ReasoningDelta | TextDelta):
+            self._first = self._first or time.monotonic()
         match event:
             case ReasoningDelta(text):
                 yield steps.write("thought", text)
@@ -149,7 +151,6 @@ class Steps:
 
     def _tick(self) -> Iterator[Row]:
         now = time.monotonic()
-        self._first = self._first or now
         if now - self._clock > CLOCK_SECONDS:
             self._clock = now
             yield from said(self.transcript.thinking())
