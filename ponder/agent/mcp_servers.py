@@ -97,7 +97,7 @@ class McpServers(Toolset):
         for (server, tool), _ in self._changed.items():
             said.append(
                 f"MCP server {server!r}: tool {tool!r} is switched off, its description or schema is not the one that "
-                f"was approved; look at it, then approve({self._name(server, tool)!r})"
+                f"was approved; look at it, then approve {self._name(server, tool)!r}"
             )
         for server, offers in self._offers.items():
             said += [
@@ -121,6 +121,10 @@ class McpServers(Toolset):
                 self._tools = None
                 return
         raise UserError(f"no tool {tool!r} waits to be approved")
+
+    def down(self) -> dict[str, str]:
+        """Servers that did not start or were given up, and why."""
+        return {name: link.problem for name, link in self._links.items() if link.down}
 
     def prompts(self) -> dict[str, "tuple[Prompt, ...]"]:
         """The prompts that each server offers to people."""

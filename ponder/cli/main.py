@@ -31,6 +31,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
         "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
         "mcp": Command("mcp", "Serve models to MCP clients (chat, think, run code)"),
+        "mcp-check": Command("mcp_check", "Try a config of MCP servers and list their tools"),
     },
     "models": {
         "pull": Command("pull", "Download a model"),

@@ -297,7 +297,7 @@ def test_a_new_tool_appears_and_a_changed_one_is_switched_off(tmp_path: Path, ow
                 await until(lambda: "c-helper" not in names(servers))
                 [warning] = servers.warnings()
                 assert "'helper' is switched off" in warning
-                assert "approve('c-helper')" in warning
+                assert "approve 'c-helper'" in warning
                 assert helper.description == "Helps."
             async with McpServers({"c": marked.server("changes", "Helps.")}) as servers:
                 assert "c-helper" in names(servers)  # another command line is another server
