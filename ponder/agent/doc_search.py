@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from ponder.agent.bm25 import BM25
-from ponder.agent.doc_text import pages
+from ponder.agent.doc_text import content, pages
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.errors import UserError
 
@@ -58,7 +58,7 @@ class DocSearch(Tool):
         files = list({f.resolve(): f for f in _documents(roots)}.values())
         if not files:
             raise UserError("there are no documents to search; attach some first")
-        passages, bm25, vectors = self._read(files)
+        passages, bm25, vectors = self._read(files, workspace)
         ranked = _merge(self._rankings(query, passages, bm25, vectors))[: self._top]
         if not ranked:
             return Output(f"Nothing in {len(files)} documents has a word of {query!r}.")
@@ -67,11 +67,11 @@ class DocSearch(Tool):
             "\n\n".join(f"[{n}] {p.file}{', ' + p.where if p.where else ''}\n{p.text}" for n, p in enumerate(found, 1))
         )
 
-    def _read(self, files: list[Path]) -> tuple[list[Passage], BM25, Any]:
+    def _read(self, files: list[Path], workspace: Path) -> tuple[list[Passage], BM25, Any]:
         """Of these files as they are now; read again only when one of them has changed."""
         key = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files)
         if key not in self._index:
-            passages = [p for f in files for p in _passages(f)]
+            passages = [p for f in files for p in _passages(f, workspace if f.is_relative_to(workspace) else None)]
             texts = [p.text for p in passages]
             vectors = self._embed(texts)[0] if self._embed and texts else None
             self._index = {key: (passages, BM25(texts), vectors)}
@@ -97,8 +97,14 @@ def _documents(roots: Sequence[Path]) -> Iterator[Path]:
             raise UserError(f"{root}: there is no such file", param="files")
 
 
-def _passages(path: Path) -> Iterator[Passage]:
-    for where, text in pages(path):
+def _passages(path: Path, workspace: Path | None) -> Iterator[Passage]:
+    try:
+        data = content(path, workspace)
+    except UserError:
+        if workspace is None:
+            raise
+        return  # sandboxed code gave it a name or made it a thing that we do not open
+    for where, text in pages(path, data):
         for start in range(0, max(1, len(text) - OVERLAP), CHARS - OVERLAP):
             if part := text[start : start + CHARS].strip():
                 yield Passage(path.name, where, part)

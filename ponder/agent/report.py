@@ -1,5 +1,6 @@
 """How what a sandboxed call did is told: its text for the model, pictures and differences for people."""
 
+import hashlib
 from collections.abc import Sequence
 
 from msgspec import structs
@@ -24,7 +25,7 @@ def report(
         told = [f"{change.name} ({change.kind}{size(change)})" for change in changes[:LISTED]]
         more = [f"and {len(changes) - LISTED} more"] if len(changes) > LISTED else []
         lines.append(f"[files: {', '.join(told + more)}]")
-    images = tuple(Image(p.media_type, p.data, f"image-{i}") for i, p in enumerate(pictures, 1))
+    images = tuple(Image(p.media_type, p.data, name_of(p)) for p in pictures)
     return Output(
         "\n".join(lines) or "[no output]",
         images=images,
@@ -32,6 +33,11 @@ def report(
         structured={"changes": [structs.asdict(change) for change in changes]},
         error=error,
     )
+
+
+def name_of(picture: Picture) -> str:
+    """The same for the same picture, so that keeping it twice keeps it once."""
+    return f"{hashlib.sha256(picture.data).hexdigest()[:12]}.{picture.media_type.removeprefix('image/')}"
 
 
 def size(change: Change) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ponder.cli.printer import DIM, RESET, note, styled, visible
+from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
     from ponder.agent.event import RunEvent
@@ -50,6 +51,8 @@ class AgentPrinter:
                     print(event.text)
 
     def _result(self, name: str, output: "Output", seconds: float) -> None:
+        from ponder.sandbox.workspace import write
+
         lines = output.text.strip("\n").split("\n")
         shown = [_short(line) for line in lines[:LINES]]
         if len(lines) > LINES:
@@ -57,10 +60,13 @@ class AgentPrinter:
         self._line("\n".join([f"← {name} ({seconds:.1f} s)", *(f"  {line}" for line in shown if line)]))
         for n, image in enumerate(output.images, 1):
             suffix = image.media_type.split("/")[-1]
-            path = self._workspace / "pictures" / (Path(image.name).name or f"{name}-{n}.{suffix}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(image.data)
-            self._line(f"  picture: {path}")
+            kept = f"pictures/{Path(image.name).name or f'{name}-{n}.{suffix}'}"
+            try:
+                write(self._workspace, kept, image.data)
+            except UserError as e:  # code in the sandbox may have put a link there
+                self._line(f"  picture: not kept, {e}")
+            else:
+                self._line(f"  picture: {self._workspace / kept}")
         if output.files:
             self._line(f"  files: {', '.join(output.files)} in {self._workspace}")
 

@@ -79,17 +79,21 @@ def test_a_killed_kernel_is_replaced_and_this_is_said(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_idle_kernels_and_too_many_end(tmp_path: Path) -> None:
+def test_too_many_kernels_and_idle_ones_end(tmp_path: Path) -> None:
     async def run() -> None:
-        async with opened(idle=0.6, kernels=2) as interpreter:
+        async with opened(kernels=2) as interpreter:
             for name in "abc":
                 (tmp_path / name).mkdir()
                 await call(interpreter, f"x = {name!r}", tmp_path / name, name)
             alive = [name for name, c in interpreter.conversations.items() if c.kernel is not None]
             assert alive == ["b", "c"]
-            await asyncio.sleep(1.2)
-            assert all(c.kernel is None for c in interpreter.conversations.values())
-            assert "unused for 0.6 s" in (await call(interpreter, "1", tmp_path / "c", "c")).text
+            assert "too many kernels" in (await call(interpreter, "1", tmp_path / "a", "a")).text
+        async with opened(idle=0.3) as interpreter:
+            await call(interpreter, "x = 1", tmp_path)
+            deadline = time.monotonic() + 10
+            while interpreter.conversations["one"].kernel is not None and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+            assert "unused for 0.3 s" in (await call(interpreter, "1", tmp_path)).text
 
     asyncio.run(run())
 

@@ -1,0 +1,23 @@
+"""Document search over a workspace in which sandboxed code swaps a file for a link between the look and the reading."""
+
+from pathlib import Path
+
+import pytest
+
+from ponder.agent import doc_search
+from ponder.agent.doc_search import DocSearch
+
+
+def test_a_file_that_became_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    (work / "folder").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("canary of the user")
+    (work / "mine.txt").write_text("canary of mine")
+    (work / "odd\nname.txt").write_text("canary of nobody")
+    # What the listing had seen as a file and a folder:
+    (work / "file.txt").symlink_to("../secret.txt")
+    (work / "way").symlink_to("..")
+    seen = [work / "mine.txt", work / "file.txt", work / "way/secret.txt", work / "odd\nname.txt"]
+    assert "user" in seen[1].read_text() and "user" in seen[2].read_text()
+    monkeypatch.setattr(doc_search, "_documents", lambda roots: iter(seen))
+    assert DocSearch().search("canary", work).text == "[1] mine.txt\ncanary of mine"
