@@ -13,7 +13,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import ToolCall
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
-CANCELLED = "Error: cancelled by the user before it finished."
+CANCELLED = "Error: cancelled before it finished."
 BROKEN = "Error: a tool call was not well formed: it must be one JSON object with name and arguments. Write it again."
 DENIED = "Error: the user did not allow this call. Do something else, or answer without it."
 

@@ -33,7 +33,7 @@ from ponder.agent.guard import RepeatGuard
 from ponder.agent.history import for_prompt, unanswered
 from ponder.agent.session import Session
 from ponder.agent.tool import Output, Place, Tool
-from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Part, ToolCall
 from ponder.core.protocol import ChatStream
@@ -106,16 +106,21 @@ class Run:
         try:
             await self._loop()
         except asyncio.CancelledError:
-            if self._heard:
-                self._say(self._gather())
-            for call in unanswered(self.messages):
-                self._answer_call(call, CallDone(call.id, failure(CANCELLED)))
+            self._settle()
             self._finish("cancelled")
-        except UserError as e:
+        except (UserError, UpstreamError) as e:
+            self._settle()
             self._emit(Note(str(e)))
             self._finish("error", f"(No answer: {e})")
         finally:
             self._events.put_nowait(None)
+
+    def _settle(self) -> None:
+        """Leave a valid history behind: what the model had begun to say, and an answer to every open call."""
+        if self._heard:
+            self._say(self._gather())
+        for call in unanswered(self.messages):
+            self._answer_call(call, CallDone(call.id, failure(CANCELLED)))
 
     async def _loop(self) -> None:
         if self._session is not None:
