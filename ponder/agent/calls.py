@@ -86,9 +86,10 @@ async def carry_out_all(
 
 
 def text_for_model(output: Output, limit: int) -> str:
-    """What the model reads of a result: its text, cut, and a word for each picture and file."""
-    shown = cut(output.text, limit)
-    extra = [f"[image {i.name or n}: {i.media_type}, shown to the user]" for n, i in enumerate(output.images, 1)]
+    """What the model reads of a result: its text, cut; a tool that says nothing has its pictures and files named."""
+    if output.text:
+        return cut(output.text, limit)
+    lines = [f"[image {i.name or n}: {i.media_type}, shown to the user]" for n, i in enumerate(output.images, 1)]
     if output.files:
-        extra.append(f"[files changed: {', '.join(output.files)}]")
-    return "\n".join([*([shown] if shown or not extra else []), *extra])
+        lines.append(f"[files changed: {', '.join(output.files)}]")
+    return cut("\n".join(lines) or "[no output]", limit)

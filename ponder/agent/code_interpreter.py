@@ -11,20 +11,24 @@ kernel that had to be stopped for that is replaced at the next call, which says 
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ponder.agent.report import report
 from ponder.agent.tool import Output, Place, Tool, Toolset
 from ponder.core.errors import UserError
-from ponder.sandbox.changes import Seen, differences, look
+from ponder.sandbox.changes import Change, Seen, differences, look
 from ponder.sandbox.isolation import find
-from ponder.sandbox.kernel import Kernel
+from ponder.sandbox.kernel import MAGIC, Kernel, Picture
 from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
+from ponder.sandbox.workspace import read
 
+PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 TICK = 5.0  # seconds between looks for idle kernels
 UNSAFE = (
     "Code runs on this machine WITHOUT a sandbox (unsafe host execution): it can read, change and send away everything "
@@ -134,7 +138,10 @@ class CodeInterpreter(Toolset):
             conversation.seen = await asyncio.to_thread(look, place.workspace, before)
             changes = differences(before, conversation.seen)
             failed = answer.error is not None or bool(answer.lost)
-            return report(answer.text, changes, pictures=answer.pictures, notes=notes, error=failed)
+            room = self.limits.images - len(answer.pictures)
+            saved = await asyncio.to_thread(saved_pictures, place.workspace, changes, self.limits.image)
+            pictures = [*answer.pictures, *saved[:room]]
+            return report(answer.text, changes, pictures=pictures, notes=notes, error=failed)
 
     def _conversation(self, place: Place) -> Conversation:
         return self.conversations.setdefault(place.conversation, Conversation())
@@ -192,3 +199,17 @@ def plain(code: str) -> str:
     if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```":
         return "\n".join(lines[1:-1])
     return code
+
+
+def saved_pictures(root: Path, changes: Sequence[Change], limit: int) -> list[Picture]:
+    """Those that the call saved as files: `plt.savefig` shows a plot as much as `plt.show`. limit: bytes of one."""
+    found: list[Picture] = []
+    for change in changes:
+        kind = PICTURES.get(Path(change.name).suffix.lower())
+        if kind is None or change.kind == "removed" or change.size > limit:
+            continue
+        with contextlib.suppress(UserError):  # gone again, or no file after all
+            data = read(root, change.name, limit)
+            if data.startswith(MAGIC[kind]):
+                found.append(Picture(kind, data))
+    return found

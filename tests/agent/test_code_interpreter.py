@@ -58,6 +58,23 @@ def test_a_conversation(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_saved_picture_is_shown(tmp_path: Path) -> None:
+    """What only calls itself a picture is not, nor is a link that leads out."""
+    png = "b'\\x89PNG\\r\\n\\x1a\\n' + bytes(100)"
+    code = (
+        f"import os\nopen('plot.png', 'wb').write({png})\nopen('fake.png', 'w').write('hello')\n"
+        "os.symlink('/etc/passwd', 'link.jpg')"
+    )
+
+    async def run() -> None:
+        async with opened() as interpreter:
+            output = await call(interpreter, code, tmp_path)
+            assert [i.data[:4] for i in output.images] == [b"\x89PNG"] and "plot.png" in output.files
+            assert not (await call(interpreter, "1", tmp_path)).images
+
+    asyncio.run(run())
+
+
 def test_a_killed_kernel_is_replaced_and_this_is_said(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(timeout=1.0) as interpreter:
