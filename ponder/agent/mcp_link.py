@@ -8,6 +8,7 @@ being reconnected, within its own time; every wait here has an end.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -41,8 +42,15 @@ DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the
 STEADY = 60.0  # seconds a session must last for its end to count as the first again
 SETTLE = 0.2  # seconds between two readings of the lists, however often the server says they changed
 CLOSING = 5.5  # seconds: a process is ended in 5
+# What the SDK makes of the HTTP errors by which servers say that they do not know our session, 404 and 400.
+FORGOTTEN = ("Session terminated", "Server returned an error response")
 FAILURES = (MCPError, UserError, RuntimeError, ValidationError, OSError, EOFError, anyio.ClosedResourceError,
             anyio.BrokenResourceError, ExceptionGroup)  # fmt: skip
+
+
+# The SDK logs a traceback for every connection that breaks; warnings() and the calls say it in a line. Who configures
+# logging still gets it.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 
 
 class Unavailable(Exception):
@@ -71,7 +79,7 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Event()  # set, and replaced, whenever the state changes
         self._news = asyncio.Event()  # the supervisor has something to look at
-        self._lost = self._stale = False
+        self._lost = self._stale = self._up = False  # of the session there is: ended, to be listed anew, ever ready
 
     # -- for the owner ----------------------------------------------------------------------------------------------
 
@@ -112,8 +120,11 @@ class Link:
                 f"MCP server {self.name!r} did not answer within {seconds:g} seconds; the call was cancelled"
             ) from None
         except MCPError as e:
-            if e.message == "Session terminated":  # over HTTP: the server forgot us
+            if e.message in FORGOTTEN:
                 self._lose()
+            elif self.config.url is not None and e.code != CONNECTION_CLOSED:
+                self._change()  # is the session still good? reading the lists will tell
+                raise
             elif not (self._lost and e.code == CONNECTION_CLOSED) and e.message != "Connection closed":
                 raise
             raise Unavailable(f"MCP server {self.name!r} went away during the call{self._complaint()}") from e
@@ -129,12 +140,12 @@ class Link:
     async def _supervise(self) -> None:
         failures, ever_ready = 0, False
         while True:
-            began, problem = time.monotonic(), ""
+            began, problem, self._up = time.monotonic(), "", False
             try:
                 await self._session_by_any_wire()
             except FAILURES as e:
                 problem = _innermost(e)
-            ready, self._client = self._client is not None, None
+            ready, self._client = self._up, None
             ever_ready |= ready
             problem = f"{problem or 'the connection ended'}{self._complaint()}"
             failures = 1 if ready and time.monotonic() - began > STEADY else failures + 1
@@ -151,7 +162,7 @@ class Link:
             try:
                 return await self._session(self._transport_of(wire))
             except FAILURES as e:
-                if self._client is not None or not _speaks_http(e):
+                if self._up or not _speaks_http(e):
                     raise
         await self._session(self._transport_of(last))
 
@@ -160,7 +171,7 @@ class Link:
 
     async def _session(self, transport: Stdio | Http) -> None:
         """From connecting to the end of the connection."""
-        self._transport, self._lost, self._stale = transport, False, False
+        self._transport, self._lost, self._stale, self._up = transport, False, False, False
         limit = self.config.connect_timeout
         try:
             with anyio.fail_after(limit) as patience:
@@ -171,10 +182,11 @@ class Link:
                 ) as client:  # fmt: skip
                     await self._listed(self, await read_listing(client))
                     patience.deadline = float("inf")
+                    self._up = True
                     self._settle(client)
                     await self._watch(client)
         except TimeoutError:
-            if self._client is not None:
+            if self._up:
                 raise
             raise Unready(f"it did not come up within {limit:g} seconds (connect_timeout)") from None
 
@@ -222,7 +234,8 @@ class Link:
         self._news.set()
 
     def _lose(self) -> None:
-        self._lost = True
+        """The session is of no use any more; from now on calls wait for the next one."""
+        self._lost, self._client = True, None
         self._news.set()
 
     def _settle(self, client: Client | None, *, down: bool = False, problem: str = "") -> None:

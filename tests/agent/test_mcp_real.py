@@ -3,9 +3,12 @@
 import asyncio
 import http.server
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,9 +63,9 @@ def npm(package: str, *args: str) -> dict[str, Any]:
 def test_time_and_fetch_as_in_the_published_example(tmp_path: Path, page: str) -> None:
     async def run(env: dict[str, str]) -> None:
         fetch = ["-m", "mcp_server_fetch", "--allow-private-ips", "--ignore-robots-txt"]
-        time = ["-m", "mcp_server_time", "--local-timezone=Asia/Shanghai"]
+        clock = ["-m", "mcp_server_time", "--local-timezone=Asia/Shanghai"]
         config = {
-            "time": {"command": sys.executable, "args": time, "env": env},
+            "time": {"command": sys.executable, "args": clock, "env": env},
             "fetch": {"command": sys.executable, "args": fetch, "env": env},
         }
         async with McpServers({"mcpServers": config}) as servers:
@@ -145,6 +148,44 @@ def test_npm_everything(tmp_path: Path) -> None:
             env = json.loads((await call(servers, "all-get-env", tmp_path)).text)
             assert "PATH" in env
             assert not [name for name in env if name.startswith("PONDER")]
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+@needs_setup
+@pytest.mark.parametrize(("kind", "path"), [("streamableHttp", "mcp"), ("sse", "sse")])
+def test_npm_over_http_restarted_and_having_forgotten_us(kind: str, path: str, tmp_path: Path) -> None:
+    """It answers 400 to the session of its former life."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    entry = npm("server-everything", kind)
+    env = {**os.environ, "PORT": str(port)}
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([entry["command"], *entry["args"]], env=env, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return process
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    async def run() -> None:
+        process = await asyncio.to_thread(start)
+        async with McpServers({"all": {"url": f"http://127.0.0.1:{port}/{path}"}}) as servers:
+            assert "one" in (await call(servers, "all-echo", tmp_path, message="one")).text
+            process.kill()
+            process.wait()
+            process = await asyncio.to_thread(start)
+            first = await call(servers, "all-echo", tmp_path, message="two")
+            assert "two" in first.text or "went away" in first.text
+            assert "three" in (await call(servers, "all-echo", tmp_path, message="three")).text
+        process.kill()
+        process.wait()
 
     asyncio.run(run())
 
