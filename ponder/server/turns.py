@@ -6,6 +6,7 @@ ends it (done, stopped, an error, the server's end), what was said so far is kep
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
@@ -137,7 +138,10 @@ class Turn:
     def _end(self) -> None:
         if "facts" not in self._row and "error" not in self._row:
             self._tell({"type": "finish", "facts": None, "stopped": True})
-        self.turns.store.write(self.id, self._body())
+        try:
+            self.turns.store.write(self.id, self._body())
+        except sqlite3.Error:
+            log.exception("reply %s could not be written", self.id)
         del self.turns.running[self.id]
         for watcher in self._watchers:
             watcher.put(None)

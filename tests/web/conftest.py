@@ -22,7 +22,7 @@ RICH = Path(__file__).with_name("rich.md").read_text()
 XSS = [json.loads(line) for line in (Path(__file__).parents[1] / "server" / "xss.jsonl").read_text().splitlines()]
 HOSTILE = "\n\n".join(sorted(XSS, key=lambda text: "```" in text))  # an open fence would swallow the rest
 WORDS = " ".join(f"thought {i * i}" for i in range(3000))
-FLOOD = " ".join(f"so {i * 7919 % 100_003}," for i in range(15_000))  # 105,000 tokens
+FLOOD = " ".join(f"so {i * 7919 % 100_003}," for i in range(16_000))  # 104,000 tokens
 TALK = "".join(f"On and on, {i * i}.\n\n" for i in range(3000))
 MODELS: dict[str, list[Any]] = {
     "rich": [{"text": f"<think>\n{'Let me see what they want. ' * 30}\n</think>\n\n{RICH}"}],

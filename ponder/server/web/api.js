@@ -2,19 +2,23 @@
 import { ask, el } from "./dom.js";
 import { t } from "./i18n.js";
 
+let typing = null; // the dialog that asks for the key; one for all who need it
+
+async function askKey() {
+  const field = el("input", { type: "password", autocomplete: "off", "aria-label": t("key") });
+  const said = await ask(t("keyAsk"), field, [[t("cancel"), ""], [t("save"), "ok", true]]);
+  if (said === "ok") localStorage.setItem("key", field.value.trim());
+  typing = null;
+  return said === "ok";
+}
+
 async function call(path, options = {}) {
   for (;;) {
     const key = localStorage.getItem("key");
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
     const reply = await fetch(path, { ...options, headers });
     if (reply.ok) return reply;
-    if (reply.status === 401) {
-      const field = el("input", { type: "password", autocomplete: "off", "aria-label": t("key") });
-      if ((await ask(t("keyAsk"), field, [[t("cancel"), ""], [t("save"), "ok", true]])) === "ok") {
-        localStorage.setItem("key", field.value.trim());
-        continue;
-      }
-    }
+    if (reply.status === 401 && (await (typing ??= askKey()))) continue;
     const told = await reply.json().catch(() => null);
     throw new Error(told?.error?.message || `${reply.status} ${reply.statusText}`);
   }
@@ -41,14 +45,26 @@ export async function* events(method, path, body, signal) {
   }
 }
 
-// HTML of Markdown texts, rendered and made safe by the server; equal texts are asked for once.
-const rendered = new Map();
+// HTML of Markdown texts, rendered and made safe by the server. Equal texts are asked for once, and all that are wanted in
+// one moment together: a long conversation is one request.
+const known = new Map();
+const wanted = new Set();
+let asking = null;
+
+async function askFor() {
+  await null; // until whoever else draws now has said what it wants
+  const texts = [...wanted];
+  wanted.clear();
+  asking = null;
+  const { html } = await send("POST", "/web/render", { texts });
+  if (known.size > 2000) known.clear();
+  texts.forEach((text, i) => known.set(text, html[i]));
+}
+
 export async function render(texts) {
-  const missing = [...new Set(texts.filter((text) => !rendered.has(text)))];
-  if (missing.length) {
-    const { html } = await send("POST", "/web/render", { texts: missing });
-    missing.forEach((text, i) => rendered.set(text, html[i]));
-    if (rendered.size > 2000) for (const key of [...rendered.keys()].slice(0, 1000)) if (!texts.includes(key)) rendered.delete(key);
+  while (texts.some((text) => !known.has(text))) {
+    for (const text of texts) if (!known.has(text)) wanted.add(text);
+    await (asking ??= askFor());
   }
-  return texts.map((text) => rendered.get(text));
+  return texts.map((text) => known.get(text));
 }

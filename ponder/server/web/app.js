@@ -119,7 +119,7 @@ function listen() {
 }
 
 async function visit() {
-  await chat.open(location.hash.slice(1));
+  await chat.open(encodeURIComponent(location.hash.slice(1)));
   narrow(false);
 }
 
