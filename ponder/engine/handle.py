@@ -70,18 +70,18 @@ class Channel:
         """Wait so long, or until one of these ends: whoever reads at a pace need not be late at the end."""
         import asyncio
 
-        waker = asyncio.get_running_loop(), asyncio.Event()
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
         with self._changed:
             if any((items := self._items[c]) and isinstance(items[-1], Finish | Exception) for c in choices):
                 return
-            self._resting.append(waker)
+            self._resting.append((loop, over))
+        timer = loop.call_later(seconds, over.set)
         try:
-            async with asyncio.timeout(seconds):
-                await waker[1].wait()
-        except TimeoutError:
+            await over.wait()
+        finally:
+            timer.cancel()
             with self._changed:
-                if waker in self._resting:
-                    self._resting.remove(waker)
+                self._resting = [waker for waker in self._resting if waker[1] is not over]
 
     def _pop_all(self, choices: set[int]) -> list[tuple[int, Event]]:
         """As often as `_pop` finds something new. An error is raised when what came before it has been read."""

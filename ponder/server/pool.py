@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ponder.core.errors import UserError
+from ponder.engine.llm import LLM
 from ponder.model.info import ModelInfo
 from ponder.server.backend import Model
 from ponder.server.errors import ApiError
@@ -31,8 +32,13 @@ class Served:
     used_at: float = 0.0
     info: ModelInfo | None = None
 
+    def load(self) -> None:
+        self.hold(self.open())
+
     def hold(self, llm: Model) -> None:
-        self.llm, self.info = llm, llm.info
+        if isinstance(llm, LLM):
+            llm.tokenizer.prepare()
+        self.info, self.llm = llm.info, llm
 
 
 class Pool:
@@ -92,7 +98,7 @@ class Pool:
             async with self._loading:
                 if served.llm is None:
                     await self._make_room(served)
-                    served.hold(await asyncio.to_thread(served.open))
+                    await asyncio.to_thread(served.load)
         assert served.llm is not None
         return served.llm
 

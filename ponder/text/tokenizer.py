@@ -63,6 +63,11 @@ class Tokenizer:
     def _library(self) -> HFTokenizer:
         return _build(self.vocabulary, self._source)
 
+    def prepare(self) -> None:
+        """Build the library's object now. It takes a quarter of a second and encodes ten times as fast as the table
+        that a short run starts with: for whoever will encode many texts."""
+        assert self._library is not None
+
     def _name(self, names: Names) -> None:
         added = names.added
         self.control = added

@@ -10,6 +10,7 @@ end of it is shown when it does not come up. A child that dies later is started 
 import ctypes
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,7 +28,8 @@ from typing import Literal
 from ponder.core.errors import LoadError, UserError
 
 Kind = Literal["vllm", "sglang"]
-TAIL = 30  # lines of its output that an error shows
+TAIL, NAMED = 15, 5  # lines of its output that an error shows: at the end, and above that those with an error's name
+ERROR = re.compile(r"\b\w*(?:Error|Exception): ")
 RESTARTS = 3  # in a row, each of which lived less than STABLE seconds
 STABLE = 300.0
 STOP_SECONDS = 15.0
@@ -38,7 +40,7 @@ def command(kind: Kind, model: str, python: str, port: int, name: str, extra: Se
     """Thoughts and calls are taken apart by the engine itself, which its thinking budget needs, too."""
     where = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", name, "--reasoning-parser", "qwen3"]
     if kind == "vllm":
-        serve = ["-m", "vllm.entrypoints.cli.main", "serve", model, "--enable-auto-tool-choice"]
+        serve = ["-m", "vllm.entrypoints.openai.api_server", "--model", model, "--enable-auto-tool-choice"]
         return [python, *serve, *where, "--tool-call-parser", "hermes", *extra]
     return [python, "-m", "sglang.launch_server", "--model-path", model, *where, "--tool-call-parser", "qwen25", *extra]
 
@@ -137,8 +139,10 @@ class EngineProcess:
             return False
 
     def tail(self) -> str:
-        """The end of what it printed."""
-        return "\n".join(self._output.read_text("utf-8", "replace").splitlines()[-TAIL:])
+        """The errors that it named (the cause is often far above the end), and the end of what it printed."""
+        lines = self._output.read_text("utf-8", "replace").splitlines()
+        named = dict.fromkeys(line for line in lines[:-TAIL] if ERROR.search(line))
+        return "\n".join([*list(named)[-NAMED:], *lines[-TAIL:]])
 
     def _keep_alive(self, patience: float) -> None:
         """The fleet sees that it is away and that it is back; here it is only started again."""

