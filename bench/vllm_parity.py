@@ -4,8 +4,8 @@
     python bench/vllm_parity.py --python runs/peers/venv/vllm/bin/python
 
 A tiny random model, both in float32, keys and values too. Random weights would say bytes that are no text, so a
-logit_bias, the same for both, leaves only ids of printable ASCII. Prints a line for each difference and a JSON line; exit
-code 1 when texts differ.
+logit_bias, the same for both, leaves only ids of printable ASCII. Prints a line for each difference and a JSON line;
+exit code 1 when texts differ.
 """
 
 import argparse
