@@ -29,6 +29,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
+from ponder.sandbox.workspace import parts
 
 Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
 Messages = str | Sequence[Message | dict[str, Any]]
@@ -87,6 +88,8 @@ class Agent:
     def workspace(self, conversation: str) -> Path:
         if self._workspace is None and self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="ponder-", ignore_cleanup_errors=True)
+        if parts(conversation) != [conversation]:
+            raise UserError(f"{conversation!r} cannot name a conversation: its folder would lie elsewhere.")
         base = self._workspace if self._workspace is not None else Path(self._temporary.name)  # type: ignore[union-attr]
         folder = base / conversation
         folder.mkdir(parents=True, exist_ok=True)

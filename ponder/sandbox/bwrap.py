@@ -96,6 +96,8 @@ def options(workspace: Path, scratch: int, *, uid: int, root: bool) -> Iterator[
     for source, path in [*((folder, folder) for folder in python_folders()), (str(INSIDE), SCRIPTS)]:
         yield from parents(path)
         yield from ("--ro-bind", source, path)
+        if os.path.exists(f"{source}/pip.conf"):  # it may hold the password of an index
+            yield from ("--ro-bind", "/dev/null", f"{path}/pip.conf")
     yield from ("--bind", str(workspace), WORKSPACE, "--chdir", "/")
     # The root folder and /dev are file systems in memory too, without a bound: nobody needs to write there.
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")

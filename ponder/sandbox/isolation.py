@@ -17,7 +17,6 @@ from ponder.sandbox.bwrap import Bubblewrap
 from ponder.sandbox.landlocked import Landlocked
 from ponder.sandbox.launch import Host, Isolation
 from ponder.sandbox.limits import Limits
-from ponder.sandbox.tree import lend
 
 INSTALL = "apt-get install bubblewrap (or dnf, zypper, pacman, apk)"
 
@@ -55,10 +54,9 @@ def attempt(isolation: Isolation) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         hold, lifeline = os.pipe()
         launch = isolation.launch([sys.executable, "-I", "-S", "-c", "print('isolated')"], Path(folder), Limits())
-        if launch.uid is not None:
-            lend(Path(folder), launch.uid)
-            if launch.home is not None:
-                lend(Path(launch.home), launch.uid)
+        for path in (folder, launch.home):
+            if launch.uid is not None and path is not None:
+                os.chown(path, launch.uid, launch.uid)
         try:
             done = subprocess.run(
                 launch.guarded(hold),

@@ -112,6 +112,7 @@ def environment(home: str, tmp: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "NO_COLOR": "1",
+        "PIP_NO_INDEX": "1",  # there is no network: pip says so at once, without trying for a while
         **({"PYTHONUSERBASE": site.getuserbase()} if site.getusersitepackages() in sys.path else {}),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",

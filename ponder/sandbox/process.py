@@ -20,7 +20,7 @@ from pathlib import Path
 from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import MB, Limits
 from ponder.sandbox.output import Capped
-from ponder.sandbox.tree import MAX_DEPTH, lend, size
+from ponder.sandbox.tree import MAX_DEPTH, Loan, size
 
 TICK = 0.25
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -38,6 +38,7 @@ class Sandboxed:
         workspace: Path,
         home: str | None,
         limits: Limits,
+        loan: Loan | None,
     ) -> None:
         self.process = process  # the guard; everything else is below it
         self.stdout = stdout  # reading end, -1 once closed
@@ -45,6 +46,7 @@ class Sandboxed:
         self.workspace = workspace
         self.home = home  # on disk, for an isolation that has none in memory
         self.limits = limits
+        self.loan = loan
         self.output = Capped(limits.output)
         self.ended = ""
         os.set_blocking(stdout, False)
@@ -106,6 +108,9 @@ class Sandboxed:
         await asyncio.gather(self._watcher, return_exceptions=True)
         self.drain()
         self._close()
+        if self.loan is not None:
+            loan, self.loan = self.loan, None
+            await asyncio.to_thread(loan.end)
 
 
 async def start(
@@ -133,13 +138,14 @@ async def spawn(
 ) -> Sandboxed:
     (read, write), (hold, lifeline) = os.pipe(), os.pipe()
     given = [write, hold, *fds]
-    launch = None
+    launch = loan = None
     try:
         launch = isolation.launch(command, workspace, limits)
         given += launch.fds
         if launch.uid is not None:
-            for folder in [str(workspace), *([launch.home] if launch.home else [])]:
-                await asyncio.to_thread(lend, Path(folder), launch.uid)
+            loan = await asyncio.to_thread(Loan, workspace, launch.uid)
+            if launch.home is not None:
+                os.chown(launch.home, launch.uid, launch.uid)
         process = await asyncio.create_subprocess_exec(
             *launch.guarded(hold),
             env=launch.env,
@@ -153,10 +159,12 @@ async def spawn(
         close([read, lifeline])
         if launch is not None and launch.home is not None:
             shutil.rmtree(launch.home)
+        if loan is not None:
+            loan.end()
         raise
     finally:
         close(given)
-    return Sandboxed(process, read, lifeline, workspace, launch.home, limits)
+    return Sandboxed(process, read, lifeline, workspace, launch.home, limits, loan)
 
 
 def close(fds: Sequence[int]) -> None:

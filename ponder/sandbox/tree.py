@@ -2,7 +2,9 @@
 
 import os
 import stat
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -38,24 +40,54 @@ def size(folder: Path, stop: int) -> Held:
     return Held(total, entries, deepest)
 
 
-def lend(folder: Path, uid: int) -> None:
-    """Make `uid` the owner of the tree, so that a sandbox started by root can work in it. Linked files stay theirs."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    lend_open(fd, uid, 0)
+class Loan:
+    """The tree belongs to `uid` as long as one of its loans lasts, so that sandboxes started by root can work in it.
+
+    Afterwards what belongs to `uid` goes back to the owner of the folder before (to root, if a killed Ponder left it
+    lent).
+    """
+
+    _open: ClassVar[dict[Path, list[int]]] = {}  # folder -> [how many loans, owner before]
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, folder: Path, uid: int) -> None:
+        self.folder, self.uid = folder, uid
+        with self._lock:
+            owner = folder.stat().st_uid
+            count = self._open.setdefault(folder, [0, 0 if owner == uid else owner])
+            count[0] += 1
+            hand_over(folder, uid, only_from=None)
+
+    def end(self) -> None:
+        with self._lock:
+            count = self._open[self.folder]
+            count[0] -= 1
+            if not count[0]:
+                del self._open[self.folder]
+                hand_over(self.folder, count[1], only_from=self.uid)
 
 
-def lend_open(fd: int, uid: int, depth: int) -> None:
+def hand_over(folder: Path, uid: int, only_from: int | None) -> None:
+    """only_from: whose files change owner; None: everybody's but files with other names elsewhere (hard links)."""
+    hand_over_open(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), uid, only_from, 0)
+
+
+def hand_over_open(fd: int, uid: int, only_from: int | None, depth: int) -> None:
+    def moves(found: os.stat_result) -> bool:
+        if only_from is not None:
+            return found.st_uid == only_from
+        return found.st_uid != uid and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode))
+
     try:
-        if os.fstat(fd).st_uid != uid:
+        if moves(os.fstat(fd)):
             os.fchown(fd, uid, uid)
-        if depth > MAX_DEPTH:
-            return
-        for name in os.listdir(fd):
+        for name in os.listdir(fd) if depth <= MAX_DEPTH else []:
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
-                    lend_open(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd), uid, depth + 1)
-                elif found.st_uid != uid and found.st_nlink == 1:
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                    hand_over_open(inner, uid, only_from, depth + 1)
+                elif moves(found):
                     os.chown(name, uid, uid, dir_fd=fd, follow_symlinks=False)
             except (FileNotFoundError, NotADirectoryError):
                 continue

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ponder.agent import doc_search
+from ponder.agent.agent import Agent
 from ponder.agent.doc_search import DocSearch
+from ponder.core.errors import UserError
 
 
 def test_a_file_that_became_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +23,11 @@ def test_a_file_that_became_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "user" in seen[1].read_text() and "user" in seen[2].read_text()
     monkeypatch.setattr(doc_search, "_documents", lambda roots: iter(seen))
     assert DocSearch().search("canary", work).text == "[1] mine.txt\ncanary of mine"
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "a/b", ".."])
+def test_a_conversation_whose_folder_would_lie_elsewhere(tmp_path: Path, name: str) -> None:
+    agent = Agent(object(), workspace=tmp_path / "work")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"cannot name a conversation|leads out|not a name inside"):
+        agent.workspace(name)
+    assert not (tmp_path / "work").exists()

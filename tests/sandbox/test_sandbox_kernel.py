@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sandboxes import go, needs_sandbox, processes_of
 
+from ponder.sandbox import kernel
 from ponder.sandbox.isolation import find
 from ponder.sandbox.kernel import Answer, Kernel
 from ponder.sandbox.limits import MB, Limits
@@ -22,11 +23,11 @@ def session(folder: Path, *codes: str, timeout: float = 20, limits: Limits | Non
     """The answers of one kernel to some calls."""
 
     async def run() -> list[Answer]:
-        kernel = await Kernel.start(find(), folder, limits or Limits())
+        started = await Kernel.start(find(), folder, limits or Limits())
         try:
-            return [await kernel.execute(code, timeout) for code in codes]
+            return [await started.execute(code, timeout) for code in codes]
         finally:
-            await kernel.kill()
+            await started.kill()
 
     return go(run())
 
@@ -81,8 +82,7 @@ def test_errors_are_short_and_name_the_line(tmp_path: Path) -> None:
 
 
 STUBBORN = {
-    "catches interrupts": "import time\nwhile True:\n    try:\n        while True: time.sleep(0.01)\n"
-    "    except BaseException: pass",
+    "handles SIGINT": "import signal; signal.signal(signal.SIGINT, lambda *_: None)\nwhile True: pass",
     "ignores SIGINT": "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
     "blocks in C": "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
     "holds the interpreter": "sum(range(10**15))",
@@ -105,15 +105,15 @@ YIELDING = {
 
 def timed(folder: Path, code: str) -> tuple[float, Answer, Answer]:
     async def run() -> tuple[float, Answer, Answer]:
-        kernel = await Kernel.start(find(), folder, Limits())
+        started = await Kernel.start(find(), folder, Limits())
         try:
-            await kernel.execute("kept = 7", 10)
+            await started.execute("kept = 7", 10)
             begin = time.monotonic()
-            answer = await kernel.execute(code, 1.0)
+            answer = await started.execute(code, 0.5)
             took = time.monotonic() - begin
-            return took, answer, await kernel.execute("kept", 10)
+            return took, answer, await started.execute("kept", 10)
         finally:
-            await kernel.kill()
+            await started.kill()
 
     return go(run())
 
@@ -121,15 +121,15 @@ def timed(folder: Path, code: str) -> tuple[float, Answer, Answer]:
 @pytest.mark.parametrize("code", STUBBORN.values(), ids=STUBBORN)
 def test_what_does_not_stop_is_killed_in_time(tmp_path: Path, code: str) -> None:
     took, answer, after = timed(tmp_path, code)
-    assert took < 2.0
-    assert answer.lost == "it ran longer than 1 s and did not stop when interrupted" and after.lost
+    assert took < 1.5
+    assert answer.lost == "it ran longer than 0.5 s and did not stop when interrupted" and after.lost
 
 
 @pytest.mark.parametrize("code", YIELDING.values(), ids=YIELDING)
-def test_what_stops_keeps_its_variables(tmp_path: Path, code: str) -> None:
-    took, answer, after = timed(tmp_path, code)
-    assert took < 2.0
-    assert answer.error == "TimeoutError: interrupted after 1 s" and not answer.lost
+def test_what_stops_keeps_its_variables(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "GRACE", 10.0)  # on a busy machine the ordinary one may be too short to unwind
+    _, answer, after = timed(tmp_path, code)
+    assert answer.error == "TimeoutError: interrupted after 0.5 s" and not answer.lost
     assert after.text == "7\n"
 
 
@@ -240,9 +240,9 @@ def test_cancelled_start_and_call(tmp_path: Path, when: float) -> None:
 
     async def run() -> None:
         await cancelled(lambda: Kernel.start(find(), tmp_path, Limits(cpu=599)))
-        kernel = await Kernel.start(find(), tmp_path, Limits(cpu=599))
-        await cancelled(lambda: kernel.execute("while True: pass", 30))
-        assert not kernel.alive
+        started = await Kernel.start(find(), tmp_path, Limits(cpu=599))
+        await cancelled(lambda: started.execute("while True: pass", 30))
+        assert not started.alive
 
     find()
     go(run())

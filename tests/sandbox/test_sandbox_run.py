@@ -145,3 +145,19 @@ def test_host_execution_ends_its_group(tmp_path: Path) -> None:
     done = go(run(Host(), ["sh", "-c", "pwd; sleep 4545.5 & sleep 4545.5"], tmp_path, timeout=0.5))
     assert done == Done(f"{tmp_path}\n", None, "stopped after 0.5 s")
     assert not processes_of("4545.5")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root lends its files")
+def test_files_come_back_to_root(tmp_path: Path) -> None:
+    async def two() -> list[int]:
+        first = asyncio.create_task(run(find(), ["sh", "-c", "sleep 0.6; echo x > late"], tmp_path, timeout=10))
+        await run(find(), ["sh", "-c", "ln old new; mkdir -p d/e; touch d/e/f"], tmp_path, timeout=10)
+        during = tmp_path.stat().st_uid
+        assert (await first).code == 0
+        return [during, *{path.lstat().st_uid for path in [tmp_path, *tmp_path.rglob("*")]}]
+
+    (tmp_path / "old").write_text("mine")
+    (tmp_path / "out").symlink_to("/etc/passwd")
+    during, *after = go(two())
+    assert during > 0x70000000 and after == [0] and os.stat("/etc/passwd").st_uid == 0
+    assert sorted(os.listdir(tmp_path)) == ["d", "late", "new", "old", "out"]

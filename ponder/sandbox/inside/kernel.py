@@ -132,12 +132,13 @@ class Kernel(IPythonKernel):
 
 def receive(inbox: "queue.SimpleQueue[dict[str, Any]]", link: Link, source: int) -> None:
     """Reads commands in a thread of its own, so that an interrupt arrives while code runs."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is for the main thread
     with os.fdopen(source, "rb") as stream:
         while len(head := stream.read(4)) == 4:
             command = json.loads(stream.read(struct.unpack(">I", head)[0]))
             if "interrupt" in command:
                 if command["interrupt"] == link.running:
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    os.killpg(0, signal.SIGINT)  # to children as well, as Ctrl-C in a terminal
             else:
                 inbox.put(command)
     os._exit(0)  # the host is gone
