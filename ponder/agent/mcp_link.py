@@ -42,6 +42,7 @@ DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the
 STEADY = 60.0  # seconds a session must last for its end to count as the first again
 SETTLE = 0.2  # seconds between two readings of the lists, however often the server says they changed
 CLOSING = 5.5  # seconds: a process is ended in 5
+GOODBYE = 1.0  # seconds for a server over HTTP to hear that its session ends
 # What the SDK makes of the HTTP errors by which servers say that they do not know our session, 404 and 400.
 FORGOTTEN = ("Session terminated", "Server returned an error response")
 FAILURES = (MCPError, UserError, RuntimeError, ValidationError, OSError, EOFError, anyio.ClosedResourceError,
@@ -98,9 +99,10 @@ class Link:
         task, self._task = self._task, None
         if task is None:
             return
+        patience = GOODBYE if self.config.url else CLOSING
         for _ in range(2):  # the second time for a peer that does not answer our goodbye
             task.cancel()
-            done, _pending = await asyncio.wait({task}, timeout=CLOSING)
+            done, _pending = await asyncio.wait({task}, timeout=patience)
             if done:
                 break
         self._settle(None, down=True, problem="it was closed")
