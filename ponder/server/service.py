@@ -14,6 +14,7 @@ from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.handle import Handle
+from ponder.engine.llm import LLM
 from ponder.engine.result import Choice
 from ponder.server.backend import Model
 from ponder.server.config import ServerConfig
@@ -92,6 +93,8 @@ class Service:
         """
         name = self.pool.find(model).name
         async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
+            if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
+                raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
             run.handle = await asyncio.to_thread(functools.partial(submit, llm))
             if run.timed_out:
                 raise ApiError(

@@ -178,6 +178,21 @@ def test_an_engine_that_failed_is_seen_and_loaded_anew(tmp_path: Path) -> None:
         assert httpx.post(chat, json=ASK).status_code == 200 and len(opened) == 2
 
 
+def test_requests_behind_a_stuck_engine_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ponder.engine.engine.STUCK_SECONDS", 0.3)
+    path = write(tmp_path, delay_ms=3000)
+    with server({"s": partial(LLM, f"scripted:{path}")}) as base:
+        chat = base + "/v1/chat/completions"
+        with httpx.stream("POST", chat, json=ASK | {"stream": True, "max_tokens": 1}, timeout=30) as first:
+            time.sleep(1)
+            start = time.monotonic()
+            told = httpx.post(chat, json=ASK)
+            assert told.status_code == 503 and "no step" in told.text and told.headers["retry-after"] == "5"
+            assert httpx.get(base + "/health").status_code == 503 and time.monotonic() - start < 1
+            assert "[DONE]" in first.read().decode()
+        assert httpx.get(base + "/health").status_code == 200
+
+
 def test_a_hanging_engine_ends_the_process_with_a_code(tmp_path: Path) -> None:
     path = write(tmp_path, delay_ms=60_000)
     with serving(path, "--watchdog", "1") as p:
