@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from live import server
-from pages import Chat, Site
+from pages import Chat, Site, eventually
 
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
@@ -20,7 +20,8 @@ def test_the_page_asks_for_the_key(browser: Any, tmp_path: Path) -> None:
         page = context.new_page()
         page.goto(url)
         for key in ("wrong", "right key"):
-            page.wait_for_selector("dialog input[type=password]")
+            page.wait_for_selector("dialog[open] input[type=password]")
+            eventually(lambda: page.input_value("dialog input") == "", 30)  # the next dialog, not the last one
             page.fill("dialog input", key)
             page.click("dialog button.primary")
         page.wait_for_selector("#model option", state="attached")
