@@ -47,7 +47,7 @@ class Chat:
         made = browser.new_context(
             permissions=list(ALLOWED), **({"viewport": {"width": 1200, "height": 850}} | context)
         )
-        made.set_default_timeout(10_000)
+        made.set_default_timeout(30_000)
         try:
             chat = cls.open(made, site, path)
             yield chat
@@ -82,7 +82,7 @@ class Chat:
         self.page.fill("#input", text)
         self.page.keyboard.press("Enter")
 
-    def done(self, timeout: float = 20_000) -> None:
+    def done(self, timeout: float = 60_000) -> None:
         """The reply that runs has ended, and is on the page."""
         self.page.wait_for_selector("#send:visible", timeout=timeout)
         self.page.wait_for_selector(".message[aria-busy], .answer[aria-busy]", state="detached")
@@ -104,7 +104,7 @@ class Chat:
         return str(self.page.locator(selector).first.inner_text())
 
 
-def eventually(check: Callable[[], Any], seconds: float = 5.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 15.0) -> Any:
     """The first true value that check gives."""
     deadline = time.monotonic() + seconds
     while not (value := check()):
