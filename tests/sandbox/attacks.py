@@ -204,8 +204,8 @@ ATTACKS = [
         "type into a terminal",
         "import fcntl\nmaster, slave = os.openpty(); fcntl.ioctl(slave, 0x5412, b'x'); escaped()",
     ),
-    # Too much of everything. The suite runs these with limits of 256 MB of memory, 64 processes, 64 MB
-    # of files and 2 s of processor time for a process.
+    # Too much of everything. The suite runs these with limits of 128 MB of memory, 64 processes, 32 MB
+    # of files and 1 s of processor time for a process.
     Attack(
         "fork bomb",
         "children = []\n"
@@ -224,31 +224,31 @@ ATTACKS = [
         "for _ in range(300): threading.Thread(target=time.sleep, args=(3,), daemon=True).start()\n"
         "escaped()",
     ),
-    Attack("memory bomb", "x = bytearray(700 * 2**20); x[::4096] = b'1' * len(x[::4096]); escaped()"),
+    Attack("memory bomb", "x = bytearray(350 * 2**20); x[::4096] = b'1' * len(x[::4096]); escaped()"),
     Attack(
         "memory bomb of many processes",
         "children = []\n"
         "for _ in range(5):\n"
         "    pid = os.fork()\n"
-        "    if pid == 0: x = bytearray(b'1') * (150 * 2**20); time.sleep(2); os._exit(0)\n"
+        "    if pid == 0: x = bytearray(b'1') * (75 * 2**20); time.sleep(1.5); os._exit(0)\n"
         "    children.append(pid)\n"
         "if all(os.waitpid(pid, 0)[1] == 0 for pid in children): escaped()",
     ),
     Attack(
         "shared memory bomb",
-        "maps = [mmap.mmap(-1, 100 * 2**20) for _ in range(5)]\n"
-        "for m in maps: m.write(bytes(100 * 2**20))\n"
+        "maps = [mmap.mmap(-1, 60 * 2**20) for _ in range(5)]\n"
+        "for m in maps: m.write(bytes(60 * 2**20))\n"
         "time.sleep(1); escaped()",
     ),
     Attack(
         "memory in /dev/shm",
-        "for i in range(10): open(f'/dev/shm/{T[\"shm\"]}-{i}', 'wb').write(bytes(60 * 2**20))\nescaped()",
+        "for i in range(10): open(f'/dev/shm/{T[\"shm\"]}-{i}', 'wb').write(bytes(15 * 2**20))\nescaped()",
     ),
     Attack("file of 100 GB", "f = open('large', 'wb'); f.truncate(100 * 2**30); escaped()"),
     Attack(
         "many files",
-        "for i in range(8): open(f'part{i}', 'wb').write(b'x' * (30 * 2**20)); time.sleep(0.15)\nescaped()",
+        "for i in range(8): open(f'part{i}', 'wb').write(b'x' * (15 * 2**20)); time.sleep(0.15)\nescaped()",
     ),
     Attack("many open files", "fds = [os.open('/dev/null', 0) for _ in range(600)]; escaped()"),
-    Attack("burn the processor", "while time.process_time() < 2.5: pass\nescaped()"),
+    Attack("burn the processor", "while time.process_time() < 1.3: pass\nescaped()"),
 ]

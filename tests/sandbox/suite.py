@@ -38,7 +38,7 @@ from ponder.sandbox.limits import MB, Limits
 from ponder.sandbox.run import run
 from ponder.sandbox.seccomp import CLONE, DENIED
 
-LIMITS = Limits(memory=256 * MB, processes=64, file=32 * MB, workspace=64 * MB, scratch=64 * MB, cpu=2)
+LIMITS = Limits(memory=128 * MB, processes=64, file=16 * MB, workspace=32 * MB, scratch=32 * MB, cpu=1)
 VICTIM = """
 import ctypes, os, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: None)

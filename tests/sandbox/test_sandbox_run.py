@@ -161,3 +161,16 @@ def test_files_come_back_to_root(tmp_path: Path) -> None:
     during, *after = go(two())
     assert during > 0x70000000 and after == [0] and os.stat("/etc/passwd").st_uid == 0
     assert sorted(os.listdir(tmp_path)) == ["d", "late", "new", "old", "out"]
+
+
+def test_number_of_processes(tmp_path: Path) -> None:
+    """The kernel's own limit, which a root that is only renamed would not feel."""
+    code = (
+        "import os, time\n"
+        "try:\n"
+        "    for n in range(500):\n"
+        "        if os.fork() == 0: time.sleep(30); os._exit(0)\n"
+        "except BlockingIOError: print(n, flush=True)"
+    )
+    done = go(run(find(), ["python", "-I", "-S", "-c", code], tmp_path, timeout=20))
+    assert 50 < int(done.text) < 64, done
