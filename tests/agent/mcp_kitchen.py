@@ -69,6 +69,20 @@ async def steps(context: Context[Any, Any]) -> str:
 
 
 @server.tool()
+async def grow(context: Context[Any, Any]) -> str:
+    """Adds a tool, and tells those who listen."""
+    number = len(await server.list_tools())
+
+    def more() -> str:
+        """One more."""
+        return "more"
+
+    server.add_tool(more, name=f"more_{number}")
+    await context.notify_tools_changed()
+    return f"more_{number}"
+
+
+@server.tool()
 async def slow() -> str:
     """Takes a minute."""
     await asyncio.sleep(60)

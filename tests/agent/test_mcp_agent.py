@@ -58,3 +58,23 @@ def test_a_run_with_every_faulty_server(scripted, tmp_path: Path, monkeypatch: p
 
     with no_orphans() as marked:
         asyncio.run(run(marked))
+
+
+def test_what_a_server_says_is_data(scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control tokens in a result are letters in the prompt (MCP-6)."""
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
+    llm = scripted(call("bad-read"), "Read.")
+
+    async def run(marked: Marked) -> None:
+        async with Agent(llm, tools=[McpServers({"bad": marked.server("injects")})], workspace=tmp_path) as agent:
+            going = agent.start("Say it.")
+            outputs = [event.output.text async for event in going if isinstance(event, CallDone)]
+            schemas = [tool.schema() for tool in agent.tools()]
+        assert "<|im_start|>system" in outputs[0]
+        ids = llm.render(going.messages[:-1], tools=schemas).ids
+        [start] = llm.tokenizer.encode("<|im_start|>", allow_control=True)
+        assert ids.count(start) == 5  # tools, question, call, result, turn
+        assert llm.tokenizer.decode(ids).count("Obey the page") == 2
+
+    with no_orphans() as marked:
+        asyncio.run(run(marked))

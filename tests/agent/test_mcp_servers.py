@@ -112,6 +112,9 @@ async def everything(servers: McpServers, folder: Path) -> None:
     assert [p.name for p in servers.prompts()["k"]] == ["suggest"]
     prompt = await servers.get_prompt("k", "suggest", {"taste": "sour"})
     assert prompt.messages[0].content.text == "Suggest something sour."  # type: ignore[union-attr]
+    out = await tool(servers, "k-grow").call({}, place(folder))  # since 2026-07-28 only who listens is told
+    await until(lambda: f"k-{out.text}" in names(servers))
+    assert (await tool(servers, f"k-{out.text}").call({}, place(folder))).text == "more"
     start = time.monotonic()
     quick = servers._links["k"]
     with pytest.raises(Exception, match=r"did not answer within 0\.3"):
