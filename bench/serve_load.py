@@ -91,6 +91,8 @@ def _read(arrived: list[tuple[float, bytes]]) -> Stream:
         if b'"content":"' in data.replace(b'": "', b'":"').replace(b'"content":""', b""):
             pieces.append(when)
     at = whole.rfind(b'"completion_tokens"')
+    if at < 0 or not pieces:
+        raise SystemExit("a stream broke off: " + whole[-1000:].decode("utf-8", "replace"))
     usage = int(whole[at + 19 :].lstrip(b": ").split(b",")[0].split(b"}")[0])
     return Stream(first_byte, pieces, usage)
 

@@ -52,7 +52,7 @@ async def _running(
         return llm.generate_stream(prompt, sampling, thinking=wish, allow_control=body.allow_special_tokens)
 
     async with contextlib.AsyncExitStack() as stack:
-        runs = [service.run(body.model, lambda llm, p=p: submit(p, llm), PREFIX) for p in prompts]  # type: ignore[misc]
+        runs = [service.run(body.model, lambda llm, p=p: submit(p, llm), PREFIX, p) for p in prompts]  # type: ignore[misc]
         yield [await stack.enter_async_context(run) for run in runs]
 
 

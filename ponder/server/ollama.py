@@ -136,7 +136,8 @@ async def _lines(
 ) -> AsyncGenerator[Body, None]:  # fmt: skip
     """One body a piece of the answer, and the last one with the counts."""
     asked = time.monotonic()
-    async with service.run(body.model, submit, PREFIX) as active:
+    said = body.prompt if isinstance(body, GenerateBody) else body.messages
+    async with service.run(body.model, submit, PREFIX, said) as active:
         loaded = time.monotonic() - asked
         frame = {"model": body.model}
         async for _, event in active.events():

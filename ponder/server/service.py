@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from msgspec import structs
 
@@ -81,18 +82,21 @@ class Service:
     def run_chat(
         self, model: str | None, wish: ChatRequest, prefix: str
     ) -> "contextlib._AsyncGeneratorContextManager[Active]":
-        if self.config.log_prompts:
-            tell("prompt", messages=[m.to_dict() for m in wish.messages])
-        return self.run(model, lambda llm: llm.stream(self.with_defaults(wish)), prefix)
+        return self.run(model, lambda llm: llm.stream(self.with_defaults(wish)), prefix, wish.messages)
 
     @contextlib.asynccontextmanager
-    async def run(self, model: str | None, submit: Callable[[Model], Handle], prefix: str) -> AsyncIterator[Active]:
+    async def run(
+        self, model: str | None, submit: Callable[[Model], Handle], prefix: str, said: Any
+    ) -> AsyncIterator[Active]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
-        submit runs in a thread: rendering a long conversation or compiling a grammar must not hold up the others.
+        said: what people wrote, for a log that may tell it. submit runs in a thread: rendering a long conversation or
+        compiling a grammar must not hold up the others.
         """
         name = self.pool.find(model).name
         async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
+            if self.config.log_prompts:
+                tell("prompt", id=run.id, prompt=said)
             if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
                 raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
             run.handle = await asyncio.to_thread(functools.partial(submit, llm))

@@ -138,15 +138,18 @@ def test_raw_prompts() -> None:
         thinking = more.pop("thinking", Thinking())
         sampling = more.pop("sampling", SamplingParams(logprobs=1))
         out = completion_body(
-            prompt, sampling, thinking, "m", DIALECTS[dialect], allow_control=more.pop("allow", False)
-        )
+            prompt, sampling, thinking, more.pop("grammar", None), "m", DIALECTS[dialect],
+            allow_control=more.pop("allow", False),
+        )  # fmt: skip
         return out.body
 
+    assert "response_format" in sent("vllm", "x", grammar=Grammar("json_object"))
     assert sent("vllm", [1, 2])["prompt"] == [1, 2] and sent("vllm", "x")["logprobs"] == 1
     assert sent("ponder", "<|im_end|>")["allow_special_tokens"] is False
     assert sent("vllm", "<|im_end|>", allow=True)["prompt"] == "<|im_end|>"
     for dialect, prompt, more in (
-        ("vllm", "<|im_end|>", {}), ("openai", [1], {}), ("vllm", "x", {"thinking": Thinking(budget=3)})
+        ("vllm", "<|im_end|>", {}), ("sglang", "x", {"grammar": Grammar("json_object")}),
+        ("openai", [1], {}), ("vllm", "x", {"thinking": Thinking(budget=3)})
     ):  # fmt: skip
         with pytest.raises(UserError):
             sent(dialect, prompt, **more)

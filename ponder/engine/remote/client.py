@@ -6,13 +6,14 @@ Everything that goes wrong becomes UpstreamError (the server's fault) or UserErr
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
 from ponder.engine.remote.dialects import dialect_of
 from ponder.engine.remote.upstream import Upstream
+from ponder.engine.settings import Capability
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,6 +22,7 @@ Result = TypeVar("Result")
 CONNECT_SECONDS = 5.0
 ERROR_BYTES = 100_000  # of an error's body
 HEALTH = frozenset(("ponder", "vllm", "sglang", "llama.cpp"))  # who has a /health that means more than a list of models
+CAPABILITIES = get_args(Capability)
 MAX_EVENT = 64 << 20  # one event: a tool call or log-probabilities can be long, memory has an end
 
 
@@ -110,7 +112,8 @@ class Client:
             first.get("context_length") or first.get("max_model_len") or (first.get("meta") or {}).get("n_ctx_train")
         )
         upstream.context = context if isinstance(context, int) else 0
-        upstream.capability = first.get("capability")
+        told = first.get("capability")
+        upstream.capability = told if told in CAPABILITIES else None
         upstream.dialect = upstream.given or dialect_of(str(first.get("owned_by")))
 
     async def events(self, url: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -127,7 +130,7 @@ class Client:
                     if event.data == "[DONE]":
                         return
                     yield _object(event.data)
-        except httpx2.TransportError as e:
+        except httpx2.RequestError as e:
             raise _broken(e) from e
 
     async def json(self, method: str, url: str, body: Any = None, *, seconds: float | None = None) -> dict[str, Any]:
@@ -143,7 +146,7 @@ class Client:
                     if response.status_code != 200:
                         await _refuse(response)
                     return _object(await response.aread() or b"{}")
-        except httpx2.TransportError as e:
+        except httpx2.RequestError as e:
             raise _broken(e) from e
         except TimeoutError as e:
             raise UpstreamError(f"no answer within {seconds or self._silence:.0f} s") from e
@@ -161,7 +164,7 @@ class Client:
         return self._http
 
 
-def _broken(error: "httpx2.TransportError") -> UpstreamError:
+def _broken(error: "httpx2.RequestError") -> UpstreamError:
     import httpx2
 
     kind = Unreachable if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) else UpstreamError

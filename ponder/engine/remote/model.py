@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.embedding import Pooling
 from ponder.engine.handle import Handle
@@ -115,6 +115,7 @@ class RemoteModel:
         sampling: SamplingParams | None = None,
         *,
         thinking: bool | int | Thinking | None = None,
+        grammar: Grammar | None = None,
         allow_control: bool = False,
         **shorthand: Any,
     ) -> Handle:
@@ -123,7 +124,7 @@ class RemoteModel:
         given = prompt if isinstance(prompt, str) else list(prompt)
 
         def build(dialect: Dialect, model: str) -> Outgoing:
-            return completion_body(given, wanted, wish, model, dialect, allow_control=allow_control)
+            return completion_body(given, wanted, wish, grammar, model, dialect, allow_control=allow_control)
 
         return self._start(build, [str(given)[:1000]], wanted.n)
 

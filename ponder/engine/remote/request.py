@@ -54,12 +54,14 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
 
 
 def completion_body(
-    prompt: str | list[int], sampling: SamplingParams, thinking: Thinking, model: str, dialect: Dialect,
-    *, allow_control: bool,
+    prompt: str | list[int], sampling: SamplingParams, thinking: Thinking, grammar: Grammar | None, model: str,
+    dialect: Dialect, *, allow_control: bool,
 ) -> Outgoing:  # fmt: skip
     """A raw prompt. Raises UserError."""
     if thinking.enabled is not None or thinking.budget is not None:
         raise UserError("a raw prompt for a remote engine has no thinking controls; use chat", param="thinking_budget")
+    if grammar is not None and dialect.name != "vllm":
+        raise UserError(f"a grammar on a raw prompt: {dialect.name} takes none; use chat", param="format")
     if dialect.name in ("ollama", "openai") and not isinstance(prompt, str):
         raise UserError(f"{dialect.name} takes no prompt of token ids", param="prompt")
     if dialect.name == "ponder":
@@ -68,7 +70,7 @@ def completion_body(
         raise UserError(f"{dialect.name} would read {found} in the prompt as a control token", param="prompt")
     else:
         extra = {}
-    body = _frame(model) | {"prompt": prompt} | _sampling(sampling, dialect) | extra
+    body = _frame(model) | {"prompt": prompt} | _sampling(sampling, dialect) | _grammar(grammar, dialect) | extra
     if body.pop("logprobs", False):
         body["logprobs"] = body.pop("top_logprobs", 0)
     effective = Effective(False, "model", None, sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p,

@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -112,7 +113,7 @@ def upstreams_of(urls: Iterable[str], given: Dialect | None) -> list[Upstream]:
     found: dict[str, Upstream] = {}
     for text in urls:
         url = text.rstrip("/")
-        if not url.startswith(("http://", "https://")):
+        if not url.startswith(("http://", "https://")) or not urlsplit(url).hostname:
             raise UserError(f"{text!r} is no URL such as http://127.0.0.1:8000/v1", param="url")
         url = url if url.rpartition("/")[2].startswith("v") else url + "/v1"
         if url in found:
