@@ -174,3 +174,25 @@ def test_number_of_processes(tmp_path: Path) -> None:
     )
     done = go(run(find(), ["python", "-I", "-S", "-c", code], tmp_path, timeout=20))
     assert 50 < int(done.text) < 64, done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.3])
+def test_killed_parent_at_any_moment_of_the_start(tmp_path: Path, delay: float) -> None:
+    """Also between bubblewrap's clone and its first words, when its own guards are not yet up."""
+    code = (
+        "import asyncio; from pathlib import Path; from ponder.sandbox.isolation import find; "
+        "from ponder.sandbox.run import run; "
+        f"asyncio.run(run(find(), ['sleep', '4646.5'], Path({str(tmp_path)!r}), timeout=100))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 20
+    while len(processes_of("4646.5")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(delay)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while processes_of("4646.5") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes_of("4646.5") == []
