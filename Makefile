@@ -88,7 +88,7 @@ $(VENV)/.dev: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.web: $(VENV)/.dev
-	@command -v chromium chromium-browser google-chrome >/dev/null \
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null \
 	  || { echo "Installing Chromium ..."; apt-get install -qq -y chromium >/dev/null; } \
 	  || { echo "The page's tests need Chromium: apt-get install chromium (as root)"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e ".[web-test]"

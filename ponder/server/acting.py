@@ -4,6 +4,7 @@ A call that wants a person's word waits in `Turn.approvals` until the page decid
 """
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
@@ -61,6 +62,11 @@ class Toolbox:
     async def close(self) -> None:
         for each in self._sets:
             await each.close()
+
+    async def forget(self, conversation: str) -> None:
+        """A conversation was deleted: so are its files."""
+        self.always.pop(conversation, None)
+        await asyncio.to_thread(shutil.rmtree, self.workspace / conversation, ignore_errors=True)
 
     def tools(self) -> list[Tool]:
         return [*self._tools, *(tool for each in self._sets for tool in each.tools())]

@@ -39,7 +39,7 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
 
 def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     system = (Message.system(body.system),) if body.system.strip() else ()
-    told = [message for row in path for message in messages_of(row)]
+    told = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
     sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
     thinking = Thinking(enabled=body.thinking, budget=body.budget)
     return ChatRequest(messages=(*system, *messages_from_dicts(told)), sampling=sampling, thinking=thinking)

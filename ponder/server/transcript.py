@@ -25,6 +25,7 @@ State = Literal["waiting", "running", "done", "failed", "denied"]
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})  # what browsers draw and cannot run
 MAX_PICTURE = 4 << 20  # bytes
+UNDECIDED = "Error: the user did not decide on this call. It was not carried out."
 MAX_OUTPUT = 100_000  # characters of a result that are kept for people; the model's own limit is the loop's
 
 
@@ -133,8 +134,9 @@ def pictures(images: Sequence[Image]) -> list[Row]:
     ]
 
 
-def messages_of(row: Row) -> list[Row]:
-    """A stored message as the model is told it, in the OpenAI form: one per assistant step, then the tools' results."""
+def messages_of(row: Row, *, goes_on: bool = False) -> list[Row]:
+    """A stored message as the model is told it, in the OpenAI form: one per assistant step, then the tools' results.
+    goes_on: calls that wait stay open, for the loop to carry them out; else they were passed over."""
     if row["role"] != "assistant":
         return [{"role": row["role"], "content": prompt_text(row)}]
     messages: list[Row] = []
@@ -155,9 +157,9 @@ def messages_of(row: Row) -> list[Row]:
                 current.setdefault("tool_calls", []).append(
                     {"id": step["id"], "type": "function", "function": function}
                 )
-                if step["state"] == "waiting":
-                    continue  # the loop asks again
-                told = step.get("told", step["output"] or step["note"])
+                if goes_on and step["state"] == "waiting":
+                    continue
+                told = UNDECIDED if step["state"] == "waiting" else step.get("told", step["output"] or step["note"])
                 results.append({"role": "tool", "tool_call_id": step["id"], "name": step["name"], "content": told})
     return [*messages, *results] or [{"role": "assistant", "content": ""}]
 

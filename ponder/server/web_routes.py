@@ -120,8 +120,10 @@ async def change(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     turns: Turns = request.app.state.turns
+    box: Toolbox = request.app.state.toolbox
     await turns.stop(request.path_params["id"])
     _store(request).delete(request.path_params["id"])
+    await box.forget(request.path_params["id"])
     return JSONResponse({"deleted": True})
 
 

@@ -220,5 +220,7 @@ def test_steps_become_the_messages_that_the_model_is_told() -> None:
     assert [m["content"] for m in told] == ["Let me see.", "long", "Error: no", "Done."]
     assert steps.body()["content"] == "Let me see.\n\nDone."
     steps.call("3", "write", "{}", "waiting")
-    told = messages_of({"role": "assistant", **steps.body()})
+    told = messages_of({"role": "assistant", **steps.body()}, goes_on=True)
     assert told[-1]["role"] == "assistant" and told[-1]["tool_calls"][0]["id"] == "3", "open: the loop asks again"
+    told = messages_of({"role": "assistant", **steps.body()})
+    assert told[-1]["role"] == "tool" and "did not decide" in told[-1]["content"], "passed over"

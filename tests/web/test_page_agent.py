@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from live import server
 from pages import Chat, Site, eventually
+from sample_steps import a_call, seeded
 from small_tools import Add, Count, Draw, Fail, WriteNote
 
 from ponder.agent.code_interpreter import CodeInterpreter
@@ -129,6 +130,26 @@ def test_always_is_asked_once_in_a_conversation(chat: Chat) -> None:
     chat.page.get_by_role("button", name="Deny").click()
     chat.page.wait_for_selector("text=Done.")
     chat.done()
+
+
+def test_a_question_that_is_passed_over_and_a_deletion(chat: Chat, site: Site) -> None:
+    """A stored question is left alone: the next message is answered all the same. Deleting takes the files along."""
+    waiting = a_call("call_1", "write_note", "waiting", arguments='{"text": "x"}', note="Writes a note.")
+    chat.page.goto(f"{site.url}/#{seeded(site, [waiting])}")
+    chat.page.wait_for_selector(".step.waiting .approval")
+    chat.page.select_option("#model", "counter")
+    chat.ask("Never mind, count.")
+    chat.page.wait_for_selector(".step.running .state:has-text('of 200')")
+    chat.page.click("#stop")
+    chat.done()
+    assert chat.page.locator(".step.waiting").count() == 1, "it can still be answered"
+    chat.answered("Well?")
+    workspace = site.store.parent / "workspaces" / chat.id
+    assert workspace.exists()
+    chat.page.locator("#list li.current").get_by_label("Delete").click()
+    chat.page.click("dialog button.primary")
+    chat.page.wait_for_selector(".empty")
+    eventually(lambda: not workspace.exists())
 
 
 def test_progress_and_stop_in_a_tool(chat: Chat, site: Site) -> None:
