@@ -19,12 +19,14 @@ from ponder.text.tokenizer import Tokenizer
 @dataclass(frozen=True)
 class AnswerRules:
     """grammar: what the answer must match, None when it is free. free_calls: a call may stand in its place.
-    no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call."""
+    no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call. text_calls: there is nothing
+    to call, so what looks like a call is text."""
 
     grammar: Compiled | None = None
     free_calls: bool = False
     no_calls: bool = False
     single_call: bool = False
+    text_calls: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -46,6 +48,7 @@ def answer_rules(
             free_calls=bool(tools) and tool_choice == "auto",
             no_calls=tool_choice == "none",
             single_call=not parallel_tool_calls,
+            text_calls=not tools,
             warnings=compiled.warnings if compiled else (),
         )
     if grammar is not None:

@@ -61,7 +61,7 @@ class Control:
         self._rules = rules or AnswerRules()
         self._choice = choice
         self._prompt_tokens = len(prompt_ids)
-        self._parser = StreamParser(tokenizer, prompt_ids)
+        self._parser = StreamParser(tokenizer, prompt_ids, calls=not self._rules.text_calls)
         sampling = settings.sampling
         self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
         self._penalties = _penalties(sampling, prompt_ids)

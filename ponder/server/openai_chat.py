@@ -51,18 +51,23 @@ async def _streamed(
 async def _chunks(
     active: Active, reply: ChatReply, body: ChatBody, warnings: tuple[str, ...]
 ) -> AsyncGenerator[bytes, None]:
+    """Log-probabilities ride on the next chunk of their choice: some clients drop a chunk whose delta is empty."""
     finishes: dict[int, Finish] = {}
+    scores: dict[int, list[TokenLogprob]] = {}
     counts = body.stream_options.continuous_usage_stats
     async for index, event in active.events():
         match event:
             case TokenLogprob():
-                chunks = [reply.logprob_chunk(index, [event])]
+                scores.setdefault(index, []).append(event)
+                continue
             case Finish():
                 finishes[index] = event
                 chunks = [reply.last(index, event, warnings)]
             case _:
                 chunks = reply.delta(index, event)
         for chunk in chunks:
+            if found := scores.pop(index, None):
+                chunk["choices"][0]["logprobs"] = reply.logprobs(found)
             yield data(chunk | {"usage": _so_far(active)} if counts else chunk)
     if body.stream_options.include_usage:
         yield data(reply.usage_chunk([finishes[i] for i in sorted(finishes)]))

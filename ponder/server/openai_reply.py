@@ -62,7 +62,7 @@ class ChatReply:
         return self.chunk(index, {"role": "assistant", "content": ""})
 
     def delta(self, index: int, event: Event) -> list[dict[str, Any]]:
-        """The chunks of one event; none for a Finish (see `last`) and for a log-probability (see `logprob_chunk`)."""
+        """The chunks of one event; none for a Finish (see `last`) and for a log-probability."""
         match event:
             case ReasoningDelta(text):
                 return [self.chunk(index, dict.fromkeys(self._fields, text))] if self._fields else []
@@ -74,9 +74,6 @@ class ChatReply:
                 body = {"index": place, "function": {"arguments": call.arguments}}
                 return [self.chunk(index, {"tool_calls": [part]}) for part in (head, body)]
         return []
-
-    def logprob_chunk(self, index: int, entries: list[TokenLogprob]) -> dict[str, Any]:
-        return self.chunk(index, {}, logprobs=self.logprobs(entries))
 
     def last(self, index: int, finish: Finish, warnings: tuple[str, ...]) -> dict[str, Any]:
         chunk = self.chunk(index, {}, finish_reason=finish_reason(finish))

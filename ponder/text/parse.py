@@ -33,9 +33,12 @@ OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 class StreamParser:
     """Feed ids as they come; `malformed_calls` counts the calls that stayed text. Call ids are `call_` + a hash of
-    the prompt + the index in the turn: unique in a conversation, the same in every run."""
+    the prompt + the index in the turn: unique in a conversation, the same in every run.
 
-    def __init__(self, tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> None:
+    calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
+    tools in words reads them itself."""
+
+    def __init__(self, tokenizer: Marks, prompt_ids: Sequence[int] = (), *, calls: bool = True) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
         self._events: list[Event] = []
@@ -45,6 +48,7 @@ class StreamParser:
         self._text = Channel(lambda text: self._emit(TextDelta, text))
         self._machine = PhaseMachine(tokenizer)
         self._call: _OpenCall | None = None
+        self._reads_calls = calls
         self._calls = 0
         self._ended = False
         self.malformed_calls = 0
@@ -94,6 +98,9 @@ class StreamParser:
             self._step_in_call(self._call, id_)
         elif before == "reasoning":
             self._reasoning.feed(tok.text_bytes(id_))
+        elif not self._reads_calls and id_ in (tok.tool_call, tok.end_tool_call):
+            self._text.flush_character()
+            self._text.push(OPEN if id_ == tok.tool_call else CLOSE)
         elif id_ == tok.tool_call:
             self._text.flush_character()
             self._call = _OpenCall()

@@ -366,7 +366,7 @@ async def test_a_run_waits_and_goes_on_another_day(scripted) -> None:
 async def test_a_denied_tool_is_not_even_offered(scripted) -> None:
     from ponder.agent.function_tool import function_tool
 
-    agent = Agent(scripted(call("guarded", a=1), "No."), tools=[function_tool(guarded, approval="deny")])
+    agent = Agent(scripted(call("guarded", a=1), "No."), tools=[function_tool(guarded, approval="deny"), add])
     _, _, messages = await finished(agent, "Go.")
     assert "did not allow" in results(messages)[0]
 

@@ -13,6 +13,7 @@ ANTHROPIC_ENDS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "le
 
 
 def read(dialect: str, raw: dict[str, Any]) -> Reply:
+    assert "crash" not in raw, raw["crash"]
     if "error" in raw:
         return raw
     if "neutral" in raw:

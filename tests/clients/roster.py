@@ -49,13 +49,16 @@ CLIENTS = {c.name: c for c in (
     Client("ollama", "ollama", "ollama_py.py",
            hidden=frozenset({"usage.reasoning", "usage.cached", "effective", "warnings"})),
     Client("openai-js", "openai", "openai_js.mjs", ("openai@6.49.0",), node=True),
-    Client("litellm", "openai", "litellm_py.py", ("litellm==1.106.2",)),
+    Client("litellm", "openai", "litellm_py.py", ("litellm==1.106.2", "mcp"), refuses=("too many stops",)),
     Client("langchain", "openai", "langchain_py.py", ("langchain-openai==1.7.3",),
-           hidden=frozenset({"reasoning", "effective", "warnings", "texts"})),
+           hidden=frozenset({"reasoning", "effective", "warnings", "texts"}), lacks=frozenset({"n"}),
+           refuses=("arguments that are no JSON", "a schema and a tool")),
     Client("qwen-agent", "openai", "qwen_agent_py.py",
            ("qwen-agent==0.0.34", "mcp<2", "numpy", "soundfile", "tqdm", "python-dateutil"),
-           hidden=frozenset({"usage.reasoning", "usage.cached", "usage.prompt", "usage.completion", "effective",
-                             "warnings", "texts", "finish", "usage", "tokens", "alternatives"})),
+           hidden=frozenset({"effective", "warnings", "texts", "finish", "usage", "tokens", "alternatives"}),
+           lacks=frozenset({"n"}),
+           refuses=("a list of parts", "developer", "arguments as an object", "a tool without a name",
+                    "a broken call is text", "a schema and a tool")),
 )}  # fmt: skip
 
 

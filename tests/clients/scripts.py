@@ -41,6 +41,10 @@ REPLIES: dict[str, list[object]] = {
     "endless": [{"text": ENDLESS, "eos": False, "answer": "So be it."}],
     "loop": [{"text": "<think>\n\n</think>\n\n" + "again and " * 3, "eos": False}],
     "small": [{"model": {"context": 200}}, _quiet("Small.")],
+    "weather": [
+        _thought('<tool_call>\n{"name": "get_current_weather", "arguments": {"location": "Tokyo"}}\n</tool_call>'),
+        _thought("It is 10 degrees in Tokyo."),
+    ],
     "instruct": [{"model": {"capability": "instruct"}}, "No thoughts here."],
 }
 

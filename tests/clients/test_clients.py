@@ -5,7 +5,9 @@ python tests/clients/cases.py                       # how many cases each client
 PONDER_CLIENTS=litellm pytest tests/clients         # some of them
 """
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from cases import Case
 from dialects import body_of
 from judge import judge
 from readers import read
-from roster import CLIENTS, Client, cases_of, driver
+from roster import CLIENTS, DRIVERS, Client, cases_of, driver
 from scripts import write
 from serving import ponder_serve
 
@@ -51,6 +53,21 @@ def test_case(base: str, drivers: dict[str, Any], client: Client, case: Case, st
         reply = read(client.dialect, drivers[client.name].ask(body, stream))
     judge(case.want, reply, client.hidden)
     assert not {"<think>", "</think>"} & set(reply.get("text", "").split()), "no tag in an answer"
+
+
+@pytest.mark.skipif("qwen-agent" not in [c.name for c in CHOSEN], reason="qwen-agent is not among the clients")
+@pytest.mark.parametrize("mode", ["raw", "prompt"])
+def test_qwen_agents_way_of_function_calling(base: str, mode: str) -> None:
+    client = CLIENTS["qwen-agent"]
+    command = [str(client.home / "bin" / "python"), str(DRIVERS / "qwen_agent_example.py"), base, "weather", mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    messages = json.loads(done.stdout.splitlines()[-1])
+    calls = [m["function_call"] for m in messages if m.get("function_call")]
+    assert [(c["name"], json.loads(c["arguments"])) for c in calls] == [("get_current_weather", {"location": "Tokyo"})]
+    result = next(m for m in messages if m["role"] == "function")
+    assert json.loads(result["content"])["temperature"] == 10
+    assert messages[-1]["content"] == "It is 10 degrees in Tokyo."
 
 
 def test_forty_cases_a_client() -> None:

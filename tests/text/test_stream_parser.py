@@ -224,3 +224,15 @@ def test_literal_close_tag_in_text_is_protected(tok: Tokenizer) -> None:
     message = parse(ids, tok)
     assert message == Message.assistant("write </think> here", reasoning="")
     assert "write </think> here<|im_end|>" in render([Message.user("q"), message], tok).text
+
+
+def test_without_tools_a_call_is_text() -> None:
+    """A client that describes its tools in words (qwen-agent does) reads the calls from the text itself."""
+    tok = Tokenizer.packaged()
+    text = 'One moment.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n<tool_call>\n{'
+    for step in (1, 3, 1000):
+        parser = StreamParser(tok, [], calls=False)
+        ids = tok.encode(text, allow_control=True)
+        events = [e for i in range(0, len(ids), step) for e in parser.feed(ids[i : i + step])] + parser.finish()
+        assert all(isinstance(e, TextDelta) for e in events) and parser.malformed_calls == 0
+        assert "".join(e.text for e in events) == text

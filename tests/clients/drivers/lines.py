@@ -6,6 +6,7 @@ plain data (readers.py makes a neutral reply of it), or {"error": {"status", "me
 
 import json
 import sys
+import traceback
 from typing import Any
 
 
@@ -13,7 +14,11 @@ def serve(driver: Any) -> None:
     out, sys.stdout = sys.stdout, sys.stderr  # what the client prints must not get between the lines
     for line in sys.stdin:
         asked = json.loads(line)
-        out.write(json.dumps(driver.ask(asked["body"], asked["stream"]), default=str) + "\n")
+        try:
+            answer = driver.ask(asked["body"], asked["stream"])
+        except Exception:  # this case has failed; the next ones want a driver all the same
+            answer = {"crash": traceback.format_exc()}
+        out.write(json.dumps(answer, default=str) + "\n")
         out.flush()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet for prices
 import litellm
+import openai
 from lines import error, serve
 
 NAMED = {"messages", "temperature", "top_p", "n", "stop", "max_tokens", "presence_penalty", "frequency_penalty",
@@ -27,8 +28,8 @@ class Driver:
                 **options,
             )  # fmt: skip
             return {"chunks": [c.model_dump() for c in reply]} if stream else {"whole": reply.model_dump()}
-        except litellm.exceptions.OpenAIError as e:
-            return error(e.status_code, str(e), getattr(e, "body", None))
+        except openai.APIStatusError as e:  # litellm's errors are subclasses of it
+            return error(e.status_code, str(e), e.body)
 
 
 if __name__ == "__main__":
