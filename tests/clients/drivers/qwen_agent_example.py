@@ -34,7 +34,7 @@ def main(base: str, model: str, mode: str) -> None:
     server = {"model": model, "model_type": "oai", "model_server": base + "/v1", "api_key": "none"}
     llm = get_chat_model(server | {"generate_cfg": config})
     messages: list[Any] = [{"role": "user", "content": "What is the weather like in Tokyo?"}]
-    messages += list(llm.chat(messages=messages, functions=FUNCTIONS, stream=True))[-1]
+    messages += _dicts(list(llm.chat(messages=messages, functions=FUNCTIONS, stream=True))[-1])
     called = [m for m in messages if m.get("function_call")]
     for message in called:
         call = message["function_call"]
@@ -42,8 +42,13 @@ def main(base: str, model: str, mode: str) -> None:
         extra = {"extra": message["extra"]} if message.get("extra") else {}
         messages.append({"role": "function", "name": call["name"], "content": result} | extra)
     if called:
-        messages += list(llm.chat(messages=messages, functions=FUNCTIONS, stream=True))[-1]
+        messages += _dicts(list(llm.chat(messages=messages, functions=FUNCTIONS, stream=True))[-1])
     print(json.dumps(messages, ensure_ascii=False))
+
+
+def _dicts(messages: list[Any]) -> list[Any]:
+    """Its raw interface answers with objects."""
+    return [m if isinstance(m, dict) else m.model_dump() for m in messages]
 
 
 if __name__ == "__main__":

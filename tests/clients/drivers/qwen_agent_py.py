@@ -1,5 +1,5 @@
-"""`qwen-agent`: its chat model. Streamed by its raw interface (`use_raw_api`: the server parses the calls), whole by its
-own prompt for tools, which it writes into the system message and reads back from the text."""
+"""`qwen-agent`: its chat model. Streamed by its raw interface (`use_raw_api`: the server parses the calls), whole by
+its own prompt for tools, which it writes into the system message and reads back from the text."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ from lines import error, serve
 from qwen_agent.llm import get_chat_model
 from qwen_agent.llm.base import ModelServiceError
 
-NAMED = {"temperature", "top_p", "n", "stop", "max_tokens", "presence_penalty", "frequency_penalty", "logit_bias", "seed",
-         "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs",
+NAMED = {"temperature", "top_p", "n", "stop", "max_tokens", "presence_penalty", "frequency_penalty", "logit_bias",
+         "seed", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs",
          "top_logprobs"}  # fmt: skip
 
 
