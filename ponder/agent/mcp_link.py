@@ -17,10 +17,8 @@ from typing import TypeVar
 import anyio
 import httpx2
 from mcp import Client, MCPError
-from mcp.client._transport import ReadStream, TransportStreams
 from mcp.client.session import ElicitationFnT, IncomingMessage, SamplingFnT
 from mcp.client.subscriptions import SubscriptionLost
-from mcp.shared.message import SessionMessage
 from mcp_types import (
     CONNECTION_CLOSED,
     Implementation,
@@ -35,6 +33,7 @@ from ponder.agent.mcp_config import ServerConfig, Wire
 from ponder.agent.mcp_http import Http
 from ponder.agent.mcp_listing import Listing, read_listing
 from ponder.agent.mcp_stdio import Stdio
+from ponder.agent.mcp_watched import Connection
 from ponder.core.errors import UserError
 
 Answer = TypeVar("Answer")
@@ -178,7 +177,7 @@ class Link:
         try:
             with anyio.fail_after(limit) as patience:
                 async with Client(
-                    _Connection(transport, self._lose), cache=None, message_handler=self._notified,
+                    Connection(transport, self._lose), cache=None, message_handler=self._notified,
                     client_info=Implementation(name="ponder", version=version("ponder-llm")),
                     elicitation_callback=self._elicitation, sampling_callback=self._sampling,
                 ) as client:  # fmt: skip
@@ -222,7 +221,7 @@ class Link:
                 return  # the server ended it in good order: it will not tell
             except SubscriptionLost:
                 await asyncio.sleep(1)
-            except MCPError:  # it does not offer this after all
+            except (MCPError, ValidationError):  # it does not offer this after all
                 return
 
     async def _notified(self, message: IncomingMessage) -> None:
@@ -259,52 +258,6 @@ class Link:
 
 class Unready(RuntimeError):
     """A server that was given its time to connect and did not use it."""
-
-
-class _Connection:
-    """A transport as the SDK wants it, whose end is noticed when nobody is asking."""
-
-    def __init__(self, transport: Stdio | Http, ended: Callable[[], None]) -> None:
-        self._context, self._ended = transport.connect(), ended
-
-    async def __aenter__(self) -> TransportStreams:
-        read, write = await self._context.__aenter__()
-        return _Watched(read, self._ended), write
-
-    async def __aexit__(self, *error: object) -> bool | None:
-        return await self._context.__aexit__(*error)  # type: ignore[arg-type]
-
-
-class _Watched:
-    """A stream that tells when it ends."""
-
-    def __init__(self, stream: ReadStream[SessionMessage | Exception], ended: Callable[[], None]) -> None:
-        self._stream, self._ended = stream, ended
-
-    async def receive(self) -> SessionMessage | Exception:
-        try:
-            return await self._stream.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            self._ended()
-            raise
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def __aiter__(self) -> "_Watched":
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> "_Watched":
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.aclose()
 
 
 def _innermost(error: BaseException) -> str:
