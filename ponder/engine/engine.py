@@ -181,8 +181,9 @@ class Engine:
     @property
     def dead(self) -> bool:
         """Its thread failed: it takes no requests any more."""
-        thread = self._thread
-        return self._broken is not None or (thread is not None and not thread.is_alive() and not self._closed)
+        with self._lock:  # a thread that `submit` is just starting is not alive yet
+            thread = self._thread
+            return self._broken is not None or (thread is not None and not thread.is_alive() and not self._closed)
 
     def trouble(self) -> str | None:
         """What is wrong: the thread failed, died or is inside one step for longer than any step takes (SR-4)."""
