@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import cases
 import llama_cpp as L
+import peer_cases as cases
 
 UBATCH, BATCH = 512, 2048
 TYPES = {"f16": 1, "q8_0": 8}  # ggml_type

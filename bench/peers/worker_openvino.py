@@ -3,10 +3,10 @@
 import sys
 import time
 
-import cases
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
+import peer_cases as cases
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import sys
 import time
 
-import cases
+import peer_cases as cases
 import torch
 import transformers
 from transformers import AutoModelForCausalLM, DynamicCache

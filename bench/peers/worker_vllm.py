@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-import cases
+import peer_cases as cases
 
 os.environ |= {
     "VLLM_CPU_KVCACHE_SPACE": "4",

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-import cases
 import ledger
 import models
+import peer_cases as cases
 import pytest
 import report
 import run
