@@ -54,11 +54,18 @@ ANTHROPIC_KINDS = {
 
 def anthropic_body(error: ApiError) -> dict[str, Any]:
     kind = ANTHROPIC_KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": error.message}}
+    return {"type": "error", "error": {"type": kind, "message": _named(error)}}
 
 
 def ollama_body(error: ApiError) -> dict[str, Any]:
-    return {"error": error.message}
+    return {"error": _named(error)}
+
+
+def _named(error: ApiError) -> str:
+    """The message, with the field in front if it does not name it: these dialects have no other place for it."""
+    if error.param is None or error.param in error.message:
+        return error.message
+    return f"{error.param}: {error.message}"
 
 
 def body_for(path: str, error: ApiError) -> dict[str, Any]:

@@ -99,10 +99,57 @@ def ollama_streamed(lines: list[str]) -> Any:
     return text, "".join(m.get("thinking", "") for m in messages), calls, parts[-1]["eval_count"]
 
 
+def text_whole(reply: dict[str, Any]) -> Any:
+    return reply["choices"][0]["text"], reply["usage"]["completion_tokens"]
+
+
+def text_streamed(lines: list[str]) -> Any:
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(x.removeprefix("data: ")) for x in lines[:-1]]
+    text = "".join(c["text"] for chunk in chunks for c in chunk["choices"])
+    return text, chunks[-1]["usage"]["completion_tokens"]
+
+
+def generate_whole(reply: dict[str, Any]) -> Any:
+    return reply["response"], reply.get("thinking", ""), reply["eval_count"]
+
+
+def generate_streamed(lines: list[str]) -> Any:
+    parts = [json.loads(x) for x in lines]
+    text = "".join(p["response"] for p in parts)
+    return text, "".join(p.get("thinking", "") for p in parts), parts[-1]["eval_count"]
+
+
+def items_whole(reply: dict[str, Any]) -> Any:
+    items = [(i["type"], i.get("arguments"), [c["text"] for c in i.get("content", [])]) for i in reply["output"]]
+    return items, reply["usage"]["output_tokens"]
+
+
+def items_streamed(lines: list[str]) -> Any:
+    """From the deltas, not from the last event, which holds everything again."""
+    items: list[tuple[str, Any, list[str]]] = []
+    count = 0
+    for event in (json.loads(x.removeprefix("data: ")) for x in lines if x.startswith("data: ")):
+        kind = event["type"]
+        if kind == "response.output_item.added":
+            item = event["item"]
+            items.append((item["type"], item.get("arguments"), [] if item["type"] == "function_call" else [""]))
+        elif kind == "response.function_call_arguments.delta":
+            items[-1] = (items[-1][0], items[-1][1] + event["delta"], [])
+        elif kind in ("response.output_text.delta", "response.reasoning_text.delta"):
+            items[-1][2][0] += event["delta"]
+        elif kind in ("response.completed", "response.incomplete"):
+            count = event["response"]["usage"]["output_tokens"]
+    return items, count
+
+
 DIALECTS: dict[str, Any] = {
     "/v1/chat/completions": (chat_whole, chat_streamed, {"stream_options": {"include_usage": True}}),
     "/v1/messages": (messages_whole, messages_streamed, {}),
+    "/v1/responses": (items_whole, items_streamed, {}),
+    "/v1/completions": (text_whole, text_streamed, {"stream_options": {"include_usage": True}, "max_tokens": 200}),
     "/api/chat": (ollama_whole, ollama_streamed, {}),
+    "/api/generate": (generate_whole, generate_streamed, {}),
 }
 
 
@@ -117,9 +164,14 @@ def test_random_outputs_are_equal_streamed_and_whole(path: str, count: int, tmp_
     body = {"model": "s", "messages": MESSAGES, "tools": [{"type": "function", "function": {"name": "f"}}]}
     if path == "/v1/messages":
         body["tools"] = [{"name": "f", "input_schema": {}}]
+    elif path == "/v1/responses":
+        body = {"model": "s", "input": "hi", "tools": [{"type": "function", "name": "f"}]}
+    elif path in ("/v1/completions", "/api/generate"):
+        body = {"model": "s", "prompt": "hi"}
     with server({"s": partial(LLM, f"scripted:{script}")}) as base, httpx.Client(base_url=base, timeout=30) as http:
         for _ in range(count):
-            plain = http.post(path, json=body | {"stream": False})
+            limit = {"max_tokens": extra["max_tokens"]} if "max_tokens" in extra else {}
+            plain = http.post(path, json=body | limit | {"stream": False})
             assert plain.status_code == 200, plain.text
             with http.stream("POST", path, json=body | extra | {"stream": True}) as reply:
                 raw = b"".join(reply.iter_raw()).decode("utf-8", "strict")
@@ -157,8 +209,9 @@ def test_clients_that_leave_leak_nothing(slow_model: tuple[str, LLM], count: int
     where = urlsplit(base)
     rng = random.Random(7)
     for n in range(count):
-        path = rng.choice([*DIALECTS, "/v1/completions"])
-        body = {"model": "s", "messages": MESSAGES, "prompt": "hi", "max_tokens": 5000, "stream": rng.random() < 0.6}
+        path = rng.choice(list(DIALECTS))
+        body = {"model": "s", "messages": MESSAGES, "prompt": "hi", "input": "hi", "max_tokens": 5000}
+        body["stream"] = rng.random() < 0.6
         raw = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
         with socket.create_connection((where.hostname or "", where.port or 0)) as s:
@@ -246,7 +299,8 @@ def test_nonsense_gets_4xx_and_the_server_lives(tmp_path: Path, count: int) -> N
         for _ in range(count):
             path = rng.choice(list(FIELDS))
             body: dict[str, Any] = {"model": "s", "messages": MESSAGES, "prompt": "hi", "stream": False, "input": "x"}
-            for name in rng.sample(FIELDS[path].split(), rng.randrange(1, 4)):
+            changed = rng.sample(FIELDS[path].split(), rng.randrange(1, 4))
+            for name in changed:
                 body[name] = rng.choice(NASTY)
             raw = json.dumps(body).encode("utf-8", "surrogatepass")
             if rng.random() < 0.05:
@@ -258,5 +312,9 @@ def test_nonsense_gets_4xx_and_the_server_lives(tmp_path: Path, count: int) -> N
             if reply.status_code >= 400 and reply.status_code != 499:
                 told = reply.json()
                 assert "Traceback" not in reply.text and told.get("error"), reply.text
+                said = told["error"]
+                said = said if isinstance(said, str) else f"{said['message']} {said.get('param')}"
+                names = [*changed, "body", "message", "prompt"]
+                assert any(name in said for name in names), (path, changed, reply.text)
         assert http.get("/health").json() == {"status": "ok", "in_flight": 0}
     assert bad[200] > count / 50 and bad[400] > count / 2, bad
