@@ -103,8 +103,8 @@ def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], con
             limits = Limits(seconds=service.config.timeout)
             model = for_tools(llm) if isinstance(llm, LLM) else llm
             agent = Agent(
-                model, tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits, approve=approve,
-                workspace=box.workspace,
+                model, tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits,
+                approve=approve, workspace=box.workspace,
             )  # fmt: skip
             agent.always = box.always.setdefault(conversation, set())
             run = agent.start(wish.messages, conversation=conversation, decisions=body.decisions)
