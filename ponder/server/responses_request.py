@@ -50,8 +50,8 @@ def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]
         )
     if body.truncation != "disabled":
         raise UserError("truncation: nothing is cut here; leave it out and shorten the input", param="truncation")
-    if body.max_output_tokens is not None and body.max_output_tokens < 1:
-        raise UserError("max_output_tokens must be 1 or more", param="max_output_tokens")
+    if body.max_output_tokens is not None and not 1 <= body.max_output_tokens <= 1 << 31:
+        raise UserError(f"max_output_tokens must be between 1 and {1 << 31}", param="max_output_tokens")
     tools, warnings = tools_of(body.tools)
     warnings = (*warnings, *(f"include: {name!r} is not kept here and was left out" for name in body.include))
     return ChatRequest(
