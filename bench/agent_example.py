@@ -21,7 +21,10 @@ from ponder.agent.event import CallDone, CallStarted
 from ponder.agent.models import chat_model
 from ponder.core.params import SamplingParams
 
-PAGE = "<h1>Downloads of Ponder</h1><table><tr><th>Month<th>Downloads</tr><tr><td>May<td>10</tr><tr><td>June<td>40</tr><tr><td>July<td>25</tr></table>"  # noqa: E501
+PAGE = (
+    "<h1>Downloads of Ponder</h1><table><tr><th>Month<th>Downloads</tr>"
+    "<tr><td>May<td>10</tr><tr><td>June<td>40</tr><tr><td>July<td>25</tr></table>"
+)
 BIN = Path(sys.executable).parent
 TOOLS = [
     {

@@ -10,37 +10,20 @@ and a key it sees, in both products. One JSON line a measurement, the fastest of
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 
 import numpy as np
+from kernels import measured
 
 from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.cache import Cache, bytes_per_token
 from ponder.kernels.native import NativeOps
+from ponder.kernels.peak import read_bandwidth
 from ponder.kernels.tensor import Floats
 
 HEADS, KV_HEADS, C, LAYERS, BLOCK = 16, 8, 128, 28, 32
 CHUNK = 512
 OPS = NativeOps()
-
-
-def fastest(call: Callable[[int], object], seconds: float) -> float:
-    call(0)
-    times: list[float] = []
-    while len(times) < 5 or sum(times) < seconds:
-        start = time.perf_counter()
-        call(len(times))
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def read_bandwidth(seconds: float) -> float:
-    """GB/s of all threads: one row of activations through float matrices of 16 MB, 256 MB in all."""
-    parts = [OPS.weight(np.ones((1024, 4096), np.float32)) for _ in range(16)]
-    x = np.ones((1, 4096), np.float32)
-    return (16 << 20) / fastest(lambda i: OPS.linear(x, parts[i % 16]), seconds) / 1e9
 
 
 def batch(sequences: int, first: int, tokens: int) -> Batch:
@@ -83,7 +66,7 @@ def decode(kv: str, sequences: int, context: int, seconds: float) -> dict[str, f
     layers = max(1, (256 << 20) // nbytes)
     cache = filled(layers, b.block_tables.size, kv)
     q, k, v = rows(sequences)
-    best = fastest(lambda i: OPS.attention(q, k, v, b, cache, i % layers), seconds)
+    best = min(measured(lambda i: OPS.attention(q, k, v, b, cache, i % layers), seconds))
     return {
         "us_layer": round(best * 1e6),
         "gb_s": round(nbytes / best / 1e9, 1),
@@ -97,7 +80,7 @@ def prefill(kv: str, context: int, seconds: float) -> dict[str, float]:
     assert b.block_tables is not None
     cache = filled(1, b.block_tables.size, kv)
     q, k, v = rows(tokens)
-    best = fastest(lambda _: OPS.attention(q, k, v, b, cache, 0), seconds)
+    best = min(measured(lambda _: OPS.attention(q, k, v, b, cache, 0), seconds))
     macs = sum(range(context - tokens + 1, context + 1)) * HEADS * C * 2
     whole = context * (context + 1) / 2 * HEADS * C * 2 * LAYERS / (macs / best)
     return {"ms_layer": round(best * 1e3, 2), "gmac_s": round(macs / best / 1e9, 1), "prompt_s": round(whole, 2)}
@@ -116,7 +99,7 @@ def main() -> None:
         if "decode" in args.only:
             for sequences, context in ((1, 512), (1, 8192), (1, 32768), (16, 640), (16, 2048)):
                 line = {"op": "decode", "kv": kv, "sequences": sequences, "context": context, **setting}
-                read = round(read_bandwidth(args.seconds), 1)
+                read = round(read_bandwidth() / 1e9, 1)
                 print(json.dumps({**line, **decode(kv, sequences, context, args.seconds), "read": read}), flush=True)
         if "prefill" in args.only:
             for context in (512, 2048, 8192, 32768):

@@ -33,15 +33,19 @@ LAYERS = 28
 BYTES = 256 << 20
 
 
-def median_seconds(call: Callable[[int], object], seconds: float) -> float:
-    """Calls call(i) for at least `seconds` and five times."""
+def measured(call: Callable[[int], object], seconds: float) -> list[float]:
+    """Seconds of each call(i), for at least `seconds` in all and five times, after one to warm up."""
     call(0)
     times: list[float] = []
     while len(times) < 5 or sum(times) < seconds:
         start = time.perf_counter()
         call(len(times))
         times.append(time.perf_counter() - start)
-    return median(times)
+    return times
+
+
+def median_seconds(call: Callable[[int], object], seconds: float) -> float:
+    return median(measured(call, seconds))
 
 
 def read_bandwidth(seconds: float) -> float:

@@ -86,14 +86,18 @@ class Agent:
         return [Note(text) for each in self._sets for text in each.warnings()]
 
     def workspace(self, conversation: str) -> Path:
-        if self._workspace is None and self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="ponder-", ignore_cleanup_errors=True)
         if parts(conversation) != [conversation]:
             raise UserError(f"{conversation!r} cannot name a conversation: its folder would lie elsewhere.")
-        base = self._workspace if self._workspace is not None else Path(self._temporary.name)  # type: ignore[union-attr]
-        folder = base / conversation
+        folder = self._base() / conversation
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _base(self) -> Path:
+        if self._workspace is not None:
+            return self._workspace
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ponder-", ignore_cleanup_errors=True)
+        return Path(self._temporary.name)
 
     def start(
         self,

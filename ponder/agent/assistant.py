@@ -16,7 +16,7 @@ listed in docs/qwen-agent.md.
 """
 
 import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Assistant:
         background = self._opened()
         asked = from_qwen(messages)
 
-        async def watch() -> AsyncIterator[RunEvent]:
+        async def watch() -> AsyncGenerator[RunEvent, None]:
             self.last = run = self.agent.start(asked, **kwargs)
             async for event in run:
                 yield event

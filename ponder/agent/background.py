@@ -3,7 +3,7 @@ ordinary iterator."""
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,19 +26,20 @@ class Background:
             future.cancel()
             raise
 
-    def iterate(self, events: AsyncIterator[T]) -> Iterator[T]:
-        """The items of an async iterator. Leaving it early closes it, and waits until it is closed."""
-        iterator = aiter(events)
+    def iterate(self, events: AsyncGenerator[T, None]) -> Iterator[T]:
+        """The items of an async generator. Leaving it early closes it, and waits until it is closed."""
+
+        async def following() -> T:
+            return await anext(events)
+
         try:
             while True:
                 try:
-                    yield self.call(anext(iterator))  # type: ignore[arg-type]
+                    yield self.call(following())
                 except StopAsyncIteration:
                     return
         finally:
-            close = iterator.aclose() if isinstance(iterator, AsyncGenerator) else None
-            if close is not None:
-                self.call(close)
+            self.call(events.aclose())
 
     def close(self) -> None:
         if self._thread.is_alive():

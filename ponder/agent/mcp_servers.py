@@ -11,7 +11,6 @@ the whole story: config, approval, pins, limits.
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ponder.agent.mcp_config import ServerConfig, read_config
@@ -134,15 +133,6 @@ class McpServers(Toolset):
         """Raises UserError for an unknown server, `mcp_link.Unavailable` or MCPError when it does not answer well."""
         link = self._link(server)
         return await link.ask(lambda client: client.get_prompt(name, arguments), link.config.tool_timeout)
-
-    async def __aenter__(self) -> "McpServers":
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

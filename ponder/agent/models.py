@@ -4,14 +4,11 @@ chat_model("qwen3:0.6b")                                       # in this process
 chat_model({"model": "qwen3:8b", "model_server": "http://localhost:8000/v1", "api_key": "EMPTY"})
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ponder.agent.json_calls import JsonCallModel
 from ponder.core.errors import UserError
 from ponder.core.protocol import ChatModel
-
-if TYPE_CHECKING:
-    from ponder.engine.llm import LLM
 
 LOCAL = ("", "local", "ponder")
 
@@ -39,6 +36,8 @@ def chat_model(llm: "str | dict[str, Any] | ChatModel") -> ChatModel:
     return for_tools(LLM(model, **given))
 
 
-def for_tools(llm: "LLM") -> ChatModel:
-    """A local model as agents want it. Qwen2.5 and its Coder, which know no thoughts, write calls without the tags."""
-    return llm if llm.tokenizer.think is not None else JsonCallModel(llm)
+def for_tools(model: ChatModel) -> ChatModel:
+    """A model as agents want it. Qwen2.5 and its Coder, which know no thoughts, write calls without the tags."""
+    from ponder.engine.llm import LLM
+
+    return JsonCallModel(model) if isinstance(model, LLM) and model.tokenizer.think is None else model

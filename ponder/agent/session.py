@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from ponder.agent.calls import INTERRUPTED, failure
 from ponder.agent.event import CallDone, CallStarted, Kept, Said
-from ponder.agent.history import unanswered
 from ponder.agent.tool import Tool
 from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall
@@ -84,9 +83,6 @@ class Session:
         done = {e.call_id: e for e in self.events if isinstance(e, CallDone)}
         lost = failure(INTERRUPTED)
         return {c.id: done.get(c.id, CallDone(c.id, lost)) for c, _ in calls if c.id in started}
-
-    def open_calls(self) -> tuple[ToolCall, ...]:
-        return unanswered(self.messages)
 
     def branch(self, path: Path | str, messages: int) -> "Session":
         """A new session with the first so many messages of this one."""

@@ -14,7 +14,8 @@ long as its conversation is a `Toolset`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 
@@ -98,3 +99,12 @@ class Toolset(ABC):
     def warnings(self) -> Sequence[str]:
         """What a user should know: a server that did not start, a tool that was switched off."""
         return ()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -72,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.replay:
         return _replay(args)
-    from ponder.cli.run import split_words
+    from ponder.cli.run import read_stdin, split_words
 
     model, prompt = (args.model, " ".join(args.words) or None) if args.url else split_words(args.model, args.words)
     session = _session(args)
     if prompt is None and not sys.stdin.isatty():
-        prompt = sys.stdin.read().strip() or None
+        prompt = read_stdin().strip() or None
     if prompt is None and not sys.stdin.isatty() and not (session and session.messages):
         raise UserError("there is no PROMPT; say what the agent shall do", param="prompt")
     wishes = options.wishes(args)

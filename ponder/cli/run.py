@@ -100,15 +100,20 @@ def with_stdin(prompt: str | None) -> str | None:
             note(f"No PROMPT, so here is a sample question: {SAMPLE}")
             return SAMPLE
         return prompt
-    try:
-        piped = sys.stdin.buffer.read().decode("utf-8").rstrip("\n")
-    except UnicodeDecodeError as e:
-        raise UserError(f"standard input is not UTF-8 text (byte {e.start})") from e
+    piped = read_stdin().rstrip("\n")
     if not piped.strip():
         if prompt is None:
             raise UserError("standard input is empty and there is no PROMPT")
         return prompt
     return piped if prompt is None else f"{prompt}\n\n{piped}"
+
+
+def read_stdin() -> str:
+    """All of it. Raises UserError for what is no text."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError(f"standard input is not UTF-8 text (byte {e.start})") from e
 
 
 def check_text(prompt: str) -> None:

@@ -70,13 +70,7 @@ def read(root: Path, name: str, limit: int) -> bytes:
             file = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
         except OSError as e:
             raise UserError(f"{name} cannot be read: {reason(e)}.") from e
-    with os.fdopen(file, "rb") as stream:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{name} is not a regular file.")
-        if found.st_size > limit:
-            raise UserError(f"{name} has {found.st_size:,} bytes; at most {limit:,} are read.")
-        return stream.read(limit)
+    return _content(file, name, limit, "are read")
 
 
 def write(root: Path, name: str, data: bytes) -> None:
@@ -103,15 +97,21 @@ def bring(root: Path, source: Path, name: str | None = None, *, limit: int = 512
         file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as e:
         raise UserError(f"{source} cannot be brought into the workspace: {reason(e)}.") from e
+    data = _content(file, str(source), limit, "fit into the workspace")
+    name = source.name if name is None else name
+    write(root, name, data)
+    return name
+
+
+def _content(file: int, name: str, limit: int, allowed: str) -> bytes:
+    """Of an open descriptor, which is closed: nothing but a regular file of at most `limit` bytes."""
     with os.fdopen(file, "rb") as stream:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{source} is not a regular file.")
+            raise UserError(f"{name} is not a regular file.")
         if found.st_size > limit:
-            raise UserError(f"{source} has {found.st_size:,} bytes; at most {limit:,} fit into the workspace.")
-        name = source.name if name is None else name
-        write(root, name, stream.read(limit))
-    return name
+            raise UserError(f"{name} has {found.st_size:,} bytes; at most {limit:,} {allowed}.")
+        return stream.read(limit)
 
 
 def reason(e: OSError) -> str:

@@ -32,7 +32,6 @@ from ponder.agent.tool import Output, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.core.event import ReasoningDelta, TextDelta, Usage
 from ponder.core.message import ToolCall
-from ponder.engine.llm import LLM
 from ponder.server.chat_reply import CLOCK_SECONDS, PREFIX, ReplyBody, said, wish_of
 from ponder.server.log import log
 from ponder.server.service import Service
@@ -101,9 +100,8 @@ def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], con
 
         async with service.running.admit(PREFIX), service.pool.use(body.model) as llm:
             limits = Limits(seconds=service.config.timeout)
-            model = for_tools(llm) if isinstance(llm, LLM) else llm
             agent = Agent(
-                model, tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits,
+                for_tools(llm), tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits,
                 approve=approve, workspace=box.workspace,
             )  # fmt: skip
             agent.always = box.always.setdefault(conversation, set())

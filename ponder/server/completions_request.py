@@ -2,17 +2,18 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta
 
 from ponder.core.errors import UserError
 from ponder.core.params import SamplingParams
-from ponder.server.openai_request import StreamOptions, logit_bias_of
+from ponder.server import openai_request
+from ponder.server.openai_request import SamplingBody, StreamOptions
 
 MAX_PROMPTS = 128
 Prompt = str | list[int]
 
 
-class CompletionBody(Struct, frozen=True, kw_only=True):
+class CompletionBody(SamplingBody, frozen=True, kw_only=True):
     prompt: str | list[Any]
     model: str = ""
     max_tokens: int | None = 16  # OpenAI's default
@@ -20,17 +21,6 @@ class CompletionBody(Struct, frozen=True, kw_only=True):
     stream_options: StreamOptions = StreamOptions()
     echo: bool = False
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-    stop: str | list[str] = field(default_factory=list)
-    logit_bias: dict[str, float] = field(default_factory=dict)
-    n: int = 1
     best_of: int | None = None
     suffix: str | None = None
     allow_special_tokens: bool = False
@@ -65,18 +55,6 @@ def sampling_of(body: CompletionBody) -> SamplingParams:
         raise UserError("suffix is not supported: these models continue text, they do not fill it in", param="suffix")
     if body.best_of not in (None, body.n):
         raise UserError("best_of is not supported; use n", param="best_of")
-    return SamplingParams(
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=None if body.top_k is None else max(0, body.top_k),
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty,
-        frequency_penalty=body.frequency_penalty,
-        repetition_penalty=body.repetition_penalty,
-        seed=body.seed,
-        max_tokens=1 if scores_only(body) else body.max_tokens,
-        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
-        logit_bias=logit_bias_of(body.logit_bias),
-        logprobs=body.logprobs,
-        n=body.n,
+    return openai_request.sampling_of(
+        body, max_tokens=1 if scores_only(body) else body.max_tokens, logprobs=body.logprobs
     )

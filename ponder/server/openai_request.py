@@ -21,15 +21,9 @@ class StreamOptions(Struct, frozen=True):
     continuous_usage_stats: bool = False
 
 
-class ChatBody(Struct, frozen=True, kw_only=True):
-    """Only what is listed here is understood; anything else becomes a warning, or a 400 on a strict server."""
+class SamplingBody(Struct, frozen=True, kw_only=True):
+    """How ids are drawn, in the spelling that chat and completions share."""
 
-    messages: list[dict[str, Any]]
-    model: str = ""
-    stream: bool = False
-    stream_options: StreamOptions = StreamOptions()
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -39,11 +33,22 @@ class ChatBody(Struct, frozen=True, kw_only=True):
     repetition_penalty: float | None = None
     seed: int | None = None
     stop: str | list[str] = field(default_factory=list)
-    stop_in_reasoning: bool = False
     logit_bias: dict[str, float] = field(default_factory=dict)
+    n: int = 1
+
+
+class ChatBody(SamplingBody, frozen=True, kw_only=True):
+    """Only what is listed here is understood; anything else becomes a warning, or a 400 on a strict server."""
+
+    messages: list[dict[str, Any]]
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop_in_reasoning: bool = False
     logprobs: bool = False
     top_logprobs: int | None = None
-    n: int = 1
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
@@ -95,6 +100,16 @@ def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
 def _sampling(body: ChatBody) -> SamplingParams:
     if body.top_logprobs is not None and not body.logprobs:
         raise UserError("top_logprobs needs logprobs: true", param="top_logprobs")
+    return sampling_of(
+        body,
+        max_tokens=_max_tokens(body),
+        stop_in_reasoning=body.stop_in_reasoning,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+    )
+
+
+def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
+    """others: fields that are spelt differently in each API."""
     return SamplingParams(
         temperature=body.temperature,
         top_p=body.top_p,
@@ -104,12 +119,10 @@ def _sampling(body: ChatBody) -> SamplingParams:
         frequency_penalty=body.frequency_penalty,
         repetition_penalty=body.repetition_penalty,
         seed=body.seed,
-        max_tokens=_max_tokens(body),
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
-        stop_in_reasoning=body.stop_in_reasoning,
         logit_bias=logit_bias_of(body.logit_bias),
-        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         n=body.n,
+        **others,
     )
 
 

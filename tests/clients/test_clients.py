@@ -32,15 +32,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def drivers(base: str) -> Iterator[dict[str, Any]]:
-    made: dict[str, Any] = {}
-    yield made
-    for one in made.values():
-        if hasattr(one, "close"):
-            one.close()
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("client", "case"), [pytest.param(client, case, id=f"{client.name}: {case.name}")
                                               for client in CHOSEN for case in cases_of(client)])  # fmt: skip

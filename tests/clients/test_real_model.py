@@ -32,15 +32,6 @@ def base() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def drivers(base: str) -> Iterator[dict[str, Any]]:
-    made: dict[str, Any] = {}
-    yield made
-    for one in made.values():
-        if hasattr(one, "close"):
-            one.close()
-
-
 def fits(case: Case) -> bool:
     """Cases about a certain script's length or a model's kind say nothing about another model."""
     return case.model not in ("small", "instruct", "loop")

@@ -5,18 +5,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @contextlib.contextmanager
-def listening(app: ASGIApp) -> Iterator[str]:
-    """Its base URL."""
+def listening(app: ASGIApp, **config: Any) -> Iterator[str]:
+    """Its base URL. config: of uvicorn."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        running = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        running = uvicorn.Server(uvicorn.Config(app, **{"log_level": "error", **config}))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not running.started:

@@ -1,14 +1,11 @@
 """A real server on a free port, in a thread, with any models; what the client suites talk to."""
 
 import contextlib
-import socket
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import uvicorn
+from listening import listening
 
 from ponder.agent.tool import Tool, Toolset
 from ponder.core.params import Thinking
@@ -32,18 +29,7 @@ def server(
     what models may use in the web chat."""
     config = config or ServerConfig()
     service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), Thinking())
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
         app = build(service, store or Path(folder) / "chat.sqlite", tools)
-        running = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not running.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            running.should_exit = True
-            thread.join(30)
+        with listening(app, log_level="warning", lifespan="on") as base:
+            yield base
