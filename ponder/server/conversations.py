@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ UPDATE messages SET body = json_set(body, '$.steps', json_array(
 PRAGMA user_version = 2;
 """  # version 1 had no steps
 VERSION = 2
+COLUMNS = ("id", "parent", "role", "created")  # of a message; the rest is its body
 Row = dict[str, Any]
 
 
@@ -69,6 +70,24 @@ class Conversations:
             values = (id_, title, json.dumps(settings or {}), now, now)
             db.execute("INSERT INTO conversations VALUES (?, ?, ?, NULL, ?, ?)", values)
         return self.get(id_)
+
+    def put(self, found: Sequence[Row]) -> list[Row]:
+        """Whole conversations, as `get` gives them and `imported.py` checked them, under new ids: all of them or none.
+        -> what `all` tells of each."""
+        told = []
+        with self._transaction() as db:
+            for each in found:
+                new: dict[str | None, str | None] = {m["id"]: secrets.token_hex(8) for m in each["messages"]}
+                new[None] = None
+                row = {"id": secrets.token_hex(8)} | {k: each[k] for k in ("title", "created", "changed")}
+                values = (row["id"], row["title"], json.dumps(each["settings"]), new[each["leaf"]], row["created"])
+                db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", (*values, row["changed"]))
+                for n, m in enumerate(each["messages"], 1):
+                    body = json.dumps({k: v for k, v in m.items() if k not in COLUMNS}, ensure_ascii=False)
+                    told_of = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
+                    db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", told_of)
+                told.append(row)
+        return told
 
     def get(self, id_: str) -> Row:
         """With all its messages, in the order they were made. Raises ApiError 404."""
@@ -145,4 +164,4 @@ class Conversations:
 
 def _message(row: sqlite3.Row) -> Row:
     body: Row = json.loads(row["body"])
-    return {key: row[key] for key in ("id", "parent", "role", "created")} | body
+    return {key: row[key] for key in COLUMNS} | body

@@ -18,6 +18,7 @@ from ponder.server.config import ServerConfig
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError
 from ponder.server.export import as_markdown
+from ponder.server.imported import conversations_of
 from ponder.server.markdown import to_html
 from ponder.server.service import Service
 from ponder.server.turns import Turns
@@ -59,6 +60,8 @@ def routes() -> list[BaseRoute]:
         Route(one, delete, methods=["DELETE"]),
         Route(one + "/export", export),
         Route(one + "/messages", add, methods=["POST"]),
+        Route("/web/export", export_all),
+        Route("/web/import", import_, methods=["POST"]),
         Route("/web/render", render, methods=["POST"]),
         Route("/web/extract", extract, methods=["POST"]),
     ]
@@ -140,6 +143,20 @@ async def export(request: Request) -> Response:
     return PlainTextResponse(as_markdown(found), headers=headers, media_type="text/markdown")
 
 
+async def export_all(request: Request) -> Response:
+    """Every conversation, as a list that `import_` reads."""
+    store = _store(request)
+    found = await asyncio.to_thread(lambda: [store.get(c["id"]) for c in store.all()])
+    headers = {"Content-Disposition": "attachment; filename=conversations.json"}
+    return JSONResponse(found, headers=headers)
+
+
+async def import_(request: Request) -> Response:
+    """The body is an exported file, with one conversation or a list. All that it holds is stored, or nothing."""
+    store, raw = _store(request), await _file_of(request)
+    return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
+
+
 async def add(request: Request) -> Response:
     body = await _body(request, MessageBody)
     files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
@@ -153,14 +170,20 @@ async def render(request: Request) -> Response:
 
 
 async def extract(request: Request) -> Response:
+    raw = await _file_of(request)
+    name = request.query_params.get("name", "file")[:200]
+    return JSONResponse({"name": name, "text": await asyncio.to_thread(attachments.text_of, name, raw)})
+
+
+async def _file_of(request: Request) -> bytes:
     config: ServerConfig = request.app.state.service.config
-    raw = b""
+    raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > config.max_body:
-            raise ApiError(413, f"the file has more than {config.max_body} bytes", param="file")
-    name = request.query_params.get("name", "file")[:200]
-    return JSONResponse({"name": name, "text": await asyncio.to_thread(attachments.text_of, name, raw)})
+            text = f"the file has more than {config.max_body} bytes; the server's limit is --max-body"
+            raise ApiError(413, text, param="file")
+    return bytes(raw)
 
 
 def _store(request: Request) -> Conversations:

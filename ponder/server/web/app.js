@@ -1,5 +1,5 @@
 // The chat page: what its buttons and keys do. chat.js has the conversation, list.js the others, settings.js the panel.
-import { blob, send } from "./api.js";
+import { blob, send, upload } from "./api.js";
 import * as chat from "./chat.js";
 import { $, ask, download, el } from "./dom.js";
 import * as files from "./files.js";
@@ -37,9 +37,29 @@ const dark = () => getComputedStyle(document.documentElement).getPropertyValue("
 async function save(format) {
   if (!chat.conversation) return;
   const { id, title } = chat.conversation;
-  const url = URL.createObjectURL(await blob(`/web/conversations/${id}/export?format=${format}`));
-  download(`${title.replace(/[\\/:*?"<>|\n]+/g, "-") || "conversation"}.${format}`, url);
+  await fetched(`/web/conversations/${id}/export?format=${format}`, `${title.replace(/[\\/:*?"<>|\n]+/g, "-") || "conversation"}.${format}`);
+}
+
+async function fetched(path, name) {
+  const url = URL.createObjectURL(await blob(path));
+  download(name, url);
   setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+// Files that an export gave. Each is taken whole or not at all, and says why not.
+async function bring(chosen) {
+  const ids = [];
+  const failed = [];
+  for (const file of chosen) {
+    try {
+      ids.push(...(await upload("/web/import", file)).imported.map((c) => c.id));
+    } catch (error) {
+      failed.push(new Error(`${file.name}: ${error.message}`));
+    }
+  }
+  if (ids.length) await chat.arrived(ids);
+  narrow(false);
+  failed.forEach(chat.fail);
 }
 
 function help() {
@@ -97,7 +117,8 @@ function listen() {
     new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => $("file").click(), help,
     "open-sidebar": () => narrow(true), "close-sidebar": () => { narrow(false); $("open-sidebar").focus(); },
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
-    theme: () => theme(dark() ? "light" : "dark"), "export-md": () => save("md"), "export-json": () => save("json"),
+    theme: () => theme(dark() ? "light" : "dark"), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
+    "export-all": () => fetched("/web/export", "conversations.json").catch(chat.fail), import: () => $("import-file").click(),
     language: () => { toggle(); settings.show(); chat.draw(); list.list(); },
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
@@ -107,6 +128,7 @@ function listen() {
   $("log").onscroll = chat.scrolled;
   document.querySelector("main").addEventListener("pointerdown", () => narrow(false)); // beside an open list
   $("file").onchange = () => { files.attach([...$("file").files], chat.fail); $("file").value = ""; };
+  $("import-file").onchange = () => { bring([...$("import-file").files]); $("import-file").value = ""; };
   addEventListener("keydown", shortcuts);
   addEventListener("hashchange", () => location.hash.length > 1 && visit());
   addEventListener("visibilitychange", () => document.visibilityState === "visible" && chat.refresh());

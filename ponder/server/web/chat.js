@@ -51,6 +51,14 @@ export async function open(id) {
   list().catch(fail);
 }
 
+// Conversations that came from files; the first is shown.
+export async function arrived(ids) {
+  history.pushState(null, "", `#${ids[0]}`);
+  await open(ids[0]);
+  $("live").textContent = `${number(ids.length)} ${t("imported")}`;
+  tell(ids[0]);
+}
+
 function show(found) {
   conversation = found;
   draw();
