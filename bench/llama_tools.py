@@ -8,6 +8,7 @@ Needs llama-cpp-python alone. Resumable.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from llama_cpp import Llama
 
@@ -25,18 +26,24 @@ def main() -> None:
         for question in map(json.loads, args.questions.open()):
             if question["id"] in done:
                 continue
-            reply = llama.create_chat_completion(
-                question["messages"], tools=question["tools"], tool_choice="auto", temperature=0.0, max_tokens=512
-            )
-            message = reply["choices"][0]["message"]
-            calls = []
-            for call in message.get("tool_calls") or []:
-                try:
-                    calls.append({call["function"]["name"]: json.loads(call["function"]["arguments"])})
-                except ValueError:  # cut off; counts as wrong
-                    calls.append({call["function"]["name"]: {}})
-            row = {"id": question["id"], "calls": calls, "text": message.get("content") or ""}
-            print(json.dumps(row), file=sink, flush=True)
+            print(json.dumps(answer(llama, question)), file=sink, flush=True)
+
+
+def answer(llama: Llama, question: dict[str, Any]) -> dict[str, Any]:
+    try:
+        reply = llama.create_chat_completion(
+            question["messages"], tools=question["tools"], tool_choice="auto", temperature=0.0, max_tokens=512
+        )
+    except ValueError as e:  # it made calls until its context was full; counts as wrong
+        return {"id": question["id"], "calls": [{"none": {}}], "text": str(e)}
+    message = reply["choices"][0]["message"]
+    calls = []
+    for call in message.get("tool_calls") or []:
+        try:
+            calls.append({call["function"]["name"]: json.loads(call["function"]["arguments"])})
+        except ValueError:  # cut off; counts as wrong
+            calls.append({call["function"]["name"]: {}})
+    return {"id": question["id"], "calls": calls, "text": message.get("content") or ""}
 
 
 if __name__ == "__main__":
