@@ -27,8 +27,10 @@ def expected(x: Floats, w: Tensor) -> Floats:
 
 def bound(x: Floats, w: Tensor) -> Floats:
     """Each output's own. K terms in 4 to 16 partial sums: the rounding of float32 (2^-24) adds up to a few units of
-    the sum of absolute terms; 2^-20 of it leaves room, and an indexing mistake is many thousand times larger."""
-    return 2.0**-20 * (np.abs(x) @ np.abs(w.dequantise()).T) + 1e-7
+    the sum of absolute terms; 2^-20 of it leaves room, and an indexing mistake is many thousand times larger. With
+    AMX an activation for bf16 weights is two bf16, within 2^-18 of it."""
+    room = 2.0**-17 if w.kind == "bf16" and native.isa() == "amx" else 2.0**-20
+    return room * (np.abs(x) @ np.abs(w.dequantise()).T) + 1e-7
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,6 +113,8 @@ def test_bits_do_not_depend_on_batch_or_threads(isa: str, kind: Kind) -> None:
 def test_experts_equal_naive_loop(isa: str, kind: Kind, tokens: int) -> None:
     """MOE-1: 1e-5 relative; random routing, all to one expert, empty experts."""
     count, d, inner, k = 6, 64, 96, 3
+    if isa == "amx":
+        tokens = min(tokens, 70)  # an emulated instruction takes a microsecond
     rng = np.random.default_rng(tokens)
     sets = [
         [Tensor.quantise(normal(*shape, seed=10 * s + e) / 8, kind) for e in range(count)]

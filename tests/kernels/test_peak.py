@@ -1,6 +1,7 @@
 """The peak loops: plausible, for every kind of weight, and limited by the threads in force."""
 
 import pytest
+from amx import CPU_HAS_AMX, needs_amx
 
 from ponder.kernels import _native
 from ponder.kernels.peak import compute_peak, read_bandwidth
@@ -9,6 +10,15 @@ from ponder.kernels.peak import compute_peak, read_bandwidth
 @pytest.mark.parametrize("kind", ["f32", "bf16", "int8", "int4"])
 def test_compute_peak_is_that_of_a_real_cpu(kind: str) -> None:
     assert 1e8 < compute_peak(kind, 4) < 1e15  # from one slow scalar core to a large server with tiles
+
+
+@needs_amx
+@pytest.mark.parametrize("isa", ["amx"], indirect=True)
+def test_loops_of_tiles_run(isa: str) -> None:
+    """With an emulator they are slow; the CPU's own vectors would be beyond its upper end."""
+    for kind in ("bf16", "int8", "int4"):
+        peak = compute_peak(kind, 1)
+        assert 1e8 < peak < (1e15 if CPU_HAS_AMX else 5e10), (kind, peak)
 
 
 def test_whole_numbers_multiply_faster_than_floats() -> None:

@@ -284,6 +284,7 @@ NB_MODULE(_native, m) {
     m.def("isa", [] { return kernels().name; });
     m.def("isas", &available_isas);
     m.def("set_isa", &set_isa, "name"_a);
+    m.def("emulate_amx", &emulate_amx, "on"_a);
     m.def("threads", [] { return Pool::instance().threads(); });
     m.def("set_read_ahead", &set_read_ahead, "on"_a);
     m.def("set_threads", [](int n) {

@@ -6,6 +6,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(PONDER_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace ponder {
 
@@ -22,7 +26,20 @@ bool has_avx512bf16() {
 }
 #endif
 
-// From plain to best. A further one (AMX: tiles for int8 and bf16 prefill) is one more table and one more line.
+#if defined(PONDER_AMX)
+// Leaf 7, edx: 22 is amx-bf16, 24 amx-tile, 25 amx-int8. The system must save the tiles (bits 17 and 18 of XCR0), and
+// lets a process use them that asked once, for all of its threads.
+bool has_amx() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return false;  // osxsave
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 22 & 1) + (d >> 24 & 1) + (d >> 25 & 1) != 3) return false;
+    asm("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    constexpr int ask_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return (a >> 17 & 3) == 3 && syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+}
+#endif
+
+// From plain to best.
 std::vector<const Kernels*> find() {
     std::vector<const Kernels*> found = {&kernels_scalar()};
 #if defined(__x86_64__)
@@ -35,16 +52,21 @@ std::vector<const Kernels*> find() {
     if (avx2 && has_avxvnni()) found.push_back(&kernels_avxvnni());
     if (avx512) found.push_back(&kernels_avx512());
     if (avx512 && has_avx512bf16()) found.push_back(&kernels_avx512bf16());
+#if defined(PONDER_AMX)
+    if (avx512 && has_avx512bf16() && has_amx()) found.push_back(&kernels_amx());
+#endif
 #endif
     return found;
 }
 
-const std::vector<const Kernels*>& tables() {
-    static const std::vector<const Kernels*> all = find();
+std::vector<const Kernels*>& tables() {
+    static std::vector<const Kernels*> all = find();
     return all;
 }
 
 std::atomic<const Kernels*> chosen{nullptr};
+
+bool is_amx(const Kernels* k) { return std::string(k->name) == "amx"; }
 
 }  // namespace
 
@@ -69,6 +91,23 @@ void set_isa(const std::string& name) {
         known += known.empty() ? k->name : std::string(", ") + k->name;
     }
     throw std::invalid_argument("This CPU and build run " + known + ", not '" + name + "'.");
+}
+
+bool runs_amx() { return is_amx(tables().back()); }
+
+void emulate_amx(bool on) {
+#if defined(PONDER_AMX)
+    static const bool real = runs_amx();
+    if (real || on == runs_amx()) return;
+    if (std::string(tables().back()->name) != (on ? "avx512bf16" : "amx"))
+        throw std::invalid_argument("the amx table needs AVX-512 with bf16 besides its tiles");
+    if (on) return tables().push_back(&kernels_amx());
+    const Kernels* amx = tables().back();
+    tables().pop_back();
+    chosen.compare_exchange_strong(amx, nullptr);
+#else
+    if (on) throw std::invalid_argument("this build has no amx table");
+#endif
 }
 
 }  // namespace ponder

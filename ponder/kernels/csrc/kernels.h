@@ -102,5 +102,6 @@ const Kernels& kernels_avx2();
 const Kernels& kernels_avxvnni();
 const Kernels& kernels_avx512();
 const Kernels& kernels_avx512bf16();
+const Kernels& kernels_amx();
 
 }  // namespace ponder

@@ -109,6 +109,9 @@ static void tiles(const Matrix& w, int64_t n0, int64_t n1, const void* const* x,
 
 int64_t packed_bytes(const Matrix& w) {
     if (w.kind == Kind::f32) return round_up(w.k, DotF32::step) * 4;
+#if defined(__AMX_BF16__)
+    if (w.kind == Kind::bf16) return packed_bytes_bf16_tiles(w);
+#endif
     if (w.kind == Kind::bf16) return round_up(w.k, DotBf16::step) * 4;
     return packed_bytes_panels(w);
 }
@@ -118,6 +121,9 @@ void pack(const Matrix& w, const float* x, void* packed) {
     if (w.kind == Kind::f32) {
         for (int64_t k = 0; k < w.k; k += V::N) store(out + k, load(x + k, w.k - k < V::N ? w.k - k : V::N));
     } else if (w.kind == Kind::bf16) {
+#if defined(__AMX_BF16__)
+        return pack_bf16_tiles(w, x, (uint16_t*)packed);
+#endif
         for (int64_t k = 0; k < w.k; k += 2 * V::N)
             for (int64_t i = 0; i < V::N; i++) {
                 out[k + i] = k + 2 * i < w.k ? x[k + 2 * i] : 0.0f;
@@ -131,7 +137,11 @@ void pack(const Matrix& w, const float* x, void* packed) {
 void linear(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
             const float* bias) {
     if (w.kind == Kind::f32) tiles<DotF32>(w, n0, n1, x, tokens, y, bias);
+#if defined(__AMX_BF16__)
+    else if (w.kind == Kind::bf16) linear_bf16_tiles(w, n0, n1, (const char* const*)x, tokens, y, bias);
+#else
     else if (w.kind == Kind::bf16) tiles<DotBf16>(w, n0, n1, x, tokens, y, bias);
+#endif
     else linear_panels(w, n0, n1, (const char* const*)x, tokens, y, bias);
 }
 

@@ -1,6 +1,6 @@
-// The two families of linear kernels of one instruction set; see linear.cpp. Compiled per instruction set.
+// The families of linear kernels of one instruction set; see linear.cpp. Compiled per instruction set.
 #pragma once
-#include "kernels.h"
+#include "panels.h"
 
 namespace ponder::PONDER_NS {
 
@@ -9,5 +9,20 @@ int64_t packed_bytes_panels(const Matrix& w);
 void pack_panels(const Matrix& w, const float* x, char* packed);
 void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                    const float* bias);
+static inline int64_t packed_values(const Matrix& w) { return groups(w) * padded_group(w); }  // int8, in front
+
+#if defined(__AMX_INT8__)
+// The same by AMX tiles. With less tokens the vector kernel is as fast: memory or the unpacking of weights is the limit.
+constexpr int64_t least_tile_tokens = 8, tile_chunk = 1024;  // values of K whose weights are unpacked at a time
+static inline bool takes_tiles(const Matrix& w) { return w.group % 32 == 0 && w.group <= tile_chunk; }
+void linear_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
+                  const float* bias);
+
+// bf16 weights, for any number of tokens
+int64_t packed_bytes_bf16_tiles(const Matrix& w);
+void pack_bf16_tiles(const Matrix& w, const float* x, uint16_t* packed);
+void linear_bf16_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
+                       const float* bias);
+#endif
 
 }  // namespace ponder::PONDER_NS

@@ -4,19 +4,18 @@
 // equal on every path; an output is then the sum over groups, in order, of fma(integer, weight scale * activation
 // scale, sum), whatever the tile, so that a token's result does not depend on its neighbours (DT-1).
 //
-// A packed row is a run of groups: int8 q [padded group], int32 start = -offset * sum of q, float scale. Weight codes
-// are unsigned (value + offset), so each integer sum begins at `start`.
+// A packed row is int8 q [groups][padded group], then for each group int32 start = -offset * sum of q and float scale.
+// Weight codes are unsigned (value + offset), so each integer sum begins at `start`. Many tokens go through tiles where
+// the CPU has them (linear_tiles.cpp), to the same bits.
 #include "lanes.h"
 #include "linear.h"
 #include "panels.h"
 
 namespace ponder::PONDER_NS {
 
-static inline int64_t group_stride(const Matrix& w) { return padded_group(w) + 8; }
+int64_t packed_bytes_panels(const Matrix& w) { return packed_values(w) + groups(w) * 8; }
 
-int64_t packed_bytes_panels(const Matrix& w) { return groups(w) * group_stride(w); }
-
-static inline void pack_group(const float* x, int64_t group, int64_t padded, int32_t offset, char* packed) {
+static inline void pack_group(const float* x, int64_t group, int64_t padded, int32_t offset, int8_t* q, char* rest) {
     V largest_lanes = zero(), bad_lanes = zero();  // bad: NaN when a value is not finite, and then so is the result
     for (int64_t i = 0; i < group; i += V::N) {
         V v = group - i < V::N ? load(x + i, group - i) : load(x + i);
@@ -26,27 +25,28 @@ static inline void pack_group(const float* x, int64_t group, int64_t padded, int
     float most = largest(largest_lanes), bad = sum(bad_lanes);
     float inverse = most > smallest_activation ? 127.0f / most : 0.0f;
     V total = zero();  // small integers, so exact
-    int8_t* q = (int8_t*)packed;
     int64_t i = 0;
     for (; i + V::N <= group; i += V::N) total = total + round_to_bytes(load(x + i) * set(inverse), q + i);
     if (i < padded) {
-        int8_t rest[V::N];
+        int8_t last[V::N];
         V v = i < group ? load(x + i, group - i) : zero();
-        total = total + round_to_bytes(v * set(inverse), rest);
-        for (int64_t j = 0; i + j < padded; j++) q[i + j] = i + j < group ? rest[j] : 0;
+        total = total + round_to_bytes(v * set(inverse), last);
+        for (int64_t j = 0; i + j < padded; j++) q[i + j] = i + j < group ? last[j] : 0;
     }
     int32_t start = bad == 0 ? -offset * (int32_t)sum(total) : 0;
     float scale = most * (1.0f / 127.0f) + bad;
-    memcpy(packed + padded, &start, 4);
-    memcpy(packed + padded + 4, &scale, 4);
+    memcpy(rest, &start, 4);
+    memcpy(rest + 4, &scale, 4);
 }
 
 void pack_panels(const Matrix& w, const float* x, char* packed) {
-    int64_t stride = group_stride(w), padded = padded_group(w);
+    int64_t padded = padded_group(w);
     int32_t offset = w.kind == Kind::int8 ? offset8 : offset4;
+    int8_t* q = (int8_t*)packed;
+    char* rest = packed + packed_values(w);
     for (int64_t g = 0; g < groups(w); g++)
-        if (w.group == 32) pack_group(x + g * 32, 32, 32, offset, packed + g * stride);
-        else pack_group(x + g * w.group, w.group, padded, offset, packed + g * stride);
+        if (w.group == 32) pack_group(x + g * 32, 32, 32, offset, q + g * 32, rest + g * 8);
+        else pack_group(x + g * w.group, w.group, padded, offset, q + g * padded, rest + g * 8);
 }
 
 // Some groups of one or two neighbouring panels.
@@ -108,12 +108,12 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
         for (int p = 0; p < P; p++) sums[t][p] = zero();
     const uint8_t* codes = w.codes;
     const uint16_t* scales = w.scales;
-    int64_t padded = G ? G : w.padded, at = 0;
-    for (int64_t g = 0; g < w.groups; g++, at += 8, scales += panel_rows) {
+    int64_t padded = G ? G : w.padded, at = 0, rest = w.groups * padded;
+    for (int64_t g = 0; g < w.groups; g++, rest += 8, scales += panel_rows) {
         I dots[T][P];
         for (int t = 0; t < T; t++) {
             int32_t start;
-            memcpy(&start, x[t] + at + padded, 4);
+            memcpy(&start, x[t] + rest, 4);
             for (int p = 0; p < P; p++) dots[t][p] = set_int(start);
         }
         int64_t k = padded;
@@ -132,7 +132,7 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
             scale[p] = load_halves(scales + p / per_panel * w.scales_stride + p % per_panel * V::N);
         for (int t = 0; t < T; t++) {
             float x_scale;
-            memcpy(&x_scale, x[t] + at + 4, 4);
+            memcpy(&x_scale, x[t] + rest + 4, 4);
             for (int p = 0; p < P; p++)
                 sums[t][p] = fma(to_float(dots[t][p]), scale[p] * set(x_scale), sums[t][p]);
         }
@@ -186,6 +186,9 @@ static void part_of(const Matrix& w, int64_t n, int64_t outputs, const char* con
 
 void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                    const float* bias) {
+#if defined(__AMX_INT8__)
+    if (tokens >= least_tile_tokens && takes_tiles(w)) return linear_tiles(w, n0, n1, x, tokens, y, bias);
+#endif
     float* ys[at_once];
     int64_t step = panel_rows * (tokens <= few_tokens ? 1 : tile_panels);
     for (int64_t n = n0; n < n1; n += step)  // a part stays in the cache while all tokens pass over it

@@ -7,8 +7,6 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -17,6 +15,8 @@
 #define CLONES
 #endif
 
+#include "amx.h"
+#include "dispatch.h"
 #include "pool.h"
 
 namespace ponder {
@@ -84,35 +84,30 @@ bool has_avxvnni() {
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 
-#if defined(__linux__)
-// Four tiles of sums, as in a real kernel: 16 x 16 x 64 bytes a step. The asm names its 64-byte operand whole.
-struct alignas(64) TileConfig {
-    uint8_t palette = 1, start = 0, reserved[14] = {};
-    uint16_t bytes[16] = {};
-    uint8_t rows[16] = {};
-    TileConfig() {
-        for (int i = 0; i < 8; i++) bytes[i] = 64, rows[i] = 16;
-    }
-};
+#if defined(PONDER_AMX)
+// Four tiles of sums, as in a real kernel: 16 x 16 x 64 bytes a step.
 template <bool bf16>
 double loop_amx(int64_t n) {
     TileConfig config;
-    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
-    asm volatile("tilezero %%tmm4\n\ttilezero %%tmm5\n\ttilezero %%tmm6\n\ttilezero %%tmm7" ::: "memory");
-    for (int64_t i = 0; i < n; i++) {
-        if (bf16)
-            asm volatile("tdpbf16ps %%tmm4, %%tmm6, %%tmm0\n\ttdpbf16ps %%tmm5, %%tmm6, %%tmm1\n\t"
-                         "tdpbf16ps %%tmm4, %%tmm7, %%tmm2\n\ttdpbf16ps %%tmm5, %%tmm7, %%tmm3" ::: "memory");
-        else
-            asm volatile("tdpbssd %%tmm4, %%tmm6, %%tmm0\n\ttdpbssd %%tmm5, %%tmm6, %%tmm1\n\t"
-                         "tdpbssd %%tmm4, %%tmm7, %%tmm2\n\ttdpbssd %%tmm5, %%tmm7, %%tmm3" ::: "memory");
-    }
-    asm volatile("tilerelease" ::: "memory");
+    for (int i = 0; i < 8; i++) config.shape(i, tile_rows, tile_bytes);
+    Tiles tiles(config);
+    zero_tile<4>();
+    zero_tile<5>();
+    zero_tile<6>();
+    zero_tile<7>();
+    for (int64_t i = 0; i < n; i++)
+        if (bf16) {
+            multiply_bf16<0, 4, 6>();
+            multiply_bf16<1, 4, 7>();
+            multiply_bf16<2, 5, 6>();
+            multiply_bf16<3, 5, 7>();
+        } else {
+            multiply_int8<0, 4, 6>();
+            multiply_int8<1, 4, 7>();
+            multiply_int8<2, 5, 6>();
+            multiply_int8<3, 5, 7>();
+        }
     return 4 * 2.0 * 16 * 16 * (bf16 ? 32 : 64);
-}
-bool amx(int bit) {  // leaf 7, edx: 22 is amx-bf16, 25 is amx-int8; the kernel must be asked for the tile registers
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> bit & 1) && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 #endif
 #endif
@@ -123,9 +118,9 @@ Loop best_loop(Kind kind) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool whole = kind == Kind::int8 || kind == Kind::int4;
-#if defined(__linux__)
-    if (whole && amx(25)) return loop_amx<false>;
-    if (kind == Kind::bf16 && amx(22)) return loop_amx<true>;
+#if defined(PONDER_AMX)
+    if (runs_amx() && whole) return loop_amx<false>;
+    if (runs_amx() && kind == Kind::bf16) return loop_amx<true>;
 #endif
     if (whole && __builtin_cpu_supports("avx512vnni")) return loop_vnni;
     if (whole && has_avxvnni()) return loop_avxvnni;
@@ -166,7 +161,8 @@ double read_bandwidth(int64_t bytes, int tries) {
 
 double compute_peak(Kind kind, int tries) {
     Loop loop = best_loop(kind);
-    constexpr int64_t first = 20000;
+    constexpr int64_t first = 2000;
+    loop(first);  // to warm up
     double start = now();
     loop(first);
     int64_t n = std::max(first, (int64_t)(first * 5e-3 / (now() - start)));
