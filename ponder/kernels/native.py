@@ -21,7 +21,7 @@ Ints = NDArray[np.int32]
 
 
 def isa() -> str:
-    """The instruction set in force: scalar, avx2, avxvnni, avx512 or avx512bf16."""
+    """The instruction set in force: scalar, avx2, avxvnni, avx512, avx512bf16 or amx."""
     return str(_native.isa())
 
 

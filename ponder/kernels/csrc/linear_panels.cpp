@@ -4,14 +4,20 @@
 // equal on every path; an output is then the sum over groups, in order, of fma(integer, weight scale * activation
 // scale, sum), whatever the tile, so that a token's result does not depend on its neighbours (DT-1).
 //
-// A packed row is int8 q [groups][padded group], then for each group int32 start = -offset * sum of q and float scale.
-// Weight codes are unsigned (value + offset), so each integer sum begins at `start`. Many tokens go through tiles where
-// the CPU has them (linear_tiles.cpp), to the same bits.
+// A packed row is a run of groups: int8 q [padded group], int32 start = -offset * sum of q, float scale. Weight codes
+// are unsigned (value + offset), so each integer sum begins at `start`. Where the CPU has tiles, those take many tokens
+// (linear_tiles.cpp), to the same bits, and their memory reads want q without gaps: start and scale then come last.
 #include "lanes.h"
 #include "linear.h"
 #include "panels.h"
 
 namespace ponder::PONDER_NS {
+
+#if defined(__AMX_INT8__)
+constexpr int64_t gap = 0;
+#else
+constexpr int64_t gap = 8;  // one place to count along is faster than two
+#endif
 
 int64_t packed_bytes_panels(const Matrix& w) { return packed_values(w) + groups(w) * 8; }
 
@@ -43,10 +49,10 @@ void pack_panels(const Matrix& w, const float* x, char* packed) {
     int64_t padded = padded_group(w);
     int32_t offset = w.kind == Kind::int8 ? offset8 : offset4;
     int8_t* q = (int8_t*)packed;
-    char* rest = packed + packed_values(w);
-    for (int64_t g = 0; g < groups(w); g++)
-        if (w.group == 32) pack_group(x + g * 32, 32, 32, offset, q + g * 32, rest + g * 8);
-        else pack_group(x + g * w.group, w.group, padded, offset, q + g * padded, rest + g * 8);
+    char* rest = packed + (gap ? padded : packed_values(w));
+    for (int64_t g = 0; g < groups(w); g++, q += padded + gap, rest += gap ? padded + gap : 8)
+        if (w.group == 32) pack_group(x + g * 32, 32, 32, offset, q, rest);
+        else pack_group(x + g * w.group, w.group, padded, offset, q, rest);
 }
 
 // Some groups of one or two neighbouring panels.
@@ -109,11 +115,11 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
     const uint8_t* codes = w.codes;
     const uint16_t* scales = w.scales;
     int64_t padded = G ? G : w.padded, at = 0, rest = w.groups * padded;
-    for (int64_t g = 0; g < w.groups; g++, rest += 8, scales += panel_rows) {
+    for (int64_t g = 0; g < w.groups; g++, at += gap, rest += 8, scales += panel_rows) {
         I dots[T][P];
         for (int t = 0; t < T; t++) {
             int32_t start;
-            memcpy(&start, x[t] + rest, 4);
+            memcpy(&start, x[t] + (gap ? at + padded : rest), 4);
             for (int p = 0; p < P; p++) dots[t][p] = set_int(start);
         }
         int64_t k = padded;
@@ -132,7 +138,7 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
             scale[p] = load_halves(scales + p / per_panel * w.scales_stride + p % per_panel * V::N);
         for (int t = 0; t < T; t++) {
             float x_scale;
-            memcpy(&x_scale, x[t] + rest + 4, 4);
+            memcpy(&x_scale, x[t] + (gap ? at : rest) + 4, 4);
             for (int p = 0; p < P; p++)
                 sums[t][p] = fma(to_float(dots[t][p]), scale[p] * set(x_scale), sums[t][p]);
         }

@@ -15,9 +15,11 @@
 #define CLONES
 #endif
 
-#include "amx.h"
 #include "dispatch.h"
 #include "pool.h"
+#if defined(PONDER_AMX)
+#include "amx.h"
+#endif
 
 namespace ponder {
 
