@@ -3,8 +3,9 @@
 That it is one task is not a matter of taste: the SDK's cancel scopes must be left by the task that entered them. Calls
 may come from any task: they only send a message and wait for the answer.
 
-States: connecting, ready, lost (being reconnected), down (given up, or never came up). A call waits while the server is
-being reconnected, within its own time; every wait here has an end.
+States: connecting, ready, lost (being reconnected), down (gone for long, or never came up). A call waits while the
+server is being reconnected, within its own time; every wait here has an end. One that is gone for long has no tools,
+and is looked for once a minute.
 """
 
 import asyncio
@@ -37,7 +38,8 @@ from ponder.agent.mcp_watched import Connection
 from ponder.core.errors import UserError
 
 Answer = TypeVar("Answer")
-DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the last the server is given up
+DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the last the server is down
+REST = 60.0  # seconds before each attempt from then on
 STEADY = 60.0  # seconds a session must last for its end to count as the first again
 SETTLE = 0.2  # seconds between two readings of the lists, however often the server says they changed
 CLOSING = 5.5  # seconds: a process is ended in 5
@@ -150,12 +152,12 @@ class Link:
             ever_ready |= ready
             problem = f"{problem or 'the connection ended'}{self._complaint()}"
             failures = 1 if ready and time.monotonic() - began > STEADY else failures + 1
-            if not ever_ready or failures > len(DELAYS):
-                break
-            self._settle(None, problem=problem)
-            await asyncio.sleep(DELAYS[failures - 1])
-        again = f" (after {failures} attempts)" if ever_ready else ""
-        self._settle(None, down=True, problem=problem + again)
+            if not ever_ready:
+                return self._settle(None, down=True, problem=problem)
+            if down := failures > len(DELAYS):
+                problem += f" (after {failures} attempts; it is tried again every {REST:g} seconds)"
+            self._settle(None, down=down, problem=problem)
+            await asyncio.sleep(REST if down else DELAYS[failures - 1])
 
     async def _session_by_any_wire(self) -> None:
         *first, last = self.config.wires()

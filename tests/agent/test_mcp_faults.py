@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -193,6 +194,32 @@ def test_a_crash_loop_is_given_up_and_costs_nothing(tmp_path: Path, monkeypatch:
             assert "not available" in out.text
             await asyncio.sleep(0.5)
             assert time.process_time() - before < 0.1
+
+    with no_orphans() as marked:
+        asyncio.run(run(marked))
+
+
+def test_a_server_that_was_gone_for_long_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ponder.agent.mcp_link.DELAYS", (0.1,))
+    monkeypatch.setattr("ponder.agent.mcp_link.REST", 0.3)
+    broken = tmp_path / "broken"
+
+    async def until(done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not done():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    async def run(marked: Marked) -> None:
+        async with McpServers({"a": marked.server("dies_in_call", str(broken))}) as servers:
+            broken.touch()
+            await call(servers, "a-die", place(tmp_path))
+            await until(lambda: not servers.tools())
+            assert "a" in servers.down()
+            broken.unlink()
+            await until(lambda: bool(servers.tools()))
+            assert servers.down() == {}
+            assert not servers.warnings()
 
     with no_orphans() as marked:
         asyncio.run(run(marked))

@@ -1,4 +1,4 @@
-"""Dies of every call."""
+"""Dies of every call; does not come up while the file exists that is named as an argument."""
 
 import os
 import sys
@@ -11,4 +11,6 @@ def call(name, params, number):
     os._exit(3)
 
 
+if sys.argv[1:] and os.path.exists(sys.argv[1]):
+    sys.exit("not now")
 serve(lambda: [tool("die")], call)
