@@ -42,6 +42,8 @@ class DocSearch(Tool):
         """files: documents and folders; the workspace's own are searched as well. embed: texts -> vectors of length 1
         [texts, D] and a count, as `LLM.embed`. top: passages in a result."""
         self._given = [Path(f) for f in files]
+        if missing := [str(f) for f in self._given if not f.exists()]:
+            raise UserError(f"there is no file or folder {', '.join(missing)}", param="files")
         self._embed, self._top = embed, top
         known = ", ".join(p.name for p in self._given) or "the files of the workspace"
         self.description = f"Search the attached documents ({known}) and return the passages that fit best."

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "ponder agent [options] [MODEL] [PROMPT ...]"
     parser.add_argument("words", nargs="*", metavar="MODEL PROMPT", help="as for ponder run")
     parser.add_argument("--model", metavar="NAME", help="the model; every other word belongs to the prompt")
-    parser.add_argument("--url", help="use the model of a server with the OpenAI API, http://localhost:8000/v1 say")
+    parser.add_argument("--url", help="use the model of a server with the OpenAI API, http://localhost:11435/v1 say")
     parser.add_argument("--api-key", metavar="KEY", help="its key")
     parser.add_argument("--system", default="", metavar="TEXT", help="instructions that come before the conversation")
     tools = parser.add_argument_group("tools")

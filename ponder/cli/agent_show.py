@@ -47,8 +47,11 @@ class AgentPrinter:
                 self._end_line()
                 if event.reason not in ("answered", "waiting"):
                     note(f"(ended: {event.reason})")
-                if event.reason in ("error", "answered") and event.text.startswith("("):
-                    print(event.text)
+                if event.text.startswith("("):  # not the model's words, so not shown yet; stdout has answers only
+                    if event.reason == "answered":
+                        print(event.text)
+                    elif event.reason == "error":
+                        note(event.text)
 
     def _result(self, name: str, output: "Output", seconds: float) -> None:
         from ponder.sandbox.workspace import write

@@ -55,11 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options.add_load_flags(parser)
     parser.set_defaults(speculation="off")  # the speed of every id, not of lucky guesses on random ones
+    short = parser.add_mutually_exclusive_group()
     for dtype in ("int4", "int8", "bf16"):
-        parser.add_argument(f"--{dtype}", action="store_const", const=dtype, dest="dtype", help=f"--dtype {dtype}")
+        short.add_argument(f"--{dtype}", action="store_const", const=dtype, dest="short", help=f"--dtype {dtype}")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.short and args.dtype not in ("auto", args.short):
+        raise UserError(f"--{args.short} and --dtype {args.dtype} contradict each other", param="dtype")
+    args.dtype = args.short or args.dtype
     if args.context is not None and args.context < 1:
         raise UserError("--context must be 1 or more", param="context")
     cases = parse_cases(args.only, args.context)

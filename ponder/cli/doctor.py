@@ -8,6 +8,7 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -144,8 +145,12 @@ def models() -> Iterator[Line]:
     from ponder.model.fetch import cached, home
 
     existing = next(p for p in (home(), *home().parents) if p.exists())
-    writable = os.access(existing, os.W_OK)
-    yield "PONDER_HOME", f"{home()}{'' if writable else ' cannot be written'}", writable
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # rights say little: root may write, but not to every file system
+        problem = ""
+    except OSError as e:
+        problem = f" cannot be written ({e.strerror}); set PONDER_HOME to a folder that can"
+    yield "PONDER_HOME", f"{home()}{problem}", not problem
     yield "disk", f"{amount(shutil.disk_usage(existing).free)} free", True
     for model in cached():
         yield model.name, f"{amount(model.nbytes)}, {model.source}", True

@@ -9,10 +9,14 @@ from ponder.cli.progress import progress
 if TYPE_CHECKING:
     from ponder.engine.llm import LLM
 
+MAX_BATCH = 32  # as many as a bandwidth-bound machine gains from
 
-def open_llm(model: str | None, args: argparse.Namespace, *, kv_memory: int | None = None) -> "LLM":
+
+def open_llm(
+    model: str | None, args: argparse.Namespace, *, kv_memory: int | None = None, max_batch: int = MAX_BATCH
+) -> "LLM":
     """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why.
-    kv_memory: bytes of its key/value cache."""
+    kv_memory: bytes of its key/value cache. max_batch: requests computed together."""
     from ponder.engine.llm import LLM
     from ponder.engine.loaded import open_model
     from ponder.model import fetch
@@ -26,9 +30,9 @@ def open_llm(model: str | None, args: argparse.Namespace, *, kv_memory: int | No
     with progress("loading", "B") as tick:
         loaded = open_model(
             model, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=kv_memory,
-            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=32, keep_packed=not args.no_packed,
+            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=max_batch, keep_packed=not args.no_packed,
             speculation=args.speculation, progress=tick,
         )  # fmt: skip
     for warning in loaded.warnings:
         note(f"warning: {warning}")
-    return LLM(loaded)
+    return LLM(loaded, max_batch=max_batch)

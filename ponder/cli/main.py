@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except OSError as e:
         drop_unwritten()
-        return fail(str(e), 1)
+        return fail(in_words(e), 1)
     except MemoryError:
         return fail("out of memory; take a smaller model, --dtype int4, or a smaller --max-context", 1)
 
@@ -138,6 +138,20 @@ def unknown(word: str) -> str:
     close = difflib.get_close_matches(word, COMMANDS, n=1)
     hint = f"Did you mean `ponder {close[0]}`?" if close else "`ponder --help` lists the commands."
     return f"there is no command {word!r}. {hint}"
+
+
+def in_words(error: OSError) -> str:
+    """The file and the reason, without numbers; where it is Ponder's own folder, how to take another."""
+    from pathlib import Path
+
+    from ponder.model.store import home
+
+    reason = error.strerror or str(error)
+    if not isinstance(error.filename, str):
+        return reason
+    path, own = Path(error.filename).absolute(), home().absolute()
+    hint = "; PONDER_HOME names another folder" if own in (path, *path.parents) or path in own.parents else ""
+    return f"{error.filename}: {reason}{hint}"
 
 
 def fail(message: str, code: int) -> int:

@@ -6,13 +6,14 @@ ponder mcp qwen3:0.6b --http --port 11436
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from ponder.cli import options
 from ponder.cli.loading import open_llm
 from ponder.cli.printer import note
+from ponder.cli.serve_backends import check_names, keys_in
 from ponder.core.errors import UserError
 
+HTTP = ("host", "port", "api_key_file", "no_auth", "allow_host", "allow_origin")  # mean nothing without --http
 DESCRIPTION = "Offer this machine's models to MCP clients: chat, think with a budget, run code in a sandbox."
 NOTES = """\
 Without --http it talks over stdin and stdout, as hosts start it:
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="names, folders or .gguf files (default: as `run`)")
     where = parser.add_argument_group("over HTTP")
     where.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
-    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    where.add_argument("--port", type=int, default=11436, help="port (default: 11436)")
+    where.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    where.add_argument("--port", type=int, help="port (default: 11436)")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the server, one a line")
     where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
     where.add_argument(
@@ -53,16 +54,22 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.pool import Pool
     from ponder.server.running import Running
     from ponder.server.service import Service
+    from ponder.server.serving import take_address, url_of
 
-    keys = tuple(Path(args.api_key_file).read_text().split()) if args.api_key_file else ()
+    for flag in HTTP:
+        if not args.http and getattr(args, flag):
+            raise UserError(f"--{flag.replace('_', '-')} needs --http", param=flag)
+    check_names(args.models)
     config = ServerConfig(
-        host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
+        host=args.host or "127.0.0.1", port=11436 if args.port is None else args.port,
+        api_keys=keys_in(args.api_key_file), open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, hosts=tuple(args.allow_host), origins=tuple(args.allow_origin),
     )  # fmt: skip
     names = args.models or [None]
     pool = Pool({name or "default": partial(open_llm, name, args) for name in names}, keep=args.keep)
     service = Service(config, pool, Running(config, capacity=32))
-    if args.http:
-        note(f"MCP at http://{args.host}:{args.port}/mcp")
-    mcp_run.run(service, http=args.http, code=not args.no_code, unsafe_host_exec=args.unsafe_host_exec, tell=note)
+    sockets = take_address(config) if args.http else None
+    if sockets:
+        note(f"MCP at {url_of(config, sockets)}/mcp")
+    mcp_run.run(service, sockets=sockets, code=not args.no_code, unsafe_host_exec=args.unsafe_host_exec, tell=note)
     return 0

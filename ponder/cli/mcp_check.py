@@ -36,6 +36,8 @@ async def _check(file: str, approve: list[str]) -> int:
         for tool in approve:
             await servers.approve(tool)
         tools = servers.tools()
+        if not tools and not servers.warnings():
+            note(f"{file}: no tools; does it name a server?")
         width = max((len(tool.name) for tool in tools), default=0)
         for tool in tools:
             about = " ".join(tool.description.split())

@@ -77,7 +77,10 @@ def split_words(model: str | None, words: list[str]) -> tuple[str | None, str | 
     """(model, prompt) of the words on the command line, as NOTES says; None where there is none."""
     if model is None and words and is_model(words[0]):
         model, words = words[0], words[1:]
-    return model, " ".join(words) or None
+    prompt = " ".join(words)
+    if words and not prompt.strip():  # an unset variable in a script, more likely than a wish
+        raise UserError("the PROMPT is empty; leave it out to chat", param="prompt")
+    return model, prompt or None
 
 
 def is_model(word: str) -> bool:

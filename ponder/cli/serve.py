@@ -6,7 +6,6 @@ ponder serve qwen3:0.6b --port 8000
 
 import argparse
 import contextlib
-from pathlib import Path
 
 from ponder.cli import options, serve_backends
 from ponder.cli.agent_tools import add_tool_flags, tools_of
@@ -76,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.log import configure
     from ponder.server.running import Running
     from ponder.server.service import Service
-    from ponder.server.serving import Server
+    from ponder.server.serving import Server, take_address, url_of
 
-    keys = (*args.api_key, *(Path(args.api_key_file).read_text().split() if args.api_key_file else ()))
+    keys = (*args.api_key, *serve_backends.keys_in(args.api_key_file))
     config = ServerConfig(
         host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
@@ -86,11 +85,13 @@ def run(args: argparse.Namespace) -> int:
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
     )  # fmt: skip
     configure(args.log_level)
+    tools = tools_of(args)
     with contextlib.ExitStack() as stack:
+        sockets = take_address(config)
         pool = serve_backends.pool(args, stack)
         running = Running(config, args.max_batch)
         service = Service(config, pool, running, Thinking(enabled=args.think, budget=args.budget))
-        note(f"{pool.default} at http://{args.host}:{args.port}")
-        server = Server(build(service, home() / "chat.sqlite", tools_of(args)), config, running)
-        server.run()
+        server = Server(build(service, home() / "chat.sqlite", tools), config, running)
+        note(f"{pool.default} at {url_of(config, sockets)}")
+        server.run(sockets)
         return 0 if server.started else 1

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -55,20 +56,41 @@ def _local(args: argparse.Namespace) -> "Pool":
 
     if args.memory is None:
         memory, kv_memory = None, None
+    elif not 0 < args.memory < math.inf:
+        raise UserError(f"--memory must be a number of GB above 0, got {args.memory:g}", param="memory")
     else:
         memory = int(args.memory * 1e9)
         kv_memory = memory // 4
+    check_names(args.models)
+    opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch)
     first_name = args.models[0] if args.models else None
-    first = open_llm(first_name, args, kv_memory=kv_memory)
+    first = opened(first_name)
     names = [first_name or first.name, *args.models[1:]]
-    models = {first.name: partial(open_llm, names[0], args, kv_memory=kv_memory)}
-    models |= {name: partial(open_llm, name, args, kv_memory=kv_memory) for name in names[1:]}
+    models = {first.name: partial(opened, names[0])}
+    models |= {name: partial(opened, name) for name in names[1:]}
     needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, names)} if kv_memory else {}
     offered = Pool(models, keep=args.keep, memory=memory, needs=needs)
     if memory is not None and (need := offered.models[first.name].needs()) > memory:
         raise UserError(f"{first.name} needs {need / 1e9:.1f} GB, --memory gives {memory / 1e9:.1f}", param="memory")
     offered.models[first.name].hold(first)
     return offered
+
+
+def check_names(models: list[str]) -> None:
+    """Raises UserError for a name that leads nowhere, before the first model is loaded and not when it is asked for."""
+    from ponder.model.names import resolve
+
+    for model in models:
+        resolve(model)
+
+
+def keys_in(file: str | None) -> tuple[str, ...]:
+    """The API keys in a file, one a line. Raises UserError for a file without any, OSError for a missing one."""
+    if file is None:
+        return ()
+    if not (keys := Path(file).read_text().split()):
+        raise UserError(f"--api-key-file {file}: there is no key in it", param="api-key-file")
+    return tuple(keys)
 
 
 def _needs(name: str, args: argparse.Namespace, kv_memory: int) -> Callable[[], int]:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -60,7 +61,10 @@ def checked(values: dict[str, Any], type_: type[Value]) -> Value:
     except msgspec.ValidationError as e:
         if isinstance(e.__cause__, UserError):  # a value out of range, found by the type itself
             raise e.__cause__ from e
-        raise UserError(f"bad option: {e}", param=str(e).rpartition("$.")[2].rstrip("`") or None) from e
+        wanted, _, name = str(e).rstrip("`").rpartition(" - at `$.")
+        field = re.split(r"[.\[]", name)[0]
+        text = f"{name} must be {wanted.removeprefix('Expected ')}, got {values[field]!r}"
+        raise UserError(text, param=field) from e
 
 
 def thinking_of(thinking: bool | int | Thinking | None, budget: int | None) -> Thinking:

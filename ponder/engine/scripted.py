@@ -71,7 +71,9 @@ def read_script(path: str | Path) -> Script:
     """Read a file of replies. Raises LoadError that names the file and the line."""
     try:
         lines = Path(path).read_text("utf-8").split("\n")  # not splitlines: JSON text may hold U+2028
-    except (OSError, UnicodeDecodeError) as e:
+    except OSError as e:
+        raise LoadError(f"scripted:{path}: {e.strerror}; after the colon comes a file with one reply a line") from e
+    except UnicodeDecodeError as e:
         raise LoadError(f"scripted:{path}: {e}") from e
     model = ScriptedModel()
     replies: list[Reply] = []

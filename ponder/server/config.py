@@ -1,5 +1,9 @@
 """What the operator of a server decides. `ponder serve --help` lists the same settings as flags."""
 
+import ipaddress
+import math
+from urllib.parse import urlsplit
+
 from msgspec import Struct
 
 from ponder.core.errors import UserError
@@ -38,10 +42,46 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     reasoning_field: str = "both"
 
     def __post_init__(self) -> None:
+        """Raises UserError for a value that would be accepted and mean nothing, or something else than it says."""
         if self.host not in LOOPBACK and not self.api_keys and not self.open_access:
             raise UserError(
-                f"listening on {self.host} lets others in: give --api-key KEY, or say --no-auth to do without",
+                f"listening on {self.host} lets others in: set a key (--api-key-file FILE), or say --no-auth to do "
+                "without",
                 param="host",
             )
+        if not all(self.api_keys):
+            raise UserError("an API key is empty; it would let everybody in", param="api_key")
+        least: dict[str, float] = {"port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0}
+        for name, low in least.items():
+            if not (value := getattr(self, name)) >= low:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {low}, got {value}", param=name)
+        if self.port > 65535:
+            raise UserError(f"--port must be at most 65535, got {self.port}", param="port")
+        for name, seconds in (("timeout", self.timeout), ("watchdog", self.watchdog)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise UserError(f"--{name} must be a number of seconds above 0, got {seconds}", param=name)
+        for host in self.hosts:
+            if not _is_host(host):
+                raise UserError(
+                    f"--allow-host {host!r} is no host name; give it without http:// and port", param="hosts"
+                )
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            if origin != "null" and not (parts.netloc and origin == f"{parts.scheme}://{parts.netloc}"):
+                raise UserError(
+                    f"--allow-origin {origin!r} is no origin such as http://localhost:3000, without a path",
+                    param="origins",
+                )
         if self.reasoning_field not in ("both", "reasoning_content", "reasoning", "none"):
             raise UserError("--reasoning-field is both, reasoning_content, reasoning or none", param="reasoning_field")
+
+
+def _is_host(text: str) -> bool:
+    """A name or an address as it stands in a Host header, without its port."""
+    if ":" not in text:
+        return bool(text) and urlsplit(f"//{text}").hostname == text.lower()
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True

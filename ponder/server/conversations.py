@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ponder.core.errors import UserError
 from ponder.server.errors import ApiError
 
 SCHEMA = """
@@ -43,16 +44,23 @@ class Conversations:
     "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error"."""
 
     def __init__(self, path: Path) -> None:
+        """Raises UserError for a file that cannot be used: damaged, of a newer Ponder, on a full or read-only disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            self._db = self._opened(path)
+        except sqlite3.Error as e:
+            raise UserError(f"the chats in {path} cannot be used: {e}; PONDER_HOME names another folder") from e
+
+    @staticmethod
+    def _opened(path: Path) -> sqlite3.Connection:
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        found = db.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
-            raise ApiError(500, f"{path} was written by a newer Ponder (version {found})")
-        self._db.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;" + SCHEMA
-        )
+            raise UserError(f"{path} was written by a newer Ponder (version {found}); PONDER_HOME names another folder")
+        db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;" + SCHEMA)
+        return db
 
     def all(self, query: str = "") -> list[Row]:
         """Newest first; with a query, those whose title or texts hold it."""

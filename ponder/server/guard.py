@@ -23,7 +23,7 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
         self._keys = [key.encode() for key in config.api_keys]
-        self._hosts = LOOPBACK | {config.host} | set(config.hosts)
+        self._hosts = LOOPBACK | {name.lower() for name in (config.host, *config.hosts)}
         self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
         self._origins = set(config.origins)
 

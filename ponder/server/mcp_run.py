@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -20,30 +21,35 @@ from ponder.server.mcp_server import build_mcp
 from ponder.server.service import Service
 
 
-def run(service: Service, *, http: bool, code: bool, unsafe_host_exec: bool, tell: Callable[[str], None]) -> None:
-    """Serve until the client closes stdin, or until a signal. code: offer `run_code`, where it can be isolated (or not,
-    with unsafe_host_exec). tell: what a person should know, on stderr."""
-    if not http:
+def run(
+    service: Service,
+    *,
+    sockets: list[socket.socket] | None,
+    code: bool,
+    unsafe_host_exec: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Serve HTTP on the sockets until a signal; None: stdin and stdout, until the client closes stdin. code: offer
+    `run_code`, where it can be isolated (or not, with unsafe_host_exec). tell: what a person should know, on stderr."""
+    if sockets is None:
         # The SDK reads stdin in a thread that nothing can interrupt: Ctrl-C ends the process, as it does with `cat`.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    asyncio.run(_serve(service, http, code, unsafe_host_exec, tell))
+    asyncio.run(_serve(service, sockets, code, unsafe_host_exec, tell))
 
 
-async def _serve(service: Service, http: bool, code: bool, unsafe: bool, tell: Callable[[str], None]) -> None:
+async def _serve(
+    service: Service, sockets: list[socket.socket] | None, code: bool, unsafe: bool, tell: Callable[[str], None]
+) -> None:
     server = build_mcp(service)
     async with contextlib.AsyncExitStack() as stack:
         if code:
             await stack.enter_async_context(offering_code(server, unsafe_host_exec=unsafe, tell=tell))
         await stack.enter_async_context(_warm(service, tell))
-        if not http:
+        if sockets is None:
             await server.run_stdio_async()
             return
-        config = service.config
-        app = http_app(server, config)
-        settings = uvicorn.Config(
-            app, host=config.host, port=config.port, log_level="warning", timeout_graceful_shutdown=10
-        )
-        await uvicorn.Server(settings).serve()
+        settings = uvicorn.Config(http_app(server, service.config), log_level="warning", timeout_graceful_shutdown=10)
+        await uvicorn.Server(settings).serve(sockets)
 
 
 def http_app(

@@ -55,6 +55,8 @@ class Pool:
     ) -> None:
         if not models:
             raise UserError("a server needs at least one model")
+        if keep < 1:
+            raise UserError(f"--keep must be at least 1, got {keep}", param="keep")
         self.models = {name: Served(name, opener) for name, opener in models.items()}
         for name, told in (needs or {}).items():
             self.models[name].needs = told

@@ -11,10 +11,10 @@ Text given to `parse` is read with its control tokens: it stands for what a mode
 is an error that names it.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from ponder.core.errors import UserError
 from ponder.core.message import messages_from_dicts
@@ -26,6 +26,7 @@ from ponder.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
 Input = TypeVar("Input", bound=Struct)
+Id = Annotated[int, Meta(ge=0)]  # of a row of the head, which has more rows than the vocabulary has tokens
 _READ = frozenset(["role", "content", "name", "tool_call_id"])
 _READ_OF_ASSISTANT = frozenset(["reasoning_content", "reasoning", "tool_calls", "ids"])
 
@@ -47,9 +48,9 @@ class RenderInput(Struct, forbid_unknown_fields=True):
 
 
 class ParseInput(Struct, forbid_unknown_fields=True):
-    ids: list[int] | None = None
+    ids: list[Id] | None = None
     text: str | None = None
-    prompt: str | list[int] = field(default_factory=list)
+    prompt: str | list[Id] = field(default_factory=list)
 
 
 def tokenize(raw: Any, tokenizer: Tokenizer) -> Json:
