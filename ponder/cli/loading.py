@@ -8,15 +8,22 @@ from ponder.cli.progress import progress
 
 if TYPE_CHECKING:
     from ponder.engine.llm import LLM
+    from ponder.engine.settings import Ceiling
 
 MAX_BATCH = 32  # as many as a bandwidth-bound machine gains from
 
 
 def open_llm(
-    model: str | None, args: argparse.Namespace, *, kv_memory: int | None = None, max_batch: int = MAX_BATCH
+    model: str | None,
+    args: argparse.Namespace,
+    *,
+    kv_memory: int | None = None,
+    max_batch: int = MAX_BATCH,
+    ceiling: "Ceiling | None" = None,
 ) -> "LLM":
     """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why.
-    kv_memory: bytes of its key/value cache. max_batch: requests computed together."""
+    kv_memory: bytes of its key/value cache. max_batch: requests computed together.
+    ceiling: upper limits for every request."""
     from ponder.engine.llm import LLM
     from ponder.engine.loaded import open_model
     from ponder.model import fetch
@@ -35,4 +42,4 @@ def open_llm(
         )  # fmt: skip
     for warning in loaded.warnings:
         note(f"warning: {warning}")
-    return LLM(loaded, max_batch=max_batch)
+    return LLM(loaded, max_batch=max_batch, ceiling=ceiling)

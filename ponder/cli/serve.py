@@ -57,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--reasoning-field", default="both", choices=("both", "reasoning_content", "reasoning", "none"),
                      help="how the thoughts are called in OpenAI replies (default: both)")  # fmt: skip
     how.add_argument("--max-batch", type=int, default=32, metavar="N", help="requests computed together (default: 32)")
+    how.add_argument("--max-tokens", type=int, metavar="N",
+                     help="tokens of any reply at most, thoughts included; a request may ask for less")  # fmt: skip
+    how.add_argument("--max-budget", type=int, metavar="N",
+                     help="tokens of any request's thoughts at most; a request may ask for less")  # fmt: skip
     add_tool_flags(parser.add_argument_group("tools that models may use in the web chat"))
     serve_backends.add_arguments(parser)
     thinking = parser.add_argument_group("thinking, when a request does not say")
@@ -69,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ponder.core.params import Thinking
+    from ponder.engine.llm import LLM
+    from ponder.engine.settings import choose_mode
     from ponder.model.store import home
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
@@ -90,7 +96,11 @@ def run(args: argparse.Namespace) -> int:
         sockets = take_address(config)
         pool = serve_backends.pool(args, stack)
         running = Running(config, args.max_batch)
-        service = Service(config, pool, running, Thinking(enabled=args.think, budget=args.budget))
+        thinking = Thinking(enabled=args.think, budget=args.budget)
+        first = pool.find(None).llm
+        if isinstance(first, LLM):
+            choose_mode(thinking, (), first.profile)  # refuses what this model cannot do
+        service = Service(config, pool, running, thinking)
         server = Server(build(service, home() / "chat.sqlite", tools), config, running)
         note(f"{pool.default} at {url_of(config, sockets)}")
         server.run(sockets)

@@ -46,12 +46,15 @@ def pool(args: argparse.Namespace, stack: contextlib.ExitStack) -> "Pool":
                 name = flag.replace("_", "-")
                 raise UserError(f"--{name} needs --engine vllm, sglang or openai", param=name)
         return _local(args)
-    if args.memory is not None:
-        raise UserError("--memory is about models of this process: it needs --engine local", param="memory")
+    for flag in ("memory", "max_budget", "max_tokens"):
+        if getattr(args, flag) is not None:
+            name = flag.replace("_", "-")
+            raise UserError(f"--{name} is about models of this process: it needs --engine local", param=name)
     return _remote(args, stack)
 
 
 def _local(args: argparse.Namespace) -> "Pool":
+    from ponder.engine.settings import Ceiling
     from ponder.server.pool import Pool
 
     if args.memory is None:
@@ -62,7 +65,8 @@ def _local(args: argparse.Namespace) -> "Pool":
         memory = int(args.memory * 1e9)
         kv_memory = memory // 4
     check_names(args.models)
-    opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch)
+    ceiling = Ceiling(budget=args.max_budget, max_tokens=args.max_tokens)
+    opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
     first_name = args.models[0] if args.models else None
     first = opened(first_name)
     names = [first_name or first.name, *args.models[1:]]

@@ -42,7 +42,8 @@ Wish = tuple[Callable[[Sequence], None], Sequence]
 
 
 class Stats(Struct, frozen=True):
-    """What the engine did and holds. seconds_since_step: 0 when idle; grows when a step hangs (SR-4)."""
+    """What the engine did and holds. handovers: thoughts that were ended for the model (TB-5). seconds_since_step: 0
+    when idle; grows when a step hangs (SR-4)."""
 
     steps: int
     prefill_ids: int
@@ -53,6 +54,7 @@ class Stats(Struct, frozen=True):
     preemptions: int
     restarts: int
     finished: int
+    handovers: int
     cancelled: int
     failed: int
     running: int
@@ -98,7 +100,7 @@ class Engine:
         self._serial = 0
         self._closed = False
         self._broken: Exception | None = None
-        self._steps = self._finished = self._cancelled = self._failed = 0
+        self._steps = self._finished = self._cancelled = self._failed = self._handovers = 0
         self._step_at = time.monotonic()
 
     def submit(self, ids: list[int], controls: list[Control]) -> Handle:
@@ -169,6 +171,7 @@ class Engine:
             preemptions=counters.preemptions,
             restarts=counters.restarts,
             finished=self._finished,
+            handovers=self._handovers,
             cancelled=self._cancelled,
             failed=self._failed,
             running=len(self.scheduler.running),
@@ -386,6 +389,7 @@ class Engine:
         finish = sequence.control.finish(reason, cached_tokens=sequence.cached or 0)
         self._finished += 1
         self._cancelled += finish.reason == "cancelled"
+        self._handovers += finish.handover is not None
         sequence.channel.put(sequence.choice, [*sequence.control.events(), finish])
 
     def _fail(self, sequence: Sequence, error: Exception) -> None:

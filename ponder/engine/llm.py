@@ -82,7 +82,7 @@ class LLM:
         self.warnings = loaded.warnings
         self.info = loaded.info  # what the model's files say; None for a script
         self._template = loaded.template
-        self._ceiling = ceiling
+        self.ceiling = ceiling or Ceiling()
 
     # -- chat -------------------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class LLM:
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
     ) -> Handle:
         self.tokenizer.check_ids(ids, "prompt")  # given as ids, or recorded in a message
-        settings = resolve(sampling, thinking, mode, self.profile, len(ids), self._ceiling)
+        settings = resolve(sampling, thinking, mode, self.profile, len(ids), self.ceiling)
         choices = range(settings.sampling.n)
         return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices])
 

@@ -46,6 +46,12 @@ class Ceiling(Struct, frozen=True, kw_only=True):
     budget: int | None = None
     max_tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 0:
+            raise UserError(f"the ceiling of the budget must be 0 or more, got {self.budget}", param="max_budget")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UserError(f"the ceiling of max_tokens must be 1 or more, got {self.max_tokens}", param="max_tokens")
+
 
 class Mode(Struct, frozen=True):
     """Whether the model is meant to think. prefill_empty: the hard switch off, the renderer's enable_thinking=False."""

@@ -92,14 +92,14 @@ class _Control:
 
 def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], conversation: str) -> Source:
     """Raises UserError for settings that cannot hold."""
-    wish = service.with_defaults(wish_of(body, path))
+    asked = wish_of(body, path)
 
     async def source(turn: Turn) -> AsyncGenerator[Row, None]:
         async def approve(call: ToolCall, tool: Tool) -> Decision:
             return await turn.word_on(call.id)
 
         async with service.running.admit(PREFIX), service.pool.use(body.model) as llm:
-            limits = Limits(seconds=service.config.timeout)
+            wish, limits = service.with_defaults(asked, llm), Limits(seconds=service.config.timeout)
             agent = Agent(
                 for_tools(llm), tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits,
                 approve=approve, workspace=box.workspace,

@@ -44,7 +44,7 @@ async def count_tokens(request: Request) -> Response:
     body, _ = parse(await read_json(request, service.config), MessagesBody, strict=service.config.strict)
     wish, _ = messages_request(body)
     async with service.pool.use(body.model) as llm:
-        count = await asyncio.to_thread(llm.count_tokens, service.with_defaults(wish))
+        count = await asyncio.to_thread(llm.count_tokens, service.with_defaults(wish, llm))
     return JSONResponse({"input_tokens": count})
 
 

@@ -3,19 +3,18 @@
 import json
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, thinking_of
-from ponder.server.openai_request import add_effort, add_thinking_object
+from ponder.server.controls import Budget, Switch, ThinkingBody, effort, said, thinking_of
 
 Block = dict[str, Any]
 
 
-class MessagesBody(Struct, frozen=True, kw_only=True):
+class MessagesBody(ThinkingBody, frozen=True, kw_only=True):
     messages: list[dict[str, Any]]
     model: str = ""
     max_tokens: int | None = None
@@ -27,7 +26,6 @@ class MessagesBody(Struct, frozen=True, kw_only=True):
     stop_sequences: list[str] = field(default_factory=list)
     tools: list[Block] = field(default_factory=list)
     tool_choice: Block = field(default_factory=dict)
-    thinking: Block | None = None
     output_config: Block = field(default_factory=dict)
     metadata: Block = field(default_factory=dict)
     service_tier: str | None = None
@@ -135,12 +133,11 @@ def _tool_choice(raw: Block) -> tuple[str, bool]:
 
 def _thinking(body: MessagesBody) -> tuple[list[Switch], list[Budget]]:
     """Anthropic's models do not think unless asked to; a body without `thinking` leaves it to the server's default."""
-    switches: list[Switch] = []
-    budgets: list[Budget] = []
-    if body.thinking is not None:
-        add_thinking_object(body.thinking, switches, budgets)
+    switches, budgets = said(body)
     if (word := body.output_config.get("effort")) is not None:
-        add_effort("output_config.effort", word, switches, budgets)
+        switch, budget = effort("output_config.effort", word)
+        switches.append(switch)
+        budgets += [budget] if budget else []
     return switches, budgets
 
 

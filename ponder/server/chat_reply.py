@@ -47,11 +47,12 @@ def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
 
 def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
     """Raises UserError for settings that cannot hold."""
-    wish = service.with_defaults(wish_of(body, path))
+    wish = wish_of(body, path)
 
     async def source(turn: Turn) -> AsyncGenerator[Row, None]:
         async with service.run_chat(body.model, wish, PREFIX) as active:
-            turn.open(active.handle, turn.begun(wish.thinking.budget))
+            budget = service.with_defaults(wish, active.llm).thinking.budget
+            turn.open(active.handle, turn.begun(budget))
             clock = 0.0
             async for _, event in active.events():
                 for item in _items(active, turn.transcript, event):

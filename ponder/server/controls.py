@@ -1,14 +1,20 @@
 """The many spellings of "think", and of "think so much", as one `Thinking` (TH-1, TH-2).
 
-Every dialect collects what its request says as (field, value) pairs; here they are compared. Two that disagree are an
-error that names both, and none is ever silently dropped.
+Every dialect understands every spelling, because programs between a client and us translate bodies and leave such
+fields as they were. They are collected as (field, value) pairs and compared: two that disagree are an error that names
+both.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.params import Thinking
+
+if TYPE_CHECKING:
+    from ponder.server.openai_request import ChatBody
 
 # tokens that an effort word stands for; 0 is off, None is no limit
 EFFORTS: dict[str, int | None] = {
@@ -16,6 +22,97 @@ EFFORTS: dict[str, int | None] = {
 }  # fmt: skip
 Switch = tuple[str, bool]
 Budget = tuple[str, int]
+SUMMARIES = ("summary", "generate_summary")  # of OpenAI's `reasoning`: what to show of the thoughts; we show them all
+
+
+class ThinkingBody(Struct, frozen=True, kw_only=True):
+    """The fields of a body that are about thinking, whatever its dialect."""
+
+    enable_thinking: bool | None = None
+    think: bool | str | None = None
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    reasoning_effort: str | None = None
+    reasoning: dict[str, Any] | None = None
+    thinking: dict[str, Any] | None = None
+    thinking_budget: int | None = None
+    thinking_token_budget: int | None = None
+    thinking_budget_tokens: int | None = None
+
+
+def said(body: "ThinkingBody | ChatBody") -> tuple[list[Switch], list[Budget]]:
+    """Everything the body says about thinking. Raises UserError naming the field that cannot be."""
+    switches: list[Switch] = []
+    budgets: list[Budget] = []
+    if body.enable_thinking is not None:
+        switches.append(("enable_thinking", body.enable_thinking))
+    if isinstance(body.think, str):
+        _add_effort("think", body.think, switches, budgets)
+    elif body.think is not None:
+        switches.append(("think", body.think))
+    for name in ("thinking_budget", "thinking_token_budget", "thinking_budget_tokens"):
+        if (value := getattr(body, name)) is not None and value != -1:  # -1 is "no limit" elsewhere
+            budgets.append((name, value))
+    _add_template_kwargs(body.chat_template_kwargs, switches, budgets)
+    if body.reasoning_effort is not None:
+        _add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
+    if body.reasoning is not None:
+        _add_reasoning_object(body.reasoning, switches, budgets)
+    if body.thinking is not None:
+        _add_thinking_object(body.thinking, switches, budgets)
+    return switches, budgets
+
+
+def _add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
+    switch, budget = effort(name, word)
+    switches.append(switch)
+    budgets += [budget] if budget else []
+
+
+def _add_template_kwargs(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
+    """vLLM's and SGLang's {"enable_thinking": false}."""
+    for key, value in raw.items():
+        name = f"chat_template_kwargs.{key}"
+        if key in ("enable_thinking", "thinking") and isinstance(value, bool):
+            switches.append((name, value))
+        elif key == "thinking_budget" and type(value) is int:
+            budgets.append((name, value))
+        else:
+            known = "enable_thinking (true or false) and thinking_budget"
+            raise UserError(f"{name}: this template takes {known}", param=name)
+
+
+def _add_reasoning_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
+    """OpenAI's {"effort": "low"}, and OpenRouter's {"max_tokens": N}, {"enabled": true}."""
+    for key, value in raw.items():
+        name = f"reasoning.{key}"
+        if value is None or key in SUMMARIES:
+            continue
+        if key == "effort":
+            _add_effort(name, value, switches, budgets)
+        elif key == "enabled" and isinstance(value, bool):
+            switches.append((name, value))
+        elif key == "max_tokens" and type(value) is int:
+            budgets.append((name, value))
+        else:
+            known = "effort (a word), max_tokens (a number) and enabled (true or false)"
+            raise UserError(f"{name}: reasoning takes {known}", param=name)
+
+
+def _add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
+    """Anthropic's {"type": "enabled" | "disabled" | "adaptive", "budget_tokens": N}."""
+    kind = raw.get("type")
+    if unknown := sorted(set(raw) - {"type", "budget_tokens", "display"}):
+        name = f"thinking.{unknown[0]}"
+        raise UserError(f"{name}: thinking takes type and budget_tokens", param=name)
+    if kind not in ("enabled", "disabled", "adaptive", "auto"):
+        raise UserError("thinking.type is enabled, disabled or adaptive", param="thinking.type")
+    if kind in ("enabled", "disabled"):
+        switches.append(("thinking.type", kind == "enabled"))
+    budget = raw.get("budget_tokens")
+    if budget is not None:
+        if type(budget) is not int:
+            raise UserError("thinking.budget_tokens is a number of tokens", param="thinking.budget_tokens")
+        budgets.append(("thinking.budget_tokens", budget))
 
 
 def effort(field: str, value: Any) -> tuple[Switch, Budget | None]:

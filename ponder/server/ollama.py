@@ -31,7 +31,7 @@ async def chat(request: Request) -> Response:
     if not body.messages:  # how Ollama's clients load a model, and unload it
         return await _load(service, body, "message", {"role": "assistant", "content": ""})
     wish, odd = chat_request(body)
-    submit: Submit = lambda llm: llm.stream(service.with_defaults(wish))  # noqa: E731
+    submit: Submit = lambda llm: llm.stream(service.with_defaults(wish, llm))  # noqa: E731
     return await _answer(request, service, body, submit, ChatLines(), (*unknown, *odd))
 
 
@@ -44,7 +44,7 @@ async def generate(request: Request) -> Response:
 
     def submit(llm: Model) -> Handle:
         if not body.raw:
-            return llm.stream(service.with_defaults(wish))
+            return llm.stream(service.with_defaults(wish, llm))
         given: Body = {"thinking": wish.thinking, "grammar": wish.grammar, "allow_control": True}
         return llm.generate_stream(body.prompt, wish.sampling, **given)
 

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
-from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import effort, thinking_of
+from ponder.server.controls import ThinkingBody, said, thinking_of
 
 # options that the engine has; the others of Ollama's list belong to its own runner
 SAMPLING = {
@@ -19,20 +19,19 @@ SAMPLING = {
 }  # fmt: skip
 
 
-class ChatBody(Struct, frozen=True, kw_only=True):
+class ChatBody(ThinkingBody, frozen=True, kw_only=True):
     model: str
     messages: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
-    think: bool | str | None = None
     keep_alive: str | float | None = None
     logprobs: bool = False
     top_logprobs: int | None = None
 
 
-class GenerateBody(Struct, frozen=True, kw_only=True):
+class GenerateBody(ThinkingBody, frozen=True, kw_only=True):
     model: str
     prompt: str = ""
     system: str | None = None
@@ -40,7 +39,6 @@ class GenerateBody(Struct, frozen=True, kw_only=True):
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
-    think: bool | str | None = None
     keep_alive: str | float | None = None
     context: list[int] | None = None
     suffix: str | None = None
@@ -57,7 +55,7 @@ def chat_request(body: ChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
         messages=messages_of(body.messages),
         tools=tuple(body.tools),
         sampling=sampling,
-        thinking=think_of(body.think),
+        thinking=thinking_of(*said(body)),
         grammar=format_of(body.format),
     ), warnings
 
@@ -72,7 +70,7 @@ def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
     system = (Message.system(body.system),) if body.system else ()
     messages = (*system, Message.user(body.prompt))
-    thinking, grammar = think_of(body.think), format_of(body.format)
+    thinking, grammar = thinking_of(*said(body)), format_of(body.format)
     return ChatRequest(messages=messages, sampling=sampling, thinking=thinking, grammar=grammar), warnings
 
 
@@ -120,13 +118,6 @@ def at_once(keep_alive: str | float | None) -> bool:
     if isinstance(keep_alive, str):
         return keep_alive.strip("+-0.") in {"s", "m", "h", "ms", ""} and "0" in keep_alive
     return keep_alive == 0
-
-
-def think_of(think: bool | str | None) -> Thinking:
-    if isinstance(think, str):
-        switch, budget = effort("think", think)
-        return thinking_of([switch], [budget] if budget else [])
-    return Thinking(enabled=think)
 
 
 def format_of(form: str | dict[str, Any] | None) -> Grammar | None:

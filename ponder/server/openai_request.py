@@ -10,7 +10,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, effort, thinking_of
+from ponder.server.controls import said, thinking_of
 
 Count = Annotated[int, Meta(ge=1)]
 HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
@@ -53,9 +53,9 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
-    # thinking, in every spelling
+    # as in ThinkingBody: a struct has one base with fields
     enable_thinking: bool | None = None
-    think: bool | None = None
+    think: bool | str | None = None
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
     reasoning_effort: str | None = None
     reasoning: dict[str, Any] | None = None
@@ -80,7 +80,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         tool_choice=choice,
         parallel_tool_calls=body.parallel_tool_calls,
         sampling=_sampling(body),
-        thinking=thinking_of(*_thinking(body)),
+        thinking=thinking_of(*said(body)),
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
     )
@@ -145,74 +145,6 @@ def logit_bias_of(raw: dict[str, float]) -> dict[int, float]:
             raise UserError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
         bias[int(key)] = value
     return bias
-
-
-def _thinking(body: ChatBody) -> tuple[list[Switch], list[Budget]]:
-    """Everything the body says about thinking."""
-    switches: list[Switch] = []
-    budgets: list[Budget] = []
-    for name in ("enable_thinking", "think"):
-        if (value := getattr(body, name)) is not None:
-            switches.append((name, value))
-    for name in ("thinking_budget", "thinking_token_budget", "thinking_budget_tokens"):
-        if (value := getattr(body, name)) is not None and value != -1:  # -1 is "no limit" elsewhere
-            budgets.append((name, value))
-    for name, value in body.chat_template_kwargs.items():
-        field_name = f"chat_template_kwargs.{name}"
-        if name in ("enable_thinking", "thinking") and isinstance(value, bool):
-            switches.append((field_name, value))
-        elif name == "thinking_budget" and isinstance(value, int):
-            budgets.append((field_name, value))
-        else:
-            known = "enable_thinking (true or false) and thinking_budget"
-            raise UserError(f"{field_name}: this template takes {known}", param=field_name)
-    if body.reasoning_effort is not None:
-        add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
-    if body.reasoning is not None:
-        _add_reasoning_object(body.reasoning, switches, budgets)
-    if body.thinking is not None:
-        add_thinking_object(body.thinking, switches, budgets)
-    return switches, budgets
-
-
-def add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
-    switch, budget = effort(name, word)
-    switches.append(switch)
-    budgets += [budget] if budget else []
-
-
-def _add_reasoning_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
-    """OpenRouter's {"effort": "low"}, {"max_tokens": N}, {"enabled": true}."""
-    for key, value in raw.items():
-        name = f"reasoning.{key}"
-        if value is None:
-            continue
-        if key == "effort":
-            add_effort(name, value, switches, budgets)
-        elif key == "enabled" and isinstance(value, bool):
-            switches.append((name, value))
-        elif key == "max_tokens" and type(value) is int:
-            budgets.append((name, value))
-        else:
-            known = "effort (a word), max_tokens (a number) and enabled (true or false)"
-            raise UserError(f"{name}: reasoning takes {known}", param=name)
-
-
-def add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
-    """Anthropic's {"type": "enabled" | "disabled" | "adaptive", "budget_tokens": N}, also seen in OpenAI bodies."""
-    kind = raw.get("type")
-    if unknown := sorted(set(raw) - {"type", "budget_tokens", "display"}):
-        name = f"thinking.{unknown[0]}"
-        raise UserError(f"{name}: thinking takes type and budget_tokens", param=name)
-    if kind not in ("enabled", "disabled", "adaptive", "auto"):
-        raise UserError("thinking.type is enabled, disabled or adaptive", param="thinking.type")
-    if kind in ("enabled", "disabled"):
-        switches.append(("thinking.type", kind == "enabled"))
-    budget = raw.get("budget_tokens")
-    if budget is not None:
-        if not isinstance(budget, int) or isinstance(budget, bool):
-            raise UserError("thinking.budget_tokens is a number of tokens", param="thinking.budget_tokens")
-        budgets.append(("thinking.budget_tokens", budget))
 
 
 def grammar_of(form: dict[str, Any] | None) -> Grammar | None:

@@ -39,7 +39,13 @@ def _settings(service: Service, llm: LLM) -> Body:
     chosen = profile.thinking_defaults if enabled else profile.answer_defaults
     return {
         "default_generation_settings": {"n_ctx": profile.context, "params": _said(chosen)},
-        "thinking": {"capability": profile.capability, "enabled": enabled, "source": source, "budget": server.budget},
+        "thinking": {
+            "capability": profile.capability,
+            "enabled": enabled,
+            "source": source,
+            "budget": server.budget,
+            "max_budget": llm.ceiling.budget,
+        },
         "sampling": {"thinking": _said(profile.thinking_defaults), "answer": _said(profile.answer_defaults)},
     }
 

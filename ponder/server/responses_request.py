@@ -4,19 +4,18 @@ function calls and their outputs. What the model did in one turn is several item
 import json
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, thinking_of
-from ponder.server.openai_request import add_effort
+from ponder.server.controls import ThinkingBody, said, thinking_of
 
 Item = dict[str, Any]
 
 
-class ResponsesBody(Struct, frozen=True, kw_only=True):
+class ResponsesBody(ThinkingBody, frozen=True, kw_only=True):
     input: str | list[Any]
     model: str = ""
     instructions: str | None = None
@@ -29,9 +28,6 @@ class ResponsesBody(Struct, frozen=True, kw_only=True):
     tools: list[Item] = field(default_factory=list)
     tool_choice: str | Item = "auto"
     parallel_tool_calls: bool = True
-    reasoning: Item = field(default_factory=dict)
-    enable_thinking: bool | None = None
-    thinking_budget: int | None = None
     text: Item = field(default_factory=dict)
     previous_response_id: str | None = None
     store: bool | None = None
@@ -63,7 +59,7 @@ def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]
             temperature=body.temperature, top_p=body.top_p, top_k=body.top_k, seed=body.seed,
             max_tokens=body.max_output_tokens,
         ),
-        thinking=thinking_of(*_thinking(body)),
+        thinking=thinking_of(*said(body)),
         grammar=_grammar(body.text.get("format")),
     ), warnings  # fmt: skip
 
@@ -149,18 +145,6 @@ def _tool_choice(choice: str | Item) -> str:
     if choice.get("type") == "function" and isinstance(choice.get("name"), str):
         return str(choice["name"])
     raise UserError("tool_choice is auto, none, required or a function by name", param="tool_choice")
-
-
-def _thinking(body: ResponsesBody) -> tuple[list[Switch], list[Budget]]:
-    switches: list[Switch] = []
-    budgets: list[Budget] = []
-    if body.enable_thinking is not None:
-        switches.append(("enable_thinking", body.enable_thinking))
-    if body.thinking_budget is not None:
-        budgets.append(("thinking_budget", body.thinking_budget))
-    if (word := body.reasoning.get("effort")) is not None:
-        add_effort("reasoning.effort", word, switches, budgets)
-    return switches, budgets
 
 
 def _grammar(form: Any) -> Grammar | None:

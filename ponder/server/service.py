@@ -74,15 +74,22 @@ class Service:
     running: Running
     thinking: Thinking = field(default_factory=Thinking)
 
-    def with_defaults(self, wish: ChatRequest) -> ChatRequest:
-        if wish.thinking.enabled is None and wish.thinking.budget is None:
-            return structs.replace(wish, thinking=self.thinking)
-        return wish
+    def with_defaults(self, wish: ChatRequest, llm: Model) -> ChatRequest:
+        """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
+        request that only asks for thoughts is still bounded (TH-5). A model that cannot switch, or cannot think, is
+        not asked to: the request did not say so."""
+        enabled, budget = wish.thinking.enabled, wish.thinking.budget
+        can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
+        if enabled is None and budget is None and can == "hybrid":
+            enabled = self.thinking.enabled
+        if budget is None and enabled is not False and can in ("hybrid", "thinking"):
+            budget = self.thinking.budget
+        return structs.replace(wish, thinking=structs.replace(wish.thinking, enabled=enabled, budget=budget))
 
     def run_chat(
         self, model: str | None, wish: ChatRequest, prefix: str
     ) -> "contextlib._AsyncGeneratorContextManager[Active]":
-        return self.run(model, lambda llm: llm.stream(self.with_defaults(wish)), prefix, wish.messages)
+        return self.run(model, lambda llm: llm.stream(self.with_defaults(wish, llm)), prefix, wish.messages)
 
     @contextlib.asynccontextmanager
     async def run(

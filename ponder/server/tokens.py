@@ -65,7 +65,7 @@ async def detokenize(request: Request) -> Response:
 def _ids(service: Service, llm: LLM, body: TokenizeBody) -> list[int]:
     if body.messages is not None:
         wish = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
-        return list(llm.rendered(service.with_defaults(wish)).ids)
+        return list(llm.rendered(service.with_defaults(wish, llm)).ids)
     text = body.content if body.content is not None else body.prompt
     assert text is not None
     return llm.tokenizer.encode(text, allow_control=body.allow_special_tokens)
