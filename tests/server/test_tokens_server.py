@@ -77,7 +77,13 @@ def test_props_say_what_holds(http: httpx.Client) -> None:
     http.post("/tokenize", json={"content": "a"})
     props = http.get("/props").json()
     assert props["default_generation_settings"]["n_ctx"] == 40960
-    assert props["thinking"] == {"capability": "hybrid", "enabled": True, "source": "default", "budget": None}
+    assert props["thinking"] == {
+        "capability": "hybrid",
+        "enabled": True,
+        "source": "default",
+        "budget": None,
+        "max_budget": None,
+    }
     assert props["default_generation_settings"]["params"] == props["sampling"]["thinking"]
     http.post("/tokenize", json={"content": "a", "model": "plain"})
     assert http.get("/props?model=plain").json()["thinking"]["source"] == "model"

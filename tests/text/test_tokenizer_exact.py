@@ -2,6 +2,7 @@
 
 import random
 import struct
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from text_oracle import official_ids, released, released_folder
 
 from ponder.core.errors import LoadError
 from ponder.text.tokenizer import Tokenizer
+from ponder.text.utf8 import Utf8Stream
 
 # facts 1.5: measured with a third tokenizer file (qwen.tiktoken of qwen-agent)
 VECTORS = {
@@ -114,9 +116,22 @@ def test_encode_and_decode_equal_transformers_on_a_corpus(tok: Tokenizer) -> Non
 
 @pytest.mark.parametrize("text", LANGUAGES)
 def test_languages_come_back_in_nfc(tok: Tokenizer, text: str) -> None:
-    import unicodedata
-
     assert tok.decode(tok.encode(text)) == unicodedata.normalize("NFC", text)
+
+
+def test_all_119_languages_come_back_and_have_the_released_ids(tok: Tokenizer) -> None:
+    """ML-2: in the letters of each language (NFC or not), whole and cut at every character."""
+    lines = (Path(__file__).parent / "languages.txt").read_text("utf-8").splitlines()
+    assert len({line.split("\t")[0] for line in lines}) == 119
+    for _, text in (line.split("\t") for line in lines):
+        for form in ("NFC", "NFD"):
+            given, whole = unicodedata.normalize(form, text), unicodedata.normalize("NFC", text)
+            ids = tok.encode(given)
+            assert ids == official_ids(given) and tok.decode(ids) == whole, text
+        parts = [tok.encode(character) for character in whole]
+        assert "".join(tok.decode(part) for part in parts) == whole
+        stream, pieces = Utf8Stream(), [tok.token_bytes(i) for i in ids]
+        assert "".join(stream.feed(piece) for piece in pieces) + stream.flush() == whole, "as it is streamed"
 
 
 def test_decoding_any_ids_equals_transformers(tok: Tokenizer) -> None:
