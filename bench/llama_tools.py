@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     done = {json.loads(line)["id"] for line in args.out.read_text().splitlines()} if args.out.exists() else set()
-    llama = Llama(args.model, n_ctx=4096, n_threads=args.threads, chat_format="chatml-function-calling", verbose=False)
+    llama = Llama(args.model, n_ctx=2048, n_threads=args.threads, chat_format="chatml-function-calling", verbose=False)
     with args.out.open("a") as sink:
         for question in map(json.loads, args.questions.open()):
             if question["id"] in done:
@@ -34,7 +34,7 @@ def answer(llama: Llama, question: dict[str, Any]) -> dict[str, Any]:
         reply = llama.create_chat_completion(
             question["messages"], tools=question["tools"], tool_choice="auto", temperature=0.0, max_tokens=512
         )
-    except ValueError as e:  # it made calls until its context was full; counts as wrong
+    except ValueError as e:  # it made calls until the context was full; counts as wrong
         return {"id": question["id"], "calls": [{"none": {}}], "text": str(e)}
     message = reply["choices"][0]["message"]
     calls = []
