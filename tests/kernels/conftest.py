@@ -1,4 +1,5 @@
-"""Every kernel test can run on each instruction set of this CPU: take the `isa` fixture. AMX is emulated if need be."""
+"""Every kernel test can run on each instruction set of this CPU: take the `isa` fixture. AMX is emulated where the CPU
+lacks it, which is slow: by default only tests made for it do that (`parametrize("isa", ["amx"], indirect=True)`)."""
 
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from ponder.kernels import _native, native
 EMULATED = ["amx"] if CPU_CAN_EMULATE else []
 
 
-@pytest.fixture(params=native.available_isas() + EMULATED)
+@pytest.fixture(params=[*native.available_isas(), *(pytest.param(name, marks=pytest.mark.slow) for name in EMULATED)])
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     before, emulated = native.isa(), request.param in EMULATED
     if emulated:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amx import needs_amx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -120,6 +121,25 @@ def test_any_split_gives_the_same_bits(data: st.DataObject) -> None:
             assert (np.concatenate(parts[b]) == whole[b]).all()
     finally:
         native.set_isa(before)
+
+
+@needs_amx
+@pytest.mark.parametrize("isa", ["amx"], indirect=True)
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+@pytest.mark.parametrize("c", [24, 64, 96])
+def test_tiles_whole_and_cut(isa: str, dtype: str, c: int) -> None:
+    """More than a span, a last tile of keys that is not full, one row and many; int8 has the vectors' bits."""
+    w = World([291, 37], 3, 1, c, 32, dtype, 2)
+    cache, pieces = w.cache(), [[(0, 0, 100), (1, 0, 5)], [(0, 100, 290), (1, 5, 6)], [(0, 290, 291), (1, 6, 37)]]
+    parts = [w.run(OPS, piece, cache) for piece in pieces]
+    first = [parts[0][:100], parts[1][:190], parts[2][:1]]
+    second = [parts[0][100:], parts[1][190:], parts[2][1:]]
+    whole = w.run(OPS, [(0, 0, 291), (1, 0, 37)], w.cache())
+    assert (np.concatenate(first + second) == whole).all()
+    assert close(whole, w.run(REF, [(0, 0, 291), (1, 0, 37)], w.cache()), dtype)
+    if dtype == "int8":
+        native.set_isa("avx512bf16")
+        assert (w.run(OPS, [(0, 0, 291), (1, 0, 37)], w.cache()) == whole).all()
 
 
 def test_balance_of_an_int8_cache(isa: str) -> None:

@@ -38,10 +38,19 @@ template <int T>
 static inline void store_tile(void* to, int64_t stride) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride), "i"(T) : "memory");
 }
-// C += A x B. A: rows of 4 bytes (2 bf16) a step; B: a row of 16 columns a step. int8: both signed.
+// C += A x B. A: rows of 4 bytes (2 bf16) a step; B: a row of 16 columns a step. int8: both signed, or A one and B the
+// other.
 template <int C, int A, int B>
 static inline void multiply_int8() {
     asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B) : "memory");
+}
+template <int C, int A, int B>
+static inline void multiply_signed_unsigned() {
+    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B) : "memory");
+}
+template <int C, int A, int B>
+static inline void multiply_unsigned_signed() {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B) : "memory");
 }
 template <int C, int A, int B>
 static inline void multiply_bf16() {

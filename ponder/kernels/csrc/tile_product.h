@@ -2,10 +2,14 @@
 //
 // A `Dot` says how a lane of four bytes is multiplied: one float, two bf16, or four bytes into an integer. An output is
 // summed along the steps in order, in one accumulator, whatever the number of rows at a time (DT-1); integer sums are
-// exact. AMX would be one more specialisation of `product`: the rows here are what its tiles want.
+// exact. With AMX bf16 always goes through tiles (amx_product.h), whose order of sums is their own, and integers do when
+// there are many rows.
 #pragma once
 #include "kernels.h"
 #include "simd.h"
+#if defined(__AMX_INT8__)
+#include "amx.h"
+#endif
 
 namespace ponder::PONDER_NS {
 
@@ -109,6 +113,12 @@ struct DotBf16 {
     static Sum add(Sum sum, const Lanes& b, const Row& a) {
         return {_mm512_dpbf16_ps(sum.v, (__m512bh)a, (__m512bh)b)};
     }
+#if defined(__AMX_BF16__)
+    template <int C, int A, int B>
+    static void multiply() {
+        multiply_bf16<C, A, B>();
+    }
+#endif
 };
 #else
 constexpr bool bf16_products = false;
@@ -147,10 +157,22 @@ struct DotKeys {  // matrix: key + 128, rows: int8
     static Lanes lanes(const char* p) { return load_ints(p); }
     static Row row(const char* p) { return set_ints(read<int32_t>(p)); }
     static Sum add(Sum sum, const Lanes& b, const Row& a) { return dot4(sum, b, a); }
+#if defined(__AMX_INT8__)
+    template <int C, int A, int B>
+    static void multiply() {
+        multiply_signed_unsigned<C, A, B>();
+    }
+#endif
 };
 
 struct DotValues : DotKeys {  // matrix: int8, rows: uint8
     static Sum add(Sum sum, const Lanes& b, const Row& a) { return dot4(sum, a, b); }
+#if defined(__AMX_INT8__)
+    template <int C, int A, int B>
+    static void multiply() {
+        multiply_unsigned_signed<C, A, B>();
+    }
+#endif
 };
 
 static inline void store(void* p, V a) { store((float*)p, a); }
@@ -164,6 +186,14 @@ struct Matrices {
     int64_t offset, per, steps;
     bool more;
 };
+
+}  // namespace ponder::PONDER_NS
+
+#if defined(__AMX_INT8__)
+#include "amx_product.h"
+#endif
+
+namespace ponder::PONDER_NS {
 
 // Q rows times 32 lanes. Numbers of bytes are those from one row to the next.
 template <class Dot, int Q, bool Ahead>
@@ -199,6 +229,10 @@ static inline void product_rows(const char* rows, int64_t row_bytes, const Matri
 // out[i][0..32) = rows[i] times the matrices
 template <class Dot>
 static void product(const char* rows, int64_t count, int64_t row_bytes, const Matrices& b, char* out, int64_t out_bytes) {
+#if defined(__AMX_INT8__)
+    if constexpr (Dot::value_bytes < 4)
+        if (!Dot::integers || count > max_rows) return product_by_tiles<Dot>(rows, count, row_bytes, b, out, out_bytes);
+#endif
     int64_t i = 0;
 #define ROWS(Q)                                                                                                        \
     for (; i + Q <= count; i += Q)                                                                                     \
