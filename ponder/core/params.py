@@ -99,10 +99,12 @@ class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind "json_schema": value is the schema as JSON text; "json_object": any object, no value;
     "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark.
+    strict, of a schema: what cannot be enforced is an error; else it is left out, with a warning (SO-3).
     """
 
     kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
     value: str = ""
+    strict: bool = True
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -3,7 +3,8 @@
 The thoughts are never constrained; Control decides when the answer begins. Control tokens are special to the matcher,
 so no text rule (a JSON string, `.`) can ever let one through. Whitespace outside strings is bounded: one blank, or one
 newline with an indentation, so a model cannot fill its tokens with blanks (SO-2). What llguidance cannot enforce is
-refused before generation with the place in the schema (SO-3); tool schemas are relaxed with a warning (TC-7).
+refused before generation with the place in the schema (SO-3); schemas of tools, and those that were not sent as strict,
+are relaxed with a warning (TC-7).
 """
 
 import json
@@ -83,6 +84,10 @@ class Compiled:
         self._eos_ids = eos_ids
         self.warnings = warnings
 
+    def warned(self, warnings: tuple[str, ...]) -> "Compiled":
+        """The same with these warnings; what is compiled is shared by all who ask for it."""
+        return Compiled(self._state, self._size, self._eos_ids, warnings)
+
     def start(self) -> Matcher:
         return Matcher(self._state.deep_copy(), self._size, self._eos_ids)
 
@@ -94,15 +99,30 @@ def compile_grammar(tokenizer: Tokenizer, eos_ids: tuple[int, ...], grammar: Gra
         raise UserError(f"the {grammar.kind} has {len(grammar.value)} characters, too many", param=param)
     if grammar.kind in ("json_schema", "json_object"):
         schema = _schema(grammar.value) if grammar.kind == "json_schema" else {"type": "object"}
+        if not grammar.strict:
+            return _relaxed(tokenizer, eos_ids, schema)
         compiled = _compile(tokenizer, eos_ids, _json_source(schema, _STRICT))
         if isinstance(compiled, str):
-            place, why = _locate(tokenizer, eos_ids, schema, compiled)
+            place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
             raise UserError(f"the JSON schema cannot be enforced at {place}: {why}", param=param)
         return compiled
     compiled = _compile(tokenizer, eos_ids, _text_source(grammar))
     if isinstance(compiled, str):
         raise UserError(f"invalid {grammar.kind}: {compiled}", param=param)
     return compiled
+
+
+def _relaxed(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any) -> Compiled:
+    """As much of the schema as can be enforced; what cannot is a warning that names it."""
+    compiled = _compile(tokenizer, eos_ids, _json_source(schema, _RELAXED))
+    if not isinstance(compiled, str):
+        warnings = tuple(f"the JSON schema is not enforced in full: {w}" for w in compiled.warnings)
+        return compiled.warned(warnings)
+    place, why = _locate(tokenizer, eos_ids, schema, compiled, _RELAXED)
+    kept = {"type": "object"} if isinstance(schema, dict) and schema.get("type") == "object" else {}
+    free = _compile(tokenizer, eos_ids, _json_source(kept, _RELAXED))
+    assert isinstance(free, Compiled), "any JSON can be enforced"
+    return free.warned((f"the JSON schema is not enforced: at {place}: {why}",))
 
 
 def compile_calls(
@@ -137,8 +157,7 @@ def compile_calls(
     compiled = _compile(tokenizer, eos_ids, json.dumps({"grammars": [{"lark_grammar": lark}, *grammars]}))
     if isinstance(compiled, str):
         raise UserError(f"the tools cannot be turned into a grammar: {compiled}", param="tools")
-    compiled.warnings = tuple(warnings)
-    return compiled
+    return compiled.warned(tuple(warnings))
 
 
 class _Source:
@@ -232,7 +251,9 @@ def _parsed(text: str, param: str) -> Any:
         raise UserError(f"{param} is not valid JSON: {e}", param=param) from e
 
 
-def _locate(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, why: str) -> tuple[str, str]:
+def _locate(
+    tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, why: str, options: dict[str, Any]
+) -> tuple[str, str]:
     """(JSON pointer, message) of the innermost subschema that alone cannot be compiled."""
     place, tries = "#", 0
     shared = {k: schema[k] for k in ("$defs", "definitions") if isinstance(schema, dict) and k in schema}
@@ -240,7 +261,7 @@ def _locate(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, why: st
         for pointer, child in _subschemas(schema):
             tries += 1
             alone = {**shared, **child} if isinstance(child, dict) else child
-            failed = _compile(tokenizer, eos_ids, _json_source(alone, _STRICT))
+            failed = _compile(tokenizer, eos_ids, _json_source(alone, options))
             if isinstance(failed, str):
                 schema, place, why = child, place + pointer, failed
                 break

@@ -126,5 +126,5 @@ def format_of(form: str | dict[str, Any] | None) -> Grammar | None:
     if form == "json":
         return Grammar("json_object")
     if isinstance(form, dict):
-        return Grammar("json_schema", json.dumps(form, ensure_ascii=False))
+        return Grammar("json_schema", json.dumps(form, ensure_ascii=False), strict=False)
     raise UserError('format is "json" or a JSON schema', param="format")

@@ -156,12 +156,18 @@ def grammar_of(form: dict[str, Any] | None) -> Grammar | None:
         return Grammar("json_object")
     if kind == "json_schema":
         holder = form.get("json_schema")
-        schema = holder.get("schema") if isinstance(holder, dict) else form.get("schema")
-        if not isinstance(schema, dict | bool):
-            raise UserError("response_format.json_schema.schema must be a JSON schema", param="response_format")
-        return Grammar("json_schema", json.dumps(schema, ensure_ascii=False))
+        return schema_grammar(holder if isinstance(holder, dict) else form, "response_format.json_schema")
     text = f"response_format.type {kind!r}: there are text, json_object and json_schema"
     raise UserError(text, param="response_format")
+
+
+def schema_grammar(form: dict[str, Any], where: str) -> Grammar:
+    """{"schema": ..., "strict": true or false}, as OpenAI's APIs spell it; strict is false where nothing is said."""
+    if not isinstance(form.get("schema"), dict | bool):
+        raise UserError(f"{where}.schema must be a JSON schema", param=where.partition(".json")[0])
+    if not isinstance(strict := form.get("strict"), bool | None):
+        raise UserError(f"{where}.strict is true or false", param=where.partition(".json")[0])
+    return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False), strict=bool(strict))
 
 
 def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple[dict[str, Any], ...]]:

@@ -1,7 +1,6 @@
 """The body of POST /v1/responses -> `ChatRequest` (T17). Input is a text or a list of items: messages, reasoning,
 function calls and their outputs. What the model did in one turn is several items in a row and one message here."""
 
-import json
 from typing import Any
 
 from msgspec import field
@@ -11,6 +10,7 @@ from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
 from ponder.server.controls import ThinkingBody, said, thinking_of
+from ponder.server.openai_request import schema_grammar
 
 Item = dict[str, Any]
 
@@ -153,6 +153,6 @@ def _grammar(form: Any) -> Grammar | None:
         return None
     if kind == "json_object":
         return Grammar("json_object")
-    if kind == "json_schema" and isinstance(form.get("schema"), dict):
-        return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False))
+    if kind == "json_schema":
+        return schema_grammar(form, "text.format")
     raise UserError("text.format is text, json_object or json_schema with a schema", param="text.format")

@@ -270,6 +270,25 @@ def test_odd_tool_schemas_relax_with_a_warning(tok: Tokenizer) -> None:
     assert accepts(tok, compiled, call, control=True)
 
 
+def test_a_schema_that_is_not_strict_relaxes_with_a_warning(tok: Tokenizer) -> None:
+    """As much as can be enforced is; strict, the same schemas are refused with the place (SO-3)."""
+    unique = {"type": "object", "properties": {"l": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}},
+              "required": ["l"], "additionalProperties": False}  # fmt: skip
+    ahead = {"type": "object", "properties": {"p": {"type": "string", "pattern": "(?=a)b"}}}
+    for schema, place, good, bad in (
+        (unique, "#/properties/l", '{"l": [1, 1]}', '{"l": ["x"]}'),
+        (ahead, "#/properties/p", '{"q": 1}', "[]"),
+    ):
+        text = json.dumps(schema)
+        with pytest.raises(UserError, match=place):
+            compile_grammar(tok, tok.eos_ids, Grammar("json_schema", text))
+        relaxed = compile_grammar(tok, tok.eos_ids, Grammar("json_schema", text, strict=False))
+        assert accepts(tok, relaxed, good) and not accepts(tok, relaxed, bad)
+        assert len(relaxed.warnings) == 1 and "not enforced" in relaxed.warnings[0], relaxed.warnings
+    plain = Grammar("json_schema", '{"type": "integer"}', strict=False)
+    assert compile_grammar(tok, tok.eos_ids, plain).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

@@ -44,6 +44,23 @@ def client(url: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
 
 
+def test_a_schema_is_strict_or_relaxed_as_asked(client: openai.OpenAI) -> None:
+    """SO-3: strict, what cannot be enforced is a 400 with its place; else a warning, and the rest holds."""
+    schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+
+    def ask(**more: Any) -> Any:
+        form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, **more}}
+        return client.chat.completions.create(model="plain", messages=HI, response_format=form, max_tokens=40)
+
+    with pytest.raises(openai.BadRequestError, match="at #: .*uniqueItems") as error:
+        ask(strict=True)
+    assert error.value.param == "response_format"
+    for more in ({}, {"strict": False}):
+        assert "uniqueItems" in str(ask(**more).model_extra["warnings"])
+    with pytest.raises(openai.BadRequestError, match="strict is true or false"):
+        ask(strict="yes")
+
+
 @pytest.mark.parametrize("name", REPLIES)
 def test_streamed_equals_whole(client: openai.OpenAI, name: str) -> None:
     ask = partial(client.chat.completions.create, model=name, messages=HI, tools=[TOOL], seed=1, logprobs=True)

@@ -159,7 +159,7 @@ def _grammar(grammar: Grammar | None, dialect: Dialect) -> Body:
     if grammar.kind == "json_object":
         return {"response_format": {"type": "json_object"}}
     if grammar.kind == "json_schema":
-        form = {"name": "answer", "schema": json.loads(grammar.value), "strict": True}
+        form = {"name": "answer", "schema": json.loads(grammar.value), "strict": grammar.strict}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
     if grammar.kind not in dialect.grammars:
         raise UserError(f"a {grammar.kind} grammar: {dialect.name} takes none", param="response_format")
