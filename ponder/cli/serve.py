@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      help="of the JSON lines on stderr (default: info)")  # fmt: skip
     how.add_argument("--log-prompts", action="store_true", help="write into the log what people ask")
     how.add_argument("--max-body", type=int, default=32, metavar="MB", help="largest request body (default: 32)")
+    how.add_argument("--keep-responses", type=int, default=256, metavar="MB",
+                     help="that stored replies of /v1/responses may take; 0 stores none (default: 256)")  # fmt: skip
     how.add_argument("--linger", type=float, default=10, metavar="S",
                      help="seconds that a web reply goes on when its page was closed (default: 10)")  # fmt: skip
     how.add_argument("--strict", action="store_true", help="unknown request fields are errors, not warnings")
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
+        keep_responses=args.keep_responses << 20,
     )  # fmt: skip
     configure(args.log_level)
     tools = tools_of(args)

@@ -30,10 +30,12 @@ from ponder.server.completions import completions
 from ponder.server.conversations import Conversations
 from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
+from ponder.server.kept_responses import KeptResponses
 from ponder.server.log import RefusalLog, log
 from ponder.server.openai_chat import chat_completions
 from ponder.server.openapi import openapi
 from ponder.server.props import props
+from ponder.server.response_routes import input_items, kept_response
 from ponder.server.responses import responses
 from ponder.server.service import Service
 from ponder.server.turns import Turns
@@ -41,9 +43,10 @@ from ponder.server.watchdog import watch
 
 
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
-    """conversations: the file in which the web chat keeps them; files of its tools are in a folder beside it. tools:
-    what the models may use there."""
+    """conversations: the file that keeps those of the web chat, and replies of /v1/responses; files of the tools are in
+    a folder beside it. tools: what the models may use in the web chat."""
     store = Conversations(conversations)
+    responses_kept = KeptResponses(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
     turns = Turns(store, service.config.linger)
 
@@ -57,6 +60,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         await toolbox.close()
         await service.pool.close()
         store.close()
+        responses_kept.close()
 
     app = Starlette(
         routes=[
@@ -71,6 +75,8 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/v1/models/{name:path}", models.model),
             Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
+            Route("/v1/responses/{id}", kept_response, methods=["GET", "DELETE"]),
+            Route("/v1/responses/{id}/input_items", input_items),
             Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
             Route("/v1/messages", anthropic.messages, methods=["POST"]),
             Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
@@ -99,6 +105,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     )
     app.state.service = service
     app.state.conversations = store
+    app.state.responses = responses_kept
     app.state.turns = turns
     app.state.toolbox = toolbox
     return app

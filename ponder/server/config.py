@@ -21,6 +21,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_body: bytes of a request body. linger: seconds that a reply of the web chat goes on when no page looks at it.
     drain: seconds that running requests have after SIGTERM. watchdog: seconds that a step of an engine may take before
     the process ends (SR-4). log_prompts: whether the log holds what people wrote.
+    keep_responses: bytes that kept replies of /v1/responses may take; 0 keeps none.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
     """
 
@@ -39,6 +40,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     drain: int = 30
     watchdog: float = 300.0
     log_prompts: bool = False
+    keep_responses: int = 256 << 20
     reasoning_field: str = "both"
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             )
         if not all(self.api_keys):
             raise UserError("an API key is empty; it would let everybody in", param="api_key")
-        least: dict[str, float] = {"port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0}
+        least: dict[str, float] = {"port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0, "keep_responses": 0}
         for name, low in least.items():
             if not (value := getattr(self, name)) >= low:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {low}, got {value}", param=name)

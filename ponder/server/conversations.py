@@ -1,21 +1,18 @@
 """The web chat's conversations in one SQLite file: a tree of messages each, so that edits and new replies are branches.
 
-Every change is one transaction, so a process that is killed loses at most what was not yet written (a running reply is
-written every second; the log is flushed to the disk by the system, so power that fails may cost the last seconds).
-Search is over titles and texts.
+Every change is one transaction (database.py), and a running reply is written every second. Search is over titles and
+texts.
 """
 
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.core.errors import UserError
+from ponder.server.database import Database
 from ponder.server.errors import ApiError
 
 SCHEMA = """
@@ -32,9 +29,7 @@ UPDATE messages SET body = json_set(body, '$.steps', json_array(
     json_object('kind', 'thought', 'text', COALESCE(json_extract(body, '$.reasoning_content'), '')),
     json_object('kind', 'text', 'text', json_extract(body, '$.content'))
 )) WHERE role = 'assistant' AND json_type(body, '$.steps') IS NULL;
-PRAGMA user_version = 2;
 """  # version 1 had no steps
-VERSION = 2
 COLUMNS = ("id", "parent", "role", "created")  # of a message; the rest is its body
 Row = dict[str, Any]
 
@@ -44,23 +39,7 @@ class Conversations:
     "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error"."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UserError for a file that cannot be used: damaged, of a newer Ponder, on a full or read-only disk."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        try:
-            self._db = self._opened(path)
-        except sqlite3.Error as e:
-            raise UserError(f"the chats in {path} cannot be used: {e}; PONDER_HOME names another folder") from e
-
-    @staticmethod
-    def _opened(path: Path) -> sqlite3.Connection:
-        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found > VERSION:
-            raise UserError(f"{path} was written by a newer Ponder (version {found}); PONDER_HOME names another folder")
-        db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;" + SCHEMA)
-        return db
+        self._file = Database(path, SCHEMA)
 
     def all(self, query: str = "") -> list[Row]:
         """Newest first; with a query, those whose title or texts hold it."""
@@ -69,12 +48,12 @@ class Conversations:
                  WHERE ? = '%%' OR title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
                      WHERE m.conversation = c.id AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\')
                  ORDER BY changed DESC"""
-        with self._lock:
-            return [dict(row) for row in self._db.execute(sql, (like, like, like))]
+        with self._file.reading() as db:
+            return [dict(row) for row in db.execute(sql, (like, like, like))]
 
     def create(self, title: str = "", settings: Row | None = None) -> Row:
         id_, now = secrets.token_hex(8), time.time()
-        with self._transaction() as db:
+        with self._file.writing() as db:
             values = (id_, title, json.dumps(settings or {}), now, now)
             db.execute("INSERT INTO conversations VALUES (?, ?, ?, NULL, ?, ?)", values)
         return self.get(id_)
@@ -83,7 +62,7 @@ class Conversations:
         """Whole conversations, as `get` gives them and `imported.py` checked them, under new ids: all of them or none.
         -> what `all` tells of each."""
         told = []
-        with self._transaction() as db:
+        with self._file.writing() as db:
             for each in found:
                 new: dict[str | None, str | None] = {m["id"]: secrets.token_hex(8) for m in each["messages"]}
                 new[None] = None
@@ -99,20 +78,18 @@ class Conversations:
 
     def get(self, id_: str) -> Row:
         """With all its messages, in the order they were made. Raises ApiError 404."""
-        with self._lock:
-            row = self._db.execute("SELECT * FROM conversations WHERE id = ?", (id_,)).fetchone()
+        with self._file.reading() as db:
+            row = db.execute("SELECT * FROM conversations WHERE id = ?", (id_,)).fetchone()
             if row is None:
                 raise ApiError(404, f"there is no conversation {id_}", param="id")
-            messages = self._db.execute(
-                "SELECT * FROM messages WHERE conversation = ? ORDER BY number", (id_,)
-            ).fetchall()
+            messages = db.execute("SELECT * FROM messages WHERE conversation = ? ORDER BY number", (id_,)).fetchall()
         return dict(row) | {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
 
     def change(
         self, id_: str, *, title: str | None = None, settings: Row | None = None, leaf: str | None = None
     ) -> None:
         self.get(id_)
-        with self._transaction() as db:
+        with self._file.writing() as db:
             if title is not None:
                 db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id_))
             if settings is not None:
@@ -122,7 +99,7 @@ class Conversations:
 
     def delete(self, id_: str) -> None:
         self.get(id_)
-        with self._transaction() as db:
+        with self._file.writing() as db:
             db.execute("DELETE FROM conversations WHERE id = ?", (id_,))
 
     def add(self, conversation: str, parent: str | None, role: str, body: Row) -> Row:
@@ -131,7 +108,7 @@ class Conversations:
         if parent is not None and parent not in known:
             raise ApiError(404, f"there is no message {parent} in this conversation", param="parent")
         id_, now = secrets.token_hex(8), time.time()
-        with self._transaction() as db:
+        with self._file.writing() as db:
             values = (id_, conversation, parent, role, json.dumps(body, ensure_ascii=False), now, conversation)
             db.execute("INSERT INTO messages SELECT ?, ?, ?, ?, ?, ?, COALESCE(MAX(number), 0) + 1 FROM messages "
                        "WHERE conversation = ?", values)  # fmt: skip
@@ -140,7 +117,7 @@ class Conversations:
 
     def write(self, message: str, body: Row) -> None:
         """The new body of a message that exists."""
-        with self._transaction() as db:
+        with self._file.writing() as db:
             db.execute("UPDATE messages SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), message))
 
     def path_to(self, conversation: str, message: str | None) -> list[Row]:
@@ -155,19 +132,7 @@ class Conversations:
         return path[::-1]
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        self._file.close()
 
 
 def _message(row: sqlite3.Row) -> Row:

@@ -4,6 +4,7 @@ A page in a browser can send requests to a server on the same machine. Its Origi
 this address is given away by the Host header. Keys are compared in constant time.
 """
 
+import hashlib
 import hmac
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ponder.core.caller import CALLER
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.errors import ApiError, body_for
 
@@ -22,18 +24,22 @@ class Guard:
 
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
-        self._keys = [key.encode() for key in config.api_keys]
+        self._keys = {key.encode(): name_of(key) for key in config.api_keys}
         self._hosts = LOOPBACK | {name.lower() for name in (config.host, *config.hosts)}
         self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
         self._origins = set(config.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refused := self._refuse(scope["path"], Headers(scope=scope))):
-            await JSONResponse(body_for(scope["path"], refused), refused.status, refused.headers)(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            caller = self._caller(headers)
+            if refused := self._refuse(scope["path"], headers, caller):
+                told = JSONResponse(body_for(scope["path"], refused), refused.status, refused.headers)
+                return await told(scope, receive, send)
+            CALLER.set(caller or "")
         await self.app(scope, receive, send)
 
-    def _refuse(self, path: str, headers: Headers) -> ApiError | None:
+    def _refuse(self, path: str, headers: Headers, caller: str | None) -> ApiError | None:
         host = urlsplit("//" + headers.get("host", "")).hostname or ""
         if not self._any_host and host not in self._hosts:
             text = f"this server does not answer to the name {host!r}; --allow-host adds it"
@@ -42,13 +48,19 @@ class Guard:
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
             text = f"pages of {origin} may not call this server; --allow-origin adds it"
             return ApiError(403, text, kind="permission_error", code="origin_not_allowed")
-        if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and not self._known(headers):
+        if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and caller is None:
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
         return None
 
-    def _known(self, headers: Headers) -> bool:
+    def _caller(self, headers: Headers) -> str | None:
+        """The name of the key that was sent; None for none of ours."""
         bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
         given = (bearer or headers.get("x-api-key", "")).encode()
-        matches = [hmac.compare_digest(given, key) for key in self._keys]  # every key, whichever fits
-        return any(matches)
+        matches = [name for key, name in self._keys.items() if hmac.compare_digest(given, key)]  # every key is compared
+        return matches[0] if matches else None
+
+
+def name_of(key: str) -> str:
+    """What a key is called where it must not be told."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -31,6 +31,7 @@ from ponder.server.tokens import DetokenizeBody, TokenizeBody
 
 SSE, LINES, JSON, TEXT = "text/event-stream", "application/x-ndjson", "application/json", "text/plain"
 Schema = dict[str, Any]
+EVENT: Schema = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
 ERRORS = {
     "400": "what cannot be, with the field named", "401": "no valid API key", "403": "a foreign Host or Origin",
     "404": "no such model, request or path", "409": "the model is in use", "413": "the body is too large",
@@ -59,6 +60,16 @@ OPERATIONS = (
     Operation("post", "/v1/chat/completions", "Chat, as OpenAI's", ChatBody, replies.ChatCompletion, SSE),
     Operation(
         "post", "/v1/responses", "Chat as a list of items, as OpenAI's", ResponsesBody, replies.ResponseReply, SSE
+    ),
+    Operation("get", "/v1/responses/{id}", "A reply that was kept", None, replies.ResponseReply, query=("stream",)),
+    Operation("delete", "/v1/responses/{id}", "Forget a reply", None, replies.ResponseDeleted),
+    Operation(
+        "get",
+        "/v1/responses/{id}/input_items",
+        "The input of a kept reply, in pages",
+        None,
+        replies.InputItems,
+        query=("after", "limit", "order"),
     ),
     Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, replies.Completion, SSE),
     Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, replies.Embeddings),
@@ -119,7 +130,7 @@ def document(models: list[str], *, keys: bool = False) -> Schema:
 def _operation(operation: Operation, refs: dict[Any, Schema]) -> Schema:
     content: Schema = {} if operation.reply is None else {JSON: {"schema": refs[operation.reply]}}
     if operation.streams:
-        content[operation.streams] = {"schema": {"type": "string"}}
+        content[operation.streams] = {"schema": EVENT if operation.streams == SSE else {"type": "string"}}
     error = {"schema": refs[_error(operation.path)]}
     responses: Schema = {"200": {"description": "OK"} | ({"content": content} if content else {})}
     responses |= {s: {"description": text, "content": {JSON: error}} for s, text in ERRORS.items()}

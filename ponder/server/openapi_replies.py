@@ -142,6 +142,20 @@ class ResponseReply(Struct, kw_only=True):
     warnings: list[str] = field(default_factory=list)
 
 
+class ResponseDeleted(Reply):
+    id: str
+    object: Literal["response"]
+    deleted: bool
+
+
+class InputItems(Reply):
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class EmbeddingItem(Reply):
     """embedding: numbers, or base64 of float32."""
 

@@ -1,10 +1,13 @@
 """POST /v1/responses: a reply is a list of items (reasoning, message, function_call), each opened, filled and closed.
 
-The whole reply is what the stream's last event holds, so the two cannot differ.
+The whole reply is what the stream's last event holds, so the two cannot differ. It is kept before that event goes out,
+so that who has seen it can go on from it.
 """
 
+import asyncio
+import sqlite3
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from msgspec import structs
@@ -15,9 +18,10 @@ from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCall
 from ponder.core.request import ChatRequest
 from ponder.server.body import parse, read_json
 from ponder.server.errors import api_error, openai_body
+from ponder.server.kept_responses import Item, KeptResponses
 from ponder.server.log import log
 from ponder.server.openai_reply import usage
-from ponder.server.responses_request import ResponsesBody, responses_request
+from ponder.server.responses_request import ResponsesBody, items_of, listed, responses_request
 from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, event, unless_gone
 
@@ -28,17 +32,32 @@ Body = dict[str, Any]
 async def responses(request: Request) -> Response:
     service: Service = request.app.state.service
     body, unknown = parse(await read_json(request, service.config), ResponsesBody, strict=service.config.strict)
-    wish, odd = responses_request(body)
-    warnings = (*unknown, *odd)
+    kept: KeptResponses = request.app.state.responses
+    items, earlier = await asyncio.to_thread(_context, kept, body)
+    wish, odd = responses_request(body, items, earlier)
+    if body.store and not kept.limit:
+        odd += ("store: this server keeps no replies (--keep-responses 0)",)
+
+    def events() -> AsyncGenerator[Body, None]:
+        return _events(service, body, wish, (*unknown, *odd), None if body.store is False or not kept.limit else keep)
+
+    async def keep(reply: Body) -> bool:
+        return await asyncio.to_thread(kept.put, reply, listed(items, reply["id"].removeprefix(PREFIX)))
+
     if body.stream:
-        items = _encoded(_events(service, body, wish, warnings))
-        return await Stream.sse(items, service.config.keep_alive)
+        return await Stream.sse(_encoded(events()), service.config.keep_alive)
 
     async def whole() -> Body:
-        reply: Body = [item async for item in _events(service, body, wish, warnings)][-1]["response"]
+        reply: Body = [item async for item in events()][-1]["response"]
         return reply
 
     return JSONResponse(await unless_gone(request, whole))
+
+
+def _context(kept: KeptResponses, body: ResponsesBody) -> tuple[list[Any], list[Item]]:
+    """The items of the input, and those that it continues."""
+    earlier = [] if body.previous_response_id is None else kept.history(body.previous_response_id)
+    return kept.resolved(items_of(body.input)), earlier
 
 
 async def _encoded(events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
@@ -59,10 +78,14 @@ async def _encoded(events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, 
 
 
 async def _events(
-    service: Service, body: ResponsesBody, wish: ChatRequest, warnings: tuple[str, ...]
+    service: Service,
+    body: ResponsesBody,
+    wish: ChatRequest,
+    warnings: tuple[str, ...],
+    keep: Callable[[Body], Awaitable[bool]] | None,
 ) -> AsyncGenerator[Body, None]:
     async with service.run_chat(body.model, wish, PREFIX) as active:
-        reply = _frame(service, body, active)
+        reply = _frame(service, body, active) | {"store": keep is not None}
         yield {"type": "response.created", "response": reply}
         yield {"type": "response.in_progress", "response": reply}
         items = Items(active.run.id.removeprefix(PREFIX))
@@ -75,7 +98,14 @@ async def _events(
                 yield part
             cut = item.reason in ("length", "cancelled")
             status = "incomplete" if cut else "completed"
-            yield {"type": f"response.{status}", "response": reply | items.end(item, status, warnings)}
+            ended = reply | items.end(item, status, warnings)
+            if keep is not None:
+                try:
+                    ended["store"] = await keep(ended)
+                except sqlite3.Error:  # a full disk is no reason to lose the answer
+                    log.exception("response %s could not be kept", reply["id"])
+                    ended["store"] = False
+            yield {"type": f"response.{status}", "response": ended}
 
 
 class Items:
@@ -196,6 +226,5 @@ def _frame(service: Service, body: ResponsesBody, active: Active) -> Body:
         "error": None,
         "incomplete_details": None,
         "usage": None,
-        "store": False,
-        "previous_response_id": None,
+        "previous_response_id": body.previous_response_id,
     }

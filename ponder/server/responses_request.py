@@ -1,5 +1,6 @@
 """The body of POST /v1/responses -> `ChatRequest` (T17). Input is a text or a list of items: messages, reasoning,
-function calls and their outputs. What the model did in one turn is several items in a row and one message here."""
+function calls and their outputs. What the model did in one turn is several items in a row and one message here. Before
+the input come the items of the reply that the request continues (kept_responses.py)."""
 
 from typing import Any
 
@@ -37,13 +38,11 @@ class ResponsesBody(ThinkingBody, frozen=True, kw_only=True):
     user: str | None = None
 
 
-def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]]:
-    """-> the request, and a warning for every tool that nothing here can run."""
-    if body.previous_response_id:
-        raise UserError(
-            "previous_response_id: replies are not kept here; send the earlier items in `input`",
-            param="previous_response_id",
-        )
+def responses_request(
+    body: ResponsesBody, items: list[Any], earlier: list[Item]
+) -> tuple[ChatRequest, tuple[str, ...]]:
+    """items: of the input. earlier: those before it. -> the request, and a warning for every tool that nothing here can
+    run."""
     if body.truncation != "disabled":
         raise UserError("truncation: nothing is cut here; leave it out and shorten the input", param="truncation")
     if body.max_output_tokens is not None and not 1 <= body.max_output_tokens <= 1 << 31:
@@ -51,7 +50,7 @@ def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]
     tools, warnings = tools_of(body.tools)
     warnings = (*warnings, *(f"include: {name!r} is not kept here and was left out" for name in body.include))
     return ChatRequest(
-        messages=messages_of(body.instructions, body.input),
+        messages=messages_of(body.instructions, items, earlier),
         tools=tools,
         tool_choice=_tool_choice(body.tool_choice),
         parallel_tool_calls=body.parallel_tool_calls,
@@ -64,12 +63,29 @@ def responses_request(body: ResponsesBody) -> tuple[ChatRequest, tuple[str, ...]
     ), warnings  # fmt: skip
 
 
-def messages_of(instructions: str | None, items: str | list[Any]) -> tuple[Message, ...]:
-    if not items:
+def items_of(text: str | list[Any]) -> list[Any]:
+    """The input as items."""
+    if not text:
         raise UserError("input is empty: give a text or a list of items", param="input")
+    return [{"role": "user", "content": text}] if isinstance(text, str) else text
+
+
+def listed(items: list[Item], reply: str) -> list[Item]:
+    """The input's items as they are kept: with ids and types, texts as parts. reply: what makes the ids unique."""
+    out = []
+    for n, item in enumerate(items):
+        row: Item = {"id": f"in_{reply}_{n}", "type": "message"} | item
+        if isinstance(text := row.get("content"), str):
+            kind = "output_text" if row.get("role") == "assistant" else "input_text"
+            row["content"] = [{"type": kind, "text": text}]
+        out.append(row)
+    return out
+
+
+def messages_of(instructions: str | None, items: list[Any], earlier: list[Item]) -> tuple[Message, ...]:
     out = [Message.system(instructions)] if instructions else []
     said: list[Part] = []  # what the model did in the turn that is being read
-    for n, item in enumerate([{"role": "user", "content": items}] if isinstance(items, str) else items):
+    for n, item in enumerate([*earlier, *items], -len(earlier)):
         where = f"input[{n}]"
         if not isinstance(item, dict):
             raise UserError(f"{where} must be an object", param="input")

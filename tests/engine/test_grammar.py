@@ -272,8 +272,8 @@ def test_odd_tool_schemas_relax_with_a_warning(tok: Tokenizer) -> None:
 
 def test_a_schema_that_is_not_strict_relaxes_with_a_warning(tok: Tokenizer) -> None:
     """As much as can be enforced is; strict, the same schemas are refused with the place (SO-3)."""
-    unique = {"type": "object", "properties": {"l": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}},
-              "required": ["l"], "additionalProperties": False}  # fmt: skip
+    numbers = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    unique = {"type": "object", "properties": {"l": numbers}, "required": ["l"], "additionalProperties": False}
     ahead = {"type": "object", "properties": {"p": {"type": "string", "pattern": "(?=a)b"}}}
     for schema, place, good, bad in (
         (unique, "#/properties/l", '{"l": [1, 1]}', '{"l": ["x"]}'),

@@ -52,7 +52,7 @@ def test_a_schema_is_strict_or_relaxed_as_asked(client: openai.OpenAI) -> None:
         form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, **more}}
         return client.chat.completions.create(model="plain", messages=HI, response_format=form, max_tokens=40)
 
-    with pytest.raises(openai.BadRequestError, match="at #: .*uniqueItems") as error:
+    with pytest.raises(openai.BadRequestError, match=r"at #: .*uniqueItems") as error:
         ask(strict=True)
     assert error.value.param == "response_format"
     for more in ({}, {"strict": False}):
