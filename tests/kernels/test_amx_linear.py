@@ -61,6 +61,7 @@ class TestOnAmx:
         x = normal(70, 96)
         for weight in weights:
             whole = OPS.linear(x, weight)
+            assert OPS.linear(x[:0], weight).shape == (0, 33)
             for tokens in range(1, 71):
                 assert (OPS.linear(x[-tokens:], weight) == whole[-tokens:]).all(), tokens
 

@@ -141,6 +141,7 @@ static void work_through(const Chunk& c, const Rows* x, const Work& to) {
 
 void linear_bf16_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                        const float* bias) {
+    if (tokens == 0) return;  // a tile without rows is an error
     constexpr int64_t outputs = 2 * tile_rows, chunk_bytes = chunk_steps * step_bytes;
     alignas(64) char copy[2][2][tile_rows * chunk_bytes];
     Chunk c;
