@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory", type=float, metavar="GB", help="that loaded models may take together (default: no limit)"
     )
     how.add_argument("--queue", type=int, default=64, metavar="N", help="requests that may wait (default: 64)")
+    how.add_argument("--key-limit", type=int, metavar="N",
+                     help="requests of one API key, running and waiting (default: an equal part of all)")  # fmt: skip
     how.add_argument("--timeout", type=float, metavar="S", help="seconds that a request may run (default: no limit)")
     how.add_argument("--drain", type=int, default=30, metavar="S",
                      help="seconds to end after SIGTERM; a second one stops at once (default: 30)")  # fmt: skip
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
-        keep_responses=args.keep_responses << 20,
+        key_limit=args.key_limit, keep_responses=args.keep_responses << 20,
     )  # fmt: skip
     configure(args.log_level)
     tools = tools_of(args)

@@ -23,6 +23,7 @@ from queue import Empty, SimpleQueue
 
 from msgspec import Struct
 
+from ponder.core.caller import CALLER
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import FinishReason
 from ponder.engine.cache import BlockPool
@@ -123,7 +124,7 @@ class Engine:
             sequences: list[Sequence] = []
             for choice, control in enumerate(controls):
                 leader = sequences[0] if sequences else None
-                sequences.append(Sequence(self._serial, list(ids), control, channel, choice, leader))
+                sequences.append(Sequence(self._serial, list(ids), control, channel, choice, leader, CALLER.get()))
                 self._serial += 1
             for sequence in sequences:
                 self._wishes.put((self._add, sequence))

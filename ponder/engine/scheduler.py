@@ -5,14 +5,17 @@ One rule covers prefill, decode, the fed hand-over and the recomputation after a
 logits gives the next id. In every step
 * sequences that miss a single id (decode) come first, then the rest of `chunk` ids is shared evenly by the others, so
   that a long prompt delays neither running answers nor short prompts for long;
-* waiting sequences are admitted in order of arrival when a slot is free and the pool can hold all their ids;
+* waiting sequences are admitted when a slot is free and the pool can hold all their ids: in order of arrival, but those
+  of the owner with the least running first. When an owner waits in vain, one that has two slots more gives one up, so
+  none can keep the others out (SR-6);
 * when a running sequence cannot grow, the youngest one gives its blocks back and waits; later it computes all its ids
   again (most are still in the cache, often) and goes on, its reader sees nothing but a pause.
 The oldest sequence is never preempted, so everybody finishes (SR-3).
 """
 
 from bisect import insort
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ponder.engine.cache import BlockPool, BlockTable
@@ -88,6 +91,7 @@ class Scheduler:
         """The work of the next step; all blocks it writes are reserved. Empty only when nobody is here."""
         self._restart_outgrown()
         if self._make_room():
+            self._even_out()
             self._admit()
         assert self.running or not self.waiting, "a waiting sequence must be admitted when nothing runs"
         return self._share_chunk()
@@ -172,12 +176,35 @@ class Scheduler:
                 quiet = False
         return quiet or not self.running
 
+    def _turns(self) -> Iterator[Sequence]:
+        """Those that wait and may start, in their turn; each counts as running for the turn of the next."""
+        running = Counter(s.owner for s in self.running)
+        queues: dict[str, deque[Sequence]] = {}
+        for sequence in self.waiting:
+            if sequence.may_start:
+                queues.setdefault(sequence.owner, deque()).append(sequence)
+        while queues:
+            owner = min(queues, key=lambda o: (running[o], queues[o][0].serial))
+            yield queues[owner].popleft()
+            running[owner] += 1
+            if not queues[owner]:
+                del queues[owner]
+
+    def _even_out(self) -> None:
+        """All slots are taken, and an owner with fewer than its share waits: the youngest of the richest goes back."""
+        if len(self.running) < self.max_batch or (first := next(self._turns(), None)) is None:
+            return
+        [(richest, slots)] = (running := Counter(s.owner for s in self.running)).most_common(1)
+        youngest = next(s for s in reversed(self.running) if s.owner == richest)
+        room = self.pool.available + len(youngest.table.blocks)
+        if slots > running[first.owner] + 1 and room >= self.pool.blocks_for(len(first.ids) + 1):
+            self._preempt(youngest)
+            self.counters.preemptions += 1
+
     def _admit(self) -> None:
-        for sequence in list(self.waiting):
+        for sequence in self._turns():
             if len(self.running) == self.max_batch:
                 return
-            if not sequence.may_start:
-                continue
             factor = self.rope_factor(len(sequence.ids))
             table = BlockTable(self.pool, factor)
             match = self.pool.find(table.root, sequence.ids)

@@ -43,6 +43,7 @@ class Sequence:
     """serial: order of arrival, unique in the engine. ids: prompt and everything generated so far.
     channel, choice: where its events go.
     prompt: how many of the ids are the prompt. forced: positions of generated ids that were fed, not sampled.
+    owner: whose request it is; the slots are shared among owners.
     leader: start only when this other choice of the same request has computed the prompt, to take it from the cache.
 
     Set by the scheduler: table, rope_factor, computed (how many ids are in the cache), cached (how many of the
@@ -55,6 +56,7 @@ class Sequence:
     channel: "Channel"
     choice: int = 0
     leader: "Sequence | None" = None
+    owner: str = ""
     prompt: int = 0
     forced: set[int] = field(default_factory=set)
     timings: Timings = field(default_factory=Timings)

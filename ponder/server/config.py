@@ -21,6 +21,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     max_body: bytes of a request body. linger: seconds that a reply of the web chat goes on when no page looks at it.
     drain: seconds that running requests have after SIGTERM. watchdog: seconds that a step of an engine may take before
     the process ends (SR-4). log_prompts: whether the log holds what people wrote.
+    key_limit: requests that one API key may have running and waiting; None for an equal part of all there may be.
     keep_responses: bytes that kept replies of /v1/responses may take; 0 keeps none.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
     """
@@ -40,6 +41,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     drain: int = 30
     watchdog: float = 300.0
     log_prompts: bool = False
+    key_limit: int | None = None
     keep_responses: int = 256 << 20
     reasoning_field: str = "both"
 
@@ -62,6 +64,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
         for name, seconds in (("timeout", self.timeout), ("watchdog", self.watchdog)):
             if seconds is not None and not 0 < seconds < math.inf:
                 raise UserError(f"--{name} must be a number of seconds above 0, got {seconds}", param=name)
+        if self.key_limit is not None and self.key_limit < 1:
+            raise UserError(f"--key-limit must be at least 1, got {self.key_limit}", param="key_limit")
         for host in self.hosts:
             if not _is_host(host):
                 raise UserError(

@@ -1,6 +1,7 @@
 """The requests that are being answered: admission, cancel and "answer now" by id, time limit.
 
-A request is admitted when the queue has room, known by its id while it runs, and gone afterwards whatever happened.
+A request is admitted when the queue has room and its API key has not taken its share of it (SR-6), known by its id
+while it runs, and gone afterwards whatever happened.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from ponder.core.caller import CALLER
 from ponder.core.event import Finish
 from ponder.engine.handle import Handle
 from ponder.server.config import ServerConfig
@@ -21,6 +23,7 @@ class Run:
     """One admitted request. handle is None until the engine has taken it, finish until a choice has ended."""
 
     id: str
+    caller: str = ""
     handle: Handle | None = None
     timed_out: bool = False
     finish: Finish | None = None
@@ -37,18 +40,29 @@ class Running:
     rejected: int = 0
     draining: bool = False
 
+    @property
+    def share(self) -> int:
+        """The most requests that one key may have here: as the operator says, or an equal part."""
+        if self.config.key_limit is not None:
+            return self.config.key_limit
+        return max(1, (self.capacity + self.config.queue) // max(1, len(set(self.config.api_keys))))
+
+    def _refused(self, why: str, code: str) -> ApiError:
+        self.rejected += 1
+        return ApiError(429, f"{why}; try again soon", kind="rate_limit_error", code=code, retry_after=1)
+
     @contextlib.asynccontextmanager
     async def admit(self, prefix: str) -> AsyncIterator[Run]:
         """A place for one request, freed (and its handle cancelled) at the end. Raises ApiError 429 or 503."""
         if self.draining:
             raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
+        caller = CALLER.get()
+        mine = sum(run.caller == caller for run in self.runs.values())
         if len(self.runs) >= self.capacity + self.config.queue:
-            self.rejected += 1
-            raise ApiError(
-                429, f"{len(self.runs)} requests are running or waiting already; try again soon",
-                kind="rate_limit_error", code="queue_full", retry_after=1,
-            )  # fmt: skip
-        run = Run(prefix + secrets.token_hex(12))
+            raise self._refused(f"{len(self.runs)} requests are running or waiting already", "queue_full")
+        if mine >= self.share:
+            raise self._refused(f"{mine} requests of this API key are running or waiting already", "key_limit")
+        run = Run(prefix + secrets.token_hex(12), caller)
         self.runs[run.id] = run
         limit = self.config.timeout
         timer = None if limit is None else asyncio.get_running_loop().call_later(limit, self._expire, run)

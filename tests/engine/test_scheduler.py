@@ -14,13 +14,16 @@ SLOW_LIMIT = 4_000  # steps that anybody may take from arrival to the end in the
 class World:
     """A scheduler and the part of the engine that it needs: sequences that want `goal` ids and then stop."""
 
-    def __init__(self, seed: int, *, blocks: int, size: int, batch: int, chunk: int, alphabet: int = 3) -> None:
+    def __init__(
+        self, seed: int, *, blocks: int, size: int, batch: int, chunk: int, alphabet: int = 3, owners: str = "-"
+    ) -> None:
         self.random = random.Random(seed)
         self.memory: dict[tuple[int, int], int] = {}  # (block, slot) -> hash of the prefix computed there
         self.size = size
         self.pool = BlockPool(blocks, size, self.copy)
         self.scheduler = Scheduler(self.pool, batch, chunk, rope_factor=lambda n: 1.0 if n <= 40 else 2.0)
         self.alphabet = alphabet
+        self.owners = owners
         self.goals: dict[Sequence, int] = {}
         self.arrived_at: dict[Sequence, int] = {}
         self.serial = self.steps = self.finished = self.aborted = 0
@@ -35,9 +38,9 @@ class World:
         ids = [self.random.randrange(self.alphabet) for _ in range(prompt)]
         choices = self.random.choice([1, 1, 1, 3])
         goal = self.random.randint(1, min(30, room - prompt)) if room > prompt else 0
-        leader = None
+        leader, owner = None, self.owners[self.serial % len(self.owners)]
         for _ in range(choices):
-            sequence = Sequence(self.serial, list(ids), None, None, 0, leader)
+            sequence = Sequence(self.serial, list(ids), None, None, 0, leader, owner)
             leader = leader or sequence
             self.serial += 1
             self.goals[sequence] = prompt + goal
@@ -142,9 +145,20 @@ def test_everybody_finishes_and_nothing_leaks(shape: dict[str, int]) -> None:
         assert counters.preemptions > 100 and counters.restarts > 100 and counters.cached_ids > 1000
 
 
-def newcomer(world: World, length: int, goal: int) -> Sequence:
+@pytest.mark.parametrize("shape", SHAPES[1:4], ids=str)
+def test_everybody_finishes_whoever_they_belong_to(shape: dict[str, int]) -> None:
+    world = World(11, owners="aaabbc", **shape)
+    for _ in range(6_000):
+        if len(world.goals) < 12 and world.random.random() < 0.3:
+            world.arrive()
+        world.step()
+    world.drain()
+    assert world.finished > 150
+
+
+def newcomer(world: World, length: int, goal: int, owner: str = "") -> Sequence:
     """A prompt of its own (nothing to share) that wants `goal` ids in all."""
-    sequence = Sequence(world.serial, [1000 + world.serial] * length, None, None)
+    sequence = Sequence(world.serial, [1000 + world.serial] * length, None, None, owner=owner)
     world.serial += 1
     world.goals[sequence], world.arrived_at[sequence] = goal, world.steps
     world.scheduler.add(sequence)
@@ -172,6 +186,41 @@ def test_nobody_overtakes_the_first_in_the_queue() -> None:
     big, small = newcomer(world, 35, 38), newcomer(world, 1, 30)
     world.step()
     assert world.scheduler.waiting == [big, small], "room for the small one, but the big one would starve"
+    world.drain()
+
+
+def test_owners_share_the_slots() -> None:
+    """Who floods has all slots while it is alone, and gives up what others want: first half, then a third (SR-6)."""
+    world = World(0, blocks=400, size=4, batch=6, chunk=64)
+    flood = [newcomer(world, 5, 200, "flood") for _ in range(20)]
+    world.step()
+    assert world.scheduler.running == flood[:6]
+    late = newcomer(world, 5, 20, "late")
+    world.step()
+    assert late in world.scheduler.running and world.scheduler.running[:5] == flood[:5]
+    more = [newcomer(world, 5, 200, "late") for _ in range(20)]
+    for _ in range(10):
+        world.step()
+    assert [s.owner for s in world.scheduler.running].count("late") == 3
+    third = [newcomer(world, 5, 30, "third") for _ in range(2)]
+    for _ in range(5):
+        world.step()
+    assert all(s in world.scheduler.running for s in third)
+    assert flood[0] in world.scheduler.running, "the oldest is never preempted"
+    for _ in range(60):
+        world.step()
+    assert not set(third) & set(world.goals) and late not in world.goals and len(more) == 20
+    world.drain()
+
+
+def test_who_cannot_fit_takes_nobody_elses_slot() -> None:
+    world = World(0, blocks=10, size=4, batch=3, chunk=64)
+    mine = [newcomer(world, 4, 20, "a") for _ in range(3)]
+    world.step()
+    big = newcomer(world, 39, 40, "b")
+    world.step()
+    assert set(world.scheduler.running) <= set(mine) and world.scheduler.waiting == [big]
+    assert world.scheduler.counters.preemptions == 0
     world.drain()
 
 
