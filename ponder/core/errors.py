@@ -15,9 +15,10 @@ class UserError(ValueError):
 class ContextLengthExceeded(UserError):
     """The prompt does not fit (LC-1). Nothing is ever cut silently."""
 
-    def __init__(self, prompt_tokens: int, limit: int, hint: str = "") -> None:
+    def __init__(self, prompt_tokens: int, limit: int, hint: str = "", *, at_least: bool = False) -> None:
+        """at_least: prompt_tokens is a lower bound."""
         super().__init__(
-            f"The prompt has {prompt_tokens} tokens, the context limit is {limit}. "
+            f"The prompt has {'at least ' if at_least else ''}{prompt_tokens} tokens, the context limit is {limit}. "
             + (hint or "Shorten the prompt, or start with a larger --max-context or key/value cache."),
             param="messages",
         )

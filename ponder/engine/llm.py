@@ -33,7 +33,7 @@ from ponder.engine.options import Messages, checked, grammar_of, messages_of, sa
 from ponder.engine.prompt_logprobs import prompt_logprobs
 from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
-from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
+from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
 from ponder.text.render import Rendered, render
 from ponder.text.tokenizer import Tokenizer
 
@@ -140,6 +140,7 @@ class LLM:
     def stream(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
         mode = choose_mode(request.thinking, request.messages, self.profile)
+        refuse_hopeless((m.text for m in request.messages if m.role in ("system", "user", "tool")), self.profile)
         rendered = self._render(request, mode)
         mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
         rules = answer_rules(
@@ -190,6 +191,7 @@ class LLM:
         """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
         for text you own. The other options are those of `request`."""
         if isinstance(prompt, str):
+            refuse_hopeless([prompt], self.profile)
             ids = self.tokenizer.encode(prompt, allow_control=allow_control)
         elif isinstance(prompt, list | tuple) and all(isinstance(i, int) for i in prompt):
             ids = list(prompt)

@@ -6,7 +6,7 @@ refused with a UserError, what holds differently than written adds a warning (TH
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -20,6 +20,8 @@ from ponder.text.soft_switch import soft_switch
 Capability = Literal["hybrid", "thinking", "instruct", "base"]
 ModeSource = Literal["request", "soft switch", "default", "model"]
 
+LONGEST_TOKEN = 128  # bytes, of Qwen's vocabularies: as many blanks
+NFC_JOINS = 4  # characters that become one at most, such as a Greek letter with three marks
 _NO_PENALTY = SamplingParams(presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0)
 
 
@@ -111,6 +113,16 @@ def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
     soft = soft_switch(messages)
     warnings = () if soft is None or soft == thinks else (f"{profile.name} cannot follow the switch in the text",)
     return Mode(thinks, "model", False, warnings)
+
+
+def refuse_hopeless(texts: Iterable[str], profile: ModelProfile) -> None:
+    """Raises ContextLengthExceeded for texts that no tokenisation could make short enough. To tokenise them first takes
+    seconds and gigabytes, which anybody could ask a server for."""
+    least = 0
+    for text in texts:
+        least += len(text) // (1 if text.isascii() else NFC_JOINS)
+    if least // LONGEST_TOKEN > profile.context:
+        raise ContextLengthExceeded(least // LONGEST_TOKEN, profile.context, at_least=True)
 
 
 def resolve(

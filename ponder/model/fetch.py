@@ -59,7 +59,9 @@ def _from_servers(name: Name, folder: Path, progress: Progress | None, timeout: 
             continue
         finish(folder, name.text, _NAMES[server], files, name.file)
         return
-    raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}")
+    have = ", ".join(c.name for c in cached())
+    hint = f"Without a network there is: {have}." if have else "Check the network, or give the path of a local model."
+    raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}. {hint}")
 
 
 def best_available(progress: Progress | None = None) -> tuple[str, str]:

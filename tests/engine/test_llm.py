@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from engine_tools import TOKENIZER, assert_all_back, scripted, texts, tiny, tiny_model
 
 from ponder import LLM, Message, SamplingParams, Thinking, UserError
+from ponder.core.errors import ContextLengthExceeded
 from ponder.core.event import Event, ToolCallDone
 from ponder.core.params import Grammar
 from ponder.core.protocol import ChatModel
+from ponder.engine.settings import LONGEST_TOKEN
 from ponder.model.hf_save import save_hf
 from ponder.model.model import Model
 from ponder.model.weights import random_checkpoint
@@ -175,6 +178,24 @@ def test_json_schema_after_free_thoughts() -> None:
     with scripted(['<think>\nAny text } { here.\n</think>\n\n{"n": 4}']) as llm:
         result = llm.chat("x", json_schema=schema)
         assert json.loads(result.text) == {"n": 4} and "}" in (result.reasoning or "")
+
+
+def test_what_no_tokenisation_could_fit_is_refused_at_once() -> None:
+    """LC-1: 30 MB would take a minute and gigabytes to tokenise. What might fit is counted as always."""
+    longest = max(range(151643), key=lambda i: len(TOKENIZER.token_bytes(i)))
+    assert len(TOKENIZER.token_bytes(longest)) == LONGEST_TOKEN
+    with scripted(["Yes."], model={"context": 1000}) as llm:
+        start = time.perf_counter()
+        for text in ("a" * 30_000_000, "漢字" * 5_000_000):
+            with pytest.raises(ContextLengthExceeded, match="at least"):
+                llm.chat(text)
+            with pytest.raises(ContextLengthExceeded, match="at least"):
+                llm.generate(text)
+        assert time.perf_counter() - start < 3
+        assert llm.chat(" " * (900 * LONGEST_TOKEN)).text == "Yes."
+        with pytest.raises(ContextLengthExceeded, match="has 1008 tokens"):
+            llm.chat(" " * (1000 * LONGEST_TOKEN))
+        assert llm.generate("α\u0313\u0301\u0345" * 300).text == "Yes.", "four characters that become one"
 
 
 def test_completion_of_text_ids_and_lists() -> None:
