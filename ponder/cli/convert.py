@@ -11,7 +11,7 @@ from ponder.cli.files import locate, new_folder, opened, refuse_existing, size_o
 from ponder.cli.progress import amount
 from ponder.core.errors import UserError
 
-GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0")
+GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "IQ4_NL", "Q4_0")
 HF_TYPES = ("auto", "f32", "bf16")
 DESCRIPTION = "Write a model as a Hugging Face folder or as a GGUF file."
 NOTES = """\

@@ -13,11 +13,13 @@ class Weight:
 
 def panel_bytes(kind: str, n: int, k: int, group: int) -> int: ...
 def to_panels(
-    kind: str, group: int, data: NDArray[Any], scale: NDArray[np.float16], buffer: NDArray[np.uint8]
-) -> None: ...
+    kind: str, group: int, data: NDArray[Any], scale: NDArray[np.float16], grid: NDArray[np.int8] | None,
+    buffer: NDArray[np.uint8],
+) -> None: ...  # fmt: skip
 def from_panels(
-    kind: str, group: int, data: NDArray[Any], scale: NDArray[np.float16], buffer: NDArray[np.uint8]
-) -> None: ...
+    kind: str, group: int, data: NDArray[Any], scale: NDArray[np.float16], grid: NDArray[np.int8] | None,
+    buffer: NDArray[np.uint8],
+) -> None: ...  # fmt: skip
 def linear(x: Floats, weight: Weight, bias: Floats | None, out: Floats) -> None: ...
 def attention(
     q: Floats, k: Floats, v: Floats, positions: Ints, starts: Ints, tables: Ints | None,
@@ -32,7 +34,7 @@ def rope(x: Floats, cos: Floats, sin: Floats, out: Floats) -> None: ...
 def swiglu(gate: Floats, up: Floats, out: Floats) -> None: ...
 def convert(
     format: str, raw: NDArray[np.uint8], kind: str, group: int, data: NDArray[Any],
-    scale: NDArray[np.float16] | None, importance: Floats | None, codes: NDArray[np.int8] | None, mapped: bool,
+    scale: NDArray[np.float16] | None, importance: Floats | None, grid: NDArray[np.int8] | None, mapped: bool,
 ) -> int: ...  # fmt: skip
 def normal(seed: int, first: int, spread: float, out: Floats) -> None: ...
 def read_bandwidth(bytes: int, tries: int) -> float: ...

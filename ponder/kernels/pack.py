@@ -5,7 +5,7 @@
 
 One row at a time is decoded to float32 and packed. Equal, bit for bit, to the readable versions in numpy:
 ponder/model/ggml_blocks.py for a whole matrix, then `Tensor.quantise`, or `search` for int4. Codes that Ponder's kinds
-hold exactly are copied: Q8_0 and Q5_0 to int8, Q4_0 to int4, in groups of 32.
+hold exactly are copied: Q8_0 and Q5_0 to int8, IQ4_NL and Q4_0 to int4, in groups of 32.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.kernels.extension import _native
-from ponder.kernels.search import LINEAR, Codes
-from ponder.kernels.tensor import DTYPES, GROUP, Floats, Kind, Tensor, check_group
+from ponder.kernels.tensor import DTYPES, GROUP, LINEAR, NORMAL, Floats, Grid, Kind, Tensor, check_group
 
 Bytes = NDArray[np.uint8]
 
@@ -37,19 +36,22 @@ def convert(
     raw = raw.reshape(shape[0], -1)
     if same := _AS_IT_IS.get((format, kind)):
         return Tensor(kind, shape, raw.view(same))
-    out = _empty(shape, kind, group)
+    grid = LINEAR if format == "Q4_0" and group == GROUP else NORMAL
+    out = _empty(shape, kind, group, grid)
     _check(_native.convert(format, raw, kind, out.group, out.data, out.scale, *_weighing(out, None), mapped))
     return out
 
 
 def from_rows(
-    parts: Iterable[Floats], shape: tuple[int, int], kind: Kind, group: int = GROUP, importance: Floats | None = None
-) -> Tensor:
-    """parts: float32 [rows, K], all rows in order. importance [K] >= 0: how much errors of a column count, for int4.
+    parts: Iterable[Floats], shape: tuple[int, int], kind: Kind, group: int = GROUP, importance: Floats | None = None,
+    grid: Grid = NORMAL,
+) -> Tensor:  # fmt: skip
+    """parts: float32 [rows, K], all rows in order. For int4: importance [K] >= 0, how much errors of a column count,
+    and the grid.
 
     Raises UserError as `Tensor.quantise` does.
     """
-    out, at = _empty(shape, kind, group), 0
+    out, at = _empty(shape, kind, group, grid), 0
     for part in parts:
         rows = slice(at, at + len(part))
         scale = None if out.scale is None else out.scale[rows]
@@ -60,20 +62,20 @@ def from_rows(
     return out
 
 
-def _empty(shape: tuple[int, int], kind: Kind, group: int) -> Tensor:
+def _empty(shape: tuple[int, int], kind: Kind, group: int, grid: Grid) -> Tensor:
     n, k = shape
     scale = None
     if kind in ("int8", "int4"):
         check_group(kind, k, group)
         scale = np.empty((n, k // group), np.float16)
     data: NDArray[Any] = np.empty((n, k // 2 if kind == "int4" else k), DTYPES[kind])
-    return Tensor(kind, shape, data, scale, 0 if scale is None else group)
+    return Tensor(kind, shape, data, scale, 0 if scale is None else group, grid if kind == "int4" else None)
 
 
-def _weighing(out: Tensor, importance: Floats | None) -> tuple[Floats, Codes] | tuple[None, None]:
-    if out.kind != "int4":
+def _weighing(out: Tensor, importance: Floats | None) -> tuple[Floats, Grid] | tuple[None, None]:
+    if out.grid is None:
         return None, None
-    return np.ones(out.shape[1], np.float32) if importance is None else importance, LINEAR
+    return np.ones(out.shape[1], np.float32) if importance is None else importance, out.grid
 
 
 def _check(flags: int) -> None:

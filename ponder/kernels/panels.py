@@ -4,14 +4,15 @@
     panels.tensor()                     # and back, bit for bit
     Panels("int8", (n, k), 32, buffer)  # a buffer that lies in a mapped file
 
-The buffer is the same for every instruction set and has no header: codes, then scales (csrc/panels.h):
+The buffer is the same for every instruction set and has no header: codes, scales, grid (csrc/panels.h):
 
     int8 codes  [N/16][K/4][16 rows][4 k]      uint8, value + 128
-    int4 codes  [N/16][K/8][16 rows][4 bytes]  value + 8; low nibbles hold k 0..3 of the 8, high nibbles k 4..7
+    int4 codes  [N/16][K/8][16 rows][4 bytes]  low nibbles hold k 0..3 of the 8, high nibbles k 4..7
     scales      [N/16][K/group][16 rows]       float16
+    int4 grid   [16]                           uint8, the value of each code + 128
 
-N is rounded up (rows of scale 0), and each group to a multiple of 8 values (of value 0). Why this layout: a slice of 64
-bytes is one vector of 16 outputs times 4 (8) values of K, so nothing is summed across lanes, one activation is
+N is rounded up (rows of scale 0), and each group to a multiple of 8 codes (of any value). Why this layout: a slice of
+64 bytes is one vector of 16 outputs times 4 (8) values of K, so nothing is summed across lanes, one activation is
 broadcast to all, and a slice is also one row of an AMX tile. Row-major `Tensor` stays the form of files and exchange.
 """
 
@@ -60,15 +61,16 @@ class Panels:
         buffer = arena.take(panel_bytes(kind, tensor.shape, tensor.group))
         # a mapped file may hold them at odd addresses
         data, scale = (np.require(a, requirements=("C", "A")) for a in (tensor.data, tensor.scale))
-        _native.to_panels(kind, tensor.group, data, scale, buffer)
+        _native.to_panels(kind, tensor.group, data, scale, tensor.grid, buffer)
         return cls(kind, tensor.shape, tensor.group, buffer)
 
     def tensor(self) -> Tensor:
         n, k = self.shape
         data: NDArray[Any] = np.empty((n, k // 2 if self.kind == "int4" else k), DTYPES[self.kind])
         scale = np.empty((n, k // self.group), np.float16)
-        _native.from_panels(self.kind, self.group, data, scale, self.buffer)
-        return Tensor(self.kind, self.shape, data, scale, self.group)
+        grid = np.empty(16, np.int8) if self.kind == "int4" else None
+        _native.from_panels(self.kind, self.group, data, scale, grid, self.buffer)
+        return Tensor(self.kind, self.shape, data, scale, self.group, grid)
 
     @property
     def nbytes(self) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, quantise_rows
-from ponder.kernels.tensor import Floats, Tensor, unpack_int4
+from ponder.kernels.tensor import Floats, Tensor
 
 Ints = NDArray[np.int32]
 SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/kernels.h)
@@ -144,9 +144,10 @@ def linear_q8(x: Floats, weight: Tensor) -> Floats:
     assert weight.scale is not None
     group, (n, k) = weight.group, weight.shape
     q, scale = quantise_activations(x, group)
-    w = unpack_int4(weight.data, group) if weight.kind == "int4" else weight.data
     dots = np.einsum(
-        "tgj,ngj->tng", q.reshape(len(x), k // group, group).astype(np.int64), w.reshape(n, k // group, group)
+        "tgj,ngj->tng",
+        q.reshape(len(x), k // group, group).astype(np.int64),
+        weight.integers().reshape(n, k // group, group),
     )
     scales = scale[:, None, :] * weight.scale.astype(np.float32)[None]  # [T, N, G]
     out: Floats = (dots * scales.astype(np.float64)).sum(axis=2).astype(np.float32)

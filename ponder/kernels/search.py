@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
-from ponder.kernels.tensor import GROUP, Floats, Tensor, check_group, pack_int4
+from ponder.kernels.tensor import GROUP, NORMAL, Floats, Grid, Tensor, check_group, pack_int4
 
 # Multiples of the plain scale's inverse that are tried, for the largest value at either end of the codes. Twice as many
 # gain another 0.7 % of the squared error of normal numbers.
-Codes = NDArray[np.int8]
-LINEAR: Codes = np.arange(-8, 8, dtype=np.int8)
 FACTORS = np.float32([0.84, 0.91, 0.98, 1.05, 1.12, 1.19])
 _LARGEST = np.float32(65504)  # of float16
 
 
-def search(array: Floats, group: int = GROUP, importance: Floats | None = None, codes: Codes = LINEAR) -> Tensor:
-    """array [N, K] float32, importance [K] >= 0 (ones when None), codes: 16 rising integers -> int4 Tensor.
+def search(array: Floats, group: int = GROUP, importance: Floats | None = None, grid: Grid = NORMAL) -> Tensor:
+    """array [N, K] float32, importance [K] >= 0 (ones when None) -> int4 Tensor.
 
     Raises UserError as `Tensor.quantise` does.
     """
@@ -35,7 +33,7 @@ def search(array: Floats, group: int = GROUP, importance: Floats | None = None, 
         raise UserError("The tensor holds values that are not finite: the checkpoint is damaged.")
     x = array.reshape(n, k // group, group)
     largest = np.take_along_axis(x, np.abs(x).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]  # the first of equals
-    first, last = np.float32(codes[0]), np.float32(codes[-1])
+    first, last = np.float32(grid[0]), np.float32(grid[-1])
     if np.abs(largest / first).max(initial=0) > _LARGEST:
         raise UserError(f"The tensor's values are too large for float16 scales (up to {np.abs(largest).max():g}).")
     base = _sum(np.square(array).reshape(n, 1, k)) / np.float32(k) * np.float32(2)  # [N, 1]
@@ -47,20 +45,20 @@ def search(array: Floats, group: int = GROUP, importance: Floats | None = None, 
         for end in (first, last):
             for factor in FACTORS:
                 inverse = np.where(plain != 0, end * factor / largest, np.float32(0))[:, :, None]
-                q = codes[nearest(codes)[_integers(x * inverse)]].astype(np.float32)
+                q = grid[nearest(grid)[_integers(x * inverse)]].astype(np.float32)
                 pxq, pqq = _sum(p * x * q), _sum(p * q * q)
                 gain, scale = pxq * pxq / pqq, pxq / pqq
                 better = (gain > best) & (np.abs(scale) <= _LARGEST)
                 best[better], fitted[better] = gain[better], scale[better].astype(np.float16)
-    better = _error(x, p, fitted, codes) < _error(x, p, plain, codes)
+    better = _error(x, p, fitted, grid) < _error(x, p, plain, grid)
     scale16 = np.where(better & (plain != 0), fitted, plain)
-    q = codes[_codes(x, scale16, codes)].reshape(n, k)
-    return Tensor("int4", (n, k), pack_int4(q, group), scale16, group)
+    codes = _codes(x, scale16, grid).reshape(n, k)
+    return Tensor("int4", (n, k), pack_int4(codes, group), scale16, group, grid)
 
 
-def nearest(codes: Codes) -> NDArray[np.uint8]:
-    """[256]: for the integers -128..127 which of the codes is nearest, the lower one of two."""
-    return np.abs(np.arange(-128, 128)[:, None] - codes.astype(np.int64)).argmin(axis=1).astype(np.uint8)
+def nearest(grid: Grid) -> NDArray[np.uint8]:
+    """[256]: for the integers -128..127 the code of the nearest value, the lower one of two."""
+    return np.abs(np.arange(-128, 128)[:, None] - grid.astype(np.int64)).argmin(axis=1).astype(np.uint8)
 
 
 def _integers(x: Floats) -> NDArray[np.int64]:
@@ -68,15 +66,15 @@ def _integers(x: Floats) -> NDArray[np.int64]:
     return np.rint(np.clip(x, -128, 127)).astype(np.int64) + 128
 
 
-def _codes(x: Floats, scale: NDArray[np.float16], codes: Codes) -> NDArray[np.uint8]:
+def _codes(x: Floats, scale: NDArray[np.float16], grid: Grid) -> NDArray[np.uint8]:
     """[n, G, group] -> 0..15 of each value."""
     step = scale.astype(np.float32)[:, :, None]
-    return nearest(codes)[_integers(np.divide(x, step, out=np.zeros_like(x), where=step != 0))]
+    return nearest(grid)[_integers(np.divide(x, step, out=np.zeros_like(x), where=step != 0))]
 
 
-def _error(x: Floats, p: Floats, scale: NDArray[np.float16], codes: Codes) -> Floats:
+def _error(x: Floats, p: Floats, scale: NDArray[np.float16], grid: Grid) -> Floats:
     """[n, G]; infinite for a scale of 0."""
-    off = x - codes[_codes(x, scale, codes)].astype(np.float32) * scale.astype(np.float32)[:, :, None]
+    off = x - grid[_codes(x, scale, grid)].astype(np.float32) * scale.astype(np.float32)[:, :, None]
     return np.where(scale == 0, np.float32(np.inf), _sum(p * off * off))
 
 

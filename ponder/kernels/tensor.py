@@ -3,9 +3,10 @@
 Why: loaders (safetensors, GGUF), the quantiser and all op sets pass weights as this one value. bf16 and f32 data may be
 a view of a memory-mapped file; nothing here copies unless it must.
 
-Grouped kinds are symmetric, value = q * scale, one float16 scale for `group` values of a row. int4 packs two values a
-byte inside each group as GGUF Q4_0 does: byte j holds element j in the low nibble and element j + group/2 in the high
-nibble, value = (nibble - 8) * scale; so Q4_0 and Q8_0 (int8, group 32) import without loss.
+Grouped kinds are symmetric, value = q * scale, one float16 scale for `group` values of a row. int4 packs two codes a
+byte inside each group as GGUF does: byte j holds element j in the low nibble and element j + group/2 in the high
+nibble, value = grid[nibble] * scale. The grid is a property of the tensor: NORMAL, which lies denser where weights are
+many, or LINEAR. So IQ4_NL, Q4_0 and Q8_0 (int8, group 32) import without loss.
 K must be a multiple of the group, otherwise the tensor is refused: a tiny model passes a smaller even group.
 """
 
@@ -23,6 +24,9 @@ Floats = NDArray[np.float32]
 
 DTYPES: dict[str, type[Any]] = {"f32": np.float32, "bf16": np.uint16, "int8": np.int8, "int4": np.uint8}
 GROUP = 32
+Grid = NDArray[np.int8]  # [16], rising, with both signs
+LINEAR: Grid = np.arange(-8, 8, dtype=np.int8)  # GGUF's Q4_0
+NORMAL: Grid = np.int8([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])  # GGUF's IQ4_NL
 _CHUNK = 1 << 22  # values quantised at a time, so that temporaries stay near 50 MB
 
 
@@ -45,6 +49,7 @@ class Tensor:
 
     data: float32 [N, K] | uint16 [N, K] (bf16 bits) | int8 [N, K] | uint8 [N, K/2], C-contiguous.
     scale: float16 [N, K/group] for int8 and int4, else None. group: values a scale covers; 0 for f32 and bf16.
+    grid: for int4, else None.
     """
 
     kind: Kind
@@ -52,10 +57,12 @@ class Tensor:
     data: NDArray[Any]
     scale: NDArray[np.float16] | None = None
     group: int = 0
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         assert self.kind in DTYPES, f"unknown kind {self.kind!r}"
         n, k = self.shape
+        assert (self.grid is not None) == (self.kind == "int4"), "int4 and nothing else has a grid"
         width = k // 2 if self.kind == "int4" else k
         assert self.data.dtype == DTYPES[self.kind], f"{self.kind} data has dtype {self.data.dtype}"
         assert self.data.shape == (n, width), f"{self.kind} data of {self.shape} has shape {self.data.shape}"
@@ -70,7 +77,7 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of data and scales."""
+        """Bytes of data and scales; a grid's 16 do not count."""
         return self.data.nbytes + (0 if self.scale is None else self.scale.nbytes)
 
     def dequantise(self) -> Floats:
@@ -81,20 +88,24 @@ class Tensor:
             return from_bf16(self.data)
         assert self.scale is not None
         n, k = self.shape
-        q = unpack_int4(self.data, self.group) if self.kind == "int4" else self.data
-        groups = q.reshape(n, k // self.group, self.group).astype(np.float32)
+        groups = self.integers().reshape(n, k // self.group, self.group).astype(np.float32)
         return (groups * self.scale.astype(np.float32)[:, :, None]).reshape(n, k)
+
+    def integers(self) -> NDArray[np.int8]:
+        """int8 or int4 -> what the scales multiply, int8 [N, K]."""
+        return self.data if self.grid is None else self.grid[unpack_int4(self.data, self.group)]
 
     def rows(self, ids: NDArray[Any]) -> Floats:
         """Rows `ids` [R] as float32 [R, K]: what an embedding needs. Raises ValueError for an id out of range."""
         if ids.size and not (int(ids.min()) >= 0 and int(ids.max()) < self.shape[0]):
             raise ValueError(f"row ids must lie in 0..{self.shape[0] - 1}, got {ids.min()}..{ids.max()}")
         scale = None if self.scale is None else self.scale[ids]
-        return Tensor(self.kind, (len(ids), self.shape[1]), self.data[ids], scale, self.group).dequantise()
+        return Tensor(self.kind, (len(ids), self.shape[1]), self.data[ids], scale, self.group, self.grid).dequantise()
 
     @classmethod
     def quantise(cls, array: NDArray[Any], kind: Kind, group: int = GROUP) -> Self:
         """float array [N, K] -> Tensor; round to nearest with the scale as float16 holds it. `group` is for int8, int4.
+        int4 is on the grid LINEAR; what models are packed with is `search.search`.
 
         Raises UserError for values that are not finite, too large, or rows that do not divide into groups.
         """
@@ -116,8 +127,8 @@ class Tensor:
             step = scale[rows].astype(np.float32)[:, :, None]
             q = np.divide(part, step, out=np.zeros_like(part), where=step != 0)
             q = np.clip(np.rint(q), low, high).astype(np.int8).reshape(-1, k)
-            data[rows] = pack_int4(q, group) if kind == "int4" else q
-        return cls(kind, (n, k), data, scale, group)
+            data[rows] = pack_int4((q + np.int8(8)).view(np.uint8), group) if kind == "int4" else q
+        return cls(kind, (n, k), data, scale, group, LINEAR if kind == "int4" else None)
 
 
 def check_group(kind: str, k: int, group: int) -> None:
@@ -129,19 +140,18 @@ def check_group(kind: str, k: int, group: int) -> None:
         )
 
 
-def pack_int4(q: NDArray[np.int8], group: int) -> NDArray[np.uint8]:
-    """Values -8..7 [N, K] -> bytes [N, K/2], in the layout of the module's docstring."""
-    n, k = q.shape
-    halves = (q + np.int8(8)).astype(np.uint8).reshape(n, k // group, 2, group // 2)
+def pack_int4(codes: NDArray[np.uint8], group: int) -> NDArray[np.uint8]:
+    """Codes 0..15 [N, K] -> bytes [N, K/2], in the layout of the module's docstring."""
+    n, k = codes.shape
+    halves = codes.reshape(n, k // group, 2, group // 2)
     return (halves[:, :, 0] | (halves[:, :, 1] << np.uint8(4))).reshape(n, k // 2)
 
 
-def unpack_int4(data: NDArray[np.uint8], group: int) -> NDArray[np.int8]:
-    """Bytes [N, K/2] -> values -8..7, int8 [N, K]."""
+def unpack_int4(data: NDArray[np.uint8], group: int) -> NDArray[np.uint8]:
+    """Bytes [N, K/2] -> codes 0..15 [N, K]."""
     n, half_k = data.shape
     packed = data.reshape(n, 2 * half_k // group, 1, group // 2)
-    nibbles = np.concatenate([packed & np.uint8(15), packed >> np.uint8(4)], axis=2)
-    return nibbles.reshape(n, 2 * half_k).astype(np.int8) - np.int8(8)
+    return np.concatenate([packed & np.uint8(15), packed >> np.uint8(4)], axis=2).reshape(n, 2 * half_k)
 
 
 def _scales(part: Floats, kind: str) -> NDArray[np.float16]:

@@ -22,6 +22,7 @@ from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.kernels.pack import from_rows
 from ponder.kernels.reference import ReferenceOps
+from ponder.kernels.search import nearest
 from ponder.kernels.tensor import GROUP, Floats, Tensor, pack_int4
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.weights import build, held, read, storage_plan
@@ -109,23 +110,23 @@ def rounded(weights: Floats, gram: Floats | None, group: int = GROUP) -> Tensor:
         return from_rows([weights], (n, k), "int4", group)
     importance = gram.diagonal() / gram.diagonal().mean() + np.float32(DAMPING)
     tensor = from_rows([weights], (n, k), "int4", group, importance.astype(np.float32))
-    assert tensor.scale is not None
+    assert tensor.scale is not None and tensor.grid is not None
+    code_of = nearest(tensor.grid)
     order = np.argsort(importance, kind="stable")  # the last one is rounded first
     factor = _factor(gram, order)  # [K, K], lower, ones on the diagonal
     w = np.ascontiguousarray(weights.T[order])  # [K, N]
     step = tensor.scale.astype(np.float32).T[order // group]  # [K, N]
     inverse = np.divide(np.float32(1), step, out=np.zeros_like(step), where=step != 0)
-    error, q = np.empty_like(w), np.empty(w.shape, np.int8)
+    error, codes = np.empty_like(w), np.empty((n, k), np.uint8)
     for start in reversed(range(0, k, _BLOCK)):
         end = min(k, start + _BLOCK)
         target = w[start:end] + factor[end:, start:end].T @ error[end:]
         for i in reversed(range(start, end)):
             t = target[i - start] + factor[i + 1 : end, i] @ error[i + 1 : end]
-            q[i] = np.clip(np.rint(t * inverse[i]), -8, 7)
-            error[i] = w[i] - q[i] * step[i]
-    codes = np.empty((n, k), np.int8)
-    codes[:, order] = q.T
-    return Tensor("int4", (n, k), pack_int4(codes, group), tensor.scale, group)
+            code = code_of[np.rint(np.clip(t * inverse[i], -128, 127)).astype(np.int64) + 128]
+            codes[:, order[i]] = code
+            error[i] = w[i] - tensor.grid[code] * step[i]
+    return Tensor("int4", (n, k), pack_int4(codes, group), tensor.scale, group, tensor.grid)
 
 
 def _factor(gram: Floats, order: NDArray[np.int64]) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.gguf import TYPES
-from ponder.kernels.tensor import from_bf16, to_bf16
+from ponder.kernels.tensor import NORMAL, from_bf16, to_bf16
 
 Bytes = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -110,6 +110,18 @@ def _q6_k(b: Bytes) -> Codes:
     return Codes(q, _half(b[:, 208:]) * scales)
 
 
+def _iq4_nl(b: Bytes) -> Codes:
+    return Codes(NORMAL[_nibbles(b[:, None, 2:]).reshape(len(b), 1, 32)], _half(b[:, :2]))
+
+
+def _iq4_xs(b: Bytes) -> Codes:
+    """The scale of group g is d * (s - 32), s of six bits: four in the bytes 4..7, two in bytes 2 and 3."""
+    low = np.stack([b[:, 4:8] & 15, b[:, 4:8] >> 4], axis=2).reshape(len(b), 8)
+    high = (b[:, 2:4, None] >> np.uint8([0, 2, 4, 6]) & 3).reshape(len(b), 8)
+    s = (low | high << 4).astype(np.float32) - np.float32(32)
+    return Codes(NORMAL[_nibbles(b[:, 8:].reshape(len(b), 8, 16)).reshape(len(b), 8, 32)], _half(b[:, :2]) * s)
+
+
 _CODES: dict[str, Callable[[Bytes], Codes]] = {
     "Q4_0": _q4_0,
     "Q4_1": _q4_1,
@@ -119,6 +131,8 @@ _CODES: dict[str, Callable[[Bytes], Codes]] = {
     "Q4_K": _q4_k,
     "Q5_K": _q5_k,
     "Q6_K": _q6_k,
+    "IQ4_NL": _iq4_nl,
+    "IQ4_XS": _iq4_xs,
 }
 
 

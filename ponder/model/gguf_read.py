@@ -25,9 +25,9 @@ from ponder.model.gguf_config import read_config
 from ponder.model.gguf_names import to_hf
 from ponder.model.weights import check
 
-_AUTO: dict[str, Kind] = {"F32": "f32", "F16": "bf16", "BF16": "bf16", "Q4_0": "int4"}  # every other type: int8
-_EXACT: dict[str, Kind] = {"F32": "f32", "BF16": "bf16", "Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4"}  # no loss
 _MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
+_PACKED: dict[str, Kind] = {"Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4", "IQ4_NL": "int4"}  # without loss
+_AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED}  # every other type: int8
 
 
 def read_gguf(path: str | Path) -> Checkpoint:
@@ -64,7 +64,7 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
 
 def _source(gguf: GGUF, info: TensorInfo) -> Source:
     convert = partial(_convert, gguf, info) if len(info.shape) == 2 else None
-    packed = convert is not None and info.type in _EXACT and info.type[0] == "Q"
+    packed = convert is not None and info.type in _PACKED
     mapped = _MAPPED.get(info.type)
     return Source(
         info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert, mapped
@@ -72,8 +72,9 @@ def _source(gguf: GGUF, info: TensorInfo) -> Source:
 
 
 def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
-    if len(info.shape) == 2 and info.type in _EXACT:
-        return _convert(gguf, info, _EXACT[info.type], GROUP)
+    kind = _MAPPED.get(info.type) or _PACKED.get(info.type)
+    if kind is not None and len(info.shape) == 2:
+        return _convert(gguf, info, kind, GROUP)
     return dequantise(info.type, _bytes(gguf, info)).reshape(info.shape)
 
 

@@ -2,9 +2,10 @@
 
     write_gguf("out.gguf", read_hf("folder"), "folder", "Q8_0")
 
-Types: F32, F16, BF16, Q8_0, Q4_0. Vectors and router gates stay F32, embedding and head of a Q4_0 file are Q8_0, rows
-that do not divide into blocks of 32 stay F16. Weights that are already int8 or int4 in groups of 32 are copied value
-for value into Q8_0 or Q4_0. One tensor is in memory at a time; the file appears under its name only when complete.
+Types: F32, F16, BF16, Q8_0, IQ4_NL, Q4_0. Vectors and router gates stay F32, embedding and head of a file of four bits
+are Q8_0, rows that do not divide into blocks of 32 stay F16. Weights that are already int8 or int4 in groups of 32 are
+copied value for value into Q8_0 and, by their grid, IQ4_NL or Q4_0. One tensor is in memory at a time; the file
+appears under its name only when complete.
 """
 
 import struct
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from ponder.core.atomic import replacing
 from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import TYPES
-from ponder.kernels.tensor import Tensor
+from ponder.kernels.pack import from_rows
+from ponder.kernels.tensor import LINEAR, NORMAL, Tensor
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import ModelConfig
 from ponder.model.ggml_blocks import BLOCK, Bytes, quantise
@@ -30,7 +32,14 @@ Progress = Callable[[int, int], None]
 
 _ALIGN = 32
 _TYPE_ID = {name: id_ for id_, (name, _, _) in TYPES.items()}
-FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q4_0": 2}  # general.file_type, llama.cpp's llama_ftype
+FILE_TYPES = {
+    "F32": 0,
+    "F16": 1,
+    "BF16": 32,
+    "Q8_0": 7,
+    "IQ4_NL": 25,
+    "Q4_0": 2,
+}  # general.file_type, llama.cpp's llama_ftype
 _CHUNK = 1 << 20  # values converted at a time
 
 
@@ -103,7 +112,7 @@ def _plans(config: ModelConfig, type_: str) -> Iterator[_Plan]:
 def _tensor_type(name: str, shape: tuple[int, ...], type_: str) -> str:
     if len(shape) == 1 or name.endswith("ffn_gate_inp.weight"):
         return "F32"
-    if type_ == "Q4_0" and name in GLOBAL:
+    if type_ in ("Q4_0", "IQ4_NL") and name in GLOBAL:
         type_ = "Q8_0"
     return type_ if shape[-1] % BLOCK[type_][0] == 0 else "F16"
 
@@ -155,11 +164,7 @@ def _write_tensor(file: BinaryIO, plan: _Plan, checkpoint: Checkpoint) -> None:
 
 def _blocks(values: NDArray[np.float32] | Tensor, type_: str, name: str) -> Iterator[Bytes]:
     """The bytes of one tensor in chunks of rows."""
-    if (
-        isinstance(values, Tensor)
-        and values.group == 32
-        and (values.kind, type_) in (("int8", "Q8_0"), ("int4", "Q4_0"))
-    ):
+    if isinstance(values, Tensor) and values.group == 32 and _same_codes(values, type_):
         yield _copy_blocks(values)
         return
     if not isinstance(values, Tensor):
@@ -174,11 +179,21 @@ def _blocks(values: NDArray[np.float32] | Tensor, type_: str, name: str) -> Iter
         with np.errstate(over="ignore"):
             if not np.isfinite(chunk.astype(np.float16) if type_ == "F16" else chunk).all():
                 raise LoadError(f"{name} holds values that {type_} cannot: not finite, or above 65504 for F16")
-        yield np.ascontiguousarray(quantise(type_, chunk)).reshape(-1)
+        if type_ == "IQ4_NL":
+            yield _copy_blocks(from_rows([chunk], chunk.shape, "int4"))
+        else:
+            yield np.ascontiguousarray(quantise(type_, chunk)).reshape(-1)
+
+
+def _same_codes(values: Tensor, type_: str) -> bool:
+    grid = {"Q4_0": LINEAR, "IQ4_NL": NORMAL}.get(type_)
+    if values.grid is None or grid is None:
+        return (values.kind, type_) == ("int8", "Q8_0")
+    return np.array_equal(values.grid, grid)
 
 
 def _copy_blocks(values: Tensor) -> Bytes:
-    """int8 -> Q8_0 or int4 -> Q4_0, the same integers and scales: [N * K/32, 2 + bytes of 32 values]."""
+    """int8 -> Q8_0, int4 -> Q4_0 or IQ4_NL, the same integers and scales: [N * K/32, 2 + bytes of 32 values]."""
     assert values.scale is not None
     scale = values.scale.reshape(-1, 1).view(np.uint8)
     return np.concatenate([scale, values.data.view(np.uint8).reshape(len(scale), -1)], axis=1).reshape(-1)

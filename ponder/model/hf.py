@@ -3,7 +3,8 @@
     checkpoint = read_hf("Qwen3-0.6B")
 
 A folder that Ponder quantised has `X.weight` as I8 [N, K] (int8) or U8 [N, K/2] (int4) beside `X.weight_scale`
-F16 [N, K/group], and says so in config.json's quantization_config. A tied head that was packed is stored of its own.
+F16 [N, K/group] and, for int4, `X.weight_grid` I8 [16], and says so in config.json's quantization_config. A tied head
+that was packed is stored of its own.
 """
 
 import re
@@ -18,7 +19,7 @@ import numpy as np
 
 from ponder.core.errors import LoadError
 from ponder.kernels import pack
-from ponder.kernels.tensor import Floats, Kind, Tensor, from_bf16
+from ponder.kernels.tensor import Floats, Grid, Kind, Tensor, from_bf16
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import ModelConfig
 from ponder.model.safetensors_file import Stored, map_file
@@ -79,7 +80,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _sources(stored: dict[str, Stored], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Source]]:
     for name, tensor in stored.items():
-        if name.endswith("_scale") and name.removesuffix("_scale") in stored:
+        if name.endswith(("_scale", "_grid")) and name.rpartition("_")[0] in stored:
             continue
         if tensor.type in ("I8", "U8"):
             yield name, _packed(name, stored, config, folder)
@@ -126,8 +127,20 @@ def _packed(name: str, stored: dict[str, Stored], config: ModelConfig, folder: P
             f"{folder}: {name}_scale has shape {list(scale.data.shape)}, not one scale per {group} of {list(shape)}"
         )
     nbytes = q.data.nbytes + scale.data.nbytes
-    read = partial(Tensor, kind, shape, q.data, scale.data, group)
+    grid = _grid(name, stored, folder) if kind == "int4" else None
+    read = partial(Tensor, kind, shape, q.data, scale.data, group, grid)
     return Source(shape, kind, nbytes, read, packed=True, group=group)
+
+
+def _grid(name: str, stored: dict[str, Stored], folder: Path) -> Grid:
+    grid = stored.get(name + "_grid")
+    if grid is None or grid.type != "I8" or grid.data.shape != (16,):
+        raise LoadError(
+            f"{folder}: {name} is int4, which needs an I8 {name}_grid of 16 values; quantise the model anew"
+        )
+    if not ((np.diff(grid.data.astype(np.int64)) > 0).all() and grid.data[0] < 0 < grid.data[-1]):
+        raise LoadError(f"{folder}: {name}_grid does not rise from a negative to a positive value")
+    return grid.data
 
 
 def _unstack(name: str, tensor: Stored) -> Iterator[tuple[str, Source]]:

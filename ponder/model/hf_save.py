@@ -122,6 +122,8 @@ def _stored(name: str, value: Floats | Tensor, narrow: bool) -> dict[str, Stored
     out = {name: Stored(_TYPE[value.kind], value.data)}
     if value.scale is not None:
         out[name + "_scale"] = Stored("F16", value.scale)
+    if value.grid is not None:
+        out[name + "_grid"] = Stored("I8", value.grid)
     return out
 
 

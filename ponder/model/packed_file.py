@@ -34,7 +34,7 @@ from ponder.kernels.panels import Panels, panel_bytes
 from ponder.kernels.tensor import DTYPES, Floats, Kind, Tensor, check_group
 
 FORMAT = "ponder-packed"
-LAYOUT = 2  # raise it when the bytes of a kind change their meaning: panels, or how a matrix is quantised
+LAYOUT = 3  # raise it when the bytes of a kind change their meaning: panels, or how a matrix is quantised
 ALIGN = 64
 MAX_HEADER = 64 << 20  # a 30B-A3B model with 18,432 matrices of experts needs 4 MB
 _MAX_SIDE = 1 << 28  # rows or columns: a product of two, and its bytes, stay far from 64 bits

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from ponder.kernels.tensor import GROUP, Kind, Tensor
+from ponder.kernels.tensor import GROUP, LINEAR, Kind, Tensor
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import ModelConfig
 from ponder.model.weights import random_checkpoint, storage_plan
@@ -44,7 +44,7 @@ def _draw(seed: int, name: str, shape: tuple[int, int], kind: Kind, group: int, 
     table = (step * np.repeat([1, -1], 128) * rng.uniform(0.5, 1.5, 256)).astype(np.float16)  # both signs: no drift
     scale = table[_bytes(rng, n * (k // group))].reshape(n, k // group)
     if kind == "int4":
-        return Tensor(kind, shape, _bytes(rng, n * k // 2).reshape(n, k // 2), scale, group)
+        return Tensor(kind, shape, _bytes(rng, n * k // 2).reshape(n, k // 2), scale, group, LINEAR)  # as in Q4_0
     codes = np.maximum(_bytes(rng, n * k).view(np.int8), np.int8(-127)).reshape(n, k)
     return Tensor(kind, shape, codes, scale, group)
 

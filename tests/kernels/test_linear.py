@@ -1,5 +1,7 @@
 """Native linear and experts on every instruction set against the oracle; bit-identity in any batch (DT-1, MOE-1)."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,7 +9,8 @@ from numpy.typing import NDArray
 from ponder.kernels import native
 from ponder.kernels.native import NativeOps
 from ponder.kernels.reference import ReferenceOps, linear_q8
-from ponder.kernels.tensor import Kind, Tensor
+from ponder.kernels.search import search
+from ponder.kernels.tensor import LINEAR, NORMAL, Kind, Tensor
 
 OPS, REF = NativeOps(), ReferenceOps()
 Floats = NDArray[np.float32]
@@ -37,7 +40,8 @@ def bound(x: Floats, w: Tensor) -> Floats:
 @pytest.mark.parametrize("k", [32, 64, 96, 160, 1024, 1056])
 def test_linear_equals_oracle(isa: str, kind: Kind, k: int) -> None:
     for n, tokens in [(1, 1), (3, 2), (4, 3), (5, 4), (7, 5), (33, 8), (67, 17)]:
-        x, w = normal(tokens, k, seed=n), Tensor.quantise(normal(n, k, seed=tokens), kind)
+        x, values = normal(tokens, k, seed=n), normal(n, k, seed=tokens)
+        w = search(values) if kind == "int4" else Tensor.quantise(values, kind)
         bias = normal(n, seed=3)
         weight = OPS.weight(w)
         assert (np.abs(OPS.linear(x, weight) - expected(x, w)) <= bound(x, w)).all()
@@ -51,10 +55,11 @@ def test_any_k(isa: str, kind: Kind) -> None:
         assert (np.abs(OPS.linear(x, OPS.weight(w)) - expected(x, w)) <= bound(x, w)).all(), k
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int4 on NORMAL"])
 @pytest.mark.parametrize("group", [2, 6, 16, 48, 64, 128])
-def test_other_groups(isa: str, kind: Kind, group: int) -> None:
-    x, w = normal(5, 3 * group), Tensor.quantise(normal(9, 3 * group, seed=1), kind, group)
+def test_other_groups(isa: str, kind: str, group: int) -> None:
+    x, values = normal(5, 3 * group), normal(9, 3 * group, seed=1)
+    w = search(values, group) if kind.endswith("NORMAL") else Tensor.quantise(values, kind, group)  # type: ignore[arg-type]
     assert (np.abs(OPS.linear(x, OPS.weight(w)) - expected(x, w)) <= bound(x, w)).all()
 
 
@@ -75,8 +80,11 @@ def test_extreme_quantised_values(isa: str) -> None:
         w = Tensor("int8", (5, k), data, np.full((5, k // 32), 6e-8, np.float16), 32)  # a subnormal scale
         x = np.full((3, k), x_value, np.float32)
         assert np.allclose(OPS.linear(x, OPS.weight(w)), linear_q8(x, w), rtol=1e-6, atol=0)
-    for byte in (0x00, 0xFF, 0x0F, 0xF0):
-        w = Tensor("int4", (5, k), np.full((5, k // 2), byte, np.uint8), np.full((5, k // 32), -3, np.float16), 32)
+    widest = np.r_[-128:-120, 120:128].astype(np.int8)
+    for byte, grid in product((0x00, 0xFF, 0x0F, 0xF0), (LINEAR, NORMAL, widest)):
+        w = Tensor(
+            "int4", (5, k), np.full((5, k // 2), byte, np.uint8), np.full((5, k // 32), -3, np.float16), 32, grid
+        )
         x = normal(3, k)
         assert (np.abs(OPS.linear(x, OPS.weight(w)) - linear_q8(x, w)) <= bound(x, w)).all()
 

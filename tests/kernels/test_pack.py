@@ -57,6 +57,7 @@ def quantise(x: NDArray[np.float32], kind: Kind, group: int = 32) -> Tensor:
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
     assert a.kind == b.kind and a.group == b.group
+    assert np.array_equal(a.grid, b.grid) if a.grid is not None and b.grid is not None else a.grid is b.grid
     pairs = [(a.data, b.data)] + ([(a.scale, b.scale)] if a.scale is not None and b.scale is not None else [])
     return all(np.array_equal(p.view(np.uint8), q.view(np.uint8)) for p, q in pairs)
 
@@ -83,7 +84,7 @@ def test_formats_are_those_of_the_gguf_package(isa: str, format: str, kind: Kind
     raw = stored(format, *shape)
     exact = gguf.quants.dequantize(raw, GGMLQuantizationType[format]).reshape(shape)
     got = convert(format, raw, shape, kind)
-    if (format, kind) in (("Q8_0", "int8"), ("Q5_0", "int8"), ("Q4_0", "int4")):
+    if (format, kind) in (("Q8_0", "int8"), ("Q5_0", "int8"), ("Q4_0", "int4"), ("IQ4_NL", "int4")):
         np.testing.assert_array_equal(got.dequantise(), exact)  # value for value, with the scales of the file
         assert got.scale is not None and np.array_equal(
             got.scale, raw.reshape(37, 24, -1)[:, :, :2].view("<f2")[..., 0]
@@ -139,7 +140,7 @@ def test_refusals_name_the_reason() -> None:
 def test_the_extension_checks_its_arguments(change: dict[str, object]) -> None:
     right = {
         "format": "Q8_0", "raw": np.zeros((4, 34), np.uint8), "kind": "int8", "group": 32,
-        "data": np.zeros((4, 32), np.int8), "scale": np.zeros((4, 1), np.float16), "importance": None, "codes": None,
+        "data": np.zeros((4, 32), np.int8), "scale": np.zeros((4, 1), np.float16), "importance": None, "grid": None,
         "mapped": False,
     }  # fmt: skip
     assert _native.convert(**right) == 0  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from ponder.kernels.native import NativeOps
 from ponder.kernels.panels import ALIGNMENT, Panels, arena, panel_bytes
-from ponder.kernels.tensor import Tensor, unpack_int4
+from ponder.kernels.search import search
+from ponder.kernels.tensor import LINEAR, Tensor, unpack_int4
 
 OPS = NativeOps()
 SHAPES = [
@@ -32,10 +33,10 @@ def written_out(tensor: Tensor) -> NDArray[np.uint8]:
     assert tensor.scale is not None
     panels, padded = -(-n // 16), -(-group // 8) * 8
     four = tensor.kind == "int4"
-    q = (unpack_int4(tensor.data, group) if four else tensor.data).astype(np.int32)
-    values = np.zeros((panels * 16, k // group, padded), np.int32)
+    q = unpack_int4(tensor.data, group).astype(np.int32) if four else tensor.data.astype(np.int32) + 128
+    values = np.full((panels * 16, k // group, padded), 0 if four else 128, np.int32)  # the filling is of value 0
     values[:n, :, :group] = q.reshape(n, k // group, group)
-    values = values.reshape(panels, 16, -1) + (8 if four else 128)
+    values = values.reshape(panels, 16, -1)
     if four:
         eights = values.reshape(panels, 16, -1, 2, 4)
         values = eights[..., 0, :] | eights[..., 1, :] << 4
@@ -44,7 +45,8 @@ def written_out(tensor: Tensor) -> NDArray[np.uint8]:
     scale = np.zeros((panels * 16, k // group), np.float16)
     scale[:n] = tensor.scale
     scales = np.ascontiguousarray(scale.reshape(panels, 16, -1).transpose(0, 2, 1))
-    return np.concatenate([codes.reshape(-1), scales.view(np.uint8).reshape(-1)])
+    grid = np.uint8([]) if tensor.grid is None else (tensor.grid.astype(np.int64) + 128).astype(np.uint8)
+    return np.concatenate([codes.reshape(-1), scales.view(np.uint8).reshape(-1), grid])
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])
@@ -52,13 +54,15 @@ def written_out(tensor: Tensor) -> NDArray[np.uint8]:
 def test_layout_and_back(kind: str, n: int, groups: int, group: int) -> None:
     if kind == "int4" and group % 2:
         return
-    tensor = Tensor.quantise(normal(n, groups * group, seed=n), kind, group)  # type: ignore[arg-type]
+    x = normal(n, groups * group, seed=n)
+    tensor = Tensor.quantise(x, "int8", group) if kind == "int8" else search(x, group)
     panels = Panels.pack(tensor)
     assert (panels.buffer == written_out(tensor)).all()
     assert panels.nbytes == panel_bytes(panels.kind, tensor.shape, group)
     back = panels.tensor()
     assert back.scale is not None and tensor.scale is not None
     assert (back.data == tensor.data).all() and (back.scale == tensor.scale).all()
+    assert np.array_equal(back.grid, tensor.grid) if kind == "int4" else back.grid is None  # type: ignore[arg-type]
     ids = np.ascontiguousarray(np.arange(n, dtype=np.int32)[::-1])
     assert (OPS.embed(OPS.weight(panels), ids) == tensor.rows(ids)).all()
 
@@ -69,7 +73,7 @@ def test_every_code_survives() -> None:
     tensor = Tensor("int8", (8, 32), data, np.ones((8, 1), np.float16), 32)
     assert (Panels.pack(tensor).tensor().data == data).all()
     nibbles = np.arange(256).astype(np.uint8).reshape(16, 16)
-    four = Tensor("int4", (16, 32), nibbles, np.ones((16, 1), np.float16), 32)
+    four = Tensor("int4", (16, 32), nibbles, np.ones((16, 1), np.float16), 32, LINEAR)
     assert (Panels.pack(four).tensor().data == nibbles).all()
 
 

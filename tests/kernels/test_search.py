@@ -11,8 +11,8 @@ from test_pack import nasty, same_bits
 from ponder.core.errors import UserError
 from ponder.kernels import _native
 from ponder.kernels.pack import from_rows
-from ponder.kernels.search import LINEAR, search
-from ponder.kernels.tensor import Tensor
+from ponder.kernels.search import search
+from ponder.kernels.tensor import LINEAR, NORMAL, Grid, Tensor
 
 Floats = NDArray[np.float32]
 values = st.floats(-(2.0**18), 2.0**18, width=32) | st.floats(-1, 1, width=32)
@@ -30,31 +30,35 @@ def weighted_error(x: Floats, tensor: Tensor, importance: Floats) -> NDArray[np.
 @given(arrays(np.float32, (3, 48), elements=values), arrays(np.float32, 48, elements=st.floats(0, 100, width=32)),
        st.sampled_from([2, 6, 8, 16, 24, 48]))  # fmt: skip
 def test_never_worse_than_plain_rounding_and_equal_in_cpp(x: Floats, importance: Floats, group: int) -> None:
-    found = search(x, group, importance)
+    found = search(x, group, importance, LINEAR)
     ours, plain = (weighted_error(x, t, importance) for t in (found, Tensor.quantise(x, "int4", group)))
     assert (ours <= plain * (1 + 1e-4) + 1e-30).all()  # both errors were compared in float32
-    assert same_bits(from_rows([x], x.shape, "int4", group, importance), found)
+    assert same_bits(from_rows([x], x.shape, "int4", group, importance, LINEAR), found)
+    assert same_bits(from_rows([x], x.shape, "int4", group, importance), search(x, group, importance))
 
 
+@pytest.mark.parametrize("grid", [LINEAR, NORMAL, np.r_[-128:-124, -1:3, 5:9, 124:128].astype(np.int8)])
 @pytest.mark.parametrize("group", [2, 30, 32, 64, 192])
-def test_weighted_search_is_numpys(isa: str, group: int) -> None:
+def test_weighted_search_is_numpys(isa: str, group: int, grid: Grid) -> None:
     rng = np.random.default_rng(group)
     x, importance = nasty(100, 960, rng), rng.random(960, np.float32) ** 4
     importance[::3] = 0
-    assert same_bits(from_rows(np.array_split(x, 3), x.shape, "int4", group, importance), search(x, group, importance))
+    want = search(x, group, importance, grid)
+    assert same_bits(from_rows(np.array_split(x, 3), x.shape, "int4", group, importance, grid), want)
 
 
-def test_normal_numbers_gain_a_tenth() -> None:
+def test_normal_numbers_gain_a_tenth_and_a_quarter_on_their_grid() -> None:
     """The squared error of normal numbers, even though the large ones count more (docs/weights.md)."""
     x = np.random.default_rng(0).standard_normal((500, 1024), np.float32)
-    plain, ours = (np.square(t.dequantise() - x).mean() for t in (Tensor.quantise(x, "int4"), search(x)))
-    assert plain == pytest.approx(0.0074, rel=0.01) and ours < 0.0068
+    tensors = Tensor.quantise(x, "int4"), search(x, grid=LINEAR), search(x)
+    plain, linear, ours = (np.square(t.dequantise() - x).mean() for t in tensors)
+    assert plain == pytest.approx(0.0074, rel=0.01) and linear < 0.0068 and ours < 0.0056
     rare = np.where(np.arange(1024) % 8 == 0, np.float32(50), np.float32(1))
     weighed = [(np.square(t.dequantise() - x) * rare).mean() for t in (search(x), search(x, importance=rare))]
     assert weighed[1] < 0.8 * weighed[0]
 
 
-@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, -3.0, 1e-7, 1e-12, 1e-38, 1e-45, 5e5, -5e5])
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, -3.0, 1e-7, 1e-12, 1e-38, 1e-45, 8e6, -8e6])
 def test_constant_rows(isa: str, value: float) -> None:
     x = np.full((2, 64), value, np.float32)
     out = from_rows([x], x.shape, "int4")
@@ -63,7 +67,7 @@ def test_constant_rows(isa: str, value: float) -> None:
 
 
 def test_refusals() -> None:
-    for value, reason in ((np.nan, "not finite"), (np.inf, "not finite"), (6e5, "too large"), (-3e38, "too large")):
+    for value, reason in ((np.nan, "not finite"), (np.inf, "not finite"), (8.4e6, "too large"), (-3e38, "too large")):
         x = np.ones((9, 64), np.float32)
         x[8, 63] = value
         for make in (lambda x: search(x), lambda x: from_rows([x], x.shape, "int4")):
@@ -76,16 +80,16 @@ def test_refusals() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"importance": None}, {"codes": None}, {"importance": np.ones(31, np.float32)}, {"importance": np.ones(32)},
-        {"codes": np.zeros(16, np.int8)}, {"codes": LINEAR[::-1].copy()}, {"codes": LINEAR[:8].copy()},
-        {"codes": np.arange(16, dtype=np.int8)}, {"codes": LINEAR.astype(np.int16)},
+        {"importance": None}, {"grid": None}, {"importance": np.ones(31, np.float32)}, {"importance": np.ones(32)},
+        {"grid": np.zeros(16, np.int8)}, {"grid": LINEAR[::-1].copy()}, {"grid": LINEAR[:8].copy()},
+        {"grid": np.arange(16, dtype=np.int8)}, {"grid": LINEAR.astype(np.int16)},
     ],
 )  # fmt: skip
-def test_the_extension_checks_importance_and_codes(change: dict[str, object]) -> None:
+def test_the_extension_checks_importance_and_grid(change: dict[str, object]) -> None:
     right = {
         "format": "F32", "raw": np.zeros((4, 128), np.uint8), "kind": "int4", "group": 32,
         "data": np.zeros((4, 16), np.uint8), "scale": np.zeros((4, 1), np.float16),
-        "importance": np.ones(32, np.float32), "codes": LINEAR, "mapped": False,
+        "importance": np.ones(32, np.float32), "grid": LINEAR, "mapped": False,
     }  # fmt: skip
     assert _native.convert(**right) == 0  # type: ignore[arg-type]
     with pytest.raises((ValueError, TypeError)):

@@ -1,5 +1,6 @@
 """GGUF files in and out, with the `gguf` package as the second opinion."""
 
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF, TYPES
+from ponder.kernels.search import search
 from ponder.kernels.tensor import Tensor
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.gguf_read import read_gguf
@@ -20,7 +22,7 @@ from ponder.text.tokenizer_files import chat_template
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("type_", ["F32", "F16", "BF16", "Q8_0", "Q4_0"])
+@pytest.mark.parametrize("type_", ["F32", "F16", "BF16", "Q8_0", "IQ4_NL", "Q4_0"])
 def test_written_file_is_what_the_gguf_package_would_quantise(name: str, type_: str, tmp_path: Path) -> None:
     checkpoint = random_checkpoint(CONFIGS[name])
     path, seen = tmp_path / "m.gguf", []
@@ -33,11 +35,11 @@ def test_written_file_is_what_the_gguf_package_would_quantise(name: str, type_: 
     for tensor in theirs.values():  # the package decodes our file to exactly what our reader gives
         expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape[::-1])
         np.testing.assert_array_equal(np.asarray(expected, np.float32), by_gguf_name(tensor.name, read))
-    limit = {"F32": 0, "F16": 2**-11, "BF16": 2**-8, "Q8_0": 1 / 127, "Q4_0": 1 / 8}[type_]
+    limit = {"F32": 0, "F16": 2**-11, "BF16": 2**-8, "Q8_0": 1 / 127, "IQ4_NL": 1 / 5, "Q4_0": 1 / 8}[type_]
     for hf, array in original.items():
         assert np.abs(read[hf] - array).max() <= limit * np.abs(array).max(), hf
     embedding = theirs["token_embd.weight"].tensor_type.name
-    assert embedding == ("Q8_0" if type_ == "Q4_0" else type_)
+    assert embedding == ("Q8_0" if type_ in ("Q4_0", "IQ4_NL") else type_)
 
 
 def by_gguf_name(name: str, read: dict[str, np.ndarray]) -> np.ndarray:
@@ -82,10 +84,11 @@ def test_metadata_as_llama_cpp_reads_it(tmp_path: Path) -> None:
     assert back == tiny_vocabulary()
 
 
-@pytest.mark.parametrize(("kind", "type_"), [("int8", "Q8_0"), ("int4", "Q4_0")])
+@pytest.mark.parametrize(("kind", "type_"), [("int8", "Q8_0"), ("int4", "Q4_0"), ("int4", "IQ4_NL")])
 def test_quantised_weights_are_exported_value_for_value(kind: str, type_: str, tmp_path: Path) -> None:
     plain = random_checkpoint(CONFIGS["untied"])
-    packed = {n: Tensor.quantise(s.read(), kind) for n, s in plain.tensors.items() if "_proj" in n}
+    pack = search if type_ == "IQ4_NL" else partial(Tensor.quantise, kind=kind)
+    packed = {n: pack(s.read()) for n, s in plain.tensors.items() if "_proj" in n}
     sources = plain.tensors | {n: Source(t.shape, t.kind, t.nbytes, lambda t=t: t) for n, t in packed.items()}
     write_gguf(tmp_path / "m.gguf", Checkpoint(plain.config, sources, "x"), tiny_tokenizer(tmp_path), type_)
     read = read_gguf(tmp_path / "m.gguf")
@@ -94,6 +97,7 @@ def test_quantised_weights_are_exported_value_for_value(kind: str, type_: str, t
         assert isinstance(again, Tensor) and again.kind == kind == read.tensors[name].auto
         np.testing.assert_array_equal(again.data, tensor.data)
         np.testing.assert_array_equal(again.scale, tensor.scale)
+        np.testing.assert_array_equal(again.grid, tensor.grid)
 
 
 def test_every_type_is_read_exactly(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("type_", ["F32", "F16", "BF16", "Q8_0", "Q4_0"])
+@pytest.mark.parametrize("type_", ["F32", "F16", "BF16", "Q8_0", "IQ4_NL", "Q4_0"])
 def test_llama_cpp_computes_the_same_logits(name: str, type_: str, tmp_path: Path) -> None:
     path, out = tmp_path / "m.gguf", tmp_path / "logits.npy"
     write_gguf(path, random_checkpoint(CONFIGS[name]), tiny_tokenizer(tmp_path), type_)
@@ -50,4 +50,4 @@ def test_llama_cpp_computes_the_same_logits(name: str, type_: str, tmp_path: Pat
     ours = forward(model.weights, model.config, model.rope, model.ops, np.array(ids), batch)
     error = float(np.sqrt(np.mean((ours - theirs) ** 2) / np.mean(theirs**2)))
     # the same weights on both sides; llama.cpp rounds activations to F16, BF16 or, for quantised weights, int8
-    assert error < {"F32": 1e-5, "F16": 1e-3, "BF16": 1e-2, "Q8_0": 3e-2, "Q4_0": 3e-2}[type_], error
+    assert error < {"F32": 1e-5, "F16": 1e-3, "BF16": 1e-2, "Q8_0": 3e-2, "IQ4_NL": 3e-2, "Q4_0": 3e-2}[type_], error

@@ -179,6 +179,19 @@ def test_scales_that_do_not_fit(tmp_path: Path) -> None:
         load(tmp_path, ops="numpy")
 
 
+@pytest.mark.parametrize(
+    "grid", [None, np.zeros(16, np.int8), np.arange(16, dtype=np.int8), np.int8([-1, 1]), np.ones(16)]
+)
+def test_grids_that_cannot_be(grid: np.ndarray | None, tmp_path: Path) -> None:
+    save_hf(tmp_path, random_checkpoint(PRESETS["tiny"]), "int4")
+    name = "model.layers.0.mlp.up_proj.weight_grid"
+    tensors = load_torch(tmp_path / TENSORS)
+    del tensors[name]
+    save_torch(tensors if grid is None else {**tensors, name: torch.from_numpy(grid)}, tmp_path / TENSORS)
+    with pytest.raises(LoadError, match=r"up_proj\.weight.*grid|F64"):
+        load(tmp_path, ops="numpy")
+
+
 F32_2 = {"dtype": "F32", "shape": [2]}
 HOSTILE: dict[str, bytes] = {
     "empty": b"",

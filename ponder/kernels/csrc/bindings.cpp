@@ -112,10 +112,10 @@ void bind_swiglu(Array<const float, 2> gate, Array<const float, 2> up, Array<flo
 int bind_convert(const std::string& format, Array<const uint8_t, 2> raw, const std::string& kind, int64_t group,
                  nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu> data,
                  std::optional<nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu>> scale,
-                 std::optional<Array<const float, 1>> importance, std::optional<Array<const int8_t, 1>> codes, bool mapped) {
+                 std::optional<Array<const float, 1>> importance, std::optional<Array<const int8_t, 1>> grid, bool mapped) {
     const Format* from = find_format(format.c_str());
     check(from != nullptr, "unknown format " + format);
-    Target to = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, (uint8_t*)data.data(), nullptr, nullptr, nullptr};
+    Target to = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, (uint8_t*)data.data(), nullptr, nullptr, nullptr, nullptr};
     if (to.kind == Kind::int4) to.k *= 2;
     check(data.dtype() == type_of(to.kind), kind + " data has the wrong dtype");
     check((uintptr_t)to.data % (type_of(to.kind).bits / 8) == 0, "data is not aligned");
@@ -131,14 +131,15 @@ int bind_convert(const std::string& format, Array<const uint8_t, 2> raw, const s
         check((uintptr_t)to.scale % 2 == 0, "scales are not aligned");
     }
     if (to.kind != Kind::int4) return convert(*from, raw.data(), to, mapped);
-    check(importance && codes, "int4 needs the importance of its columns and its codes");
+    check(importance && grid, "int4 needs the importance of its columns and its grid");
     check_shape("importance", *importance, to.k);
-    check_shape("codes", *codes, 16);
-    for (int i = 1; i < 16; i++) check(codes->data()[i - 1] < codes->data()[i], "codes must rise");
-    check(codes->data()[0] < 0 && codes->data()[15] > 0, "codes must have both signs");
-    CodeTable table = code_table(codes->data());
+    check_shape("grid", *grid, 16);
+    for (int i = 1; i < 16; i++) check(grid->data()[i - 1] < grid->data()[i], "the grid must rise");
+    check(grid->data()[0] < 0 && grid->data()[15] > 0, "the grid must have both signs");
+    CodeTable table = code_table(grid->data());
     to.importance = importance->data();
-    to.codes = &table;
+    to.grid = grid->data();
+    to.table = &table;
     return convert(*from, raw.data(), to, mapped);
 }
 
@@ -267,7 +268,7 @@ NB_MODULE(_native, m) {
           NoGil());
     m.def("swiglu", &bind_swiglu, "gate"_a.noconvert(), "up"_a.noconvert(), "out"_a.noconvert(), NoGil());
     m.def("convert", &bind_convert, "format"_a, "raw"_a.noconvert(), "kind"_a, "group"_a, "data"_a.noconvert(),
-          "scale"_a.noconvert().none(), "importance"_a.noconvert().none(), "codes"_a.noconvert().none(), "mapped"_a,
+          "scale"_a.noconvert().none(), "importance"_a.noconvert().none(), "grid"_a.noconvert().none(), "mapped"_a,
           NoGil());
     m.def("normal", &bind_normal, "seed"_a, "first"_a, "spread"_a, "out"_a.noconvert(), NoGil());
     bind_program(m);

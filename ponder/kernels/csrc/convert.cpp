@@ -19,7 +19,8 @@ const Format formats[] = {
     {"F32", Stored::f32, 1, 4},      {"F16", Stored::f16, 1, 2},      {"BF16", Stored::bf16, 1, 2},
     {"Q4_0", Stored::q4_0, 32, 18},  {"Q4_1", Stored::q4_1, 32, 20},  {"Q5_0", Stored::q5_0, 32, 22},
     {"Q5_1", Stored::q5_1, 32, 24},  {"Q8_0", Stored::q8_0, 32, 34},  {"Q4_K", Stored::q4_k, 256, 144},
-    {"Q5_K", Stored::q5_k, 256, 176}, {"Q6_K", Stored::q6_k, 256, 210},
+    {"Q5_K", Stored::q5_k, 256, 176}, {"Q6_K", Stored::q6_k, 256, 210}, {"IQ4_NL", Stored::iq4_nl, 32, 18},
+    {"IQ4_XS", Stored::iq4_xs, 256, 136},
 };
 
 constexpr int64_t slab_bytes = 8 << 20;  // of a mapped file, read before its pages are given back
@@ -33,8 +34,10 @@ void give_back(const uint8_t* start, const uint8_t* end) {
 
 bool has_codes(Stored type, const Target& to) {
     if (to.group != 32) return false;
-    return to.kind == Kind::int4 ? type == Stored::q4_0
-                                 : to.kind == Kind::int8 && (type == Stored::q8_0 || type == Stored::q5_0);
+    if (to.kind == Kind::int8) return type == Stored::q8_0 || type == Stored::q5_0;
+    if (to.kind != Kind::int4) return false;
+    return type == Stored::q4_0 ? !memcmp(to.grid, linear_grid, 16)
+                                : type == Stored::iq4_nl && !memcmp(to.grid, normal_grid, 16);
 }
 
 int64_t scratch_row(int64_t k) { return (k + 15) / 16 * 16; }
@@ -48,7 +51,7 @@ int convert_row(const Kernels& kernel, Stored type, const uint8_t* raw, const Ta
     int flags = kernel.decode(type, raw, to.k, scratch);
     if (to.kind == Kind::int8) return flags | kernel.quantise(scratch, to.k, to.group, data, scale);
     if (to.kind == Kind::int4)
-        return flags | kernel.search(scratch, to.importance, to.k, to.group, *to.codes, scratch + scratch_row(to.k), data, scale);
+        return flags | kernel.search(scratch, to.importance, to.k, to.group, *to.table, scratch + scratch_row(to.k), data, scale);
     kernel.to_bf16(scratch, (uint16_t*)data, to.k);
     return flags;
 }
@@ -61,14 +64,14 @@ const Format* find_format(const char* name) {
     return nullptr;
 }
 
-CodeTable code_table(const int8_t* codes) {
-    CodeTable t = {(float)codes[0], (float)codes[15], {}, {}};
+CodeTable code_table(const int8_t* grid) {
+    CodeTable t = {(float)grid[0], (float)grid[15], {}, {}};
     for (int v = -128; v < 128; v++) {
         int best = 0;
         for (int i = 1; i < 16; i++)
-            if (std::abs(v - codes[i]) < std::abs(v - codes[best])) best = i;
+            if (std::abs(v - grid[i]) < std::abs(v - grid[best])) best = i;
         t.index[v + 128] = (uint8_t)best;
-        t.nearest[v + 128] = (float)codes[best];
+        t.nearest[v + 128] = (float)grid[best];
     }
     return t;
 }

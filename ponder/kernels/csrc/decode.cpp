@@ -63,6 +63,20 @@ static void q8_0(const uint8_t* b, float* out) {
     for (int i = 0; i < 32; i++) out[i] = (float)(int8_t)b[2 + i] * scale;
 }
 
+// 32 values from 16 bytes of nibbles on the grid of IQ4_NL
+static inline void normal32(const uint8_t* b, float scale, float* out) {
+    uint8_t q[32];
+    nibbles32(b, q);
+    for (int i = 0; i < 32; i++) out[i] = (float)normal_grid[q[i]] * scale;
+}
+static void iq4_nl(const uint8_t* b, float* out) { normal32(b + 2, half_at(b), out); }
+static void iq4_xs(const uint8_t* b, float* out) {
+    for (int g = 0; g < 8; g++) {  // scales of six bits, less 32: four in the bytes 4..7, two in bytes 2 and 3
+        int s = (b[4 + g / 2] >> (g % 2 * 4) & 15) | (b[2 + g / 4] >> (g % 4 * 2) & 3) << 4;
+        normal32(b + 8 + 16 * g, half_at(b) * (float)(s - 32), out + 32 * g);
+    }
+}
+
 // Scale and offset of group g of the 8 in a Q4_K or Q5_K block: d * sc and -(dmin * m), both six bits, packed in 12
 // bytes: 4 of sc, 4 of m, 4 with the low halves of the last four of each (their high bits top the first eight).
 static inline void k_scale(const uint8_t* b, int g, float& scale, float& offset) {
@@ -147,26 +161,29 @@ int decode(Stored type, const uint8_t* raw, int64_t k, float* out) {
         case Stored::q4_k: return blocks(raw, k, 256, 144, q4_k, out);
         case Stored::q5_k: return blocks(raw, k, 256, 176, q5_k, out);
         case Stored::q6_k: return blocks(raw, k, 256, 210, q6_k, out);
+        case Stored::iq4_nl: return blocks(raw, k, 32, 18, iq4_nl, out);
+        case Stored::iq4_xs: return blocks(raw, k, 256, 136, iq4_xs, out);
     }
     return 0;
 }
 
 int copy_codes(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale) {
     int flags = 0;
+    bool four = type == Stored::q4_0 || type == Stored::iq4_nl;
     for (int64_t g = 0; g < k / 32; g++) {
         scale[g] = bits_at(raw);
         if ((scale[g] >> 10 & 31) == 31) flags = bad_not_finite;
         if (type == Stored::q8_0) {
             memcpy(data, raw + 2, 32);
-        } else if (type == Stored::q4_0) {
+        } else if (four) {
             memcpy(data, raw + 2, 16);
         } else {
             nibbles32(raw + 6, data);
             fifth_bits(word_at(raw + 2), data);
             for (int i = 0; i < 32; i++) data[i] = (uint8_t)(data[i] - 16);
         }
-        data += type == Stored::q4_0 ? 16 : 32;
-        raw += type == Stored::q8_0 ? 34 : type == Stored::q4_0 ? 18 : 22;
+        data += four ? 16 : 32;
+        raw += type == Stored::q8_0 ? 34 : four ? 18 : 22;
     }
     return flags;
 }

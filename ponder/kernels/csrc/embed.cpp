@@ -25,8 +25,10 @@ void decode_row(const Matrix& w, int64_t n, float* out) {
             if (w.kind == Kind::int8)
                 for (int64_t k = 0; k < w.group; k++) out[k] = (float)(codes[k / 4 * 64 + k % 4] - 128) * scale;
             else
-                for (int64_t k = 0; k < w.group; k++)
-                    out[k] = (float)((codes[k / 8 * 64 + k % 4] >> (k % 8 / 4 * 4) & 15) - 8) * scale;
+                for (int64_t k = 0; k < w.group; k++) {
+                    int code = codes[k / 8 * 64 + k % 4] >> (k % 8 / 4 * 4) & 15;
+                    out[k] = (float)(grid_at(w)[code] - 128) * scale;
+                }
         }
     }
 }

@@ -23,19 +23,21 @@ struct Matrix {
 };
 
 // How a matrix lies in a file: rows of whole blocks of `elements` values in `bytes` bytes.
-enum class Stored : int { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k };
+enum class Stored : int { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
 struct Format {
     const char* name;  // GGUF's; f32, f16 and bf16 are safetensors' too
     Stored type;
     int64_t elements, bytes;
 };
 
-// The 16 values of int4's codes, and for the integers -128..127 the nearest of them and its number (search.py).
+// The grid of int4, the values of its 16 codes: for the integers -128..127 the nearest of them and its code (search.py).
 struct CodeTable {
     float first, last;  // smallest and largest value
     float nearest[256];
     uint8_t index[256];
 };
+constexpr int8_t linear_grid[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};  // of Q4_0
+constexpr int8_t normal_grid[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};  // IQ4_NL
 constexpr int search_steps = 6;  // scales that are tried, twice: search.py says which
 constexpr float search_factors[search_steps] = {0.84f, 0.91f, 0.98f, 1.05f, 1.12f, 1.19f};
 
@@ -82,7 +84,7 @@ struct Kernels {
     void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
     void (*add_scaled)(const float* x, float scale, int64_t n, float* out);  // out += scale * x
     // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to
-    // int8, Q4_0 to int4, value for value. quantise: floats to int8. search: floats to int4,
+    // int8, Q4_0 and IQ4_NL to int4, value for value. quantise: floats to int8. search: floats to int4,
     // the error of column i counts importance[i]; scratch [k]. They return the flags above.
     int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
     int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);

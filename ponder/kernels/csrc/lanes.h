@@ -1,8 +1,9 @@
 // `I`: integer sums of V::N outputs, and the product of weight codes (panels.h) with quantised activations.
 //
 // dot(sum, w, x) adds four products a lane: codes w (value + offset, unsigned) times x (signed, the same four bytes for
-// all lanes). `offset8`, `offset4`: what a packed activation row must take off again, see linear_panels.cpp; 0 where the
-// path takes it off the weights themselves. All of it is exact: equal on every path.
+// all lanes). `offset`: what a packed activation row must take off again, see linear_panels.cpp; 0 where the path takes
+// it off the weights themselves. `Grid`: the 16 values of int4's codes, which load_code4 looks up. All of it is
+// exact: equal on every path.
 #pragma once
 #include "half.h"
 #include "simd.h"
@@ -23,17 +24,20 @@ struct I {
 typedef I Code8;  // 16 outputs, 4 values each
 typedef I Code4;
 typedef I X;
-constexpr int32_t offset8 = 128, offset4 = 8;
+typedef I Grid;
+constexpr int32_t offset = 128;
 static inline I set_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
 static inline X load_x(const int8_t* p) { return set_int(four_bytes(p)); }
 static inline Code8 load_code8(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-static inline void load_code4(const uint8_t* p, Code4& low, Code4& high) {
+static inline Grid load_grid(const uint8_t* p) {
+    return {_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)p))};
+}
+static inline void load_code4(const uint8_t* p, Grid grid, Code4& low, Code4& high) {
     __m512i w = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
-    low.v = _mm512_and_si512(w, mask);
-    high.v = _mm512_and_si512(_mm512_srli_epi16(w, 4), mask);
+    low.v = _mm512_shuffle_epi8(grid.v, _mm512_and_si512(w, mask));
+    high.v = _mm512_shuffle_epi8(grid.v, _mm512_and_si512(_mm512_srli_epi16(w, 4), mask));
 }
 static inline I dot(I sum, I w, X x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.v)}; }
-static inline I dot2(I sum, I low, I high, X x0, X x1) { return dot(dot(sum, low, x0), high, x1); }
 static inline V to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 static inline V load_halves(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
 // V::N floats near -127..127 to bytes, to nearest even; -> the same as floats
@@ -51,37 +55,49 @@ struct I {
 typedef I X;
 static inline I set_int(int32_t x) { return {_mm256_set1_epi32(x)}; }
 static inline X load_x(const int8_t* p) { return set_int(four_bytes(p)); }
-static inline void load_code4(const uint8_t* p, I& low, I& high) {
-    __m256i w = _mm256_loadu_si256((const __m256i*)p), mask = _mm256_set1_epi8(15);
-    low.v = _mm256_and_si256(w, mask);
-    high.v = _mm256_and_si256(_mm256_srli_epi16(w, 4), mask);
+typedef I Grid;
+static inline __m256i look_up(__m256i nibbles, Grid grid) {
+    return _mm256_shuffle_epi8(grid.v, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
 }
-constexpr int32_t offset4 = 8;
 #if defined(__AVXVNNI__)
 typedef I Code8;
 typedef I Code4;
-constexpr int32_t offset8 = 128;
+constexpr int32_t offset = 128;
 static inline Code8 load_code8(const uint8_t* p) { return {_mm256_loadu_si256((const __m256i*)p)}; }
+static inline Grid load_grid(const uint8_t* p) {
+    return {_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)p))};
+}
+static inline void load_code4(const uint8_t* p, Grid grid, Code4& low, Code4& high) {
+    __m256i w = _mm256_loadu_si256((const __m256i*)p);
+    low.v = look_up(w, grid);
+    high.v = look_up(_mm256_srli_epi16(w, 4), grid);
+}
 static inline I dot(I sum, I w, X x) { return {_mm256_dpbusd_avx_epi32(sum.v, w.v, x.v)}; }
-static inline I dot2(I sum, I low, I high, X x0, X x1) { return dot(dot(sum, low, x0), high, x1); }
 #else
-// Two products are added in 16 bits there, which fits |w| * (sign of w) x for w -128..127 and x -127..127, and
-// nibbles, but not codes up to 255.
+// Two products are added in 16 bits there, which fits |w| * (sign of w) x for w -128..127 and x -127..127, but not codes
+// up to 255.
 struct Code8 {
     __m256i size, sign;
 };
-struct Code4 : I {};
-constexpr int32_t offset8 = 0;
+typedef Code8 Code4;
+constexpr int32_t offset = 0;
+static inline __m256i less_128(__m256i codes) { return _mm256_xor_si256(codes, _mm256_set1_epi8((char)0x80)); }
 static inline Code8 load_code8(const uint8_t* p) {
-    __m256i w = _mm256_xor_si256(_mm256_loadu_si256((const __m256i*)p), _mm256_set1_epi8((char)0x80));
+    __m256i w = less_128(_mm256_loadu_si256((const __m256i*)p));
     return {_mm256_abs_epi8(w), w};
+}
+static inline Grid load_grid(const uint8_t* p) {
+    return {less_128(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)p)))};
+}
+static inline void load_code4(const uint8_t* p, Grid grid, Code4& low, Code4& high) {
+    __m256i w = _mm256_loadu_si256((const __m256i*)p);
+    low.sign = look_up(w, grid);
+    high.sign = look_up(_mm256_srli_epi16(w, 4), grid);
+    low.size = _mm256_abs_epi8(low.sign);
+    high.size = _mm256_abs_epi8(high.sign);
 }
 static inline I dot(I sum, Code8 w, X x) {
     __m256i pairs = _mm256_maddubs_epi16(w.size, _mm256_sign_epi8(x.v, w.sign));
-    return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
-}
-static inline I dot2(I sum, Code4 low, Code4 high, X x0, X x1) {
-    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low.v, x0.v), _mm256_maddubs_epi16(high.v, x1.v));
     return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
 }
 #endif
@@ -102,17 +118,29 @@ struct I {
 };
 typedef I Code8;
 typedef I Code4;
-constexpr int32_t offset8 = 128, offset4 = 8;
+struct Grid {
+    uint8_t v[16];
+};
+constexpr int32_t offset = 128;
 static inline I set_int(int32_t x) { return {Words{x, x, x, x}}; }
 static inline Code8 load_code8(const uint8_t* p) {
     I r;
     memcpy(&r.v, p, 16);
     return r;
 }
-static inline void load_code4(const uint8_t* p, Code4& low, Code4& high) {
-    I w = load_code8(p);
-    low.v = w.v & 0x0f0f0f0f;
-    high.v = w.v >> 4 & 0x0f0f0f0f;
+static inline Grid load_grid(const uint8_t* p) {
+    Grid grid;
+    memcpy(grid.v, p, 16);
+    return grid;
+}
+static inline void load_code4(const uint8_t* p, const Grid& grid, Code4& low, Code4& high) {
+    uint8_t codes[2][16];
+    for (int i = 0; i < 16; i++) {
+        codes[0][i] = grid.v[p[i] & 15];
+        codes[1][i] = grid.v[p[i] >> 4];
+    }
+    memcpy(&low.v, codes[0], 16);
+    memcpy(&high.v, codes[1], 16);
 }
 // Bytes 0 and 2, and 1 and 3, of each lane as 16-bit numbers: what x86-64 always has is a product of those (pmaddwd).
 struct X {
@@ -135,7 +163,6 @@ static inline Words products(Words w, Words x) { return (w & 0xffff) * x[0] + (w
 static inline I dot(I sum, I w, X x) {
     return {sum.v + products(w.v & 0x00ff00ff, x.even) + products(w.v >> 8 & 0x00ff00ff, x.odd)};
 }
-static inline I dot2(I sum, I low, I high, X x0, X x1) { return dot(dot(sum, low, x0), high, x1); }
 static inline V to_float(I a) { return {Float4{(float)a.v[0], (float)a.v[1], (float)a.v[2], (float)a.v[3]}}; }
 static inline V load_halves(const uint16_t* p) {
     return {Float4{from_half(p[0]), from_half(p[1]), from_half(p[2]), from_half(p[3])}};

@@ -21,7 +21,7 @@ constexpr int64_t gap = 8;  // one place to count along is faster than two
 
 int64_t packed_bytes_panels(const Matrix& w) { return packed_values(w) + groups(w) * 8; }
 
-static inline void pack_group(const float* x, int64_t group, int64_t padded, int32_t offset, int8_t* q, char* rest) {
+static inline void pack_group(const float* x, int64_t group, int64_t padded, int8_t* q, char* rest) {
     V largest_lanes = zero(), bad_lanes = zero();  // bad: NaN when a value is not finite, and then so is the result
     for (int64_t i = 0; i < group; i += V::N) {
         V v = group - i < V::N ? load(x + i, group - i) : load(x + i);
@@ -47,12 +47,11 @@ static inline void pack_group(const float* x, int64_t group, int64_t padded, int
 
 void pack_panels(const Matrix& w, const float* x, char* packed) {
     int64_t padded = padded_group(w);
-    int32_t offset = w.kind == Kind::int8 ? offset8 : offset4;
     int8_t* q = (int8_t*)packed;
     char* rest = packed + (gap ? padded : packed_values(w));
     for (int64_t g = 0; g < groups(w); g++, q += padded + gap, rest += gap ? padded + gap : 8)
-        if (w.group == 32) pack_group(x + g * 32, 32, 32, offset, q, rest);
-        else pack_group(x + g * w.group, w.group, padded, offset, q, rest);
+        if (w.group == 32) pack_group(x + g * 32, 32, 32, q, rest);
+        else pack_group(x + g * w.group, w.group, padded, q, rest);
 }
 
 // Some groups of one or two neighbouring panels.
@@ -62,6 +61,7 @@ struct Part {
     int64_t codes_stride, scales_stride;  // from panel to panel
     int64_t groups, padded;               // padded: values of a group
     int64_t outputs;                      // that exist: up to 16 a panel
+    const uint8_t* grid;                  // of int4
 };
 
 // Vector v of the outputs, where they exist.
@@ -76,9 +76,10 @@ constexpr int per_panel = (int)panel_rows / V::N;  // vectors of outputs
 // One slice of 64 bytes of each panel for T tokens and P vectors of outputs.
 struct Int8 {
     static constexpr int64_t values = 4;
+    explicit Int8(const Part&) {}
     template <int T, int P>
-    static inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
-                                                           int64_t at, I (&dots)[T][P]) {
+    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
+                                                    int64_t at, I (&dots)[T][P]) const {
         Code8 w[P];
         for (int p = 0; p < P; p++) w[p] = load_code8(codes + p / per_panel * stride + p % per_panel * 4 * V::N);
         for (int t = 0; t < T; t++) {
@@ -90,15 +91,18 @@ struct Int8 {
 
 struct Int4 {
     static constexpr int64_t values = 8;
+    const Grid grid;
+    explicit Int4(const Part& w) : grid(load_grid(w.grid)) {}
     template <int T, int P>
-    static inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
-                                                           int64_t at, I (&dots)[T][P]) {
+    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
+                                                    int64_t at, I (&dots)[T][P]) const {
         Code4 low[P], high[P];
         for (int p = 0; p < P; p++)
-            load_code4(codes + p / per_panel * stride + p % per_panel * 4 * V::N, low[p], high[p]);
+            load_code4(codes + p / per_panel * stride + p % per_panel * 4 * V::N, grid, low[p], high[p]);
         for (int t = 0; t < T; t++) {
             X x0 = load_x((const int8_t*)x[t] + at), x1 = load_x((const int8_t*)x[t] + at + 4);
-            for (int p = 0; p < P; p++) dots[t][p] = dot2(dots[t][p], low[p], high[p], x0, x1);
+            for (int p = 0; p < P; p++) dots[t][p] = dot(dots[t][p], low[p], x0);
+            for (int p = 0; p < P; p++) dots[t][p] = dot(dots[t][p], high[p], x1);
         }
     }
 };
@@ -109,6 +113,7 @@ constexpr int64_t prefetch_bytes = 4096;
 // G: values of a group, 0 for any: the usual number saves the loop and with it the copying of all sums.
 template <class Codes, int T, int P, int G, bool First>
 static void tile(const Part& w, const char* const* x, float* const* y, const float* bias) {
+    const Codes kind(w);
     V sums[T][P];
     for (int t = 0; t < T; t++)
         for (int p = 0; p < P; p++) sums[t][p] = zero();
@@ -129,10 +134,10 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
                 if (First)
                     for (int p = 0; p < P; p += per_panel)
                         __builtin_prefetch(codes + p / per_panel * w.codes_stride + prefetch_bytes);
-                Codes::step(codes, w.codes_stride, x, at, dots);
+                kind.step(codes, w.codes_stride, x, at, dots);
             }
         for (; k > 0; k -= Codes::values, codes += 64, at += Codes::values)
-            Codes::step(codes, w.codes_stride, x, at, dots);
+            kind.step(codes, w.codes_stride, x, at, dots);
         V scale[P];
         for (int p = 0; p < P; p++)
             scale[p] = load_halves(scales + p / per_panel * w.scales_stride + p % per_panel * V::N);
@@ -184,7 +189,7 @@ static void part_of(const Matrix& w, int64_t n, int64_t outputs, const char* con
                     const float* bias) {
     int64_t panel = n / panel_rows;
     Part part = {codes_at(w, panel, 0), scales_at(w, panel, 0), panel_codes(w), panel_scales(w), groups(w),
-                 padded_group(w), outputs};
+                 padded_group(w), outputs, grid_at(w)};
     if (tokens <= few_tokens && outputs <= panel_rows) tile_of<Codes, few_tokens, per_panel, true>(part, x, tokens, y, bias);
     else if (outputs <= panel_rows) tiles_of<Codes, per_panel>(part, x, tokens, y, bias);
     else tiles_of<Codes, per_panel * tile_panels>(part, x, tokens, y, bias);

@@ -14,15 +14,15 @@ static_assert(V::N == panel_rows && tile_rows == panel_rows, "an output has a la
 
 // Codes as signed bytes, 64 of them; the only place here that knows what codes mean.
 static inline int8_t* unpack_slice(const Matrix& w, const uint8_t* codes, int8_t* out) {
-    __m512i offset = _mm512_set1_epi8((char)(w.kind == Kind::int8 ? offset8 : offset4));
+    __m512i less = _mm512_set1_epi8((char)offset);
     if (w.kind == Kind::int8) {
-        _mm512_store_si512(out, _mm512_sub_epi8(load_code8(codes).v, offset));
+        _mm512_store_si512(out, _mm512_sub_epi8(load_code8(codes).v, less));
         return out + 64;
     }
     Code4 low, high;
-    load_code4(codes, low, high);
-    _mm512_store_si512(out, _mm512_sub_epi8(low.v, offset));
-    _mm512_store_si512(out + 64, _mm512_sub_epi8(high.v, offset));
+    load_code4(codes, load_grid(grid_at(w)), low, high);
+    _mm512_store_si512(out, _mm512_sub_epi8(low.v, less));
+    _mm512_store_si512(out + 64, _mm512_sub_epi8(high.v, less));
     return out + 128;
 }
 

@@ -66,10 +66,10 @@ void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, floa
 void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);
 void swiglu(const float* gate, const float* up, int64_t n, float* out);
 
-// int8 and int4, row-major as Tensor holds them (data [n, k] or [n, k/2], scale [n, k/group]) to one buffer of
-// buffer_bytes(w), and back; w.data and w.scale are where from_panels reads
-void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, uint8_t* buffer);
-void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale);
+// int8 and int4, row-major as Tensor holds them (data [n, k] or [n, k/2], scale [n, k/group], grid [16] for int4) to
+// one buffer of buffer_bytes(w), and back; w.data and w.scale are where from_panels reads
+void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, const int8_t* grid, uint8_t* buffer);
+void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale, int8_t* grid);
 
 // raw: n rows of k values in a format of `formats` -> data [n, k] and, for int8 and int4, scale [n, k/group]. Returns
 // the flags of kernels.h. mapped: raw is a read-only mapping of a file, and its pages are given back once read.
@@ -79,9 +79,10 @@ struct Target {
     uint8_t* data;
     uint16_t* scale;
     const float* importance;  // [k], for int4: how much the error of a column counts
-    const CodeTable* codes;   // for int4
+    const int8_t* grid;       // for int4
+    const CodeTable* table;   // of the grid
 };
-CodeTable code_table(const int8_t* codes);  // 16 rising values
+CodeTable code_table(const int8_t* grid);  // 16 rising values
 const Format* find_format(const char* name);  // null if there is none
 int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped);
 

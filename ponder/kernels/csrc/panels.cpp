@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t low_nibbles = 0x0f0f0f0f, offsets8 = 0x80808080;
 
-// Value k of a group in the row-major layout of int4, + 8.
+// Code k of a group in the row-major layout of int4.
 int nibble(const uint8_t* row, int64_t group, int64_t k) {
     return k < group / 2 ? row[k] & 15 : row[k - group / 2] >> 4;
 }
@@ -46,7 +46,7 @@ void pack_group4(const uint8_t* row, int64_t group, uint32_t* out) {
     for (int64_t k = 0; k < up(group, 8); k += 8, out += panel_rows) {
         uint32_t w = 0;
         for (int64_t i = 0; i < 8; i++) {
-            uint32_t value = k + i < group ? (uint32_t)nibble(row, group, k + i) : 8;
+            uint32_t value = k + i < group ? (uint32_t)nibble(row, group, k + i) : 0;
             w |= value << (i % 4 * 8 + i / 4 * 4);
         }
         *out = w;
@@ -77,8 +77,9 @@ void each_panel(const Matrix& w, F work) {
 
 }  // namespace
 
-void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, uint8_t* buffer) {
+void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, const int8_t* grid, uint8_t* buffer) {
     bool four = w.kind == Kind::int4;
+    for (int i = 0; four && i < 16; i++) buffer[code_bytes(w) + scale_bytes(w) + i] = (uint8_t)(grid[i] + 128);
     int64_t row_bytes = four ? w.k / 2 : w.k, group_bytes = four ? w.group / 2 : w.group, count = groups(w);
     each_panel(w, [&](int64_t p) {
         uint16_t* scales = (uint16_t*)(buffer + code_bytes(w)) + p * panel_scales(w);
@@ -99,8 +100,9 @@ void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, uint
     });
 }
 
-void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale) {
+void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale, int8_t* grid) {
     bool four = w.kind == Kind::int4;
+    for (int i = 0; four && i < 16; i++) grid[i] = (int8_t)(grid_at(w)[i] - 128);
     int64_t row_bytes = four ? w.k / 2 : w.k, group_bytes = four ? w.group / 2 : w.group;
     each_panel(w, [&](int64_t p) {
         for (int64_t r = 0; r < panel_rows && p * panel_rows + r < w.n; r++)

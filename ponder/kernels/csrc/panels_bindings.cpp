@@ -47,15 +47,23 @@ Matrix packed_matrix(const std::string& kind, int64_t group, const A& data, cons
     return m;
 }
 
-void bind_to(const std::string& kind, int64_t group, ReadOnlyRows data, ReadOnlyRows scale,
-             Array<uint8_t, 1> buffer) {
-    Matrix m = packed_matrix(kind, group, data, scale, buffer.data(), buffer.shape(0));
-    to_panels(m, (const uint8_t*)data.data(), (const uint16_t*)scale.data(), buffer.data());
+template <class G>
+auto grid_of(const Matrix& m, const std::optional<G>& grid) {
+    check(grid.has_value() == (m.kind == Kind::int4), "int4 and nothing else has a grid");
+    if (grid) check_shape("grid", *grid, 16);
+    return grid ? grid->data() : nullptr;
 }
 
-void bind_from(const std::string& kind, int64_t group, Rows data, Rows scale, Array<const uint8_t, 1> buffer) {
-    from_panels(packed_matrix(kind, group, data, scale, (uint8_t*)buffer.data(), buffer.shape(0)),
-                (uint8_t*)data.data(), (uint16_t*)scale.data());
+void bind_to(const std::string& kind, int64_t group, ReadOnlyRows data, ReadOnlyRows scale,
+             std::optional<Array<const int8_t, 1>> grid, Array<uint8_t, 1> buffer) {
+    Matrix m = packed_matrix(kind, group, data, scale, buffer.data(), buffer.shape(0));
+    to_panels(m, (const uint8_t*)data.data(), (const uint16_t*)scale.data(), grid_of(m, grid), buffer.data());
+}
+
+void bind_from(const std::string& kind, int64_t group, Rows data, Rows scale, std::optional<Array<int8_t, 1>> grid,
+               Array<const uint8_t, 1> buffer) {
+    Matrix m = packed_matrix(kind, group, data, scale, (uint8_t*)buffer.data(), buffer.shape(0));
+    from_panels(m, (uint8_t*)data.data(), (uint16_t*)scale.data(), grid_of(m, grid));
 }
 
 int64_t bind_bytes(const std::string& kind, int64_t n, int64_t k, int64_t group) {
@@ -71,7 +79,7 @@ void bind_panels(nb::module_& m) {
     using NoGil = nb::call_guard<nb::gil_scoped_release>;
     m.def("panel_bytes", &bind_bytes, "kind"_a, "n"_a, "k"_a, "group"_a);
     m.def("to_panels", &bind_to, "kind"_a, "group"_a, "data"_a.noconvert(), "scale"_a.noconvert(),
-          "buffer"_a.noconvert(), NoGil());
+          "grid"_a.noconvert().none(), "buffer"_a.noconvert(), NoGil());
     m.def("from_panels", &bind_from, "kind"_a, "group"_a, "data"_a.noconvert(), "scale"_a.noconvert(),
-          "buffer"_a.noconvert(), NoGil());
+          "grid"_a.noconvert().none(), "buffer"_a.noconvert(), NoGil());
 }
