@@ -1,10 +1,11 @@
 """What each quantisation of a model costs, one line each, beside bf16 of the same model.
 
-    python bench/fidelity_table.py qwen2.5-coder:0.5b int8-32 int4-32-plain int4-32 int4-32-text int4-64 int4-128
+    python bench/fidelity_table.py qwen2.5-coder:0.5b int8-32 int4-32-plain int4-32-linear int4-32 int4-32-text int4-64
 
-A row is KIND-GROUP, with `-plain` for round-to-nearest scales instead of searched ones, or `-text` for int4 calibrated
-on --calibration (by default Python's own language reference and library sources: never the text that is measured on).
-`+v_proj+layers.0.` and the like keep matrices with such a name in int8.
+A row is KIND-GROUP. int4 alone is what loading does: searched scales on the grid NORMAL; `-linear` is searched on
+-8..7, `-plain` rounded to nearest there; `-text` is calibrated on --calibration (by default Python's own language
+reference and library sources: never the text that is measured on). `+v_proj+layers.0.` and the like keep matrices with
+such a name in int8; `+head` has the head in int4 too.
 --dither SEED: a GGUF file's weights lie on a grid that flatters or hurts a second quantisation; noise of that seed,
 uniform within the file's own rounding step, makes them continuous again, for reference and rows alike.
 """
@@ -20,7 +21,8 @@ import numpy as np
 
 from ponder.cli.files import locate
 from ponder.kernels.native import NativeOps
-from ponder.kernels.tensor import Tensor
+from ponder.kernels.pack import from_rows
+from ponder.kernels.tensor import LINEAR, Tensor
 from ponder.model.calibrate import calibrated
 from ponder.model.calibration_text import calibration_ids
 from ponder.model.checkpoint import Checkpoint
@@ -55,19 +57,23 @@ def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
 def build_row(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
     row, *in_eight = row.split("+")
     kind, size, *how = row.split("-")
-    assert kind in ("int8", "int4") and how in ([], ["plain"], ["text"]), row
+    assert kind in ("int8", "int4") and how in ([], ["plain"], ["linear"], ["text"]), row
     group, tensors = int(size), dict(checkpoint.tensors)
     tuned = calibrated(checkpoint, ids, group).tensors if how == ["text"] else {}
     for name, source in tensors.items():
         if name.endswith("_proj.weight"):
-            eight = kind == "int8" or any(f".{part}" in name for part in in_eight)
-            if how == ["plain"] and not eight:
-                tensors[name] = held(Tensor.quantise(np.asarray(read(source, "f32")), "int4", group))
-            else:
+            if kind == "int8" or any(f".{part}" in name for part in in_eight):
+                tensors[name] = held(read(source, "int8", group))
+            elif how in (["plain"], ["linear"]):
+                values = np.asarray(read(source, "f32"))
                 tensors[name] = held(
-                    read(source if eight else tuned.get(name, source), "int8" if eight else "int4", group)
+                    Tensor.quantise(values, "int4", group)
+                    if how == ["plain"]
+                    else from_rows([values], source.shape, "int4", group, grid=LINEAR)  # type: ignore[arg-type]
                 )
-    tensors[HEAD] = held(read(tensors.get(HEAD, tensors[EMBED]), "int8", group))
+            else:
+                tensors[name] = held(read(tuned.get(name, source), "int4", group))
+    tensors[HEAD] = held(read(tensors.get(HEAD, tensors[EMBED]), "int4" if "head" in in_eight else "int8", group))
     return build(replace(checkpoint, tensors=tensors), NativeOps(), "auto")
 
 
