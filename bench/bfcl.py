@@ -67,7 +67,8 @@ def answer(folder: Path, model: str, dtype: str, batch: int) -> None:
                 made = [e.call for e in events if isinstance(e, ToolCallDone)]
                 calls = [{c.name: json.loads(c.arguments)} for c in made]
                 text = "".join(e.text for e in events if isinstance(e, TextDelta))
-                row = {"id": question["id"], "calls": calls, "text": text}
+                written = llm.tokenizer.decode(list(stream.turn_ids() or ()))
+                row = {"id": question["id"], "calls": calls, "text": text, "written": written}
                 print(json.dumps(row), file=sink, flush=True)
 
 

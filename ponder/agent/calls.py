@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,22 @@ def failure(text: str) -> Output:
     return Output(text if text.startswith("Error") else f"Error: {text}", error=True)
 
 
+def meant(tools: Sequence[Tool], name: str) -> str:
+    """The name of the one tool that a model can mean: small ones write "fetch" for "fetch-fetch", and "_" for "-". A
+    name that fits no tool, or two, stays as it is."""
+    wanted = letters(name)
+    if not wanted or any(tool.name == name for tool in tools):
+        return name
+    found = [tool.name for tool in tools if letters(tool.name) == wanted]
+    found = found or [tool.name for tool in tools if letters(tool.own_name) == wanted]
+    return found[0] if len(found) == 1 else name
+
+
+def letters(name: str) -> str:
+    """What two spellings of a name have in common."""
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
 def find(tools: Sequence[Tool], name: str) -> Tool | Output:
     for tool in tools:
         if tool.name == name:
@@ -36,6 +53,8 @@ def read_arguments(tool: Tool, text: str) -> dict[str, Any] | Output:
         arguments = json.loads(text or "{}")
     except (ValueError, RecursionError) as e:
         return failure(f"the arguments of {tool.name} are not valid JSON ({e}); write them again")
+    if isinstance(arguments, str) and (only := _only_text(tool)):
+        arguments = {only: arguments}
     if not isinstance(arguments, dict):
         return failure(f"the arguments of {tool.name} must be a JSON object, got {type(arguments).__name__}")
     required = tool.parameters.get("required") or ()
@@ -43,6 +62,15 @@ def read_arguments(tool: Tool, text: str) -> dict[str, Any] | Output:
     if missing:
         return failure(f"{tool.name} needs {', '.join(missing)}; its parameters are {_names(tool)}")
     return arguments
+
+
+def _only_text(tool: Tool) -> str | None:
+    """The parameter that a lone string can only be meant for: the one that is required, if it is text."""
+    required: list[str] = tool.parameters.get("required") or []
+    properties = tool.parameters.get("properties") or {}
+    if len(required) != 1 or properties.get(required[0], {}).get("type") != "string":
+        return None
+    return required[0]
 
 
 def _names(tool: Tool) -> str:

@@ -4,8 +4,8 @@
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The engine
 keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the whole reply is JSON objects of
-that form, with these two keys and no other. The name is that of an offered tool, or a part of it ("fetch" for
-"fetch-fetch"): then the loop tells the model which there are.
+that form. With exactly these two keys it is a call whatever its name: of a tool that does not exist the loop says so,
+which helps more than JSON for an answer. With more keys the name must be, or be a part of, that of an offered tool.
 """
 
 import json
@@ -15,14 +15,16 @@ from typing import Any
 
 from msgspec import structs
 
+from ponder.agent.calls import letters
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 
-FENCE = re.compile(r"```(?:json|xml|tool_call)?\s*\n(.*?)```", re.S)
+FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 TRIPLE = re.compile(r'"""\n?(.*?)"""', re.S)  # code between Python's quotes, which JSON does not know
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
+DECODER = json.JSONDecoder(strict=False)  # code with true line ends in it is understood as well
 
 
 class JsonCallModel:
@@ -79,36 +81,49 @@ def _may_be_json(text: str) -> bool:
 
 def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     """The calls that a reply consists of; none if it is anything else as well."""
-    if FENCE.sub("", text).strip() and "```" in text:
-        return []
-    body = "\n".join(FENCE.findall(text)) if "```" in text else TAGS.sub("\n", text)
-    body = TRIPLE.sub(lambda m: json.dumps(m[1]), body)
+    body = TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text)))
     calls: list[ToolCall] = []
     for value in _values(body):
-        found = value if isinstance(value, list) else [value]
-        for call in found:
-            if not _is_call(call, names):
+        for item in value if isinstance(value, list) else [value]:
+            call = _call(item, names)
+            if call is None:
                 return []
-            calls.append(ToolCall(call["name"], json.dumps(call["arguments"], ensure_ascii=False)))
+            calls.append(call)
     return calls
 
 
-def _is_call(value: Any, names: set[str]) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"name", "arguments"} or not isinstance(value["arguments"], dict):
-        return False
-    name = value["name"]
-    return isinstance(name, str) and bool(name) and any(name in offered for offered in names)
+def _call(value: Any, names: set[str]) -> ToolCall | None:
+    if not isinstance(value, dict) or not value.keys() >= {"name", "arguments"}:
+        return None
+    name, arguments = value["name"], value["arguments"]
+    if not isinstance(name, str) or not name:
+        return None
+    offered = any(letters(name) in letters(other) for other in names)
+    if isinstance(arguments, str) and offered:
+        return ToolCall(name, _object(arguments))
+    if not isinstance(arguments, dict) or not (offered or len(value) == 2):
+        return None
+    return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+
+
+def _object(text: str) -> str:
+    """Arguments as a text: of an object, as OpenAI's form has it, or for the only parameter there is."""
+    try:
+        found = DECODER.decode(text)
+    except (ValueError, RecursionError):
+        found = text
+    return json.dumps(found if isinstance(found, dict) else text, ensure_ascii=False)
 
 
 def _values(text: str) -> Iterator[Any]:
     """JSON values one after another, with nothing but space and commas between them; None for anything else."""
-    decoder, at = json.JSONDecoder(), 0
+    at = 0
     while at < len(text):
         if text[at] in " \t\r\n,;":
             at += 1
             continue
         try:
-            value, at = decoder.raw_decode(text, at)
+            value, at = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             yield None
             return

@@ -53,7 +53,7 @@ class McpTool(LinkedTool):
     def __init__(self, name: str, link: Link, described: Offer, approval: Approval) -> None:
         super().__init__(name, link, approval)
         self.description, self.parameters = described.description, described.parameters
-        self.remote_name = described.name
+        self.own_name = described.name
 
     async def call(self, arguments: dict[str, Any], place: Place) -> Output:
         if self.approval == "deny":
@@ -65,7 +65,7 @@ class McpTool(LinkedTool):
 
         async def ask() -> Output:
             result = await self.link.ask(
-                lambda client: client.call_tool(self.remote_name, arguments, progress_callback=told),
+                lambda client: client.call_tool(self.own_name, arguments, progress_callback=told),
                 self.link.config.tool_timeout,
             )
             return tool_output(result, self.name, place.workspace, self.link.config.max_result)

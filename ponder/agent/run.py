@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ponder.agent.calls import BROKEN, CANCELLED, DENIED, carry_out_all, failure, find, text_for_model
+from ponder.agent.calls import BROKEN, CANCELLED, DENIED, carry_out_all, failure, find, meant, text_for_model
 from ponder.agent.event import (
     Asked,
     CallDone,
@@ -186,15 +186,18 @@ class Run:
         return message, finish
 
     def _gather(self) -> Message:
-        """What the stream said so far. Every call gets a name of its own in the conversation."""
+        """What the stream said so far. Every call gets an id of its own in the conversation, and its tool's full name
+        (the exact ids keep what the model wrote)."""
         said = message_of(e for e in self._heard if isinstance(e, ReasoningDelta | TextDelta | ToolCallDone))
         self._heard = []
+        tools = self._agent.tools()
         used = {c.id for m in self.messages for c in m.tool_calls}
         parts: list[Part] = []
         for part in said.parts:
             if isinstance(part, ToolCall):
                 part = part if part.id and part.id not in used else structs.replace(part, id=self._new_id(len(used)))
                 used.add(part.id)
+                part = structs.replace(part, name=meant(tools, part.name))
             parts.append(part)
         return Message("assistant", tuple(parts))
 

@@ -57,7 +57,8 @@ class Place(Struct, frozen=True):
 class Tool(ABC):
     """parameters: JSON schema of the arguments, an object. approval: "auto" runs at once, "ask" waits for a person,
     "deny" never runs. timeout: seconds after which the loop gives up on a call; None: the loop's own limit.
-    concurrent: may run beside other calls of one step.
+    concurrent: may run beside other calls of one step. own_name: what the model may also call it, as long as no other
+    tool is called so: the name without the part that keeps servers apart.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Tool(ABC):
     approval: Approval = "auto"
     timeout: float | None = None
     concurrent: bool = True
+    own_name: str = ""
 
     @abstractmethod
     async def call(self, arguments: dict[str, Any], place: Place) -> Output:

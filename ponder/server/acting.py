@@ -76,6 +76,21 @@ class Toolbox:
         return [*self._failed, *(text for each in self._sets for text in each.warnings())]
 
 
+class _InUse(Toolset):
+    """A server's tools as a run sees them: asked for before each step, because MCP servers change theirs. Opening,
+    closing and warnings are the server's."""
+
+    def __init__(self, box: Toolbox) -> None:
+        self._box = box
+
+    def tools(self) -> Sequence[Tool]:
+        return self._box.tools()
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 class _Control:
     """Ends a run from a synchronous call; the task is held, or it could be collected before it ran."""
 
@@ -101,7 +116,7 @@ def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], con
         async with service.running.admit(PREFIX), service.pool.use(body.model) as llm:
             wish, limits = service.with_defaults(asked, llm), Limits(seconds=service.config.timeout)
             agent = Agent(
-                for_tools(llm), tools=box.tools(), sampling=wish.sampling, thinking=wish.thinking, limits=limits,
+                for_tools(llm), tools=[_InUse(box)], sampling=wish.sampling, thinking=wish.thinking, limits=limits,
                 approve=approve, workspace=box.workspace,
             )  # fmt: skip
             agent.always = box.always.setdefault(conversation, set())

@@ -75,6 +75,28 @@ def test_a_saved_picture_is_shown(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_an_error_is_short_and_says_what_to_do(tmp_path: Path) -> None:
+    """A small model reads every line of it: no frames of libraries, and that the network is no use."""
+    code = """import urllib.request, json
+def load(text):
+    return json.loads(text)
+"""
+
+    async def run() -> None:
+        async with opened() as interpreter:
+            await call(interpreter, code, tmp_path)
+            failed = await call(interpreter, "load('{')", tmp_path)
+            assert failed.text.count("  File ") == 3 and "decoder.py" in failed.text and "load(" in failed.text
+            for url in ("http://127.0.0.1:80/", "http://example.org/"):
+                offline = await call(interpreter, f"urllib.request.urlopen('{url}')", tmp_path)
+                assert offline.error and "There is no network here" in offline.text
+                assert len(offline.text) < 1500
+            own = await call(interpreter, "open('nothing.txt')", tmp_path)
+            assert "No such file" in own.text and "network" not in own.text
+
+    asyncio.run(run())
+
+
 def test_a_killed_kernel_is_replaced_and_this_is_said(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(timeout=1.0) as interpreter:

@@ -1,11 +1,13 @@
 """Calls written as plain JSON are calls; anything else stays text."""
 
 import json
+from typing import Any, ClassVar
 
 import pytest
 
 from ponder.agent.agent import Agent
 from ponder.agent.json_calls import JsonCallModel, read_calls
+from ponder.agent.tool import Output, Place, Tool
 from ponder.core.event import TextDelta
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +18,8 @@ FENCED = f"```json\n{CALL}\n```"
 @pytest.mark.parametrize(
     "text",
     [CALL, f"```json\n{CALL}\n```", f"```\n{CALL}\n```", f"<tools>\n{CALL}\n</tools>", f"  {CALL}\n", f"[{CALL}]",
-     f"```json\n{CALL}\n```\n"],
+     f"```json\n{CALL}\n```\n", f"```json\n{CALL}", CALL[:-1] + ', "result": 2}',
+     '{"name": "add", "arguments": "{\\"a\\": 1}"}'],
 )  # fmt: skip
 def test_one_call(text: str) -> None:
     (call,) = read_calls(text, {"add"})
@@ -32,9 +35,9 @@ def test_two_calls(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "add", "arguments": {}, "x": 1}', '{"name": "sub", "arguments": {}}',
-     CALL + " done", "```json\n{",
-     '{"name": "add", "arguments": "1"}', "[1, 2]", '{"name": "add"}', "[" * 5000, '{"a": 1}'],
+    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "sub", "arguments": {}, "x": 1}', CALL + " done", "```json\n{",
+     '{"name": "sub", "arguments": "1"}', '{"name": "", "arguments": {}}', "[1, 2]", '{"name": "add"}',
+     "[" * 5000, '{"a": 1}'],
 )  # fmt: skip
 def test_no_call(text: str) -> None:
     assert read_calls(text, {"add"}) == []
@@ -67,3 +70,39 @@ def test_code_between_pythons_quotes() -> None:
     text = '```json\n{"name": "run", "arguments": {"code": """\nprint("a")\nprint(\'b\')\n"""}}\n```'
     (call,) = read_calls(text, {"run"})
     assert json.loads(call.arguments) == {"code": "print(\"a\")\nprint('b')\n"}
+
+
+def test_code_with_true_line_ends_and_fences() -> None:
+    """Neither is JSON as the standard has it; both are what small models write."""
+    code = "```python\nprint('a')\n```"
+    for text in (
+        '```json\n{"name": "run", "arguments": {"code": "' + code + '"}}\n```',
+        json.dumps({"name": "run", "arguments": code}),
+    ):
+        (call,) = read_calls(text, {"run"})
+        assert "print('a')" in call.arguments
+
+
+async def test_names_as_small_models_write_them(scripted) -> None:
+    """A unique part of a name, a lone string for the only parameter, a tool that is not there: the loop goes on."""
+
+    class Fetch(Tool):
+        name, own_name, description = "web-fetch", "fetch", "Fetches."
+        parameters: ClassVar[dict[str, Any]] = {
+            "type": "object",
+            "properties": {"url": {"type": "string"}},
+            "required": ["url"],
+        }
+
+        async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+            return Output(f"page of {arguments['url']}")
+
+    said = ['{"name": "fetch", "arguments": {"url": "a"}}', '{"name": "Web_Fetch", "arguments": "b"}',
+            '{"name": "draw", "arguments": {}}', "Done."]  # fmt: skip
+    llm = scripted(*said, vocab="qwen2.5", capability="instruct")
+    run = Agent(JsonCallModel(llm), tools=[Fetch()]).start("Go.")
+    await run.wait()
+    results = [m.text for m in run.messages if m.role == "tool"]
+    assert results[:2] == ["page of a", "page of b"] and "no tool named 'draw'" in results[2]
+    assert [c.name for m in run.messages for c in m.tool_calls] == ["web-fetch", "web-fetch", "draw"]
+    assert run.end.text == "Done."

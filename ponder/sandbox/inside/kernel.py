@@ -16,10 +16,12 @@ claim.
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import queue
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -37,6 +39,7 @@ from traitlets.config import Config  # noqa: E402
 
 PICTURES = ("image/png", "image/jpeg")
 LARGEST = 7 * 2**20  # characters of a picture in base64; the host takes frames of 8 MB
+LIBRARY = "/lib/python"  # in the path of every module of Python and of what pip installs
 FRAMES = 8  # of a traceback that are shown
 
 
@@ -102,7 +105,7 @@ class Shell(ZMQInteractiveShell):
         told = traceback.TracebackException.from_exception(error)
         link: traceback.TracebackException | None = told
         while link is not None:
-            frames = [frame for frame in link.stack if not machinery(frame.filename)]
+            frames = told_frames([frame for frame in link.stack if not machinery(frame.filename)], outer=link is told)
             if len(frames) > FRAMES:
                 frames = [*frames[:2], *frames[2 - FRAMES :]]
             for frame in frames:
@@ -119,11 +122,33 @@ class Shell(ZMQInteractiveShell):
                 f"\n{error.name} is not installed, and there is no network here to install it. Work without it, or ask "
                 "the user to install it in Ponder's Python environment."
             )
+        elif wants_network(error):
+            text += (
+                "\nThere is no network here, and no other code will reach it either. Get the data with another tool, "
+                "or ask the user for it, and write it into the code."
+            )
         return text
 
 
 def machinery(filename: str) -> bool:
     return filename == __file__ or any(part in filename for part in ("/IPython/", "/ipykernel/", "/traitlets/"))
+
+
+def told_frames(frames: list[traceback.FrameSummary], *, outer: bool) -> list[traceback.FrameSummary]:
+    """The code's own frames, and of the libraries below them the one that raised. outer: the error that reached the
+    code, and not one on the way to it."""
+    own = {n for n, frame in enumerate(frames) if frame.filename[:7] != "<frozen" and LIBRARY not in frame.filename}
+    last = {len(frames) - 1} if own or outer else set()
+    return [frame for n, frame in enumerate(frames) if n in own | last]
+
+
+def wants_network(error: BaseException | None) -> bool:
+    """No socket can be made in here; libraries wrap what they were told."""
+    while error is not None:
+        if isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno == errno.EAFNOSUPPORT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Kernel(IPythonKernel):
