@@ -28,6 +28,7 @@ from ponder.sandbox.launch import Isolation
 from ponder.sandbox.limits import Limits
 from ponder.sandbox.workspace import read
 
+PACKAGES = ("matplotlib", "numpy", "pandas", "seaborn", "scipy", "sklearn", "sympy", "PIL", "openpyxl", "bs4")
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 TICK = 5.0  # seconds between looks for idle kernels
 UNSAFE = (
@@ -178,19 +179,25 @@ class RunCode(Tool):
         # Enough for a kernel to start, the call, and its end.
         self.timeout = interpreter.timeout + 45
         self.description = (
-            "Runs Python code in a sandbox and returns what it prints, the value of its last line and errors. "
-            "Variables, imports and functions stay for later calls. Plots (matplotlib) are shown to the user. The "
-            "current folder is the workspace, where files are kept. There is no network, and packages cannot be "
-            f"installed. A call may take {interpreter.timeout:g} seconds."
+            "Runs Python code in a sandbox without network and returns what it prints, the value of its last line and "
+            "errors. Code cannot open a URL: write the data that it works on into it. Variables, imports and functions "
+            "stay for later calls. Plots (matplotlib) are shown to the user. The current folder is the workspace, where "
+            f"files are kept. Packages cannot be installed{there()}. A call may take {interpreter.timeout:g} seconds."
         )
         self.parameters = {
             "type": "object",
-            "properties": {"code": {"type": "string", "description": "The Python code."}},
+            "properties": {"code": {"type": "string", "description": "The Python code, with its data."}},
             "required": ["code"],
         }
 
     async def call(self, arguments: dict[str, Any], place: Place) -> Output:
         return await self.interpreter.run(plain(arguments["code"]), place)
+
+
+def there() -> str:
+    """What a model would otherwise find out by an ImportError."""
+    found = [name for name in PACKAGES if importlib.util.find_spec(name)]
+    return f"; beside Python's own there are {', '.join(found)}" if found else ""
 
 
 def plain(code: str) -> str:

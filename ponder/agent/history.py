@@ -14,9 +14,10 @@ from ponder.core.message import Message, Reasoning, ToolCall, ToolResult
 
 def for_prompt(messages: Sequence[Message], result_chars: int | None = None, remark: str = "") -> tuple[Message, ...]:
     """To be rendered with history="exact". result_chars: most that is left of each tool result. remark: read by the
-    model behind the last result, if one is the last message."""
+    model behind the last result, if one is the last message. What the model said nothing with is left out."""
     last = max((n for n, m in enumerate(messages) if m.role == "user"), default=-1)
     prompt = [m if n > last else _settled(m) for n, m in enumerate(messages)]
+    prompt = [m for m in prompt if m.role != "assistant" or m.tool_calls or m.reasoning or m.text.strip()]
     if result_chars is not None:
         prompt = [_result(m, cut(m.text, result_chars)) if m.role == "tool" else m for m in prompt]
     if remark and prompt[-1].role == "tool":

@@ -3,9 +3,13 @@
     agent = Agent(JsonCallModel(LLM("qwen2.5-coder:1.5b")), tools=[...])
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The engine
-keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the whole reply is JSON objects of
-that form. With exactly these two keys it is a call whatever its name: of a tool that does not exist the loop says so,
-which helps more than JSON for an answer. With more keys the name must be, or be a part of, that of an offered tool.
+keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the reply begins with JSON of that
+form. With exactly these two keys it is a call whatever its name: of a tool that does not exist the loop says so, which
+helps more than JSON for an answer. With more keys, or words behind it, the name must be, or be a part of, that of an
+offered tool. Such words end the turn: they are about results that nobody has yet.
+
+In the next prompt a turn with such calls stands in the template's own form, with tags: what a model was trained on
+keeps it from saying the same again. (Ids of its own form would save a few dozen ids of computing.)
 """
 
 import json
@@ -22,7 +26,9 @@ from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
-TRIPLE = re.compile(r'"""\n?(.*?)"""', re.S)  # code between Python's quotes, which JSON does not know
+BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
+# A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
+TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
 DECODER = json.JSONDecoder(strict=False)  # code with true line ends in it is understood as well
 
@@ -35,31 +41,42 @@ class JsonCallModel:
 
     def stream(self, request: ChatRequest) -> ChatStream:
         inner = self.model.stream(request)
-        if not request.tools or request.tool_choice == "none":
+        if not request.tools:
             return inner
-        return JsonCallStream(inner, {tool["function"]["name"] for tool in request.tools})
+        names = {tool["function"]["name"] for tool in request.tools}
+        return JsonCallStream(inner, names, allowed=request.tool_choice != "none")
 
 
 class JsonCallStream:
-    def __init__(self, inner: ChatStream, names: set[str]) -> None:
-        self._inner, self._names = inner, names
+    """allowed: where calls are not, what reads as one is left out, as the engine leaves out calls in tags."""
+
+    def __init__(self, inner: ChatStream, names: set[str], *, allowed: bool) -> None:
+        self._inner, self._names, self._allowed = inner, names, allowed
+        self._read = False  # calls were read out of the text
 
     def __iter__(self) -> Iterator[Event]:
         held = ""
         free = False  # the reply is not JSON: text passes as it comes
         called = False
+        calls: list[ToolCall] = []
         for event in self._inner:
+            if isinstance(event, TextDelta) and calls:
+                continue  # said before the end was noticed
             if isinstance(event, TextDelta) and not free:
                 held += event.text
-                free = not _may_be_json(held)
-                if free:
+                if BEHIND.match(held) and (calls := read_calls(held, self._names)):
+                    self._inner.cancel()
+                elif free := BEHIND.match(held) is not None or not _may_be_json(held):
                     yield TextDelta(held)
             elif isinstance(event, Finish):
-                calls = [] if free or called else read_calls(held, self._names)
+                calls = [] if called else calls or ([] if free else read_calls(held, self._names))
+                self._read = bool(calls)
                 if held and not free and not calls:
                     yield TextDelta(held)
-                yield from (ToolCallDone(n, call) for n, call in enumerate(calls))
-                yield structs.replace(event, reason="tool_calls") if calls else event
+                if calls and self._allowed:
+                    yield from (ToolCallDone(n, call) for n, call in enumerate(calls))
+                    event = structs.replace(event, reason="tool_calls")
+                yield event
             else:
                 called = called or isinstance(event, ToolCallDone)
                 yield event
@@ -71,19 +88,24 @@ class JsonCallStream:
         self._inner.answer_now()
 
     def turn_ids(self) -> tuple[int, ...] | None:
-        return self._inner.turn_ids()
+        return None if self._read else self._inner.turn_ids()
 
 
 def _may_be_json(text: str) -> bool:
     start = text.lstrip()
+    line, end, _ = start.partition("\n")
+    if start.startswith("```") and end:
+        return FENCE.match(line) is not None
     return not start or start[0] in "{[`<"
 
 
 def read_calls(text: str, names: set[str]) -> list[ToolCall]:
-    """The calls that a reply consists of; none if it is anything else as well."""
+    """The calls that a reply consists of, or begins with; none if it begins with anything else."""
     body = TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text)))
     calls: list[ToolCall] = []
     for value in _values(body):
+        if value is None and all(_offered(call.name, names) for call in calls):
+            return calls
         for item in value if isinstance(value, list) else [value]:
             call = _call(item, names)
             if call is None:
@@ -96,14 +118,17 @@ def _call(value: Any, names: set[str]) -> ToolCall | None:
     if not isinstance(value, dict) or not value.keys() >= {"name", "arguments"}:
         return None
     name, arguments = value["name"], value["arguments"]
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not letters(name):
         return None
-    offered = any(letters(name) in letters(other) for other in names)
-    if isinstance(arguments, str) and offered:
+    if isinstance(arguments, str) and _offered(name, names):
         return ToolCall(name, _object(arguments))
-    if not isinstance(arguments, dict) or not (offered or len(value) == 2):
+    if not isinstance(arguments, dict) or not (_offered(name, names) or len(value) == 2):
         return None
     return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+
+
+def _offered(name: str, names: set[str]) -> bool:
+    return any(letters(name) in letters(other) for other in names)
 
 
 def _object(text: str) -> str:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ponder.agent.agent import Agent
 
 NO_ANSWER = "(The model gave no answer.)"
+GO_ON = "[Go on: make the next call, or answer the user.]"
 STOPPED: dict[StopReason, str] = {
     "max_steps": "the limit of steps is reached",
     "max_time": "the time is over",
@@ -68,6 +69,8 @@ class Run:
         self._stop: StopReason | None = None
         self._output_left = self._limits.outputs_chars
         self._steps, self._usage = 0, Usage()
+        self._silent = 0  # how often in a row the model said nothing
+        self._think = True
         self._events: asyncio.Queue[RunEvent | None] = asyncio.Queue()
         self._stream: ChatStream | None = None
         self._heard: list[Event] = []  # of the model's running turn
@@ -134,14 +137,24 @@ class Run:
             self._check_limits()
             message, finish = await self._step()
             if message.tool_calls and self._stop is None:
+                self._silent, self._think = 0, True
                 continue
             if finish.malformed_calls and self._stop is None and self._steps <= self._limits.steps:
                 self._say(Message.tool(BROKEN))
                 continue
             text = message.text.strip()
-            if not text:
-                text = (await self._answer_at_last(thoughts=message.reasoning is not None)).text.strip() or NO_ANSWER
-            return self._finish(self._stop or "answered", text)
+            if text or self._silent == 2:
+                return self._finish(self._stop or "answered", text or NO_ANSWER)
+            self._fell_silent(message)
+
+    def _fell_silent(self, message: Message) -> None:
+        """It said nothing, or called where it could not. Once more, without thoughts if it had some; and then for words
+        alone, without tools."""
+        self._emit(Note("The model said nothing; asked once more."))
+        self._silent = 1 if self._stop is None and not self._silent else 2
+        self._think = self._think and message.reasoning is None
+        if self._silent == 2:
+            self._stop = self._stop or "answered"
 
     def _check_limits(self) -> None:
         limits = self._limits
@@ -164,7 +177,7 @@ class Run:
     def _remark(self) -> str:
         """What the model reads behind the last result, in the prompt only."""
         if self._stop not in STOPPED:
-            return ""
+            return GO_ON if self._silent else ""
         return f"[No more tool calls are possible: {STOPPED[self._stop]}. Answer now with what you know.]"
 
     def _left(self) -> float:
@@ -173,10 +186,10 @@ class Run:
 
     # -- the model's turn -------------------------------------------------------------------------------------------
 
-    async def _step(self, *, think: bool = True) -> tuple[Message, Finish]:
+    async def _step(self) -> tuple[Message, Finish]:
         self._steps += 1
         self._emit(StepStarted(self._agent.name, self._steps))
-        await self._converse(think=think)
+        await self._converse()
         finish = self._heard[-1]
         assert isinstance(finish, Finish), "a stream ends with Finish"
         assert self._stream is not None
@@ -204,8 +217,8 @@ class Run:
     def _new_id(self, n: int) -> str:
         return f"call_{len(self.messages)}_{n}"
 
-    async def _converse(self, *, think: bool) -> None:
-        self._stream = await self._submit(think)
+    async def _converse(self) -> None:
+        self._stream = await self._submit()
         async for event in follow(self._stream):
             self._heard.append(event)
             if isinstance(event, ReasoningDelta | TextDelta):
@@ -213,11 +226,11 @@ class Run:
                 if self._left() <= 0:
                     self._stream.answer_now()
 
-    async def _submit(self, think: bool) -> ChatStream:
+    async def _submit(self) -> ChatStream:
         """Start the model's turn. As long as the prompt does not fit, the longest results are halved in it."""
         while True:
             try:
-                return await asyncio.to_thread(self._agent.model.stream, self._request(think))
+                return await asyncio.to_thread(self._agent.model.stream, self._request())
             except ContextLengthExceeded as e:
                 prompt = for_prompt(self.messages, self._result_chars)
                 longest = max((len(m.text) for m in prompt if m.role == "tool"), default=0)
@@ -226,30 +239,23 @@ class Run:
                 self._result_chars = longest // 2
                 self._emit(Note(f"The context is full ({e.prompt_tokens} of {e.limit} tokens): long results are cut."))
 
-    def _request(self, think: bool) -> ChatRequest:
+    def _request(self) -> ChatRequest:
         agent, limit = self._agent, self._limits.thinking_tokens
         thinking = agent.thinking
-        if not think:
+        if not self._think:
             thinking = structs.replace(thinking, budget=0)
         elif limit is not None:
             left = max(0, limit - self._usage.reasoning_tokens)
             thinking = structs.replace(thinking, budget=left if thinking.budget is None else min(left, thinking.budget))
         return ChatRequest(
             messages=for_prompt(self.messages, self._result_chars, self._remark()),
-            tools=tuple(t.schema() for t in agent.tools() if t.approval != "deny"),
+            tools=() if self._silent == 2 else tuple(t.schema() for t in agent.tools() if t.approval != "deny"),
             tool_choice="auto" if self._stop is None else "none",
             parallel_tool_calls=agent.parallel_tool_calls,
             sampling=agent.sampling,
             thinking=thinking,
             history="exact",
         )
-
-    async def _answer_at_last(self, *, thoughts: bool) -> Message:
-        """The model fell silent: once more, without calls, and without thoughts if it had some."""
-        self._stop = self._stop or "answered"
-        self._emit(Note("The model said nothing; asked once more."))
-        message, _ = await self._step(think=not thoughts)
-        return message
 
     # -- the tools' turn --------------------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ def options(workspace: Path, scratch: int, *, uid: int, root: bool) -> Iterator[
             yield from ("--symlink", os.readlink(path), path)
         elif os.path.isdir(path):
             yield from ("--ro-bind", path, path)
+    yield from ("--perms", "0755", "--dir", "/etc")
     for name in ETC:
         yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
     yield from ("--proc", "/proc", "--dev", "/dev")

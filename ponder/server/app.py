@@ -32,6 +32,7 @@ from ponder.server.errors import ApiError, api_error, body_for
 from ponder.server.guard import Guard
 from ponder.server.kept_responses import KeptResponses
 from ponder.server.log import RefusalLog, log
+from ponder.server.mcp_mount import McpEndpoint
 from ponder.server.openai_chat import chat_completions
 from ponder.server.openapi import openapi
 from ponder.server.props import props
@@ -49,6 +50,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     responses_kept = KeptResponses(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
     turns = Turns(store, service.config.linger)
+    mcp = McpEndpoint(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -57,6 +59,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         yield
         watching.cancel()
         await turns.stop()
+        await mcp.stop()
         await toolbox.close()
         await service.pool.close()
         store.close()
@@ -96,6 +99,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/api/blobs/{digest}", ollama_manage.refused, methods=["POST"]),
             Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
             Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
+            Route("/mcp", mcp),
             *web_routes.routes(),
             *turn_routes.routes(),
         ],

@@ -21,7 +21,8 @@ from ponder.server.errors import ApiError
 @dataclass
 class Served:
     """One offered model. llm is None while it is not loaded. needs: the bytes that it will take, told without loading
-    it. users: requests that hold it now. info: what its files say, once it was loaded; None for a script."""
+    it. users: requests that hold it now. info: what its files say, once it was loaded; None for a script.
+    loading: the task that does it now."""
 
     name: str
     open: Callable[[], Model]
@@ -30,6 +31,7 @@ class Served:
     llm: Model | None = None
     users: int = 0
     used_at: float = 0.0
+    loading: asyncio.Task[None] | None = None
     info: ModelInfo | None = None
 
     def load(self) -> None:
@@ -96,13 +98,19 @@ class Pool:
             served.used_at = time.monotonic()
 
     async def _loaded(self, served: Served) -> Model:
-        if served.llm is None:
-            async with self._loading:
-                if served.llm is None:
-                    await self._make_room(served)
-                    await asyncio.to_thread(served.load)
-        assert served.llm is not None
+        while served.llm is None:
+            if served.loading is None:
+                served.loading = asyncio.create_task(self._load(served))
+            await asyncio.shield(served.loading)  # who leaves meanwhile must not begin a second load
         return served.llm
+
+    async def _load(self, served: Served) -> None:
+        try:
+            async with self._loading:
+                await self._make_room(served)
+                await asyncio.to_thread(served.load)
+        finally:
+            served.loading = None
 
     async def _make_room(self, wanted: Served) -> None:
         """Unload what was not used for longest, as long as there is too much. Raises ApiError 503 when what is in use

@@ -7,6 +7,7 @@ import pytest
 
 from ponder.agent.agent import Agent
 from ponder.agent.json_calls import JsonCallModel, read_calls
+from ponder.agent.limits import Limits
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.event import TextDelta
 
@@ -19,6 +20,7 @@ FENCED = f"```json\n{CALL}\n```"
     "text",
     [CALL, f"```json\n{CALL}\n```", f"```\n{CALL}\n```", f"<tools>\n{CALL}\n</tools>", f"  {CALL}\n", f"[{CALL}]",
      f"```json\n{CALL}\n```\n", f"```json\n{CALL}", CALL[:-1] + ', "result": 2}',
+     f"{FENCED}\n\nThe result will be 2.", CALL + " done",
      '{"name": "add", "arguments": "{\\"a\\": 1}"}'],
 )  # fmt: skip
 def test_one_call(text: str) -> None:
@@ -35,7 +37,7 @@ def test_two_calls(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "sub", "arguments": {}, "x": 1}', CALL + " done", "```json\n{",
+    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "sub", "arguments": {}, "x": 1}', "```json\n{",
      '{"name": "sub", "arguments": "1"}', '{"name": "", "arguments": {}}', "[1, 2]", '{"name": "add"}',
      "[" * 5000, '{"a": 1}'],
 )  # fmt: skip
@@ -70,6 +72,9 @@ def test_code_between_pythons_quotes() -> None:
     text = '```json\n{"name": "run", "arguments": {"code": """\nprint("a")\nprint(\'b\')\n"""}}\n```'
     (call,) = read_calls(text, {"run"})
     assert json.loads(call.arguments) == {"code": "print(\"a\")\nprint('b')\n"}
+    code = 'f("""a\n10""")\ng("""b""", 1)\n'
+    (call,) = read_calls(f'{{"name": "run", "arguments": {{"code": """\n{code}""", "n": 1}}}}', {"run"})
+    assert json.loads(call.arguments) == {"code": code, "n": 1}
 
 
 def test_code_with_true_line_ends_and_fences() -> None:
@@ -106,3 +111,50 @@ async def test_names_as_small_models_write_them(scripted) -> None:
     assert results[:2] == ["page of a", "page of b"] and "no tool named 'draw'" in results[2]
     assert [c.name for m in run.messages for c in m.tool_calls] == ["web-fetch", "web-fetch", "draw"]
     assert run.end.text == "Done."
+
+
+async def test_words_behind_a_call_end_the_turn(scripted) -> None:
+    """They tell results that nobody has yet; the next prompt has the call in the template's form, and not they."""
+
+    def add(a: int) -> int:
+        """Adds one."""
+        return a + 1
+
+    made_up = " ".join(["The result of adding will be 7, as everybody can see."] * 40)
+    llm = scripted(
+        {"text": f"{FENCED}\n\n{made_up}", "delay_ms": 1}, "It is 2.", vocab="qwen2.5", capability="instruct"
+    )
+    run = Agent(JsonCallModel(llm), tools=[add]).start("Add.")
+    events = [e async for e in run]
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 2."
+    assert run.end.usage.completion_tokens < 100, "the rest was not waited for"
+    prompt = llm.tokenizer.decode(llm.render(run.messages[:-1], tools=[]).ids)
+    assert '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in prompt and "```" not in prompt
+
+
+@pytest.mark.parametrize("text", [f"```json\n{{}}\n```\n{'word ' * 50}", f"```python\nx = 1\n```\n{'word ' * 50}"])
+async def test_a_fence_without_calls_passes_when_words_follow(scripted, text: str) -> None:
+    def nothing() -> None:
+        """Does nothing."""
+
+    llm = scripted(text, vocab="qwen2.5", capability="instruct")
+    deltas = [e.text async for e in Agent(JsonCallModel(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
+    assert len(deltas) > 10 and "".join(deltas).strip() == text.strip()
+
+
+async def test_an_answer_is_in_words(scripted) -> None:
+    """A call where none is possible is no answer: asked once more, without tools, the model answers."""
+
+    def add(a: int) -> int:
+        """Adds one."""
+        return a + 1
+
+    llm = scripted(CALL, FENCED, "It is 2.", vocab="qwen2.5", capability="instruct")
+    agent = Agent(JsonCallModel(llm), tools=[add], limits=Limits(steps=1))
+    run = agent.start("Add.")
+    events = [e async for e in run]
+    assert (run.end.reason, run.end.text) == ("max_steps", "It is 2.")
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 2."
+    llm = scripted(CALL, FENCED, FENCED, vocab="qwen2.5", capability="instruct")
+    run = Agent(JsonCallModel(llm), tools=[add], limits=Limits(steps=1)).start("Add.")
+    assert "```" in (await run.wait()).text, "without tools it is text like any other"

@@ -15,6 +15,7 @@ from ponder.agent.limits import Limits
 from ponder.agent.tool import Image, Output, Place, Tool
 from ponder.core.event import ReasoningDelta, TextDelta
 from ponder.core.message import Message
+from ponder.core.params import Thinking
 
 pytestmark = pytest.mark.anyio
 
@@ -226,8 +227,17 @@ async def test_unknown_tools_count_for_the_guard(scripted) -> None:
 async def test_a_model_that_falls_silent_is_asked_once_more(scripted) -> None:
     end, _, _ = await finished(Agent(scripted(thought("Hm."), "Here you are."), tools=[add]), "Go.")
     assert end.text == "Here you are." and end.reason == "answered"
-    end, _, _ = await finished(Agent(scripted("", ""), tools=[add]), "Go.")
+    end, _, _ = await finished(Agent(scripted("", "", ""), tools=[add]), "Go.")
     assert end.text == "(The model gave no answer.)"
+
+
+async def test_a_model_that_falls_silent_between_calls_may_go_on(scripted) -> None:
+    """It is told to; what it said nothing with is not in the next prompt."""
+    llm = scripted(call("add", a=1, b=2), " \n", call("add", a=3, b=4), "", "", "Both are odd.")
+    agent = Agent(llm, tools=[add], thinking=Thinking(enabled=False))
+    end, events, messages = await finished(agent, "Go.")
+    assert results(messages) == ["3", "7"] and (end.text, end.reason) == ("Both are odd.", "answered")
+    assert len([e for e in events if isinstance(e, Note)]) == 3
 
 
 async def test_results_are_cut_with_head_and_tail(scripted) -> None:

@@ -103,6 +103,9 @@ class Shell(ZMQInteractiveShell):
 
     def short(self, error: BaseException) -> str:
         told = traceback.TracebackException.from_exception(error)
+        offline = wants_network(error)
+        if offline:  # how the libraries found out is a page that helps nobody
+            told.__cause__ = told.__context__ = None
         link: traceback.TracebackException | None = told
         while link is not None:
             frames = told_frames([frame for frame in link.stack if not machinery(frame.filename)], outer=link is told)
@@ -122,10 +125,10 @@ class Shell(ZMQInteractiveShell):
                 f"\n{error.name} is not installed, and there is no network here to install it. Work without it, or ask "
                 "the user to install it in Ponder's Python environment."
             )
-        elif wants_network(error):
+        elif offline:
             text += (
-                "\nThere is no network here, and no other code will reach it either. Get the data with another tool, "
-                "or ask the user for it, and write it into the code."
+                "\nThere is no network here, and no other code will reach it either. Data that you have, or get from "
+                "another tool, has to be written into the code itself."
             )
         return text
 
