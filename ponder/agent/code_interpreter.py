@@ -181,8 +181,9 @@ class RunCode(Tool):
         self.description = (
             "Runs Python code in a sandbox without network and returns what it prints, the value of its last line and "
             "errors. Code cannot open a URL: write the data that it works on into it. Variables, imports and functions "
-            "stay for later calls. Plots (matplotlib) are shown to the user. The current folder is the workspace, where "
-            f"files are kept. Packages cannot be installed{there()}. A call may take {interpreter.timeout:g} seconds."
+            "stay for later calls. Plots (matplotlib) are shown to the user. The current folder is the workspace, "
+            f"where files are kept. Packages cannot be installed{there()}. A call may take {interpreter.timeout:g} "
+            "seconds."
         )
         self.parameters = {
             "type": "object",

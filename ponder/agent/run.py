@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ponder.agent.calls import BROKEN, CANCELLED, DENIED, carry_out_all, failure, find, meant, text_for_model
+from ponder.agent.calls import BROKEN, CANCELLED, DENIED, OVER, carry_out_all, failure, find, meant, text_for_model
 from ponder.agent.event import (
     Asked,
     CallDone,
@@ -139,6 +139,8 @@ class Run:
             if message.tool_calls and self._stop is None:
                 self._silent, self._think = 0, True
                 continue
+            for call in message.tool_calls:  # of a server that does not keep to tool_choice
+                self._answer_call(call, CallDone(call.id, failure(OVER)))
             if finish.malformed_calls and self._stop is None and self._steps <= self._limits.steps:
                 self._say(Message.tool(BROKEN))
                 continue

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec import structs
 from saying import call, thought
 
 from ponder.agent.agent import Agent
@@ -16,6 +17,9 @@ from ponder.agent.tool import Image, Output, Place, Tool
 from ponder.core.event import ReasoningDelta, TextDelta
 from ponder.core.message import Message
 from ponder.core.params import Thinking
+from ponder.core.protocol import ChatStream
+from ponder.core.request import ChatRequest
+from ponder.engine.llm import LLM
 
 pytestmark = pytest.mark.anyio
 
@@ -393,3 +397,27 @@ async def test_two_tools_of_one_name(scripted) -> None:
 def test_limits_make_sense() -> None:
     with pytest.raises(ValueError, match="steps must be above 0"):
         Limits(steps=0)
+
+
+class Headstrong:
+    """A server that does not keep to tool_choice."""
+
+    def __init__(self, llm: LLM) -> None:
+        self.llm = llm
+
+    def stream(self, request: ChatRequest) -> ChatStream:
+        return self.llm.stream(structs.replace(request, tool_choice="auto"))
+
+
+async def test_calls_beyond_the_limit_are_answered_and_not_made(scripted) -> None:
+    made: list[int] = []
+
+    def count(n: int) -> int:
+        """Counts."""
+        made.append(n)
+        return n
+
+    llm = scripted(call("count", n=1), call("count", n=2), "One.")
+    end, _, messages = await finished(Agent(Headstrong(llm), tools=[count], limits=Limits(steps=1)), "Go.")
+    assert made == [1] and end.text == "One." and end.reason == "max_steps"
+    assert "was not made" in results(messages)[1] and not unanswered(messages)
