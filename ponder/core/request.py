@@ -8,6 +8,7 @@ from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 
 History = Literal["strip", "keep", "exact"]
+Truncation = Literal["disabled", "auto"]
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
@@ -15,6 +16,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 
     history: what happens to the thoughts of earlier turns: "strip" is the official template (default), "keep" leaves
     every block in, "exact" re-uses the generated ids so that the next prompt extends this one (HC-2).
+    truncation: what happens to a conversation that does not fit: "disabled" refuses it, "auto" leaves out its oldest
+    turns and says so (LC-1).
     """
 
     messages: tuple[Message, ...]
@@ -25,3 +28,4 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     thinking: Thinking = Thinking()
     grammar: Grammar | None = None
     history: History = "strip"
+    truncation: Truncation = "disabled"

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.event import Event, TokenLogprob
+from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
-from ponder.core.request import ChatRequest, History
+from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.answer import AnswerRules, answer_rules
 from ponder.engine.control import Control
 from ponder.engine.embedding import Pooling, embed
@@ -34,10 +35,13 @@ from ponder.engine.prompt_logprobs import prompt_logprobs
 from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
+from ponder.engine.shorten import shortened
 from ponder.text.render import Rendered, render
 from ponder.text.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
+
+ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
 
 
 class LLM:
@@ -116,6 +120,7 @@ class LLM:
         grammar: Grammar | None = None,
         json_schema: dict[str, Any] | str | None = None,
         history: History = "strip",
+        truncation: Truncation = "disabled",
         **shorthand: Any,
     ) -> ChatRequest:
         """The request that these options mean; `stream` takes it, here or from any other model.
@@ -123,6 +128,7 @@ class LLM:
         thinking: True / False is the hard switch, a number the budget in ids, None what the text says, default on.
         history: "strip" drops earlier thoughts as the official template does, "keep" leaves them in, "exact" re-uses
         the ids of earlier replies, so that a tool loop computes new ids only (HC-2).
+        truncation: "auto" leaves out the oldest turns of a conversation that does not fit, with a warning (LC-1).
         shorthand: any field of SamplingParams, temperature=0.2 for example. Raises UserError for an unknown name.
         """
         values = {
@@ -134,6 +140,7 @@ class LLM:
             "thinking": thinking_of(thinking, budget),
             "grammar": grammar_of(grammar, json_schema),
             "history": history,
+            "truncation": truncation,
         }
         return checked(values, ChatRequest)
 
@@ -142,7 +149,11 @@ class LLM:
         mode = choose_mode(request.thinking, request.messages, self.profile)
         refuse_hopeless((m.text for m in request.messages if m.role in ("system", "user", "tool")), self.profile)
         rendered = self._render(request, mode)
-        mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
+        told = rendered.warnings
+        if request.truncation == "auto":
+            mode, rendered, left_out = self._shortened(request, mode, rendered)
+            told = [*rendered.warnings, *left_out]
+        mode = structs.replace(mode, warnings=(*mode.warnings, *told))
         rules = answer_rules(
             self.tokenizer,
             self.profile.eos_ids,
@@ -271,6 +282,25 @@ class LLM:
             history=request.history,
             template=self._template,
         )
+
+    def _shortened(
+        self, request: ChatRequest, mode: Mode, rendered: Rendered
+    ) -> tuple[Mode, Rendered, tuple[str, ...]]:
+        """The prompt without the oldest turns, where it would leave no room for an answer; and what to say about it."""
+        context = self.profile.context
+        limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
+        if len(rendered.ids) <= limit:
+            return mode, rendered, ()
+
+        def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
+            part = structs.replace(request, messages=messages)
+            mode = choose_mode(part.thinking, messages, self.profile)  # a switch that is left out switches nothing
+            return mode, self._render(part, mode)
+
+        kept = shortened(request.messages, lambda messages: len(of(messages)[1].ids) <= limit)
+        mode, short = of(kept)
+        gone, ids = len(request.messages) - len(kept), len(rendered.ids) - len(short.ids)
+        return mode, short, (f"truncation: the {gone} oldest messages were left out ({ids} tokens)",) if gone else ()
 
     def _submit(
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams
-from ponder.core.request import ChatRequest
+from ponder.core.request import ChatRequest, Truncation
 from ponder.server.controls import said, thinking_of
 
 Count = Annotated[int, Meta(ge=1)]
@@ -63,6 +63,7 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     thinking_budget: int | None = None
     thinking_token_budget: int | None = None
     thinking_budget_tokens: int | None = None
+    truncation: Truncation = "disabled"
     preserve_thinking: Literal["auto", "all", "last", "none"] = "auto"
     # accepted because every client library sends them; they change nothing that could be observed here
     user: str | None = None
@@ -83,6 +84,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         thinking=thinking_of(*said(body)),
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
+        truncation=body.truncation,
     )
 
 

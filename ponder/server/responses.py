@@ -221,7 +221,7 @@ def _frame(service: Service, body: ResponsesBody, active: Active) -> Body:
         "max_output_tokens": body.max_output_tokens,
         "reasoning": body.reasoning or None,
         "text": body.text or {"format": {"type": "text"}},
-        "truncation": "disabled",
+        "truncation": body.truncation,
         "metadata": body.metadata,
         "error": None,
         "incomplete_details": None,

@@ -9,7 +9,7 @@ from msgspec import field
 from ponder.core.errors import UserError
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
-from ponder.core.request import ChatRequest
+from ponder.core.request import ChatRequest, Truncation
 from ponder.server.controls import ThinkingBody, said, thinking_of
 from ponder.server.openai_request import schema_grammar
 
@@ -34,7 +34,7 @@ class ResponsesBody(ThinkingBody, frozen=True, kw_only=True):
     store: bool | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     include: list[str] = field(default_factory=list)
-    truncation: str = "disabled"
+    truncation: Truncation = "disabled"
     user: str | None = None
 
 
@@ -43,8 +43,6 @@ def responses_request(
 ) -> tuple[ChatRequest, tuple[str, ...]]:
     """items: of the input. earlier: those before it. -> the request, and a warning for every tool that nothing here can
     run."""
-    if body.truncation != "disabled":
-        raise UserError("truncation: nothing is cut here; leave it out and shorten the input", param="truncation")
     if body.max_output_tokens is not None and not 1 <= body.max_output_tokens <= 1 << 31:
         raise UserError(f"max_output_tokens must be between 1 and {1 << 31}", param="max_output_tokens")
     tools, warnings = tools_of(body.tools)
@@ -60,6 +58,7 @@ def responses_request(
         ),
         thinking=thinking_of(*said(body)),
         grammar=_grammar(body.text.get("format")),
+        truncation=body.truncation,
     ), warnings  # fmt: skip
 
 

@@ -41,6 +41,10 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
     body |= _grammar(request.grammar, dialect)
     body |= _tools(request, dialect)
     _history(request, dialect, body, warnings)
+    if request.truncation != "disabled":
+        if dialect.name != "ponder":
+            raise UserError(f"truncation: {dialect.name} counts its own tokens; leave it out", param="truncation")
+        body["truncation"] = request.truncation
     thinks = _mode(request)
     if request.sampling.stop and thinks is not False and "stop_in_reasoning" not in dialect.can:
         if not request.sampling.stop_in_reasoning:
