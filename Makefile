@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
-.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm soak ledger
+.PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm test-llama-server soak ledger
 .PHONY: docs clean sanitize test-mcp
 
 run: $(VENV)/.base
@@ -50,6 +50,11 @@ bench-peers: $(VENV)/.dev
 serve-vllm: $(VENV)/.dev
 	@$(BIN)/python bench/peers/install.py vllm
 	@$(BIN)/python bench/vllm_parity.py
+
+# llama.cpp's own server, from a wheel in an environment of its own, behind `ponder serve --engine openai`.
+test-llama-server: $(VENV)/.dev
+	@$(BIN)/python bench/peers/install.py llama-server
+	@$(BIN)/pytest -q -m slow tests/server/test_llama_server.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py

@@ -27,6 +27,7 @@ class Environment(NamedTuple):
 
 ENVIRONMENTS = {
     "llama": Environment(("llama-cpp-python==0.3.36", "numpy"), "llama_cpp", "-DGGML_NATIVE=ON"),
+    "llama-server": Environment(("xllamacpp==2026.10.11549",), "xllamacpp"),
     "openvino": Environment(
         ("torch==2.13.0", "openvino-genai==2026.4.1.0", "optimum-intel==2.2.0", "nncf==3.4.0"), "openvino_genai"
     ),

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ponder.agent.tool import Tool, Toolset
+from ponder.core.errors import UpstreamError
 from ponder.server import (
     anthropic,
     embeddings,
@@ -103,7 +104,13 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             *web_routes.routes(),
             *turn_routes.routes(),
         ],
-        exception_handlers={Exception: failed, ApiError: failed, ValueError: failed, HTTPException: not_found},
+        exception_handlers={
+            Exception: failed,
+            ApiError: failed,
+            ValueError: failed,
+            UpstreamError: failed,
+            HTTPException: not_found,
+        },
         middleware=[Middleware(RefusalLog), Middleware(Guard, config=service.config)],
         lifespan=lifespan,
     )
@@ -128,7 +135,9 @@ async def cancel(request: Request) -> Response:
 
 async def failed(request: Request, error: Exception) -> Response:
     told = api_error(error)
-    if told.status >= 500 and not isinstance(error, ApiError):
+    if isinstance(error, UpstreamError):
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+    elif told.status >= 500 and not isinstance(error, ApiError):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JSONResponse(body_for(request.url.path, told), told.status, told.headers)
 

@@ -43,6 +43,19 @@ def finish(events: list[tuple[int, Event]]) -> Finish:
     return last
 
 
+def test_the_usage_of_choices_that_is_told_one_by_one_is_added_up() -> None:
+    """As llama.cpp does it; others tell one number for all, or one that grows with every chunk."""
+    each = [{"usage": {"prompt_tokens": 4, "completion_tokens": n}, "choices": []} for n in (3, 5)]
+    end = [{"choices": [{"index": i, "delta": {"content": "x"}, "finish_reason": "stop"}]} for i in (0, 1)]
+    growing = [c | {"usage": {"prompt_tokens": 4, "completion_tokens": n}} for n, c in enumerate(end, 1)]
+    for chunks, count in (([*end, *each], 8), ([*end, each[1]], 5), (growing, 2), ([*growing, each[1]], 5)):
+        reply = Reply(Outgoing("/chat/completions", {}, EFFECTIVE, ()), 2, TokenNames())
+        for chunk in chunks:
+            list(reply.feed(chunk))
+        ends = [e for _, e in reply.finish() if isinstance(e, Finish)]
+        assert [e.usage.completion_tokens for e in ends] == [count, 0] and ends[0].usage.prompt_tokens == 4
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_both_names_of_the_thoughts(field: str) -> None:
     events = replied(delta(role="assistant"), delta(**{field: "hm"}), delta(content="a <think> is a word"), end())

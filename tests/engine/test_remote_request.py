@@ -43,7 +43,7 @@ REFUSED = {
     "ponder": set(),
     "vllm": set(),
     "sglang": set(),
-    "llama.cpp": {"n"},
+    "llama.cpp": set(),
     "ollama": {"top_k", "min_p", "repetition_penalty", "logit_bias", "n"},
     "openai": {"top_k", "min_p", "repetition_penalty"},
 }

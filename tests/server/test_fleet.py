@@ -358,3 +358,15 @@ def test_a_server_killed_half_way_costs_only_its_running_streams(tmp_path: Path)
         for process in processes:
             process.kill()
             process.wait()
+
+
+def test_a_failing_upstream_costs_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told, and may ask again on the same connection; the log needs no traceback for that."""
+    with (
+        server({"m": lambda: RemoteModel(f"http://127.0.0.1:{free_port()}", model="m", dialect="openai")}) as base,
+        httpx.Client(base_url=base) as http,
+    ):
+        for _ in range(2):
+            told = http.post("/v1/embeddings", json={"input": "x", "model": "m"})
+            assert told.status_code == 503, told.text
+    assert not [r for r in caplog.records if r.exc_info], caplog.text

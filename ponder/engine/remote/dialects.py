@@ -70,7 +70,7 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(  # a tool_choice with a name becomes "auto" there in silence
             "llama.cpp",
             _OPENAI | {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repeat_penalty"},
-            frozenset(("logit_bias", "logprobs", "one_tool")),
+            frozenset(("n", "logit_bias", "logprobs", "one_tool")),
             "chat_template_kwargs",
             "thinking_budget_tokens",
             frozenset(("choice",)),

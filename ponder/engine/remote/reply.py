@@ -138,11 +138,13 @@ class _Choice:
 
 
 class Reply:
-    """Feed it chunks, then `finish`. id: of the reply, once it is known. usage: the last that was told."""
+    """Feed it chunks, then `finish`. id: of the reply, once it is known. usage: the last that was told; llama.cpp tells
+    that of every choice at the end, one after the other, and they are added up."""
 
     def __init__(self, outgoing: Outgoing, choices: int, names: TokenNames) -> None:
         self.id = ""
         self.usage: Chunk = {}
+        self._totals: list[Chunk] = []
         self._outgoing = outgoing
         self._names = names
         raw = outgoing.path == "/completions"
@@ -155,7 +157,9 @@ class Reply:
             text = error.get("message", error) if isinstance(error, dict) else error
             raise UpstreamError(f"it broke off: {text}")
         self.id = self.id or str(chunk.get("id") or "")
-        self.usage = chunk.get("usage") or self.usage
+        if usage := chunk.get("usage"):
+            self._totals += [] if chunk.get("choices") else [usage]
+            self.usage = usage
         self._told |= {k: chunk[k] for k in ("effective", "warnings", "handover") if chunk.get(k) is not None}
         for part in chunk.get("choices") or ():
             index = part.get("index") or 0
@@ -182,6 +186,8 @@ class Reply:
         elif choice.thought:
             effective = structs.replace(effective, thinking=True)
         warnings = [*outgoing.warnings, *self._told.get("warnings", ())]
+        if outgoing.must_call and not choice.called:
+            warnings.append("tool_choice: the other server was told that there must be a call, and made none")
         if not self.usage:
             warnings.append("the other server did not say how many tokens it used")
         handover: Handover | None = self._told.get("handover")
@@ -228,7 +234,7 @@ class Reply:
         prompt, more = self.usage.get("prompt_tokens_details") or {}, self.usage.get("completion_tokens_details") or {}
         return Usage(
             prompt_tokens=self.usage.get("prompt_tokens") or 0,
-            completion_tokens=self.usage.get("completion_tokens") or 0,
+            completion_tokens=sum(u.get("completion_tokens") or 0 for u in self._totals or [self.usage]),
             reasoning_tokens=more.get("reasoning_tokens") or 0,
             handover_tokens=more.get("handover_tokens") or 0,
             cached_tokens=prompt.get("cached_tokens") or 0,

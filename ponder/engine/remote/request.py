@@ -23,13 +23,14 @@ CONTROL = re.compile(r"<\|[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")
 
 
 class Outgoing(NamedTuple):
-    """path: below the server's /v1. calls: whether the answer may be a tool call."""
+    """path: below the server's /v1. calls: whether the answer may be a tool call. must_call: whether it has to be."""
 
     path: str
     body: Body
     effective: Effective
     warnings: tuple[str, ...]
     calls: bool = False
+    must_call: bool = False
 
 
 def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
@@ -54,7 +55,8 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
     if dialect.name != "ponder" and (found := _control(m.text for m in request.messages)):
         warnings.append(f"{dialect.name} may read {found} in a message as a control token")
     calls = bool(request.tools) and request.tool_choice != "none"
-    return Outgoing("/chat/completions", body, _effective(request, thinks), tuple(warnings), calls)
+    must = request.tool_choice not in ("auto", "none")
+    return Outgoing("/chat/completions", body, _effective(request, thinks), tuple(warnings), calls, must)
 
 
 def completion_body(
