@@ -2,8 +2,11 @@
 //
 // In assembly: GCC 12's intrinsics do not say that they touch memory, and its _tile_loadconfig names 8 of the 64 bytes.
 #pragma once
+#include <cassert>
 #include <cstdint>
 #include <cstring>
+
+#include "kernels.h"
 
 namespace ponder {
 
@@ -57,15 +60,23 @@ static inline void multiply_bf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B) : "memory");
 }
 
-// Where the rows of one tile are, `bytes` from `from` on, one `stride` after the other; copied if they lie otherwise.
-static const char* rows_of(const char* const* x, int64_t rows, int64_t from, int64_t bytes, char* copy, int64_t& stride) {
-    stride = rows > 1 ? x[1] - x[0] : 0;
-    bool even = true;
-    for (int64_t t = 2; t < rows; t++) even = even && x[t] - x[t - 1] == stride;
-    if (even) return x[0] + from;
-    stride = bytes;
-    for (int64_t t = 0; t < rows; t++) memcpy(copy + t * bytes, x[t] + from, (size_t)bytes);
-    return copy;
+// The left operands of `tokens` rows of packed activations: row t begins at base + t * stride.
+struct LeftRows {
+    const char* base;
+    int64_t stride;
+};
+
+static inline bool evenly_spaced(const char* const* x, int64_t tokens) {
+    for (int64_t t = 2; t < tokens; t++)
+        if (x[t] - x[t - 1] != x[1] - x[0]) return false;
+    return true;
+}
+// `bytes` of each row from `from` on, where they lie, or in `copy` if that is not null.
+static inline LeftRows left_rows(const char* const* x, int64_t tokens, int64_t from, int64_t bytes, char* copy) {
+    if (!copy) return {x[0] + from, tokens > 1 ? x[1] - x[0] : 0};
+    assert(tokens <= scattered_rows);
+    for (int64_t t = 0; t < tokens; t++) memcpy(copy + t * bytes, x[t] + from, (size_t)bytes);
+    return {copy, bytes};
 }
 
 }  // namespace ponder

@@ -4,7 +4,7 @@
 
 namespace ponder::PONDER_NS {
 
-// `depth` steps from each of the matrices' rows first .. end, at a time, onto tiles C and C + 1 of a few rows in tile A.
+// The steps first .. end, `depth` at a time, of up to 16 rows: tile A their values, C and C + 1 their 32 sums.
 template <class Dot, int C, int A>
 static inline void tile_product(const char* rows, int64_t row_bytes, const Matrices& b, int64_t first, int64_t end,
                                 int64_t depth, bool ahead, char* out, int64_t out_bytes) {
@@ -50,8 +50,8 @@ static void tile_products(const char* rows, int64_t count, int64_t row_bytes, co
     if (rest) config.shape(5, rest, depth * Dot::row_step);
     Tiles tiles(config);
     for (int64_t q = 0; q < whole; q += tile_rows)
-        tile_product<Dot, 0, 2>(rows + q * row_bytes, row_bytes, b, first, end, depth, b.ahead && q == 0, out + q * out_bytes,
-                                out_bytes);
+        tile_product<Dot, 0, 2>(rows + q * row_bytes, row_bytes, b, first, end, depth, b.ahead && q == 0,
+                                out + q * out_bytes, out_bytes);
     if (rest)
         tile_product<Dot, 3, 5>(rows + whole * row_bytes, row_bytes, b, first, end, depth, b.ahead && whole == 0,
                                 out + whole * out_bytes, out_bytes);

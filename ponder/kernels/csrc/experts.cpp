@@ -26,7 +26,7 @@ struct Grouping {
     }
 };
 
-constexpr int64_t at_once = 64;  // slots of one call of a kernel, which bounds a thread's scratch
+constexpr int64_t at_once = scattered_rows;  // slots of one call of a kernel, which bounds a thread's scratch
 
 // The rows of every used expert's matrix, cut into pieces; part: the expert. `w`: any of these matrices.
 std::vector<Piece> cut_all(const Grouping& g, const Matrix& w, int threads) {

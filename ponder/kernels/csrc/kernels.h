@@ -64,13 +64,15 @@ constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
 }
 
 constexpr int64_t maxima_group = 128;
+constexpr int64_t scattered_rows = 64;
 
 struct Kernels {
     const char* name;
     // Activations in the form linear() wants for this kind of weight: bytes of one row, and writing one row.
     int64_t (*packed_bytes)(const Matrix& w);
     void (*pack)(const Matrix& w, const float* x, void* packed);
-    // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows, bias may be null;
+    // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows at equal distances, or at
+    // most scattered_rows of them; bias may be null;
     // n0 is a multiple of 16, and so is n1 unless it is the last
     void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                    const float* bias);

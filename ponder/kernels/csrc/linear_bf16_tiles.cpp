@@ -2,8 +2,8 @@
 //
 // Tiles multiply bf16 by bf16, so an activation is split into the nearest bf16 and the nearest bf16 of what is left: 16
 // bits of it, for two multiplications. Weights stay as they lie in the file; a chunk of K of 32 outputs at a time is
-// turned into right operands (pairs of values of 16 outputs in a row). A sum sees the same instructions for one token as
-// for many, with K in steps of 32 (DT-1).
+// turned into right operands (pairs of values of 16 outputs in a row). A sum sees the same instructions for one token
+// as for many, with K in steps of 32 (DT-1).
 #include "amx.h"
 #include "linear.h"
 #include "simd.h"
@@ -55,7 +55,8 @@ static void turn(const Matrix& w, int64_t n, int64_t n1, int64_t k, char* out) {
     const uint16_t* row = (const uint16_t*)w.data + n * w.k + k;
     __mmask32 there = w.k - k < step ? ((__mmask32)1 << (w.k - k)) - 1 : ~(__mmask32)0;
     __m512i r[16];
-    for (int i = 0; i < 16; i++, row += w.k) r[i] = n + i < n1 ? _mm512_maskz_loadu_epi16(there, row) : _mm512_setzero_si512();
+    for (int i = 0; i < 16; i++, row += w.k)
+        r[i] = n + i < n1 ? _mm512_maskz_loadu_epi16(there, row) : _mm512_setzero_si512();
     transpose(r);
     for (int i = 0; i < 16; i++) _mm512_store_si512(out + i * tile_bytes, r[i]);
 }
@@ -70,15 +71,15 @@ struct Chunk {
 
 // A tile of tokens: the chunk of upper and lower parts.
 struct Rows {
-    const char *upper, *lower;
-    int64_t upper_stride, lower_stride;
+    LeftRows upper, lower;
 };
 
 // C tiles 0 and 1: the first tokens, two halves of the outputs; 2 and 3: the second ones.
 template <int A, int P, bool upper>
 static inline void multiply_step(const Chunk& c, const Rows* x, int64_t s) {
-    load_tile<4>((upper ? x[0].upper : x[0].lower) + s * step_bytes, upper ? x[0].upper_stride : x[0].lower_stride);
-    if (A > 1) load_tile<5>((upper ? x[1].upper : x[1].lower) + s * step_bytes, upper ? x[1].upper_stride : x[1].lower_stride);
+    const LeftRows &first = upper ? x[0].upper : x[0].lower, &second = upper ? x[1].upper : x[1].lower;
+    load_tile<4>(first.base + s * step_bytes, first.stride);
+    if (A > 1) load_tile<5>(second.base + s * step_bytes, second.stride);
     if (upper) load_tile<6>(c.weights[0][s], tile_bytes);
     if (upper && P > 1) load_tile<7>(c.weights[1][s], tile_bytes);
     multiply_bf16<0, 4, 6>();
@@ -97,7 +98,8 @@ static void multiply(const Chunk& c, const Rows* x, Sums& sums) {
     if (A > 1) load_tile<2>(sums[1][0], tile_bytes);
     if (A > 1 && P > 1) load_tile<3>(sums[1][1], tile_bytes);
     for (int64_t s = 0; s < c.steps; s++) {
-        for (int64_t r = 0; c.ahead && r < P * tile_rows; r++) __builtin_prefetch(c.ahead + r * c.row_bytes + s * step_bytes);
+        for (int64_t r = 0; c.ahead && r < P * tile_rows; r++)
+            __builtin_prefetch(c.ahead + r * c.row_bytes + s * step_bytes);
         multiply_step<A, P, true>(c, x, s);
         multiply_step<A, P, false>(c, x, s);
     }
@@ -139,40 +141,51 @@ static void work_through(const Chunk& c, const Rows* x, const Work& to) {
             }
 }
 
+// Of all outputs n0 .. n1: what one chunk of K adds, from k on.
+static void chunk_of(const Matrix& w, int64_t k, int64_t n0, int64_t n1, Chunk& c, const Rows& all, int64_t tokens,
+                     float* const* y, const float* bias) {
+    constexpr int64_t outputs = 2 * tile_rows;
+    int64_t rows = tokens < tile_rows ? tokens : tile_rows;
+    for (int64_t n = n0; n < n1; n += outputs) {
+        int64_t count = n1 - n < outputs ? n1 - n : outputs;
+        for (int64_t p = 0; p * tile_rows < count; p++)
+            for (int64_t i = 0; i < c.steps; i++) turn(w, n + p * tile_rows, n1, k + i * step, c.weights[p][i]);
+        c.ahead = (const char*)w.data + ((n + outputs) * w.k + k) * 2;
+        for (int64_t t = 0; t < tokens; t += 2 * rows, c.ahead = nullptr) {
+            Work to = {tokens - t > rows ? 2 : 1, rows, 0, n, count, {}, k > 0, bias ? bias + n : nullptr};
+            Rows its[2];
+            for (int64_t a = 0; a < to.tiles; a++) {
+                // The last tile begins earlier to be a whole one, and leaves alone what is done.
+                int64_t t0 = t + a * rows, from = t0 + rows <= tokens ? t0 : tokens - rows;
+                to.done = t0 - from;
+                to.y[a] = y + from;
+                its[a].upper = {all.upper.base + from * all.upper.stride, all.upper.stride};
+                its[a].lower = {all.lower.base + from * all.lower.stride, all.lower.stride};
+            }
+            work_through(c, its, to);
+        }
+    }
+}
+
 void linear_bf16_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                        const float* bias) {
     if (tokens == 0) return;  // a tile without rows is an error
-    constexpr int64_t outputs = 2 * tile_rows, chunk_bytes = chunk_steps * step_bytes;
-    alignas(64) char copy[2][2][tile_rows * chunk_bytes];
+    alignas(64) char copies[2][scattered_rows * chunk_steps * step_bytes];
+    bool even = evenly_spaced(x, tokens);
     Chunk c;
     c.row_bytes = w.k * 2;
     int64_t rows = tokens < tile_rows ? tokens : tile_rows, steps = padded_k(w) / step;
     TileConfig config;
     for (int i = 0; i < 8; i++) config.shape(i, i < 6 ? rows : tile_rows, tile_bytes);
     Tiles tiles(config);
-    for (int64_t n = n0; n < n1; n += outputs)
-        for (int64_t s = 0; s < steps; s += chunk_steps) {
-            bool last = s + chunk_steps >= steps;
-            int64_t count = n1 - n < outputs ? n1 - n : outputs;
-            c.steps = last ? steps - s : chunk_steps;
-            for (int64_t p = 0; p * tile_rows < count; p++)
-                for (int64_t i = 0; i < c.steps; i++) turn(w, n + p * tile_rows, n1, (s + i) * step, c.weights[p][i]);
-            c.ahead = (const char*)w.data + (last ? (n + outputs) * w.k : n * w.k + (s + chunk_steps) * step) * 2;
-            for (int64_t t = 0; t < tokens; t += 2 * rows, c.ahead = nullptr) {
-                Work to = {tokens - t > rows ? 2 : 1, rows, 0, n, count, {}, s > 0, last && bias ? bias + n : nullptr};
-                Rows its[2];
-                for (int64_t a = 0; a < to.tiles; a++) {
-                    // The last tile begins earlier to be a whole one, and leaves alone what is done.
-                    int64_t t0 = t + a * rows, from = t0 + rows <= tokens ? t0 : tokens - rows;
-                    to.done = t0 - from;
-                    to.y[a] = y + from;
-                    its[a].upper = rows_of(x + from, rows, s * step_bytes, c.steps * step_bytes, copy[a][0], its[a].upper_stride);
-                    its[a].lower = rows_of(x + from, rows, padded_k(w) * 2 + s * step_bytes, c.steps * step_bytes, copy[a][1],
-                                           its[a].lower_stride);
-                }
-                work_through(c, its, to);
-            }
-        }
+    for (int64_t s = 0; s < steps; s += chunk_steps) {
+        bool last = s + chunk_steps >= steps;
+        c.steps = last ? steps - s : chunk_steps;
+        int64_t from = s * step_bytes, bytes = c.steps * step_bytes;
+        Rows all = {left_rows(x, tokens, from, bytes, even ? nullptr : copies[0]),
+                    left_rows(x, tokens, padded_k(w) * 2 + from, bytes, even ? nullptr : copies[1])};
+        chunk_of(w, s * step, n0, n1, c, all, tokens, y, last ? bias : nullptr);
+    }
 }
 
 }  // namespace ponder::PONDER_NS

@@ -51,7 +51,8 @@ static inline void multiply_group(const Chunk& c, const char* x, int64_t stride,
 // The rows first .. first + R of a tile of tokens. x: the tile's left operand; rest: start and scale of each row's
 // groups (linear_panels.cpp); y: sums so far, at the panel, and results.
 template <int R>
-static void tile_of_tokens(const Chunk& c, const char* x, int64_t stride, int first, const char* const* rest, V (&sums)[R]) {
+static void tile_of_tokens(const Chunk& c, const char* x, int64_t stride, int first, const char* const* rest,
+                           V (&sums)[R]) {
     alignas(64) int32_t dots[in_flight][tile_rows][panel_rows];
     for (int64_t i = 0; i < c.groups + in_flight - 1; i++) {
         if (i < c.groups) {
@@ -82,8 +83,8 @@ struct Outputs {
 
 // done: rows at the head of the tile that need nothing any more; at most R follow.
 template <int R>
-static void finish_tile(const Chunk& c, const char* x, int64_t stride, const char* const* rest, int64_t rows, int64_t done,
-                        const Outputs& to) {
+static void finish_tile(const Chunk& c, const char* x, int64_t stride, const char* const* rest, int64_t rows,
+                        int64_t done, const Outputs& to) {
     V sums[R];
     const char* its_rest[R];
     int first = (int)(done < tile_rows - R ? done : tile_rows - R);  // a tile's memory has 16 rows, whatever its shape
@@ -100,10 +101,36 @@ static void finish_tile(const Chunk& c, const char* x, int64_t stride, const cha
     }
 }
 
+// Of all outputs n0 .. n1: what one chunk of K, groups g .. g + c.groups, adds.
+static void chunk_of(const Matrix& w, int64_t g, int64_t n0, int64_t n1, Chunk& c, const LeftRows& left,
+                     const char* const* x, int64_t tokens, float* const* y, const float* bias, int8_t* weights) {
+    int64_t rows = tokens < tile_rows ? tokens : tile_rows;
+    for (int64_t n = n0; n < n1; n += panel_rows) {
+        const uint8_t *codes = codes_at(w, n / panel_rows, g), *end = codes + c.groups * group_codes(w);
+        int8_t* unpacked = weights;
+        for (const uint8_t* at = codes; at < end; at += 64) unpacked = unpack_slice(w, at, unpacked);
+        c.scales = scales_at(w, n / panel_rows, g);
+        c.ahead = codes + panel_codes(w);
+        c.ahead_bytes = group_codes(w);
+        for (int64_t t = 0; t < tokens; t += rows, c.ahead_bytes = 0) {
+            // The last tile begins earlier to be a whole one, and leaves alone what is done.
+            int64_t t0 = t + rows <= tokens ? t : tokens - rows, done = t - t0;
+            const char *rest[tile_rows], *base = left.base + t0 * left.stride;
+            for (int64_t r = 0; r < rows; r++) rest[r] = x[t0 + r] + packed_values(w) + g * 8;
+            Outputs to = {y + t0, n, n1 - n < panel_rows ? n1 - n : panel_rows, bias, g > 0};
+            if (rows - done > 12) finish_tile<16>(c, base, left.stride, rest, rows, done, to);
+            else if (rows - done > 8) finish_tile<12>(c, base, left.stride, rest, rows, done, to);
+            else if (rows - done > 4) finish_tile<8>(c, base, left.stride, rest, rows, done, to);
+            else finish_tile<4>(c, base, left.stride, rest, rows, done, to);
+        }
+    }
+}
+
 void linear_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
                   const float* bias) {
     alignas(64) int8_t weights[tile_chunk * panel_rows];
-    alignas(64) char copy[tile_rows * tile_chunk];
+    alignas(64) char copies[scattered_rows * tile_chunk];
+    bool even = evenly_spaced(x, tokens);
     int64_t rows = tokens < tile_rows ? tokens : tile_rows, per = tile_chunk / w.group;
     Chunk c = {0, w.group, w.group % 64 ? 32 : 64, weights, nullptr, nullptr, 0};
     TileConfig config;
@@ -113,29 +140,11 @@ void linear_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x,
         config.shape(4 + i, c.step / 4, 4 * panel_rows);
     }
     Tiles tiles(config);
-    for (int64_t n = n0; n < n1; n += panel_rows)
-        for (int64_t g = 0; g < groups(w); g += per) {
-            c.groups = groups(w) - g < per ? groups(w) - g : per;
-            const uint8_t *codes = codes_at(w, n / panel_rows, g), *end = codes + c.groups * group_codes(w);
-            int8_t* unpacked = weights;
-            for (const uint8_t* at = codes; at < end; at += 64) unpacked = unpack_slice(w, at, unpacked);
-            c.scales = scales_at(w, n / panel_rows, g);
-            c.ahead = end;
-            c.ahead_bytes = group_codes(w);
-            for (int64_t t = 0; t < tokens; t += rows) {
-                // The last tile begins earlier to be a whole one, and leaves alone what is done.
-                int64_t t0 = t + rows <= tokens ? t : tokens - rows, done = t - t0, stride;
-                const char *rest[tile_rows], *base = rows_of(x + t0, rows, g * w.group, c.groups * w.group, copy, stride);
-                for (int64_t r = 0; r < rows; r++) rest[r] = x[t0 + r] + packed_values(w) + g * 8;
-                Outputs to = {y + t0, n, n1 - n < panel_rows ? n1 - n : panel_rows,
-                              g + per >= groups(w) ? bias : nullptr, g > 0};
-                if (rows - done > 12) finish_tile<16>(c, base, stride, rest, rows, done, to);
-                else if (rows - done > 8) finish_tile<12>(c, base, stride, rest, rows, done, to);
-                else if (rows - done > 4) finish_tile<8>(c, base, stride, rest, rows, done, to);
-                else finish_tile<4>(c, base, stride, rest, rows, done, to);
-                c.ahead_bytes = 0;
-            }
-        }
+    for (int64_t g = 0; g < groups(w); g += per) {
+        c.groups = groups(w) - g < per ? groups(w) - g : per;
+        LeftRows left = left_rows(x, tokens, g * w.group, c.groups * w.group, even ? nullptr : copies);
+        chunk_of(w, g, n0, n1, c, left, x, tokens, y, g + per >= groups(w) ? bias : nullptr, weights);
+    }
 }
 
 }  // namespace ponder::PONDER_NS
