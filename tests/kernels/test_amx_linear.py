@@ -76,6 +76,21 @@ class TestOnAmx:
         for tokens in (1, 16, 17, 32):
             assert (OPS.linear(x[:tokens], weight) == out[:tokens]).all(), tokens
 
+    @pytest.mark.parametrize("kind", ["bf16", "int8"])
+    def test_experts_whose_rows_lie_apart(self, isa: str, kind: Kind) -> None:
+        rng = np.random.default_rng(4)
+        count, d, inner = 3, 1056, 64
+        shapes = [(inner, d), (inner, d), (d, inner)]
+        sets = [[OPS.weight(Tensor.quantise(normal(*s, seed=e) / 8, kind)) for e in range(count)] for s in shapes]
+        x, weights = normal(40, d), rng.random((40, 2), np.float32)
+        ids = np.argsort(rng.random((40, count)), axis=1)[:, :2].astype(np.int32)
+        out = OPS.experts(x, ids, weights, *sets)
+        for t in (0, 17, 39):
+            assert (OPS.experts(x[t : t + 1], ids[t : t + 1], weights[t : t + 1], *sets) == out[t]).all()
+        if kind == "int8":
+            native.set_isa("avx512bf16")
+            assert (OPS.experts(x, ids, weights, *sets) == out).all()
+
     def test_a_matrix_at_the_end_of_memory(self, isa: str) -> None:
         """A mapped file's last matrix: no tile reads further, for the page after it is closed."""
         n, k = 17, 168

@@ -12,7 +12,7 @@ void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x
 static inline int64_t packed_values(const Matrix& w) { return groups(w) * padded_group(w); }  // int8 of a packed row
 
 #if defined(__AMX_INT8__)
-// The same by AMX tiles. With less tokens the vector kernel is as fast: memory or the unpacking of weights is the limit.
+// The same by AMX tiles. With fewer tokens memory is the limit, and tiles would be less than half full.
 constexpr int64_t least_tile_tokens = 8, tile_chunk = 1024;  // values of K whose weights are unpacked at a time
 static inline bool takes_tiles(const Matrix& w) { return w.group % 32 == 0 && w.group <= tile_chunk; }
 void linear_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
