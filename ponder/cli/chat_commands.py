@@ -77,7 +77,10 @@ def load(session: Session, rest: str) -> Outcome:
 def _path(rest: str, usage: str) -> Path:
     if not rest:
         raise UserError(usage)
-    return Path(rest).expanduser()
+    try:
+        return Path(rest).expanduser()
+    except RuntimeError as e:
+        raise UserError(f"{rest}: there is no such user") from e
 
 
 def retry(session: Session, rest: str) -> Outcome:

@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     model, prompt = split_words(args.model, args.words)
+    if prompt is not None and (remark := remark_on_files(prompt)):
+        note(remark)
     prompt = with_stdin(prompt)
     wishes = options.wishes(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
@@ -92,6 +94,14 @@ def is_model(word: str) -> bool:
     if re.fullmatch(r"[\w.-]+:[\w.-]+|\S+\.gguf|[.~]{0,2}/\S+", word):
         raise UserError(f"{names.unknown(word)} If {word!r} is a prompt, name the model with --model.", param="model")
     return False
+
+
+def remark_on_files(prompt: str) -> str:
+    """What to know when the prompt begins with the name of a file; "" when it does not."""
+    first = prompt.split(maxsplit=1)[0]
+    if not re.search(r"[./]", first) or not os.path.isfile(first):  # a word that is by chance a file's name is a word
+        return ""
+    return f"{first} is a file here, but only its name is in the prompt; to send its text: ponder run ... < {first}"
 
 
 def with_stdin(prompt: str | None) -> str | None:

@@ -85,8 +85,11 @@ def resolve(text: str) -> Name:
 
 def is_path(text: str) -> bool:
     """A folder that is there, or a .gguf file that is there."""
-    path = Path(text).expanduser()
-    return bool(text) and (path.is_dir() or (path.suffix == ".gguf" and path.is_file()))
+    try:
+        path = Path(text).expanduser()
+        return bool(text) and (path.is_dir() or (path.suffix == ".gguf" and path.is_file()))
+    except (OSError, RuntimeError):  # a prompt: longer than a name can be, or ~nobody
+        return False
 
 
 def known(text: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ponder.cli.main import main
+from ponder.cli.run import remark_on_files, split_words
 
 Say = Callable[..., tuple[int, str]]
 
@@ -80,6 +81,19 @@ def test_an_empty_key_or_prompt_is_no_key_and_no_prompt(say: Say) -> None:
     for command in ("run", "agent"):
         code, err = say(command, "MODEL", "")
         assert code == 2 and "the PROMPT is empty" in err
+
+
+def test_a_prompt_is_a_prompt_whatever_the_file_system_thinks_of_it(say: Say) -> None:
+    """A word of more than 255 letters once ended in "File name too long", and ~nobody in a traceback."""
+    for prompt in ("please repeat " * 60, "x/" * 3000, "~nobody asks", "a\nb" * 200):
+        assert split_words(None, [prompt]) == (None, prompt)
+    assert split_words(None, ["scripted:s.jsonl", "~nobody"]) == ("scripted:s.jsonl", "~nobody")
+
+
+def test_a_file_where_a_prompt_is_meant_is_remarked_on(say: Say) -> None:
+    """Its name goes to the model, not its text."""
+    assert "run ... < s.jsonl" in remark_on_files("s.jsonl summarise this")
+    assert remark_on_files("summarise this") == remark_on_files("x" * 9999) == ""
 
 
 def test_a_taken_port_is_told_before_a_model_is_loaded(say: Say) -> None:
