@@ -63,7 +63,7 @@ def body_of(kind: str, model: str, prompt: str, tokens: int, seed: int, ban: str
         return body | bias | {"enable_thinking": False, "top_k": 0}
     if kind == "vllm":
         return body | bias | {"chat_template_kwargs": {"enable_thinking": False}}
-    return body | bias | {"top_k": 0}  # llama-cpp-python
+    return body | bias | {"top_k": 0, "chat_template_kwargs": {"enable_thinking": False}, "cache_prompt": False}
 
 
 async def stream(host: str, port: int, path: str, body: dict[str, Any]) -> Stream:

