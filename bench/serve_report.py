@@ -7,9 +7,9 @@
 here, 34 MB), which knows AVX2 at most; --llama-server is a llama-server that was built for this CPU.
 
 Every server runs alone, one after the other, and the whole is repeated; the table has the medians over the repetitions.
-What has been measured is kept in runs/ (NAME OF --out.jsonl): the same command goes on where it was stopped, and --fresh
-begins anew. On two cores a 0.6B model takes about a minute a run for Ponder and llama.cpp, three for vLLM; `--rounds 3`
-is 6 runs of Ponder and one of each peer, or three with --peers.
+What has been measured is kept in runs/ (NAME OF --out.jsonl): the same command goes on where it was stopped, and
+--fresh begins anew. On two cores a 0.6B model takes about a minute a run for Ponder and llama.cpp, three for vLLM;
+`--rounds 3` is 6 runs of Ponder and one of each peer, or three with --peers.
 Processor time is that of the server with all its threads and children: where other work takes the processors it says
 more than the rate. --lock FILE is held while something is measured, for a machine that others measure on, too.
 """
