@@ -5,7 +5,8 @@
 A row is KIND-GROUP. int4 alone is what loading does: searched scales on the grid NORMAL; `-linear` is searched on
 -8..7, `-plain` rounded to nearest there; `-text` is calibrated on --calibration (by default Python's own language
 reference and library sources: never the text that is measured on). `+v_proj+layers.0.` and the like keep matrices with
-such a name in int8; `+head` has the head in int4 too.
+such a name in int8; `+head` has the head in int4 too. `ROW@int8`, also `bf16@int8`: with such a cache of keys and
+values instead of none.
 --dither SEED: a GGUF file's weights lie on a grid that flatters or hurts a second quantisation; noise of that seed,
 uniform within the file's own rounding step, makes them continuous again, for reference and rows alike.
 """
@@ -16,17 +17,19 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ponder.cli.files import locate
+from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.kernels.pack import from_rows
 from ponder.kernels.tensor import LINEAR, Tensor
 from ponder.model.calibrate import calibrated
 from ponder.model.calibration_text import calibration_ids
 from ponder.model.checkpoint import Checkpoint
-from ponder.model.fidelity import compare, read_text
+from ponder.model.fidelity import WINDOW, compare, read_text
 from ponder.model.gguf_names import to_hf
 from ponder.model.load import open_checkpoint
 from ponder.model.model import Model
@@ -54,7 +57,29 @@ def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
     return replace(checkpoint, tensors=tensors)
 
 
-def build_row(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
+BLOCKS = np.arange(WINDOW // 32, dtype=np.int32)[None]  # of one sequence
+
+
+class Cached:
+    """As much of a Model as `compare` uses, its keys and values in a cache of that kind."""
+
+    def __init__(self, model: Model, kind: str) -> None:
+        self.model, self.ops, self.weights, self.nbytes = model, model.ops, model.weights, model.nbytes
+        self.cache = model.new_cache(WINDOW // 32, 32, kind)
+
+    def hidden_states(self, ids: np.ndarray, batch: Batch) -> Any:
+        return self.model.hidden_states(ids, replace(batch, block_tables=BLOCKS), self.cache)
+
+
+def build_row(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model | Cached:
+    weights, _, cache = row.partition("@")
+    model = build_weights(weights, checkpoint, ids)
+    return Cached(model, cache) if cache else model
+
+
+def build_weights(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
+    if row == "bf16":
+        return build(checkpoint, NativeOps(), "bf16")
     row, *in_eight = row.split("+")
     kind, size, *how = row.split("-")
     assert kind in ("int8", "int4") and how in ([], ["plain"], ["linear"], ["text"]), row

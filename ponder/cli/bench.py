@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ponder.cli.bench_cases import Case
     from ponder.engine.llm import LLM
 
-CASES = "decode1,decode8,decode16,prefill512,prefill2048,prefix2048,ttft,perplexity"
+CASES = "decode1,decode8,decode16,prefill512,prefill2048,prefix2048,ttft,perplexity,golden"
 DESCRIPTION = "Measure speed and memory."
 NOTES = f"""\
 decodeN      ids a second when N requests are answered at once, all together; decodeN@C: each behind C ids
@@ -30,6 +30,7 @@ prefixN      the same when all but the last 16 ids are in the cache from an earl
 ttft         seconds to the first id of a short question
 load         seconds from the start of a fresh process to its first id, the first time, from disk, and warm
 perplexity   on the text of `ponder quantize` (a real model only): garbage would show here
+golden       of three plain questions, how many get the right answer (a real model only)
 Each is the median of --rounds rounds after one to warm up. "% of bandwidth" compares the bytes that a decode step must
 read with what the memory of this machine was measured to give, "% of compute" the operations of a prefill with what
 the CPU's best instruction for such weights was measured to do. Peak memory counts mapped weights too.
@@ -41,8 +42,8 @@ Default: --only {CASES}
 TITLES = {
     "tokens_per_s": "tok/s", "first_id_s": "s to first id", "ms_per_step": "ms a step", "read_gb_per_s": "GB/s",
     "percent_of_bandwidth": "% of bandwidth", "tera_ops_per_s": "Tops/s", "percent_of_compute": "% of compute",
-    "perplexity": "perplexity", "first_start_s": "s the first time", "cold_start_s": "s from disk",
-    "warm_start_s": "s warm", "warm_loaded_s": "s warm until loaded",
+    "perplexity": "perplexity", "right_of_3": "right of 3", "first_start_s": "s the first time",
+    "cold_start_s": "s from disk", "warm_start_s": "s warm", "warm_loaded_s": "s warm until loaded",
 }  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
         best = roofline.measure(model)
         measure.forget_peak()
         for case in cases:
-            if case.kind == "load" or (case.kind == "perplexity" and args.random):
+            if case.kind == "load" or (case.kind in ("perplexity", "golden") and args.random):
                 continue
             print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
             results[case.name] = run_case(case, llm, model, best, args.rounds, args.kv_dtype)

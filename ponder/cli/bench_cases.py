@@ -6,6 +6,7 @@ prefix2048     the same when all but the last 16 of them are in the cache
 ttft           seconds to the first id of a short question (32 ids)
 load           seconds from the start of a fresh process to its first id
 perplexity     on the text of `ponder quantize`
+golden         of three plain questions, how many get the right answer (greedy, without thinking)
 """
 
 import re
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 LONG = 5.0  # seconds: such a run warms itself up
 QUESTION = 32  # ids of a short question
+GOLDEN = (  # any model that is not broken knows these
+    ("What is 7 + 5? Answer with the number only.", "12"),
+    ("What is the capital of France? Answer with one word.", "paris"),
+    ("Repeat this word and nothing else: zebra", "zebra"),
+)
 Row = dict[str, float]  # what a case gave: "tokens_per_s", "first_id_s", "percent_of_bandwidth", ...
 
 
@@ -46,12 +52,12 @@ def parse_cases(only: str, context: int | None = None) -> list[Case]:
             cases.append(Case(word, "decode", streams, behind))
         elif match := re.fullmatch(r"(prefill|prefix)([1-9]\d{0,6})", word):
             cases.append(Case(word, match[1], int(match[2])))
-        elif word in ("ttft", "load", "perplexity"):
+        elif word in ("ttft", "load", "perplexity", "golden"):
             cases.append(Case(word, word, QUESTION if word == "ttft" else 0))
         else:
             raise UserError(
-                f"--only {word}: decodeN, decodeN@CONTEXT, prefillN, prefixN, ttft, load or perplexity, "
-                "separated by commas", param="only",
+                f"--only {word}: decodeN, decodeN@CONTEXT, prefillN, prefixN, ttft, load, perplexity or "
+                "golden, separated by commas", param="only",
             )  # fmt: skip
         if cases[-1].kind == "prefix" and cases[-1].size <= 16:
             raise UserError(f"--only {word}: more than 16 ids, since the last 16 are new", param="only")
@@ -87,8 +93,10 @@ def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", round
         return {"tokens_per_s": case.size / seconds, "first_id_s": seconds}
     if case.kind == "ttft":
         return {"first_id_s": repeat(partial(measure.prefill, llm, case.size), rounds)}
-    assert case.kind == "perplexity"
-    return {"perplexity": perplexity(llm, model)}
+    if case.kind == "perplexity":
+        return {"perplexity": perplexity(llm, model)}
+    assert case.kind == "golden"
+    return {"right_of_3": float(sum(right(llm, question, answer) for question, answer in GOLDEN))}
 
 
 def repeat(once: Callable[[int], float], rounds: int) -> float:
@@ -97,6 +105,11 @@ def repeat(once: Callable[[int], float], rounds: int) -> float:
     first = once(0)
     found = [first] if time.perf_counter() - start > LONG else []
     return median([*found, *(once(seed) for seed in range(1, rounds + 1 - len(found)))])
+
+
+def right(llm: "LLM", question: str, answer: str) -> bool:
+    text = llm.chat(question, thinking=False, temperature=0, max_tokens=64).text.lower()
+    return answer in re.findall(r"\w+", text)
 
 
 def perplexity(llm: "LLM", model: Any) -> float:

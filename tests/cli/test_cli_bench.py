@@ -58,10 +58,11 @@ def test_load_of_a_random_model_is_measured_in_fresh_processes(ponder) -> None:
     assert 0 < load["warm_loaded_s"] < load["warm_start_s"] and load["cold_start_s"] > 0 < load["first_start_s"]
 
 
-def test_perplexity_needs_a_real_model(ponder, tiny: Path) -> None:
-    done = ponder("bench", str(tiny), "--rounds", "1", "--only", "perplexity", "--json")
-    assert json.loads(done.stdout)["results"]["perplexity"]["perplexity"] > 1
-    done = ponder("bench", "--random", SMALL, "--rounds", "1", "--only", "ttft,perplexity", "--json")
+def test_quality_needs_a_real_model(ponder, tiny: Path) -> None:
+    done = ponder("bench", str(tiny), "--rounds", "1", "--only", "perplexity,golden", "--json")
+    results = json.loads(done.stdout)["results"]
+    assert results["perplexity"]["perplexity"] > 1 and results["golden"] == {"right_of_3": 0}  # untrained
+    done = ponder("bench", "--random", SMALL, "--rounds", "1", "--only", "ttft,perplexity,golden", "--json")
     assert list(json.loads(done.stdout)["results"]) == ["ttft"]
 
 

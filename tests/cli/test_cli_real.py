@@ -22,9 +22,10 @@ def test_pull_show_run_bench(ponder) -> None:
     assert MODEL in ponder("list").stdout.split("can be pulled")[0]
     done = ponder("run", MODEL, "--temperature", "0", "--max-tokens", "40", "What is 7 + 5?", timeout=300)
     assert done.returncode == 0 and "12" in done.stdout
-    report = json.loads(ponder("bench", MODEL, "--rounds", "1", "--only", "decode1,perplexity", "--json",
+    report = json.loads(ponder("bench", MODEL, "--rounds", "1", "--only", "decode1,perplexity,golden", "--json",
                                timeout=900).stdout)  # fmt: skip
     assert 1 < report["results"]["perplexity"]["perplexity"] < 60  # random weights have 150,000
+    assert report["results"]["golden"]["right_of_3"] == 3
 
 
 def test_the_shape_shown_before_the_download_is_the_true_one(ponder) -> None:

@@ -65,13 +65,20 @@ const Format* find_format(const char* name) {
 }
 
 CodeTable code_table(const int8_t* grid) {
-    CodeTable t = {(float)grid[0], (float)grid[15], {}, {}};
+    CodeTable t = {(float)grid[0], (float)grid[15], {}, {}, {}, {}};
     for (int v = -128; v < 128; v++) {
         int best = 0;
         for (int i = 1; i < 16; i++)
             if (std::abs(v - grid[i]) < std::abs(v - grid[best])) best = i;
         t.index[v + 128] = (uint8_t)best;
         t.nearest[v + 128] = (float)grid[best];
+    }
+    for (int i = 0; i < 16; i++) t.value[i] = (float)grid[i];
+    for (int node = 1, step = 16; node < 16; node++) {
+        if ((node & (node - 1)) == 0) step /= 2;  // a new level
+        int code = step * (2 * (node % (8 / step)) + 1), v = -128;
+        while (t.index[v + 128] < code) v++;
+        t.split[node] = (float)v;
     }
     return t;
 }

@@ -35,6 +35,8 @@ struct CodeTable {
     float first, last;  // smallest and largest value
     float nearest[256];
     uint8_t index[256];
+    float value[16];
+    float split[16];  // a search tree from 1 on: the least integer of code 8; of 4, 12; of 2, 6, 10, 14; of 1, 3, 5, ...
 };
 constexpr int8_t linear_grid[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};  // of Q4_0
 constexpr int8_t normal_grid[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};  // IQ4_NL

@@ -17,17 +17,27 @@ static inline V code_value(V v, const CodeTable& t) {
         V limited = min(max(v, set(t.first)), set(t.last));
         return limited + set(12582912.0f) - set(12582912.0f);  // 1.5 * 2^23 rounds to nearest even
     }
+#if defined(__AVX512F__)  // down the tree, which takes half the time of a gather
+    __m512 rounded = _mm512_roundscale_ps(v.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 split = _mm512_loadu_ps(t.split), value = _mm512_loadu_ps(t.value);
+    __m512i node = _mm512_set1_epi32(1), one = node;
+    for (int level = 0; level < 4; level++) {
+        __mmask16 right = _mm512_cmp_ps_mask(rounded, _mm512_permutexvar_ps(node, split), _CMP_GE_OQ);
+        node = _mm512_add_epi32(node, node);
+        node = _mm512_mask_add_epi32(node, right, node, one);
+    }
+    return {_mm512_permutexvar_ps(node, value)};
+#else
     V limited = min(max(v, set(-128.0f)), set(127.0f));
     const float* nearest = t.nearest + 128;  // of 0
-#if defined(__AVX512F__)
-    return {_mm512_i32gather_ps(_mm512_cvtps_epi32(limited.v), nearest, 4)};
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
     return {_mm256_i32gather_ps(nearest, _mm256_cvtps_epi32(limited.v), 4)};
 #else
     float at[V::N];
     store(at, limited + set(12582912.0f));
     for (int i = 0; i < V::N; i++) at[i] = nearest[(int)(at[i] - 12582912.0f)];
     return load(at);
+#endif
 #endif
 }
 
