@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--port", type=int, default=11435, help="port (default: 11435)")
     where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line")
+    where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
     where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
     where.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="another name we are called by"
@@ -88,8 +89,9 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.serving import Server, take_address, url_of
 
     keys = (*args.api_key, *serve_backends.keys_in(args.api_key_file))
+    admins = serve_backends.keys_in(args.admin_key_file)
     config = ServerConfig(
-        host=args.host, port=args.port, api_keys=keys, open_access=args.no_auth, queue=args.queue,
+        host=args.host, port=args.port, api_keys=keys, admin_keys=admins, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,

@@ -13,7 +13,9 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
     """host, port: where to listen; another host than loopback needs api_keys, or open_access said aloud (SEC-6).
-    api_keys: any of them opens the API. hosts: further names in the Host header that are ours (DNS rebinding).
+    api_keys: any of them opens the API. admin_keys: so do these, and they may pull and delete models; where there are
+    none, everybody on this machine may, and nobody from elsewhere.
+    hosts: further names in the Host header that are ours (DNS rebinding).
     origins: web pages of other origins that may call us (CORS); none by default.
     strict: unknown request fields are an error instead of a warning (TH-6).
     queue: requests that may wait beyond those running; more get 429. timeout: seconds a request may run in all, None
@@ -29,6 +31,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 11435
     api_keys: tuple[str, ...] = ()
+    admin_keys: tuple[str, ...] = ()
     open_access: bool = False
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -53,7 +56,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
                 "without",
                 param="host",
             )
-        if not all(self.api_keys):
+        if not all((*self.api_keys, *self.admin_keys)):
             raise UserError("an API key is empty; it would let everybody in", param="api_key")
         least: dict[str, float] = {"port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0, "keep_responses": 0}
         for name, low in least.items():

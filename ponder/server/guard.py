@@ -1,4 +1,5 @@
-"""Who may ask (SEC-6): an API key where one is set, and only names and origins that are ours.
+"""Who may ask (SEC-6): an API key where one is set, another one for pulling and deleting models where others reach the
+server, and only names and origins that are ours.
 
 A page in a browser can send requests to a server on the same machine. Its Origin gives it away; one that rebinds DNS to
 this address is given away by the Host header. Keys are compared in constant time.
@@ -16,6 +17,7 @@ from ponder.core.caller import CALLER
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.errors import ApiError, body_for
 
+MANAGING_PATHS = ("/api/pull", "/api/delete")  # what writes to the disk, or takes from it
 OPEN_PATHS = ("/health", "/web/static/")  # for load balancers, and the page that asks for the key
 
 
@@ -24,7 +26,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
-        self._keys = {key.encode(): name_of(key) for key in config.api_keys}
+        self._keys = {key.encode(): name_of(key) for key in (*config.api_keys, *config.admin_keys)}
+        self._managers = {name_of(key) for key in config.admin_keys}
+        self._anybody_manages = config.host in LOOPBACK and not config.admin_keys
         self._hosts = LOOPBACK | {name.lower() for name in (config.host, *config.hosts)}
         self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
         self._origins = set(config.origins)
@@ -51,6 +55,9 @@ class Guard:
         if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and caller is None:
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
+        if path in MANAGING_PATHS and not self._anybody_manages and caller not in self._managers:
+            text = f"{path} needs a key of --admin-key-file on a server that others reach"
+            return ApiError(403, text, kind="permission_error", code="admin_key_needed")
         return None
 
     def _caller(self, headers: Headers) -> str | None:
