@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -78,7 +79,7 @@ def main() -> None:
         for name, (n, k, count) in SHAPES.items():
             tensor = Tensor.quantise(rng.standard_normal((n, k), np.float32), kind)
             copies = [
-                ops.weight(Tensor(tensor.kind, tensor.shape, tensor.data.copy(), tensor.scale, tensor.group))
+                ops.weight(replace(tensor, data=tensor.data.copy()))
                 for _ in range(max(1, BYTES // tensor.nbytes))
             ]
             for t in (1, 8, 16, 512):
