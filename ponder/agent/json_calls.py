@@ -8,23 +8,28 @@ form. With exactly these two keys it is a call whatever its name: of a tool that
 helps more than JSON for an answer. With more keys, or words behind it, the name must be, or be a part of, that of an
 offered tool. Such words end the turn: they are about results that nobody has yet.
 
+After code failed in the interpreter, small models explain what to change and show the new code in a Python fence, for
+somebody else to run. There, and only there, the last such fence is the next call.
+
 In the next prompt a turn with such calls stands in the template's own form, with tags: what a model was trained on
 keeps it from saying the same again. (Ids of its own form would save a few dozen ids of computing.)
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from ponder.agent.calls import letters
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
-from ponder.core.message import ToolCall
+from ponder.core.message import Message, ToolCall, ToolResult
 from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 
+INTERPRETER = "code_interpreter"
+PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
@@ -44,18 +49,20 @@ class JsonCallModel:
         if not request.tools:
             return inner
         names = {tool["function"]["name"] for tool in request.tools}
-        return JsonCallStream(inner, names, allowed=request.tool_choice != "none")
+        mends = INTERPRETER in names and code_failed(request.messages)
+        return JsonCallStream(inner, names, allowed=request.tool_choice != "none", mends=mends)
 
 
 class JsonCallStream:
-    """allowed: where calls are not, what reads as one is left out, as the engine leaves out calls in tags."""
+    """allowed: where calls are not, what reads as one is left out, as the engine leaves out calls in tags. mends: code
+    of the interpreter has just failed."""
 
-    def __init__(self, inner: ChatStream, names: set[str], *, allowed: bool) -> None:
-        self._inner, self._names, self._allowed = inner, names, allowed
+    def __init__(self, inner: ChatStream, names: set[str], *, allowed: bool, mends: bool) -> None:
+        self._inner, self._names, self._allowed, self._mends = inner, names, allowed, mends
         self._read = False  # calls were read out of the text
 
     def __iter__(self) -> Iterator[Event]:
-        held = ""
+        held = passed = ""
         free = False  # the reply is not JSON: text passes as it comes
         called = False
         calls: list[ToolCall] = []
@@ -68,9 +75,15 @@ class JsonCallStream:
                     self._inner.cancel()
                 elif free := BEHIND.match(held) is not None or not _may_be_json(held):
                     yield TextDelta(held)
+                    passed = held
+            elif isinstance(event, TextDelta):
+                passed += event.text
+                yield event
             elif isinstance(event, Finish):
                 calls = [] if called else calls or ([] if free else read_calls(held, self._names))
-                self._read = bool(calls)
+                if self._mends and free and not called:
+                    calls = [ToolCall(INTERPRETER, json.dumps({"code": code})) for code in PYTHON.findall(passed)[-1:]]
+                self._read = bool(calls) and self._allowed
                 if held and not free and not calls:
                     yield TextDelta(held)
                 if calls and self._allowed:
@@ -89,6 +102,17 @@ class JsonCallStream:
 
     def turn_ids(self) -> tuple[int, ...] | None:
         return None if self._read else self._inner.turn_ids()
+
+
+def code_failed(messages: Sequence[Message]) -> bool:
+    """One of the results at the end is an error of the interpreter: it quotes a line of the code."""
+    for message in reversed(messages):
+        if message.role != "tool":
+            return False
+        for part in message.parts:
+            if isinstance(part, ToolResult) and part.name == INTERPRETER and 'File "Cell In[' in part.text:
+                return True
+    return False
 
 
 def _may_be_json(text: str) -> bool:

@@ -158,3 +158,33 @@ async def test_an_answer_is_in_words(scripted) -> None:
     llm = scripted(CALL, FENCED, FENCED, vocab="qwen2.5", capability="instruct")
     run = Agent(JsonCallModel(llm), tools=[add], limits=Limits(steps=1)).start("Add.")
     assert "```" in (await run.wait()).text, "without tools it is text like any other"
+
+
+class Interpreter(Tool):
+    name, description = "code_interpreter", "Runs code."
+    parameters: ClassVar[dict[str, Any]] = {
+        "type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+        self.ran.append(arguments["code"])
+        failed = "1 / 0" in arguments["code"]
+        text = 'Traceback:\n  File "Cell In[1]", line 1\nZeroDivisionError: division by zero' if failed else "7"
+        return Output(text, error=failed)
+
+
+async def test_mended_code_is_run_and_other_code_is_not(scripted) -> None:
+    tool = Interpreter()
+    first = '{"name": "code_interpreter", "arguments": {"code": "1 / 0"}}'
+    mended = "That fails. This part:\n```python\n1 / 1\n```\nAll of it:\n```python\nx = 7\nx\n```\nIt will print 7."
+    shown = "It is 7, by this code:\n```python\nx = 7\n```"
+    llm = scripted(first, mended, shown, vocab="qwen2.5", capability="instruct")
+    run = Agent(JsonCallModel(llm), tools=[tool]).start("Go.")
+    assert (await run.wait()).text == shown
+    assert tool.ran == ["1 / 0", "x = 7\nx\n"]
+    asked = scripted(shown, vocab="qwen2.5", capability="instruct")
+    assert (await Agent(JsonCallModel(asked), tools=[tool]).start("Show me code.").wait()).text == shown
+    assert len(tool.ran) == 2
