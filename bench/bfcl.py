@@ -8,6 +8,7 @@ beside it, the same questions and tools.
 
 `questions` and `score` need the package with its data and checker, nothing of what it depends on:
     pip install --no-deps bfcl-eval && pip install tree_sitter tree_sitter_java tree_sitter_javascript
+`irrelevance` is right when no offered tool is called; a name that the model made up is no call of a tool.
 Greedy. Names with dots are written with underscores, as for every model with OpenAI's form of tools.
 """
 
@@ -87,7 +88,8 @@ def score(folder: Path) -> None:
         for row in map(json.loads, file.open()):
             category = row["id"].rsplit("_", 1)[0]
             if category == "irrelevance":
-                right[category].append(not row["calls"])
+                offered = {tool["function"]["name"] for tool in asked[row["id"]]["tools"]}
+                right[category].append(not any(name in offered for call in row["calls"] for name in call))
                 continue
             verdict = ast_checker(raw[row["id"]]["function"], row["calls"], truths[row["id"]], python, category, "any")
             right[category].append(bool(verdict["valid"]))

@@ -51,6 +51,10 @@ def test_a_conversation(tmp_path: Path) -> None:
             assert failed.error and failed.text.endswith("ZeroDivisionError: division by zero")
             silent = await call(interpreter, "y = 1", tmp_path)
             assert silent.text == "[no output]"
+            readable = (
+                "import os; os.listdir('/etc') and all(os.access(f'/etc/{n}', os.R_OK) for n in os.listdir('/etc'))"
+            )
+            assert (await call(interpreter, readable, tmp_path)).text == "True", "fonts, users: whoever started it"
             (tmp_path / "b").mkdir()
             other = await call(interpreter, "'x' in globals()", tmp_path / "b", "two")
             assert other.text == "False"
