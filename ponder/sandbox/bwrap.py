@@ -51,8 +51,8 @@ class Bubblewrap(Isolation):
 
         words = list(options(workspace, limits.scratch, uid=uid, root=owner is not None))
         passwd = PASSWD.format(uid=uid, home=HOME).encode()
-        files = ["--ro-bind-data", data(passwd), "/etc/passwd"]
-        files += ["--ro-bind-data", data(GROUP.format(uid=uid).encode()), "/etc/group"]
+        files = ["--perms", "0644", "--ro-bind-data", data(passwd), "/etc/passwd"]
+        files += ["--perms", "0644", "--ro-bind-data", data(GROUP.format(uid=uid).encode()), "/etc/group"]
         at = words.index("--proc")
         words[at:at] = files
         words += ["--seccomp", data(program)]
