@@ -15,7 +15,10 @@ from ponder.core.message import ToolCall
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."
-BROKEN = "Error: a tool call was not well formed: it must be one JSON object with name and arguments. Write it again."
+BROKEN = (
+    "Error: a tool call was not well formed: it must be one JSON object with name and arguments, with quotes and line "
+    "ends in strings escaped. Write it again."
+)
 OVER = "Error: no more calls are possible; this one was not made. Answer in words."
 DENIED = "Error: the user did not allow this call. Do something else, or answer without it."
 

@@ -6,7 +6,8 @@ Qwen2.5-Coder was trained on little else: it takes the official prompt and leave
 keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the reply begins with JSON of that
 form. With exactly these two keys it is a call whatever its name: of a tool that does not exist the loop says so, which
 helps more than JSON for an answer. With more keys, or words behind it, the name must be, or be a part of, that of an
-offered tool. Such words end the turn: they are about results that nobody has yet.
+offered tool. Such words end the turn: they are about results that nobody has yet. What begins as a call
+and cannot be read is a malformed one, and asked for again.
 
 After code failed in the interpreter, small models explain what to change and show the new code in a Python fence, for
 somebody else to run. There, and only there, the last such fence is the next call.
@@ -32,6 +33,7 @@ INTERPRETER = "code_interpreter"
 PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
+LIKE = re.compile(r'\s*(?:```\w*\s*)?\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:')  # begins as a call does
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
@@ -86,6 +88,8 @@ class JsonCallStream:
                 self._read = bool(calls) and self._allowed
                 if held and not free and not calls:
                     yield TextDelta(held)
+                if not calls and not called and LIKE.match(held) and self._allowed:
+                    event = structs.replace(event, malformed_calls=1)
                 if calls and self._allowed:
                     yield from (ToolCallDone(n, call) for n, call in enumerate(calls))
                     event = structs.replace(event, reason="tool_calls")

@@ -96,7 +96,7 @@ def load(text):
                 assert offline.error and "There is no network here" in offline.text
                 assert len(offline.text) < 1500
             own = await call(interpreter, "open('nothing.txt')", tmp_path)
-            assert "No such file" in own.text and "network" not in own.text
+            assert "No such file" in own.text and "network" not in own.text and "holds no files" in own.text
 
     asyncio.run(run())
 

@@ -188,3 +188,13 @@ async def test_mended_code_is_run_and_other_code_is_not(scripted) -> None:
     asked = scripted(shown, vocab="qwen2.5", capability="instruct")
     assert (await Agent(JsonCallModel(asked), tools=[tool]).start("Show me code.").wait()).text == shown
     assert len(tool.ran) == 2
+
+
+async def test_a_call_that_cannot_be_read_is_asked_for_again(scripted) -> None:
+    tool = Interpreter()
+    broken = '{"name": "code_interpreter", "arguments": {"code": "print("a")"}}'
+    llm = scripted(broken, '{"name": "code_interpreter", "arguments": {"code": "7"}}', "7.", vocab="qwen2.5",
+                   capability="instruct")  # fmt: skip
+    run = Agent(JsonCallModel(llm), tools=[tool]).start("Go.")
+    assert (await run.wait()).text == "7." and tool.ran == ["7"]
+    assert "not well formed" in next(m.text for m in run.messages if m.role == "tool")

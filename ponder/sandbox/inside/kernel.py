@@ -40,6 +40,8 @@ from traitlets.config import Config  # noqa: E402
 PICTURES = ("image/png", "image/jpeg")
 LARGEST = 7 * 2**20  # characters of a picture in base64; the host takes frames of 8 MB
 LIBRARY = "/lib/python"  # in the path of every module of Python and of what pip installs
+WORKSPACE = os.getcwd()
+LISTED = 10  # files that are named when one is missing
 FRAMES = 8  # of a traceback that are shown
 
 
@@ -125,6 +127,9 @@ class Shell(ZMQInteractiveShell):
                 f"\n{error.name} is not installed, and there is no network here to install it. Work without it, or ask "
                 "the user to install it in Ponder's Python environment."
             )
+        elif isinstance(error, FileNotFoundError):
+            here = ", ".join(sorted(os.listdir(WORKSPACE))[:LISTED]) or "no files"
+            text += f"\nThe workspace holds {here}. Data that you have can be written into the code."
         elif offline:
             text += (
                 "\nThere is no network here, and no other code will reach it either. Data that you have, or get from "
