@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
-from ponder.core.params import Grammar, SamplingParams
+from ponder.core.params import RANGES, Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
 from ponder.server.controls import said, thinking_of
 
@@ -102,6 +102,9 @@ def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
 def _sampling(body: ChatBody) -> SamplingParams:
     if body.top_logprobs is not None and not body.logprobs:
         raise UserError("top_logprobs needs logprobs: true", param="top_logprobs")
+    low, high = RANGES["logprobs"]
+    if not low <= (body.top_logprobs or 0) <= high:
+        raise UserError(f"top_logprobs must be between {low} and {high}, got {body.top_logprobs}", param="top_logprobs")
     return sampling_of(
         body,
         max_tokens=_max_tokens(body),

@@ -111,6 +111,8 @@ def test_content_is_null_only_beside_calls(client: openai.OpenAI) -> None:
         ({"messages": [{"content": "x"}]}, "messages"),
         ({"stop": [""]}, "stop"),
         ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"logit_bias": {"900000": 1}}, "logit_bias"),
         ({"response_format": {"type": "xml"}}, "response_format"),
