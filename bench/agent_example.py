@@ -1,6 +1,6 @@
 """The published agent example with a real model: how often does it manage?
 
-    python bench/agent_example.py --model MODEL --runs 20 runs/agent-example [--json bench/results/agent-example.json]
+    python bench/agent_example.py --model MODEL --runs 20 runs/agent-example [--json FILE]
     ponder agent --replay runs/agent-example/run-3.jsonl           # what it did, and where it went wrong
 
 Real mcp-server-time and mcp-server-fetch, a page on localhost, the code interpreter in its sandbox. Each run has a seed
