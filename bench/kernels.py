@@ -79,8 +79,7 @@ def main() -> None:
         for name, (n, k, count) in SHAPES.items():
             tensor = Tensor.quantise(rng.standard_normal((n, k), np.float32), kind)
             copies = [
-                ops.weight(replace(tensor, data=tensor.data.copy()))
-                for _ in range(max(1, BYTES // tensor.nbytes))
+                ops.weight(replace(tensor, data=tensor.data.copy())) for _ in range(max(1, BYTES // tensor.nbytes))
             ]
             for t in (1, 8, 16, 512):
                 x = rng.standard_normal((t, k), np.float32)
