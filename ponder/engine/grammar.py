@@ -30,6 +30,7 @@ WHITESPACE = r"(\n[ ]{0,40}|[ ])"
 _STRICT = {"whitespace_pattern": WHITESPACE, "lenient": False}
 _RELAXED = {"whitespace_pattern": WHITESPACE, "lenient": True, "coerce_one_of": True}
 # keywords whose value is a map of names to schemas, a list of schemas, or one schema (JSON Schema 2020-12)
+_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 _MAPS = ("$defs", "definitions", "properties", "patternProperties", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
@@ -241,7 +242,22 @@ def _schema(text: str) -> Any:
         level = [c for v in level for c in (v.values() if isinstance(v, dict) else v if isinstance(v, list) else ())]
     if depth > MAX_DEPTH:
         raise UserError(f"the JSON schema is nested more than {MAX_DEPTH} deep", param="response_format")
+    _check_types(schema, "#")
     return schema
+
+
+def _check_types(schema: Any, place: str) -> None:
+    """What names no type of JSON is a mistake, not something to relax."""
+    where = f"the JSON schema cannot be enforced at {place}: "
+    if not isinstance(schema, dict | bool):
+        raise UserError(where + "it is neither an object nor true or false", param="response_format")
+    if isinstance(schema, dict):
+        named = schema.get("type", "object")
+        for name in named if isinstance(named, list) else [named]:
+            if name not in _TYPES:
+                raise UserError(f"{where}{name!r} is no type; {', '.join(_TYPES)} are", param="response_format")
+    for pointer, child in _subschemas(schema):
+        _check_types(child, place + pointer)
 
 
 def _parsed(text: str, param: str) -> Any:

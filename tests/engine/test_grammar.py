@@ -285,6 +285,10 @@ def test_a_schema_that_is_not_strict_relaxes_with_a_warning(tok: Tokenizer) -> N
         relaxed = compile_grammar(tok, tok.eos_ids, Grammar("json_schema", text, strict=False))
         assert accepts(tok, relaxed, good) and not accepts(tok, relaxed, bad)
         assert len(relaxed.warnings) == 1 and "not enforced" in relaxed.warnings[0], relaxed.warnings
+    nested = {"properties": {"a": {"items": {"type": "text"}}}}
+    for none, place in (({"type": 3}, "#"), (nested, "#/properties/a/items"), ({"anyOf": [3]}, "#/anyOf/0")):
+        with pytest.raises(UserError, match=f"at {place}: "):
+            compile_grammar(tok, tok.eos_ids, Grammar("json_schema", json.dumps(none), strict=False))
     plain = Grammar("json_schema", '{"type": "integer"}', strict=False)
     assert compile_grammar(tok, tok.eos_ids, plain).warnings == ()
 
