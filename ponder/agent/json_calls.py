@@ -73,9 +73,10 @@ class JsonCallStream:
                 continue  # said before the end was noticed
             if isinstance(event, TextDelta) and not free:
                 held += event.text
-                if BEHIND.match(held) and (calls := read_calls(held, self._names)):
+                behind = BEHIND.match(held) is not None
+                if behind and (calls := read_calls(held, self._names)):
                     self._inner.cancel()
-                elif free := BEHIND.match(held) is not None or not _may_be_json(held):
+                elif free := behind or not _may_be_json(held):
                     yield TextDelta(held)
                     passed = held
             elif isinstance(event, TextDelta):

@@ -80,7 +80,26 @@ class Tool(ABC):
         return {"type": "function", "function": function}
 
 
-class Toolset(ABC):
+class Opened(ABC):
+    """What is opened before use and closed after it: `async with`."""
+
+    @abstractmethod
+    async def open(self) -> None: ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Toolset(Opened):
     """Tools that share something which has to be opened and closed: a server, a process, a folder.
 
     `tools()` may change between steps (an MCP server can add tools); the loop asks before each.
@@ -101,12 +120,3 @@ class Toolset(ABC):
     def warnings(self) -> Sequence[str]:
         """What a user should know: a server that did not start, a tool that was switched off."""
         return ()
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.serving import Server, take_address, url_of
 
     keys = (*args.api_key, *serve_backends.keys_in(args.api_key_file))
-    admins = serve_backends.keys_in(args.admin_key_file)
+    admins = serve_backends.keys_in(args.admin_key_file, "--admin-key-file")
     config = ServerConfig(
         host=args.host, port=args.port, api_keys=keys, admin_keys=admins, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,

@@ -88,12 +88,13 @@ def check_names(models: list[str]) -> None:
         resolve(model)
 
 
-def keys_in(file: str | None) -> tuple[str, ...]:
-    """The API keys in a file, one a line. Raises UserError for a file without any, OSError for a missing one."""
+def keys_in(file: str | None, flag: str = "--api-key-file") -> tuple[str, ...]:
+    """The API keys in the file that the flag names, one a line. Raises UserError for a file without any, OSError for a
+    missing one."""
     if file is None:
         return ()
     if not (keys := Path(file).read_text().split()):
-        raise UserError(f"--api-key-file {file}: there is no key in it", param="api-key-file")
+        raise UserError(f"{flag} {file}: there is no key in it", param=flag.removeprefix("--"))
     return tuple(keys)
 
 

@@ -21,8 +21,6 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from msgspec import Struct
-
 from ponder.core.caller import CALLER
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import FinishReason
@@ -33,6 +31,7 @@ from ponder.engine.runner import Runner
 from ponder.engine.scheduler import Counters, Scheduler, Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.speculation.drafter import Drafter
+from ponder.engine.stats import Stats
 from ponder.kernels.sampling import UNUSABLE, Rule, Sampled, draw
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
@@ -40,29 +39,6 @@ STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
 BURST = 0.008  # short for a cancel, long for the readers' threads: they are woken once in a burst
 
 Wish = tuple[Callable[[Sequence], None], Sequence]
-
-
-class Stats(Struct, frozen=True):
-    """What the engine did and holds. handovers: thoughts that were ended for the model (TB-5). seconds_since_step: 0
-    when idle; grows when a step hangs (SR-4)."""
-
-    steps: int
-    prefill_ids: int
-    decode_ids: int
-    drafted: int
-    accepted: int
-    cached_ids: int
-    preemptions: int
-    restarts: int
-    finished: int
-    handovers: int
-    cancelled: int
-    failed: int
-    running: int
-    waiting: int
-    free_blocks: int
-    blocks: int
-    seconds_since_step: float
 
 
 class Engine:

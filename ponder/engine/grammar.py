@@ -29,8 +29,8 @@ MAX_DEPTH = 200  # nesting of a schema
 WHITESPACE = r"(\n[ ]{0,40}|[ ])"
 _STRICT = {"whitespace_pattern": WHITESPACE, "lenient": False}
 _RELAXED = {"whitespace_pattern": WHITESPACE, "lenient": True, "coerce_one_of": True}
-# keywords whose value is a map of names to schemas, a list of schemas, or one schema (JSON Schema 2020-12)
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+# keywords whose value is a map of names to schemas, a list of schemas, or one schema (JSON Schema 2020-12)
 _MAPS = ("$defs", "definitions", "properties", "patternProperties", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")

@@ -27,7 +27,7 @@ from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.answer import AnswerRules, answer_rules
 from ponder.engine.control import Control
 from ponder.engine.embedding import Pooling, embed
-from ponder.engine.engine import Engine, Stats
+from ponder.engine.engine import Engine
 from ponder.engine.handle import Handle
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
@@ -36,6 +36,7 @@ from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
 from ponder.engine.shorten import shortened
+from ponder.engine.stats import Stats
 from ponder.text.render import Rendered, render
 from ponder.text.tokenizer import Tokenizer
 

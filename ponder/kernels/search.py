@@ -45,7 +45,7 @@ def search(array: Floats, group: int = GROUP, importance: Floats | None = None, 
         for end in (first, last):
             for factor in FACTORS:
                 inverse = np.where(plain != 0, end * factor / largest, np.float32(0))[:, :, None]
-                q = grid[nearest(grid)[_integers(x * inverse)]].astype(np.float32)
+                q = grid[nearest(grid)[slots(x * inverse)]].astype(np.float32)
                 pxq, pqq = _sum(p * x * q), _sum(p * q * q)
                 gain, scale = pxq * pxq / pqq, pxq / pqq
                 better = (gain > best) & (np.abs(scale) <= _LARGEST)
@@ -61,7 +61,7 @@ def nearest(grid: Grid) -> NDArray[np.uint8]:
     return np.abs(np.arange(-128, 128)[:, None] - grid.astype(np.int64)).argmin(axis=1).astype(np.uint8)
 
 
-def _integers(x: Floats) -> NDArray[np.int64]:
+def slots(x: Floats) -> NDArray[np.int64]:
     """Nearest integers, limited to -128..127 and counted from 0."""
     return np.rint(np.clip(x, -128, 127)).astype(np.int64) + 128
 
@@ -69,7 +69,7 @@ def _integers(x: Floats) -> NDArray[np.int64]:
 def _codes(x: Floats, scale: NDArray[np.float16], grid: Grid) -> NDArray[np.uint8]:
     """[n, G, group] -> 0..15 of each value."""
     step = scale.astype(np.float32)[:, :, None]
-    return nearest(grid)[_integers(np.divide(x, step, out=np.zeros_like(x), where=step != 0))]
+    return nearest(grid)[slots(np.divide(x, step, out=np.zeros_like(x), where=step != 0))]
 
 
 def _error(x: Floats, p: Floats, scale: NDArray[np.float16], grid: Grid) -> Floats:

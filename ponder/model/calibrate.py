@@ -22,7 +22,7 @@ from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.kernels.pack import from_rows
 from ponder.kernels.reference import ReferenceOps
-from ponder.kernels.search import nearest
+from ponder.kernels.search import nearest, slots
 from ponder.kernels.tensor import GROUP, Floats, Tensor, pack_int4
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.weights import build, held, read, storage_plan
@@ -123,7 +123,7 @@ def rounded(weights: Floats, gram: Floats | None, group: int = GROUP) -> Tensor:
         target = w[start:end] + factor[end:, start:end].T @ error[end:]
         for i in reversed(range(start, end)):
             t = target[i - start] + factor[i + 1 : end, i] @ error[i + 1 : end]
-            code = code_of[np.rint(np.clip(t * inverse[i], -128, 127)).astype(np.int64) + 128]
+            code = code_of[slots(t * inverse[i])]
             codes[:, order[i]] = code
             error[i] = w[i] - tensor.grid[code] * step[i]
     return Tensor("int4", (n, k), pack_int4(codes, group), tensor.scale, group, tensor.grid)

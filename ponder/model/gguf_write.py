@@ -32,14 +32,8 @@ Progress = Callable[[int, int], None]
 
 _ALIGN = 32
 _TYPE_ID = {name: id_ for id_, (name, _, _) in TYPES.items()}
-FILE_TYPES = {
-    "F32": 0,
-    "F16": 1,
-    "BF16": 32,
-    "Q8_0": 7,
-    "IQ4_NL": 25,
-    "Q4_0": 2,
-}  # general.file_type, llama.cpp's llama_ftype
+# general.file_type, llama.cpp's llama_ftype
+FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "IQ4_NL": 25, "Q4_0": 2}
 _CHUNK = 1 << 20  # values converted at a time
 
 

@@ -9,7 +9,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, ThinkingBody, effort, said, thinking_of
+from ponder.server.controls import Budget, Switch, ThinkingBody, add_effort, said, thinking_of
 
 Block = dict[str, Any]
 
@@ -135,9 +135,7 @@ def _thinking(body: MessagesBody) -> tuple[list[Switch], list[Budget]]:
     """Anthropic's models do not think unless asked to; a body without `thinking` leaves it to the server's default."""
     switches, budgets = said(body)
     if (word := body.output_config.get("effort")) is not None:
-        switch, budget = effort("output_config.effort", word)
-        switches.append(switch)
-        budgets += [budget] if budget else []
+        add_effort("output_config.effort", word, switches, budgets)
     return switches, budgets
 
 

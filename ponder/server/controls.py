@@ -22,6 +22,16 @@ EFFORTS: dict[str, int | None] = {
 }  # fmt: skip
 Switch = tuple[str, bool]
 Budget = tuple[str, int]
+# vLLM's and SGLang's {"enable_thinking": false}
+TEMPLATE: tuple[dict[str, type], str] = (
+    {"enable_thinking": bool, "thinking": bool, "thinking_budget": int},
+    "this template takes enable_thinking (true or false) and thinking_budget",
+)
+# OpenAI's {"effort": "low"}, and OpenRouter's {"max_tokens": N}, {"enabled": true}
+REASONING: tuple[dict[str, type], str] = (
+    {"effort": str, "enabled": bool, "max_tokens": int},
+    "reasoning takes effort (a word), max_tokens (a number) and enabled (true or false)",
+)
 SUMMARIES = ("summary", "generate_summary")  # of OpenAI's `reasoning`: what to show of the thoughts; we show them all
 
 
@@ -46,56 +56,42 @@ def said(body: "ThinkingBody | ChatBody") -> tuple[list[Switch], list[Budget]]:
     if body.enable_thinking is not None:
         switches.append(("enable_thinking", body.enable_thinking))
     if isinstance(body.think, str):
-        _add_effort("think", body.think, switches, budgets)
+        add_effort("think", body.think, switches, budgets)
     elif body.think is not None:
         switches.append(("think", body.think))
     for name in ("thinking_budget", "thinking_token_budget", "thinking_budget_tokens"):
         if (value := getattr(body, name)) is not None and value != -1:  # -1 is "no limit" elsewhere
             budgets.append((name, value))
-    _add_template_kwargs(body.chat_template_kwargs, switches, budgets)
+    _add_object("chat_template_kwargs", body.chat_template_kwargs, *TEMPLATE, switches, budgets)
     if body.reasoning_effort is not None:
-        _add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
-    if body.reasoning is not None:
-        _add_reasoning_object(body.reasoning, switches, budgets)
+        add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
+    asked = {k: v for k, v in (body.reasoning or {}).items() if v is not None and k not in SUMMARIES}
+    _add_object("reasoning", asked, *REASONING, switches, budgets)
     if body.thinking is not None:
         _add_thinking_object(body.thinking, switches, budgets)
     return switches, budgets
 
 
-def _add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
+def add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
     switch, budget = effort(name, word)
     switches.append(switch)
     budgets += [budget] if budget else []
 
 
-def _add_template_kwargs(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
-    """vLLM's and SGLang's {"enable_thinking": false}."""
+def _add_object(
+    where: str, raw: dict[str, Any], types: dict[str, type], known: str, switches: list[Switch], budgets: list[Budget]
+) -> None:
+    """types: of the keys that may be there: a switch, a budget, or the word of an effort. known: the same in words."""
     for key, value in raw.items():
-        name = f"chat_template_kwargs.{key}"
-        if key in ("enable_thinking", "thinking") and isinstance(value, bool):
+        name, wanted = f"{where}.{key}", types.get(key)
+        if wanted is str:
+            add_effort(name, value, switches, budgets)
+        elif wanted is bool and isinstance(value, bool):
             switches.append((name, value))
-        elif key == "thinking_budget" and type(value) is int:
+        elif wanted is int and type(value) is int:
             budgets.append((name, value))
         else:
-            known = "enable_thinking (true or false) and thinking_budget"
-            raise UserError(f"{name}: this template takes {known}", param=name)
-
-
-def _add_reasoning_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:
-    """OpenAI's {"effort": "low"}, and OpenRouter's {"max_tokens": N}, {"enabled": true}."""
-    for key, value in raw.items():
-        name = f"reasoning.{key}"
-        if value is None or key in SUMMARIES:
-            continue
-        if key == "effort":
-            _add_effort(name, value, switches, budgets)
-        elif key == "enabled" and isinstance(value, bool):
-            switches.append((name, value))
-        elif key == "max_tokens" and type(value) is int:
-            budgets.append((name, value))
-        else:
-            known = "effort (a word), max_tokens (a number) and enabled (true or false)"
-            raise UserError(f"{name}: reasoning takes {known}", param=name)
+            raise UserError(f"{name}: {known}", param=name)
 
 
 def _add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: list[Budget]) -> None:

@@ -1,12 +1,14 @@
-"""Any ASGI application on a free port, in a thread; and a free port for a process of its own."""
+"""Any ASGI application on a free port, in a thread; a free port for a process of its own, and the wait for that."""
 
 import contextlib
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -34,3 +36,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def until_up(url: str, process: "subprocess.Popen[bytes]", seconds: float = 30) -> None:
+    """Returns when the process answers there, whatever it says; fails when it ends first, or takes longer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            httpx.get(url)
+            return
+        except httpx.TransportError:
+            assert process.poll() is None, f"what should answer at {url} ended at once"
+            assert time.monotonic() < deadline, f"nothing answers at {url}"
+            time.sleep(0.05)

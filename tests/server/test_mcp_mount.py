@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import httpx2
 import pytest
-from listening import free_port
+from listening import free_port, until_up
 from live import server
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -85,14 +85,7 @@ def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                httpx.get(f"{url}/health")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None and time.monotonic() < deadline
-                time.sleep(0.1)
+        until_up(f"{url}/health", process)
         assert asyncio.run(use()) < 10
         assert process.returncode == 0
     finally:

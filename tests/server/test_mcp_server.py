@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from listening import free_port, until_up
 from mcp import Client, MCPError, StdioServerParameters
 
 from ponder.engine.llm import LLM
@@ -148,19 +148,10 @@ def test_text_of_a_client_is_no_control_token(tmp_path: Path) -> None:
 
 @contextmanager
 def over_http(model: str, tmp_path: Path, *flags: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "ponder", "mcp", model, "--http", "--port", str(port), *flags]
     process = subprocess.Popen(command, env={**os.environ, "PONDER_HOME": str(tmp_path)}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/")
-            break
-        except httpx.TransportError:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+    until_up(f"http://127.0.0.1:{port}/", process)
     try:
         yield f"http://127.0.0.1:{port}/mcp"
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from listening import free_port, until_up
 from live import server
 
 from ponder.engine.llm import LLM
@@ -138,21 +139,16 @@ def test_kill_9_loses_no_stored_conversation(tmp_path: Path) -> None:
     script = tmp_path / "s.jsonl"
     script.write_text(json.dumps({"text": ENDLESS, "eos": False, "delay_ms": 3}) + "\n")
     env = os.environ | {"PONDER_HOME": str(tmp_path)}
+    base = f"http://127.0.0.1:{(port := free_port())}"
     main = "import sys; from ponder.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", main, "serve", f"scripted:{script}", "--port", "18437"]
+    command = [sys.executable, "-c", main, "serve", f"scripted:{script}", "--port", str(port)]
 
     def start() -> subprocess.Popen[bytes]:
         process = subprocess.Popen(command, env=env)
-        for _ in range(300):
-            try:
-                httpx.get("http://127.0.0.1:18437/health")
-                return process
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError("the server did not start")
+        until_up(base + "/health", process)
+        return process
 
     process = start()
-    base = "http://127.0.0.1:18437"
     try:
         id_ = httpx.post(base + "/web/conversations", json={"title": "t"}).json()["id"]
         said = httpx.post(f"{base}/web/conversations/{id_}/messages", json={"content": "hi"}).json()

@@ -1,7 +1,8 @@
 // What one instruction set provides: a table of plain functions, one table per compiled variant.
 //
 // linear, linear_panels, attention, elementwise, decode, quantise, search, normal and sampling.cpp are compiled once per
-// instruction set (see CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run time. Rules:
+// instruction set (see CMakeLists.txt), each time in another namespace (PONDER_NS), and dispatch.cpp picks a table at run
+// time. Rules:
 // no std:: templates (the linker keeps one copy for the whole library, possibly the one with too new instructions),
 // and each output is summed in an order that depends on the summed length alone (DT-1).
 #pragma once

@@ -5,8 +5,8 @@
 //   int4 codes [N/16][K/8][16 rows][4 bytes]  low nibbles hold k 0..3 of the 8, high nibbles k 4..7
 //   scales     [N/16][K/group][16 rows]       float16
 //   grid       [16]                           of int4: the value of each code, + 128
-// Rows are filled up to 16 with scale 0, groups to a multiple of 8 codes of any value (the activations there are 0). A slice of 64 bytes holds 4 (8)
-// values of 16 outputs: the unsigned operand of vpdpbusd, and a row of an AMX tile of weights.
+// Rows are filled up to 16 with scale 0, groups to a multiple of 8 codes of any value (the activations there are 0). A
+// slice of 64 bytes holds 4 (8) values of 16 outputs: the unsigned operand of vpdpbusd, and a row of an AMX tile.
 #pragma once
 #include <cstdint>
 
