@@ -42,6 +42,7 @@ def decode(llm: "LLM", streams: int, context: int, seed: int) -> float:
     counted apart, which makes the rate rather too low than too high.
     """
     prompts = [_prompt(llm, context, seed * 1000 + i) for i in range(streams)]
+    llm.engine.prepare(wait=True)
     for handle in [llm.generate_stream(prompt, SamplingParams(max_tokens=1)) for prompt in prompts]:
         list(handle)
     never = dict.fromkeys([*llm.tokenizer.control.values(), *llm.profile.eos_ids], -100.0)
@@ -55,6 +56,7 @@ def decode(llm: "LLM", streams: int, context: int, seed: int) -> float:
 
 
 def _first_id(llm: "LLM", prompt: list[int]) -> float:
+    llm.engine.prepare(wait=True)
     handle: Handle = llm.generate_stream(prompt, SamplingParams(max_tokens=1))
     list(handle)
     return handle.timings().first_id_s

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         loaded = time.perf_counter() - start
         session = new_session(llm, wishes, args.system)
         if prompt is None or (args.then_chat and sys.stdin.isatty() and sys.stdout.isatty()):
+            llm.engine.prepare()  # while the user types
             return start_chat(llm, session, prompt, args)
         return one_shot(llm, session, prompt, args, loaded)
 

@@ -50,6 +50,7 @@ class BlockPool:
         self.copy = copy
         self.refs = [0] * count
         self.blank = list(range(count))[::-1]
+        self.reached = 0  # blocks from this one on were never used
         self.idle: OrderedDict[int, None] = OrderedDict()  # the first one is evicted next
         self.known: dict[int, Known] = {}
         self._by_digest: dict[bytes, int] = {}
@@ -67,6 +68,7 @@ class BlockPool:
         """A block to write into. The caller has checked `available`."""
         if self.blank:
             block = self.blank.pop()
+            self.reached = max(self.reached, block + 1)
         else:
             block, _ = self.idle.popitem(last=False)
             self._forget(block)

@@ -72,6 +72,7 @@ class Engine:
         self._pace = math.inf  # seconds of the last step in which everybody decoded
         self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
+        self._prepared = threading.Event()  # memory is ready, or never will be
         self._lock = threading.Lock()  # guards the next four
         self._thread: threading.Thread | None = None
         self._serial = 0
@@ -104,11 +105,20 @@ class Engine:
                 self._serial += 1
             for sequence in sequences:
                 self._wishes.put((self._add, sequence))
-            if self._background and self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="ponder-engine", daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
+            self._start()
         return Handle(sequences, channel, self._wish(self._cancel), self._wish(self._answer_now))
+
+    def prepare(self, *, wait: bool = False) -> None:
+        """Start now to touch the memory that the first requests will write to, as the thread does whenever there is
+        nothing else to do: some systems take milliseconds for a megabyte. wait: return when that is done."""
+        with self._lock:
+            if self._closed or self._broken or not self._background:
+                return
+            self._prepared.clear()
+            self._wishes.put(None)  # for a thread that waits
+            self._start()
+        if wait:
+            self._prepared.wait()
 
     def step(self) -> bool:
         """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
@@ -175,11 +185,18 @@ class Engine:
             return f"no step for {seconds:.0f} s"
         return None
 
+    def _start(self) -> None:
+        """With the lock held."""
+        if self._background and self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="ponder-engine", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+
     def _loop(self) -> None:
-        """The thread: steps while there is work, waits for wishes otherwise."""
+        """The thread: steps while there is work, makes memory ready and waits for wishes otherwise."""
         while True:
             try:
-                if not self.step() and not self._grant(block=True):
+                if not self.step() and not self._touch() and not self._grant(block=True):
                     return
             except Exception as error:  # a bug of ours: nobody may be left waiting for an event that never comes
                 self._break(error)
@@ -187,6 +204,13 @@ class Engine:
             if self._closed:
                 self._shut_down()
                 return
+
+    def _touch(self) -> bool:
+        """Make a piece of memory ready. False when there is enough."""
+        if self.runner.touch(self.pool.reached):
+            return True
+        self._prepared.set()
+        return False
 
     def _grant(self, *, block: bool) -> bool:
         """Grant all wishes. With block, wait for one; False when the thread has ended itself, out of work."""
@@ -383,6 +407,7 @@ class Engine:
         sequence.timings.finished = time.monotonic()
 
     def _shut_down(self) -> None:
+        self._prepared.set()
         self._grant(block=False)
         for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
             self._cancel(sequence)
@@ -391,6 +416,7 @@ class Engine:
         """The engine itself failed: every reader gets the error, new requests too."""
         with self._lock:
             self._broken = error
+        self._prepared.set()
         left = {*self.scheduler.running, *self.scheduler.waiting}
         while not self._wishes.empty():
             if (wish := self._wishes.get()) is not None:

@@ -19,6 +19,8 @@ from ponder.kernels.sampling import Rule, Sampled, draw
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 
+TOUCHED_AHEAD = 512 << 20  # bytes of the cache
+TOUCHED_AT_ONCE = 2 << 20  # a few milliseconds where the system is slow; the size of a huge page
 BLOCK_SIZE = 32  # ids; reuse is exact to the id whatever the size, so this only trades table length against waste
 
 
@@ -41,6 +43,10 @@ class Runner(Protocol):
         its rule's `ends`, and after a step at which `halted` says so."""
 
     def copy_block(self, source: int, target: int) -> None: ...
+
+    def touch(self, used: int) -> bool:
+        """Have the system hand out a piece of the memory that will be written to next: of blocks behind the first
+        `used` ones, which were never in use. False when enough of it is there."""
 
     def rope_factor(self, length: int) -> float:
         """The YaRN factor for a sequence of so many ids."""
@@ -93,6 +99,8 @@ class ModelRunner:
             self.cache = model.new_cache(blocks, block_size, kv_dtype)
         except MemoryError as e:
             raise UserError(f"the key/value cache: {e}", param="kv_memory" if kv_memory else "kv_blocks") from e
+        self._touched = 0  # blocks, in all layers
+        self._layer = 0  # those before it have a few more
 
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         ids, batch = assemble(work)
@@ -114,6 +122,20 @@ class ModelRunner:
 
     def copy_block(self, source: int, target: int) -> None:
         self.cache.copy_block(source, target)
+
+    def touch(self, used: int) -> bool:
+        layers, blocks, size = self.cache.data.shape
+        more = max(1, TOUCHED_AT_ONCE // size)
+        if used >= self._touched + more:  # requests were faster
+            self._touched, self._layer = used, 0
+        if self._touched >= min(blocks, used + TOUCHED_AHEAD // (layers * size)):
+            return False
+        end = min(blocks, self._touched + more)
+        self.cache.touch(self._layer, max(self._touched, used), end)
+        self._layer += 1
+        if self._layer == layers:
+            self._touched, self._layer = end, 0
+        return True
 
     def rope_factor(self, length: int) -> float:
         return self.model.rope_factor(length)

@@ -164,6 +164,9 @@ class ScriptedRunner:
     def copy_block(self, source: int, target: int) -> None:
         """There is no memory behind the blocks."""
 
+    def touch(self, used: int) -> bool:
+        return False
+
     def rope_factor(self, length: int) -> float:
         return 1.0
 

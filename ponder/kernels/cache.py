@@ -43,7 +43,8 @@ class Cache:
 
     @classmethod
     def empty(cls, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> "Cache":
-        """Zeroed; the system hands out pages only when they are written. Raises ValueError for an unknown dtype."""
+        """Zeroed; the system hands out pages only when they are written (`touch`). Raises ValueError for an unknown
+        dtype."""
         if dtype not in CACHE_DTYPES:
             raise ValueError(f"cache dtype must be one of {', '.join(CACHE_DTYPES)}, not {dtype!r}")
         tiles = -(-block_size // TILE)
@@ -60,6 +61,10 @@ class Cache:
     def copy_block(self, source: int, target: int) -> None:
         """All layers of a block, whatever part of it is written."""
         self.data[:, target] = self.data[:, source]
+
+    def touch(self, layer: int, first: int, end: int) -> None:
+        """Have the system hand out the memory of blocks of a layer. They must be unused: their content is lost."""
+        self.data[layer, first:end] = 0
 
     def write(self, layer: int, blocks: Ints, slots: Ints, k: Floats, v: Floats) -> None:
         """k and v [T, Hk, C] to slot slots[t] of block blocks[t]."""

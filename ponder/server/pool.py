@@ -40,6 +40,7 @@ class Served:
     def hold(self, llm: Model) -> None:
         if isinstance(llm, LLM):
             llm.tokenizer.prepare()
+            llm.engine.prepare()
         self.info, self.llm = llm.info, llm
 
 

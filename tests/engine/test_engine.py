@@ -270,6 +270,25 @@ def test_the_thread_goes_away_when_idle_and_comes_back(monkeypatch: pytest.Monke
             assert not thread.is_alive()
 
 
+def test_prepare_waits_for_memory_between_requests_and_never_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = 0
+
+    def touch(used: int) -> bool:
+        nonlocal left
+        left -= left > 0
+        return left > 0
+
+    with scripted([REPLY]) as llm:
+        monkeypatch.setattr(llm.engine.runner, "touch", touch)
+        for left in (5, 3):  # the second time the thread waits for wishes
+            llm.engine.prepare(wait=True)
+            assert left == 0
+            assert llm.chat("x").text == ANSWER
+    left = 3
+    llm.engine.prepare(wait=True)
+    assert left == 3, "nobody is there to do it"
+
+
 # -- failures --------------------------------------------------------------------------------------------------------
 
 

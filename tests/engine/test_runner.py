@@ -5,8 +5,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ponder.core.errors import UserError
+from ponder.engine import runner as runner_module
 from ponder.engine.cache import BlockPool, BlockTable
 from ponder.engine.memory import cache_tokens, free_memory
 from ponder.engine.runner import ModelRunner, assemble
@@ -110,3 +113,33 @@ def test_free_memory_heeds_a_container(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("20000\n")
     assert free_memory(meminfo, tmp_path) == 30000
     assert free_memory(tmp_path / "none", tmp_path / "none") is None
+
+
+@given(turns=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=12), at_once=st.integers(1, 5))
+def test_memory_is_touched_ahead_of_use_and_never_in_use(
+    model: Model, turns: list[tuple[int, int]], at_once: int
+) -> None:
+    """Some blocks are taken, some pieces touched, and so on: what was written stays, the blocks ahead get touched."""
+    runner = ModelRunner(model, max_batch=2, blocks=20, block_size=4)
+    layers, blocks, size = runner.cache.data.shape
+    runner.cache.data[:] = 99  # what no touch has seen
+    pool = BlockPool(blocks, 4, runner.copy_block)
+    taken: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner_module, "TOUCHED_AHEAD", 6 * layers * size)
+        patch.setattr(runner_module, "TOUCHED_AT_ONCE", at_once * size)
+        for blocks_now, pieces in turns:
+            for _ in range(min(blocks_now, pool.available)):
+                taken.append(pool.take())
+                runner.cache.data[:, taken[-1]] = taken[-1] + 1
+            for _ in range(pieces):
+                runner.touch(pool.reached)
+        pieces = 0
+        while runner.touch(pool.reached):
+            pieces += 1
+    assert pieces <= layers * 20
+    assert taken == list(range(pool.reached)), "unused blocks are handed out in order"
+    for block in taken:
+        assert (runner.cache.data[:, block] == block + 1).all()
+    ahead = min(blocks, pool.reached + 6)
+    assert not runner.cache.data[:, pool.reached : ahead].any()

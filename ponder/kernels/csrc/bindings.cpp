@@ -14,7 +14,7 @@ void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, in
     auto data = nb::cast<AnyArray>(data_object);
     Matrix m = {kind_of(kind), n, k, group, data.data(), nullptr};
     check(n > 0 && k > 0, "a weight needs at least one row and column");
-    if (m.kind == Kind::int8 || m.kind == Kind::int4) {
+    if (in_panels(m)) {
         check(data.dtype() == nb::dtype<uint8_t>(), "panels must be uint8");
         check_panels(m, data.ndim() == 1 ? (int64_t)data.shape(0) : -1);
         m.scale = (const uint16_t*)((const char*)m.data + code_bytes(m));

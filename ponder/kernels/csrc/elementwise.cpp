@@ -54,7 +54,7 @@ void add_scaled(const float* x, float scale, int64_t n, float* out) {
 
 int64_t packed_bytes(const Matrix&);
 void pack(const Matrix&, const float*, void*);
-void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float* const*, const float*);
+void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float* const*, const float*, const Rows&);
 void write_kv(const KvCache&, int64_t, int64_t, const float*, const float*, char*);
 void attention(const AttentionUnit&, char*);
 void merge_spans(const AttentionUnit&, char*);

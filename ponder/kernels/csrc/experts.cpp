@@ -77,8 +77,8 @@ void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const floa
             gates[j] = gate + j * height - n0;
             ups[j] = up + j * height - n0;
         }
-        linear_piece(*w.gate[piece.part], piece, xs, count, gates, nullptr);
-        linear_piece(*w.up[piece.part], piece, xs, count, ups, nullptr);
+        linear_piece(*w.gate[piece.part], piece, xs, count, gates, nullptr, {w.up[piece.part], n0});
+        linear_piece(*w.up[piece.part], piece, xs, count, ups, nullptr, {});
         for (int64_t j = 0; j < count; j++) k.swiglu(gates[j] + n0, ups[j] + n0, n1 - n0, h + slot[j] * inner + n0);
     });
     op.split(slots, 4, [&](int64_t s) { k.pack(*w.down[0], h + s * inner, packed + s * h_stride); });
@@ -89,7 +89,7 @@ void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const floa
             xs[j] = packed + slot[j] * h_stride;
             ys[j] = parts + slot[j] * d;
         }
-        linear_piece(*w.down[piece.part], piece, xs, count, ys, nullptr);
+        linear_piece(*w.down[piece.part], piece, xs, count, ys, nullptr, {});
     });
     op.split(tokens, 16, [&](int64_t t) {
         std::fill(out + t * d, out + (t + 1) * d, 0.0f);

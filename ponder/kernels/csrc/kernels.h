@@ -69,6 +69,12 @@ constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
 constexpr int64_t maxima_group = 128;
 constexpr int64_t scattered_rows = 64;
 
+// Weights from row n on, to ask memory for while others are multiplied; w may be null.
+struct Rows {
+    const Matrix* w;
+    int64_t n;
+};
+
 struct Kernels {
     const char* name;
     // Activations in the form linear() wants for this kind of weight: bytes of one row, and writing one row.
@@ -76,9 +82,9 @@ struct Kernels {
     void (*pack)(const Matrix& w, const float* x, void* packed);
     // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows at equal distances, or at
     // most scattered_rows of them; bias may be null;
-    // n0 is a multiple of 16, and so is n1 unless it is the last
+    // n0 is a multiple of 16, and so is n1 unless it is the last; next: what the thread is likely to do after it
     void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
-                   const float* bias);
+                   const float* bias, const Rows& next);
     // One position's key and value of one head into `slot` of a tile of the cache, then attention over the cache.
     void (*write_kv)(const KvCache& cache, int64_t head, int64_t slot, const float* k, const float* v, char* tile);
     void (*attention)(const AttentionUnit& u, char* scratch);

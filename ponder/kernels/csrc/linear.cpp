@@ -135,14 +135,14 @@ void pack(const Matrix& w, const float* x, void* packed) {
 }
 
 void linear(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
-            const float* bias) {
+            const float* bias, const Rows& next) {
     if (w.kind == Kind::f32) tiles<DotF32>(w, n0, n1, x, tokens, y, bias);
 #if defined(__AMX_BF16__)
     else if (w.kind == Kind::bf16) linear_bf16_tiles(w, n0, n1, (const char* const*)x, tokens, y, bias);
 #else
     else if (w.kind == Kind::bf16) tiles<DotBf16>(w, n0, n1, x, tokens, y, bias);
 #endif
-    else linear_panels(w, n0, n1, (const char* const*)x, tokens, y, bias);
+    else linear_panels(w, n0, n1, (const char* const*)x, tokens, y, bias, next);
 }
 
 }  // namespace ponder::PONDER_NS

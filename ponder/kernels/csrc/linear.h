@@ -8,7 +8,7 @@ namespace ponder::PONDER_NS {
 int64_t packed_bytes_panels(const Matrix& w);
 void pack_panels(const Matrix& w, const float* x, char* packed);
 void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
-                   const float* bias);
+                   const float* bias, const Rows& next);
 static inline int64_t packed_values(const Matrix& w) { return groups(w) * padded_group(w); }  // int8 of a packed row
 
 #if defined(__AMX_INT8__)

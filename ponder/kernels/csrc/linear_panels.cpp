@@ -64,6 +64,13 @@ struct Part {
     const uint8_t* grid;                  // of int4
 };
 
+// Codes and scales of the part that comes next, to ask memory for meanwhile: so many bytes with each group.
+struct Ahead {
+    const uint8_t* codes;
+    const uint16_t* scales;
+    int64_t codes_bytes, scales_bytes;
+};
+
 // Vector v of the outputs, where they exist.
 static inline void store_outputs(float* y, const float* bias, int v, int64_t outputs, V sum) {
     int64_t left = outputs - v * V::N, at = v * V::N;
@@ -112,7 +119,7 @@ constexpr int64_t prefetch_bytes = 4096;
 
 // G: values of a group, 0 for any: the usual number saves the loop and with it the copying of all sums.
 template <class Codes, int T, int P, int G, bool First>
-static void tile(const Part& w, const char* const* x, float* const* y, const float* bias) {
+static void tile(const Part& w, const Ahead& ahead, const char* const* x, float* const* y, const float* bias) {
     const Codes kind(w);
     V sums[T][P];
     for (int t = 0; t < T; t++)
@@ -138,6 +145,11 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
             }
         for (; k > 0; k -= Codes::values, codes += 64, at += Codes::values)
             kind.step(codes, w.codes_stride, x, at, dots);
+        for (int64_t at = 0; at < ahead.codes_bytes; at += 64)
+            __builtin_prefetch(ahead.codes + g * ahead.codes_bytes + at);
+        if (ahead.scales_bytes) __builtin_prefetch((const char*)ahead.scales + g * ahead.scales_bytes);
+        if (First)
+            for (int p = 0; p < P; p += per_panel) __builtin_prefetch(scales + p / per_panel * w.scales_stride + 8 * panel_rows);
         V scale[P];
         for (int p = 0; p < P; p++)
             scale[p] = load_halves(scales + p / per_panel * w.scales_stride + p % per_panel * V::N);
@@ -155,48 +167,54 @@ static void tile(const Part& w, const char* const* x, float* const* y, const flo
 
 // Few tokens read the weights once, panel after panel: a single stream is what memory serves best. Many take tiles of
 // two panels, which read fewer activations for the same work.
-constexpr int few_tokens = V::N == 16 ? 12 : V::N == 8 ? 3 : 1;  // what the registers hold, in one panel and in two
+constexpr int few_tokens = V::N == 16 ? 8 : V::N == 8 ? 3 : 1;  // what the registers hold, in one panel and in two
 constexpr int tile_tokens = V::N == 16 ? 6 : V::N == 8 ? 3 : 1;
 constexpr int tile_panels = V::N == 16 ? 2 : 1;
 
 // `tokens` (at most T) over one part
 template <class Codes, int T, int P, bool First>
-static void tile_of(const Part& w, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
+static void tile_of(const Part& w, const Ahead& ahead, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
     if constexpr (T > 0) {
-        if (tokens < T) return tile_of<Codes, T - 1, P, First>(w, x, tokens, y, bias);
-        if (w.padded == 32) tile<Codes, T, P, 32, First>(w, x, y, bias);
-        else tile<Codes, T, P, 0, First>(w, x, y, bias);
+        if (tokens < T) return tile_of<Codes, T - 1, P, First>(w, ahead, x, tokens, y, bias);
+        if (w.padded == 32) tile<Codes, T, P, 32, First>(w, ahead, x, y, bias);
+        else tile<Codes, T, P, 0, First>(w, ahead, x, y, bias);
     }
 }
 
-// All tokens over one part, in tiles of nearly equal height.
+// All tokens over one part, in tiles of nearly equal height. fetched: it was asked for before. next: its codes and scales,
+// or null. Each tile asks for a share of them, since memory is idle while later tiles multiply what the first brought.
 template <class Codes, int P>
-static void tiles_of(const Part& w, const char* const* x, int64_t tokens, float* const* y, const float* bias) {
-    int64_t tiles = (tokens + tile_tokens - 1) / tile_tokens;
+static void tiles_of(const Part& w, bool fetched, Ahead next, const char* const* x, int64_t tokens, float* const* y,
+                     const float* bias) {
+    int64_t tiles = (tokens + tile_tokens - 1) / tile_tokens, lines = w.codes_stride * (P / per_panel) / w.groups / 64;
+    next.scales_bytes = next.scales ? (P / per_panel) * panel_rows * 2 : 0;
     for (int64_t i = 0, t = 0; i < tiles; i++) {
         int64_t count = (tokens - t + tiles - i - 1) / (tiles - i);
-        if (i == 0) tile_of<Codes, tile_tokens, P, true>(w, x, count, y, bias);
-        else tile_of<Codes, tile_tokens, P, false>(w, x + t, count, y + t, bias);
+        next.codes_bytes = next.codes ? 64 * (lines / tiles + (i < lines % tiles)) : 0;
+        if (i == 0 && !fetched) tile_of<Codes, tile_tokens, P, true>(w, next, x, count, y, bias);
+        else tile_of<Codes, tile_tokens, P, false>(w, next, x + t, count, y + t, bias);
+        next.codes += w.groups * next.codes_bytes;
+        next.scales_bytes = 0;
         t += count;
     }
 }
 
 constexpr int64_t at_once = 64;  // tokens whose outputs have addresses on the stack
 
-// One or two panels from output n on, for at most at_once tokens; y: their rows at n.
+// One or two panels from output n on, for at most at_once tokens; y: their rows at n. fetched, next: see tiles_of.
 template <class Codes>
-static void part_of(const Matrix& w, int64_t n, int64_t outputs, const char* const* x, int64_t tokens, float* const* y,
-                    const float* bias) {
+static void part_of(const Matrix& w, int64_t n, int64_t outputs, bool fetched, const Ahead& next, const char* const* x,
+                    int64_t tokens, float* const* y, const float* bias) {
     int64_t panel = n / panel_rows;
     Part part = {codes_at(w, panel, 0), scales_at(w, panel, 0), panel_codes(w), panel_scales(w), groups(w),
                  padded_group(w), outputs, grid_at(w)};
-    if (tokens <= few_tokens && outputs <= panel_rows) tile_of<Codes, few_tokens, per_panel, true>(part, x, tokens, y, bias);
-    else if (outputs <= panel_rows) tiles_of<Codes, per_panel>(part, x, tokens, y, bias);
-    else tiles_of<Codes, per_panel * tile_panels>(part, x, tokens, y, bias);
+    if (tokens <= few_tokens && outputs <= panel_rows) tile_of<Codes, few_tokens, per_panel, true>(part, {}, x, tokens, y, bias);
+    else if (outputs <= panel_rows) tiles_of<Codes, per_panel>(part, fetched, next, x, tokens, y, bias);
+    else tiles_of<Codes, per_panel * tile_panels>(part, fetched, next, x, tokens, y, bias);
 }
 
 void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x, int64_t tokens, float* const* y,
-                   const float* bias) {
+                   const float* bias, const Rows& next) {
 #if defined(__AMX_INT8__)
     if (tokens >= least_tile_tokens && takes_tiles(w)) return linear_tiles(w, n0, n1, x, tokens, y, bias);
 #endif
@@ -207,8 +225,12 @@ void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x
             int64_t count = tokens - t < at_once ? tokens - t : at_once, outputs = n1 - n < step ? n1 - n : step;
             for (int64_t i = 0; i < count; i++) ys[i] = y[t + i] + n;
             const float* b = bias ? bias + n : nullptr;
-            if (w.kind == Kind::int8) part_of<Int8>(w, n, outputs, x + t, count, ys, b);
-            else part_of<Int4>(w, n, outputs, x + t, count, ys, b);
+            bool fetched = n > n0 || t > 0;
+            Ahead ahead = {};
+            if (Rows rows = n + step < n1 ? Rows{&w, n + step} : next; rows.w && in_panels(*rows.w) && t == 0)
+                ahead = {codes_at(*rows.w, rows.n / panel_rows, 0), scales_at(*rows.w, rows.n / panel_rows, 0), 0, 0};
+            if (w.kind == Kind::int8) part_of<Int8>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
+            else part_of<Int4>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
         }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dispatch.h"
+#include "panels.h"
 #include "pool.h"
 
 namespace ponder {
@@ -24,6 +25,7 @@ void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& le
     int64_t least = 32768, most = std::max<int64_t>(cached_bytes, (4 << 20) / std::max<int64_t>(1, tokens));
     for (int64_t n0 = 0, n1; n0 < w.n; n0 = n1) {
         int64_t bytes = std::max(least, std::min(most, left / (threads * 2)));
+        if (pieces.empty()) bytes = std::max(least, bytes / 2);  // so that threads take turns
         n1 = std::min(w.n, n0 + whole_panels(bytes / row_bytes(w)));
         left -= (n1 - n0) * row_bytes(w);
         pieces.push_back({part, n0, n1});
@@ -31,10 +33,11 @@ void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& le
 }
 
 void linear_piece(const Matrix& w, const Piece& piece, const void* const* x, int64_t tokens, float* const* y,
-                  const float* bias) {
+                  const float* bias, const Rows& next) {
+    if (in_panels(w)) return kernels().linear(w, piece.n0, piece.n1, x, tokens, y, bias, next);
     int64_t rows = whole_panels(cached_bytes / row_bytes(w));
     for (int64_t n = piece.n0; n < piece.n1; n += rows)
-        kernels().linear(w, n, std::min(piece.n1, n + rows), x, tokens, y, bias);
+        kernels().linear(w, n, std::min(piece.n1, n + rows), x, tokens, y, bias, {});
 }
 
 void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, float* y) {
@@ -53,7 +56,7 @@ void linear(const float* x, int64_t tokens, const Matrix& w, const float* bias, 
     int64_t left = w.n * row_bytes(w);
     cut(w, 0, tokens, op.pool.threads(), left, pieces);
     op.run((int64_t)pieces.size(), [&](int64_t i, int) {
-        linear_piece(w, pieces[i], xs.data(), tokens, ys.data(), bias);
+        linear_piece(w, pieces[i], xs.data(), tokens, ys.data(), bias, {});
     });
 }
 

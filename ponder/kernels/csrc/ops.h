@@ -17,9 +17,9 @@ int64_t row_bytes(const Matrix& w);
 // Appends the pieces of W. `left`: bytes of the matrices that are not cut yet, W included. Pieces begin large, since
 // memory is read fastest in long runs, and end small, so that threads end together.
 void cut(const Matrix& w, int64_t part, int64_t tokens, int threads, int64_t& left, std::vector<Piece>& pieces);
-// Kernels::linear over the rows of a piece, so many at a time as stay in the L2 cache while all tokens pass over them.
+// Kernels::linear over the rows of a piece, in panels, or so many at a time as stay in the L2 cache while all tokens pass over them.
 void linear_piece(const Matrix& w, const Piece& piece, const void* const* x, int64_t tokens, float* const* y,
-                  const float* bias);
+                  const float* bias, const Rows& next);
 
 // Row n of a weight as floats [k], exactly.
 void decode_row(const Matrix& w, int64_t n, float* out);

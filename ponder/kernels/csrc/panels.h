@@ -17,6 +17,7 @@ namespace ponder {
 constexpr int64_t panel_rows = 16;
 
 static inline int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static inline bool in_panels(const Matrix& w) { return w.kind == Kind::int8 || w.kind == Kind::int4; }
 static inline int64_t padded_group(const Matrix& w) { return up(w.group, 8); }
 static inline int64_t groups(const Matrix& w) { return w.k / w.group; }
 static inline int64_t panels(const Matrix& w) { return up(w.n, panel_rows) / panel_rows; }

@@ -16,7 +16,7 @@ nb::dlpack::dtype type_of(Kind kind) {
 }
 
 void check_group(const Matrix& w) {
-    check(w.kind == Kind::int8 || w.kind == Kind::int4, "only int8 and int4 have groups");
+    check(in_panels(w), "only int8 and int4 have groups");
     check(w.group > 0 && w.group <= 65536 && w.k % w.group == 0 && (w.kind == Kind::int8 || w.group % 2 == 0),
           "bad group");
 }

@@ -150,6 +150,12 @@ void Program::run(Operation& op, const Prepare& i) {
     });
 }
 
+// The piece that a thread is likely to take after this one, when the others do as much meanwhile.
+const Piece* Program::its_next(const Operation& op, int64_t at) const {
+    size_t next = (size_t)(at + op.pool.threads());
+    return next < pieces.size() ? &pieces[next] : nullptr;
+}
+
 void Program::run(Operation& op, const Linear& i) {
     int64_t tokens = count(i.parts[0].x), parts = (int64_t)i.parts.size();
     if (tokens == 0) return;
@@ -166,10 +172,10 @@ void Program::run(Operation& op, const Linear& i) {
     for (int64_t p = 0; p < cuts; p++) cut(*i.parts[p].w, p, tokens, op.pool.threads(), left, pieces);
     if (i.swiglu) return run_swiglu(op, i, tokens);
     op.run((int64_t)pieces.size(), [&](int64_t at, int) {
-        const Piece& piece = pieces[at];
+        const Piece &piece = pieces[at], *next = its_next(op, at);
         const Linear::Part& part = i.parts[piece.part];
         linear_piece(*part.w, piece, rows.data() + piece.part * tokens, tokens, outs.data() + piece.part * tokens,
-                     part.bias);
+                     part.bias, next ? Rows{i.parts[next->part].w, next->n0} : Rows{});
     });
 }
 
@@ -185,6 +191,7 @@ void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
     char* scratch = op.pool.scratch(op.pool.threads() * bytes);
     op.run((int64_t)pieces.size(), [&](int64_t at, int thread) {
         int64_t n0 = pieces[at].n0, n1 = pieces[at].n1;
+        const Piece* next = its_next(op, at);
         float *g = (float*)(scratch + thread * bytes), *gs[swiglu_tokens], *us[swiglu_tokens];
         for (int64_t t = 0; t < chunk; t++) {
             gs[t] = g + t * height - n0;
@@ -192,8 +199,8 @@ void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
         }
         for (int64_t t0 = 0; t0 < tokens; t0 += chunk) {
             int64_t here = std::min(chunk, tokens - t0);
-            linear_piece(*gate.w, pieces[at], rows.data() + t0, here, gs, gate.bias);
-            linear_piece(*up.w, pieces[at], rows.data() + tokens + t0, here, us, up.bias);
+            linear_piece(*gate.w, pieces[at], rows.data() + t0, here, gs, gate.bias, {up.w, n0});
+            linear_piece(*up.w, pieces[at], rows.data() + tokens + t0, here, us, up.bias, next ? Rows{gate.w, next->n0} : Rows{});
             for (int64_t t = 0; t < here; t++) k.swiglu(gs[t] + n0, us[t] + n0, n1 - n0, outs[t0 + t] + n0);
         }
     });
