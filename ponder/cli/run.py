@@ -93,7 +93,8 @@ def is_model(word: str) -> bool:
     if word.startswith("scripted:") or names.known(word) or names.is_path(word):
         return True
     if re.fullmatch(r"[\w.-]+:[\w.-]+|\S+\.gguf|[.~]{0,2}/\S+", word):
-        raise UserError(f"{names.unknown(word)} If {word!r} is a prompt, name the model with --model.", param="model")
+        quoted = names.quoted(word)
+        raise UserError(f"{names.unknown(word)} If {quoted} is a prompt, name the model with --model.", param="model")
     return False
 
 

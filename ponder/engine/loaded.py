@@ -87,6 +87,9 @@ def open_model(
     note = ""
     if model is None:
         model, note = best_available()
+    if not isinstance(model, str | Path):
+        text = f"a model is a name, a folder, a .gguf file, or None for the best to be had; got {type(model).__name__}"
+        raise UserError(text, param="model")
     named = resolve(str(model))
     if named.kind == "scripted":
         assert named.path is not None

@@ -60,6 +60,7 @@ RELEASED |= {
 RELEASED |= {f"qwen3:{size}-q4_k_m": f"Qwen/Qwen3-{hub}-GGUF/Qwen3-{hub}-Q4_K_M.gguf"
              for size, hub in _SIZES.items() if size in _Q4_K_M}  # fmt: skip
 
+QUOTED = 80  # characters of a name in an error: what is taken for one may be a prompt, or a file's content
 _REPOSITORY = re.compile(r"(hf:|ms:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?", re.ASCII)
 
 
@@ -105,10 +106,15 @@ def unknown(text: str) -> str:
     names = [*RELEASED, *BUNDLES]
     close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     if text.endswith(".gguf") or text.startswith((".", "/", "~")):
-        return f"There is no model at {text!r}: it must be a folder with config.json, or a .gguf file."
+        return f"There is no model at {quoted(text)}: it must be a folder with config.json, or a .gguf file."
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     shown = ", ".join(n for n in names if not n.endswith(("-q8_0", "-q4_k_m")))
     return (
-        f"Unknown model {text!r}.{hint} Names: {shown} (also -q8_0 and -q4_k_m for most sizes). "
+        f"Unknown model {quoted(text)}.{hint} Names: {shown} (also -q8_0 and -q4_k_m for most sizes). "
         "Or give a folder, a .gguf file, or a repository as hf:owner/name or ms:owner/name."
     )
+
+
+def quoted(text: str) -> str:
+    """A name as errors say it."""
+    return repr(text if len(text) <= QUOTED else text[: QUOTED - 3] + "...")

@@ -8,7 +8,7 @@ The SDK is imported when somebody asks for the first time: most servers are neve
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,23 +30,27 @@ class McpEndpoint:
         self._ready: asyncio.Future[ASGIApp]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._serving is None:
+        if self._serving is None or (self._serving.done() and not self._ready.done()):  # after a failure, anew
             self._ready = asyncio.get_running_loop().create_future()
-            self._serving = asyncio.create_task(self._serve(), name="ponder-mcp")
-        application = await asyncio.shield(self._ready)
+            self._serving = asyncio.create_task(self._serve(self._ready), name="ponder-mcp")
+        serving, ready = self._serving, self._ready
+        either: set[asyncio.Future[Any]] = {serving, ready}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            serving.result()  # raises what went wrong
+        application = ready.result()
         await application(scope, receive, send)
 
-    async def _serve(self) -> None:
+    async def _serve(self, ready: "asyncio.Future[ASGIApp]") -> None:
         """A task of its own: what the SDK opens must be closed by the task that opened it."""
         try:
             application, sessions = await asyncio.to_thread(self._made)
         except ModuleNotFoundError as e:
             needs = f"MCP needs the package {e.name}: pip install 'ponder-llm[agent]'"
-            self._ready.set_exception(ApiError(501, needs, kind="server_error", code="not_installed"))
-            return
+            raise ApiError(501, needs, kind="server_error", code="not_installed") from e
         running = self._service.running
         async with sessions.run():
-            self._ready.set_result(application)
+            ready.set_result(application)
             # Clients keep a stream open for as long as they live: a server that drains must not wait for them.
             while not running.draining or running.runs:
                 await asyncio.sleep(TICK)

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.model.info import ModelInfo
+from ponder.model.names import quoted
 from ponder.server.backend import Model
 from ponder.server.errors import ApiError
 
@@ -77,7 +78,7 @@ class Pool:
         if (served := self.offers(str(name))) is not None:
             return served
         offered = ", ".join(self.models)
-        text = f"model {name!r} is not offered here; there are: {offered}"
+        text = f"model {quoted(str(name))} is not offered here; there are: {offered}"
         raise ApiError(404, text, code="model_not_found", param="model")
 
     def offers(self, name: str) -> Served | None:

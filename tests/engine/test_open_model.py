@@ -54,6 +54,13 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("model", [b"qwen3:0.6b", 3, ["qwen3:0.6b"], PRESETS["tiny"], object(), True], ids=str)
+def test_what_is_no_model_is_refused_in_a_line(model: Any) -> None:
+    with pytest.raises(UserError, match=rf"a folder, a \.gguf file, .* got {type(model).__name__}$") as error:
+        LLM(model)
+    assert error.value.param == "model" and len(str(error.value)) < 200
+
+
 @pytest.mark.parametrize("options", REFUSED, ids=str)
 def test_what_cannot_hold_is_refused_by_name(folder: Path, script: str, options: dict[str, Any]) -> None:
     for model in (folder, script):

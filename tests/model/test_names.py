@@ -6,7 +6,7 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.model.config import PRESETS
-from ponder.model.names import RELEASED, known, resolve
+from ponder.model.names import RELEASED, known, resolve, unknown
 
 
 def test_every_released_shape_has_a_name() -> None:
@@ -59,6 +59,16 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve(text)
+
+
+@pytest.mark.parametrize("text", ["word " * 20_000, "./" + "x" * 9000, "y" * 5000 + ".gguf", "\n" * 90], ids=len)
+def test_a_long_name_is_quoted_in_part(text: str) -> None:
+    quoted = unknown(text).partition("'")[2].partition("'")[0]
+    assert text.startswith(quoted.removesuffix("...").encode().decode("unicode_escape"))
+    assert quoted.endswith("...") and len(unknown(text)) < 1000
+    with pytest.raises(UserError) as error:
+        resolve(text)
+    assert str(error.value) == unknown(text)
 
 
 def test_prompts_are_not_models() -> None:

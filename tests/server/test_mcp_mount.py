@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import httpx2
@@ -21,6 +22,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 from ponder.engine.llm import LLM
+from ponder.server import mcp_run
 from ponder.server.config import ServerConfig
 
 ENDLESS = {"text": "<think>\n" + " ".join(map(str, range(3000))), "eos": False, "answer": "Enough.", "delay_ms": 4}
@@ -66,6 +68,26 @@ def test_beside_the_api(tmp_path: Path, mode: str) -> None:
         assert httpx.post(f"{url}/mcp", json=ping, headers={**key, "Origin": "http://evil.example"}).status_code == 403
         asyncio.run(asyncio.wait_for(use(url), 60))
         assert httpx.get(f"{url}/health", headers=key).json()["in_flight"] == 0
+
+
+def test_a_start_that_fails_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK may refuse what it is given, or lack a package: nobody waits for a start that will not come."""
+    faults: list[Exception] = [RuntimeError("no"), ModuleNotFoundError("no", name="mcp")]
+
+    def http_app(*given: Any) -> Any:
+        if faults:
+            raise faults.pop(0)
+        return real(*given)
+
+    real = mcp_run.http_app
+    monkeypatch.setattr(mcp_run, "http_app", http_app)
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    headers = {"Accept": "application/json, text/event-stream"}
+    with server({"tiny": partial(LLM, script(tmp_path, {"text": "Four."}))}) as url:
+        replies = [httpx.post(f"{url}/mcp", json=ping, headers=headers, timeout=10) for _ in range(3)]
+    assert [reply.status_code for reply in replies[:2]] == [500, 501]
+    assert "pip install" in replies[1].json()["error"]["message"]
+    assert replies[2].status_code < 500
 
 
 def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
