@@ -121,14 +121,21 @@ void attention(const Attention& a) {
         return x.tokens * (x.end_span - x.first_span) > y.tokens * (y.end_span - y.first_span);
     });
 
-    for (size_t i = 0; i < pieces.size(); i++) {
-        pieces[i].cache.data = cache.data;
-        if (i + threads < pieces.size()) pieces[i].next = &pieces[i + threads];
-    }
+    // A thread takes some in a row, so that it knows which comes next; behind the last of them, probably the first of those
+    // that the other threads leave. The first lot is half as long, so that threads take turns.
+    int64_t count = (int64_t)pieces.size(), lot = std::clamp<int64_t>(count / (threads * 8), 1, 8), less = lot / 2;
+    int64_t lots = (count + less + lot - 1) / lot;
+    auto begin = [&](int64_t i) { return std::clamp<int64_t>(i * lot - less, 0, count); };
+    for (int64_t i = 0; i < lots; i++)
+        for (int64_t j = begin(i); j < begin(i + 1); j++) {
+            pieces[j].cache.data = cache.data;
+            int64_t next = j + 1 < begin(i + 1) ? j + 1 : begin(i + threads);
+            if (next < count) pieces[j].next = &pieces[next];
+        }
 
     op.run((int64_t)writes.size(), [&](int64_t i, int) { write(kernel, a, cache, writes[i]); });
-    op.run((int64_t)pieces.size(), [&](int64_t i, int thread) {
-        kernel.attention(pieces[i], scratch + thread * scratch_bytes);
+    op.run(lots, [&](int64_t i, int thread) {
+        for (int64_t j = begin(i); j < begin(i + 1); j++) kernel.attention(pieces[j], scratch + thread * scratch_bytes);
     });
     op.run((int64_t)merges.size(),
            [&](int64_t i, int thread) { kernel.merge_spans(merges[i], scratch + thread * scratch_bytes); });
