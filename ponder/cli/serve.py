@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--max-body", type=int, default=32, metavar="MB", help="largest request body (default: 32)")
     how.add_argument("--keep-responses", type=int, default=256, metavar="MB",
                      help="that stored replies of /v1/responses may take; 0 stores none (default: 256)")  # fmt: skip
+    how.add_argument("--restore-thoughts", type=int, default=0, metavar="MB",
+                     help="for thoughts that clients do not send back in tool loops (default: 0, off)")  # fmt: skip
     how.add_argument("--linger", type=float, default=10, metavar="S",
                      help="seconds that a web reply goes on when its page was closed (default: 10)")  # fmt: skip
     how.add_argument("--strict", action="store_true", help="unknown request fields are errors, not warnings")
@@ -96,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
         key_limit=args.key_limit, keep_responses=args.keep_responses << 20,
+        restore_thoughts=args.restore_thoughts << 20,
     )  # fmt: skip
     configure(args.log_level)
     tools = tools_of(args)

@@ -43,8 +43,9 @@ async def count_tokens(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), MessagesBody, strict=service.config.strict)
     wish, _ = messages_request(body)
+    conversation = service.conversation(body.model, wish)
     async with service.pool.use(body.model) as llm:
-        count = await asyncio.to_thread(llm.count_tokens, service.with_defaults(wish, llm))
+        count = await asyncio.to_thread(lambda: llm.count_tokens(service.asked(wish, llm, conversation)))
     return JSONResponse({"input_tokens": count})
 
 

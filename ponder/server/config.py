@@ -25,6 +25,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     the process ends (SR-4). log_prompts: whether the log holds what people wrote.
     key_limit: requests that one API key may have running and waiting; None for an equal part of all there may be.
     keep_responses: bytes that kept replies of /v1/responses may take; 0 keeps none.
+    restore_thoughts: bytes that thoughts may take, kept for clients that do not send them back (HC-4); 0 is off.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
     """
 
@@ -46,6 +47,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     log_prompts: bool = False
     key_limit: int | None = None
     keep_responses: int = 256 << 20
+    restore_thoughts: int = 0
     reasoning_field: str = "both"
 
     def __post_init__(self) -> None:
@@ -58,7 +60,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             )
         if not all((*self.api_keys, *self.admin_keys)):
             raise UserError("an API key is empty; it would let everybody in", param="api_key")
-        least: dict[str, float] = {"port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0, "keep_responses": 0}
+        least: dict[str, float] = {
+            "port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0, "keep_responses": 0, "restore_thoughts": 0,
+        }  # fmt: skip
         for name, low in least.items():
             if not (value := getattr(self, name)) >= low:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {low}, got {value}", param=name)

@@ -1,8 +1,9 @@
 """Ollama's dialect: /api/chat and /api/generate, streamed as JSON lines by default."""
 
+import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, line, unless_gone
 
 PREFIX = "ollama-"
-Submit = Callable[[Model], Handle]
+Run = contextlib.AbstractAsyncContextManager[Active]
 Body = dict[str, Any]
 
 
@@ -31,8 +32,8 @@ async def chat(request: Request) -> Response:
     if not body.messages:  # how Ollama's clients load a model, and unload it
         return await _load(service, body, "message", {"role": "assistant", "content": ""})
     wish, odd = chat_request(body)
-    submit: Submit = lambda llm: llm.stream(service.with_defaults(wish, llm))  # noqa: E731
-    return await _answer(request, service, body, submit, ChatLines(), (*unknown, *odd))
+    run = service.run_chat(body.model, wish, PREFIX)
+    return await _answer(request, service, body, run, ChatLines(), (*unknown, *odd))
 
 
 async def generate(request: Request) -> Response:
@@ -43,12 +44,14 @@ async def generate(request: Request) -> Response:
     wish, odd = generate_request(body)
 
     def submit(llm: Model) -> Handle:
-        if not body.raw:
-            return llm.stream(service.with_defaults(wish, llm))
         given: Body = {"thinking": wish.thinking, "grammar": wish.grammar, "allow_control": True}
         return llm.generate_stream(body.prompt, wish.sampling, **given)
 
-    return await _answer(request, service, body, submit, GenerateLines(), (*unknown, *odd))
+    if body.raw:
+        run = service.run(body.model, submit, PREFIX, body.prompt)
+    else:
+        run = service.run_chat(body.model, wish, PREFIX)
+    return await _answer(request, service, body, run, GenerateLines(), (*unknown, *odd))
 
 
 class ChatLines:
@@ -100,10 +103,10 @@ class GenerateLines:
 
 
 async def _answer(
-    request: Request, service: Service, body: ChatBody | GenerateBody, submit: Submit,
+    request: Request, service: Service, body: ChatBody | GenerateBody, run: Run,
     lines: ChatLines | GenerateLines, warnings: tuple[str, ...],
 ) -> Response:  # fmt: skip
-    items = _lines(service, body, submit, lines, warnings)
+    items = _lines(service, body, run, lines, warnings)
     if body.stream:
         return await Stream.lines(_encoded(items))
 
@@ -131,13 +134,12 @@ async def _encoded(items: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, N
 
 
 async def _lines(
-    service: Service, body: ChatBody | GenerateBody, submit: Submit, lines: ChatLines | GenerateLines,
+    service: Service, body: ChatBody | GenerateBody, run: Run, lines: ChatLines | GenerateLines,
     warnings: tuple[str, ...],
 ) -> AsyncGenerator[Body, None]:  # fmt: skip
     """One body a piece of the answer, and the last one with the counts."""
     asked = time.monotonic()
-    said = body.prompt if isinstance(body, GenerateBody) else body.messages
-    async with service.run(body.model, submit, PREFIX, said) as active:
+    async with run as active:
         loaded = time.monotonic() - asked
         frame = {"model": body.model}
         async for _, event in active.events():

@@ -20,6 +20,7 @@ from ponder.engine.result import Choice
 from ponder.server.backend import Model
 from ponder.server.config import ServerConfig
 from ponder.server.errors import ApiError
+from ponder.server.kept_thoughts import Conversation, KeptThoughts
 from ponder.server.log import tell
 from ponder.server.pool import Pool
 from ponder.server.running import Run, Running
@@ -44,6 +45,7 @@ class Active:
     run: Run
     llm: Model
     handle: Handle
+    conversation: Conversation | None = None
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
         """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
@@ -55,6 +57,10 @@ class Active:
                     if self.run.timed_out and event.reason == "cancelled":
                         warnings = (*event.warnings, "the server's time limit")
                         event = structs.replace(event, stop_reason="timeout", warnings=warnings)
+                    if self.conversation is not None:
+                        event = structs.replace(event, warnings=(*self.conversation.warnings, *event.warnings))
+                if self.conversation is not None:
+                    self.conversation.follow(choice, event)
                 yield choice, event
 
     async def choices(self) -> list[Choice]:
@@ -67,12 +73,16 @@ class Active:
 
 @dataclass
 class Service:
-    """thinking: what holds when a request says nothing about it."""
+    """thinking: what holds when a request says nothing about it. thoughts: those that may be restored."""
 
     config: ServerConfig
     pool: Pool
     running: Running
     thinking: Thinking = field(default_factory=Thinking)
+    thoughts: KeptThoughts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thoughts = KeptThoughts(self.config.restore_thoughts)
 
     def with_defaults(self, wish: ChatRequest, llm: Model) -> ChatRequest:
         """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
@@ -89,16 +99,32 @@ class Service:
     def run_chat(
         self, model: str | None, wish: ChatRequest, prefix: str
     ) -> "contextlib._AsyncGeneratorContextManager[Active]":
-        return self.run(model, lambda llm: llm.stream(self.with_defaults(wish, llm)), prefix, wish.messages)
+        """The reply to a chat in any dialect."""
+        conversation = self.conversation(model, wish)
+        submit: Callable[[Model], Handle] = lambda llm: llm.stream(self.asked(wish, llm, conversation))  # noqa: E731
+        return self.run(model, submit, prefix, wish.messages, conversation)
+
+    def asked(self, wish: ChatRequest, llm: Model, conversation: Conversation | None) -> ChatRequest:
+        """What the model is asked: with the server's defaults, and with thoughts that it restores."""
+        return self.with_defaults(wish if conversation is None else conversation.restored(), llm)
+
+    def conversation(self, model: str | None, wish: ChatRequest) -> Conversation | None:
+        """Of a server that restores thoughts."""
+        return Conversation(self.thoughts, self.pool.find(model).name, wish) if self.thoughts.limit else None
 
     @contextlib.asynccontextmanager
     async def run(
-        self, model: str | None, submit: Callable[[Model], Handle], prefix: str, said: Any
+        self,
+        model: str | None,
+        submit: Callable[[Model], Handle],
+        prefix: str,
+        said: Any,
+        conversation: Conversation | None = None,
     ) -> AsyncIterator[Active]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
         said: what people wrote, for a log that may tell it. submit runs in a thread: rendering a long conversation or
-        compiling a grammar must not hold up the others.
+        compiling a grammar must not hold up the others. conversation: keeps the thoughts of the reply.
         """
         name = self.pool.find(model).name
         async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
@@ -112,7 +138,7 @@ class Service:
                     503, "the server's time limit passed before the request began", code="timeout", retry_after=1
                 )
             try:
-                yield Active(run, llm, run.handle)
+                yield Active(run, llm, run.handle, conversation)
             finally:
                 _tell(run, name)
 

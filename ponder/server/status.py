@@ -35,6 +35,7 @@ def _lines(service: Service) -> Iterator[str]:
     running = service.running
     yield from _metric("ponder_requests_in_flight", "gauge", {"": len(running.runs)})
     yield from _metric("ponder_requests_rejected_total", "counter", {"": running.rejected})
+    yield from _metric("ponder_thoughts_restored_total", "counter", {"": service.thoughts.restored})
     yield from _metric("ponder_start_time_seconds", "gauge", {"": STARTED})
     engines: dict[str, Struct] = {}
     upstreams: dict[str, Struct] = {}

@@ -105,7 +105,7 @@ def _qwen3(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict[
     first_is_system = bool(messages) and messages[0].role == "system"
     if tools or first_is_system:
         _header(writer, messages[0].text if first_is_system else None, tools, gap=first_is_system)
-    last_query = _last_query(messages)
+    query = last_query(messages)
     for n, message in enumerate(messages):
         writer.at(n, message.role)
         _warn_about(writer, message)
@@ -116,7 +116,7 @@ def _qwen3(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict[
                 _exact_turn(writer, message.ids)
             else:
                 is_last = n == len(messages) - 1
-                _qwen3_assistant(writer, message, after_query=n > last_query, is_last=is_last, keep=history != "strip")
+                _qwen3_assistant(writer, message, after_query=n > query, is_last=is_last, keep=history != "strip")
         elif message.role == "tool":
             _tool_result(writer, messages, n)
 
@@ -248,7 +248,7 @@ def _exact_turn(writer: "_Writer", ids: Sequence[int]) -> None:
     _end(writer, trainable=True)
 
 
-def _last_query(messages: Sequence[Message]) -> int:
+def last_query(messages: Sequence[Message]) -> int:
     """Rule 2: the newest user message that is a query, not a tool response in disguise. A message without any part
     is one whose content was no string."""
     for n in range(len(messages) - 1, -1, -1):
