@@ -45,7 +45,9 @@ class Running:
         """The most requests that one key may have here: as the operator says, or an equal part."""
         if self.config.key_limit is not None:
             return self.config.key_limit
-        return max(1, (self.capacity + self.config.queue) // max(1, len(set(self.config.api_keys))))
+        return max(
+            1, (self.capacity + self.config.queue) // max(1, len({*self.config.api_keys, *self.config.admin_keys}))
+        )
 
     def _refused(self, why: str, code: str) -> ApiError:
         self.rejected += 1

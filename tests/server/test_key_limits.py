@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from live import server
+from msgspec import structs
 
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
+from ponder.server.running import Running
 
 ENDLESS = {"text": "<think>\n" + " ".join(f"thought {i * i}" for i in range(4000)), "eos": False, "delay_ms": 4}
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "enable_thinking": False}
@@ -96,3 +98,11 @@ def test_without_keys_all_are_one(llm: LLM) -> None:
     with server({"s": lambda: llm}, ServerConfig(queue=3), capacity=2) as base, flooded(base, llm, 5):
         reply = httpx.post(base + "/v1/chat/completions", json=BODY)
         assert reply.status_code == 429 and reply.json()["error"]["code"] == "queue_full"
+
+
+@pytest.mark.parametrize(("api", "admin", "share"), [(1, 1, 48), (2, 1, 32), (0, 2, 48), (0, 1, 96), (0, 0, 96)])
+def test_an_admin_key_has_a_part_like_any_other(api: int, admin: int, share: int) -> None:
+    keys = [str(n) for n in range(api + admin)]
+    config = ServerConfig(api_keys=tuple(keys[:api]), admin_keys=tuple(keys[api:]))
+    assert Running(config, 32).share == share
+    assert Running(structs.replace(config, admin_keys=tuple(keys)), 32).share == share, "a key in both files is one"
