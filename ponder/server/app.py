@@ -37,6 +37,7 @@ from ponder.server.mcp_mount import McpEndpoint
 from ponder.server.openai_chat import chat_completions
 from ponder.server.openapi import openapi
 from ponder.server.props import props
+from ponder.server.rerank import rerank
 from ponder.server.response_routes import input_items, kept_response
 from ponder.server.responses import responses
 from ponder.server.service import Service
@@ -82,6 +83,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/v1/responses/{id}", kept_response, methods=["GET", "DELETE"]),
             Route("/v1/responses/{id}/input_items", input_items),
             Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
+            Route("/v1/rerank", rerank, methods=["POST"]),
             Route("/v1/messages", anthropic.messages, methods=["POST"]),
             Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
             Route("/api/chat", ollama.chat, methods=["POST"]),

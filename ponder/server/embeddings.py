@@ -49,7 +49,7 @@ class OldEmbedBody(Struct, frozen=True, kw_only=True):
 async def embeddings(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), EmbeddingsBody, strict=service.config.strict)
-    vectors, count = await _computed(request, body.model, body.input, body.pooling, body.dimensions)
+    vectors, count = await computed(request, body.model, body.input, body.pooling, body.dimensions)
     data = [{"object": "embedding", "index": i, "embedding": _form(v, body)} for i, v in enumerate(vectors)]
     usage = {"prompt_tokens": count, "total_tokens": count}
     name = service.pool.find(body.model).name
@@ -59,7 +59,7 @@ async def embeddings(request: Request) -> Response:
 async def embed(request: Request) -> Response:
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), EmbedBody, strict=service.config.strict)
-    vectors, count = await _computed(request, body.model, body.input, "last", body.dimensions, cut=body.truncate)
+    vectors, count = await computed(request, body.model, body.input, "last", body.dimensions, cut=body.truncate)
     return JSONResponse({"model": body.model, "embeddings": vectors.tolist(), "prompt_eval_count": count})
 
 
@@ -67,11 +67,11 @@ async def old_embed(request: Request) -> Response:
     """Ollama's older /api/embeddings: one text, one vector."""
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), OldEmbedBody, strict=service.config.strict)
-    vectors, _ = await _computed(request, body.model, body.prompt, "last", None)
+    vectors, _ = await computed(request, body.model, body.prompt, "last", None)
     return JSONResponse({"embedding": vectors[0].tolist()})
 
 
-async def _computed(
+async def computed(
     request: Request, model: str, texts: str | list[Any], pooling: Pooling, dimensions: int | None, *, cut: bool = False
 ) -> tuple[NDArray[np.float32], int]:
     """cut: shorten what is longer than the context. -> vectors [texts, D], and how many ids the texts have."""

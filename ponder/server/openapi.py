@@ -25,6 +25,7 @@ from ponder.server.ollama_models import PullBody, ShowBody
 from ponder.server.ollama_request import ChatBody as OllamaChatBody
 from ponder.server.ollama_request import GenerateBody
 from ponder.server.openai_request import ChatBody
+from ponder.server.rerank import RerankBody
 from ponder.server.responses_request import ResponsesBody
 from ponder.server.service import Service
 from ponder.server.tokens import DetokenizeBody, TokenizeBody
@@ -73,6 +74,7 @@ OPERATIONS = (
     ),
     Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, replies.Completion, SSE),
     Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, replies.Embeddings),
+    Operation("post", "/v1/rerank", "Documents by how well they fit, as Jina's", RerankBody, replies.Reranked),
     Operation("get", "/v1/models", "The models that are offered", None, replies.ModelList),
     Operation("get", "/v1/models/{name}", "One of them", None, replies.ModelCard),
     Operation("post", "/v1/messages", "Chat, as Anthropic's", MessagesBody, replies.MessageReply, SSE),

@@ -176,6 +176,26 @@ class Embeddings(Reply):
     usage: EmbeddingUsage
 
 
+class RerankedDocument(Reply):
+    text: str
+
+
+class RerankedItem(Reply):
+    """index: the place in the request. document: with return_documents."""
+
+    index: int
+    relevance_score: float
+    document: RerankedDocument | None = None
+
+
+class Reranked(Reply):
+    id: str
+    model: str
+    results: list[RerankedItem]
+    usage: EmbeddingUsage
+    warnings: list[str] = field(default_factory=list)
+
+
 class ModelCard(Reply):
     """capability and lengths are known once the model is loaded."""
 

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import pytest
 from live import server
+from msgspec.structs import replace
 
 from ponder.engine.llm import LLM
+from ponder.model.config import PRESETS
+from ponder.model.hf_save import save_hf
+from ponder.model.weights import random_checkpoint
+from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer_files import save
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "serve.md"
 BLOCKS = re.findall(r"^```(bash|python|js) serve( openai)?\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
 ADDRESS, MODEL, ANSWER = "http://127.0.0.1:11435", "qwen3:0.6b", "Forty-two."
+EMBEDDER = "Qwen3-Embedding-0.6B"
 NPM = ROOT / "runs" / "clients" / "openai-js"
 
 
@@ -25,7 +32,10 @@ NPM = ROOT / "runs" / "clients" / "openai-js"
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     script = tmp_path_factory.mktemp("s") / "s.jsonl"
     script.write_text(json.dumps(f"<think>\nSix sevens.\n</think>\n\n{ANSWER}") + "\n")
-    with server({MODEL: partial(LLM, f"scripted:{script}")}) as url:
+    config = replace(PRESETS["tiny"], vocab_size=151936)
+    save_hf(folder := script.parent / EMBEDDER, random_checkpoint(config, noisy=True))
+    save(Tokenizer.packaged(), folder)
+    with server({MODEL: partial(LLM, f"scripted:{script}"), EMBEDDER: partial(LLM, folder)}) as url:
         yield url
 
 

@@ -67,6 +67,7 @@ def test_every_field_is_read_by_the_handler(base: str, operation: Any) -> None:
     assert set(fields) <= {p for s in described.values() for p in s.get("properties", {})} and schema["properties"]
     for field, type_ in fields.items():
         body: dict[str, Any] = {"model": "s", "messages": [], "prompt": "hi", "input": "hi", "tokens": []}
+        body |= {"query": "hi", "documents": ["hi"]}
         body = {k: v for k, v in body.items() if k in fields} | {field: impossible(type_)}
         reply = httpx.request(operation.method.upper(), base + operation.path, json=body)
         assert reply.status_code == 400, (operation.path, field, reply.text)
