@@ -5,8 +5,8 @@
 A row is KIND-GROUP. int4 alone is what loading does: searched scales on the grid NORMAL; `-linear` is searched on
 -8..7, `-plain` rounded to nearest there; `-text` is calibrated on --calibration (by default Python's own language
 reference and library sources: never the text that is measured on). `+v_proj+layers.0.` and the like keep matrices with
-such a name in int8; `+head` has the head in int4 too. `ROW@int8`, also `bf16@int8`: with such a cache of keys and
-values instead of none.
+such a name in int8; `+head` has the head in int4 too, `+exact` computes all logits with the int8 head. `ROW@int8`,
+also `bf16@int8`: with such a cache of keys and values instead of none.
 --dither SEED: a GGUF file's weights lie on a grid that flatters or hurts a second quantisation; noise of that seed,
 uniform within the file's own rounding step, makes them continuous again, for reference and rows alike.
 """
@@ -29,11 +29,12 @@ from ponder.kernels.tensor import LINEAR, Tensor
 from ponder.model.calibrate import calibrated
 from ponder.model.calibration_text import calibration_ids
 from ponder.model.checkpoint import Checkpoint
+from ponder.model.decoder import COARSE, HEAD
 from ponder.model.fidelity import WINDOW, compare, read_text
 from ponder.model.gguf_names import to_hf
 from ponder.model.load import open_checkpoint
 from ponder.model.model import Model
-from ponder.model.weights import EMBED, HEAD, build, held, read
+from ponder.model.weights import EMBED, build, held, read
 from ponder.text.tokenizer import Tokenizer
 
 
@@ -99,7 +100,11 @@ def build_weights(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
             else:
                 tensors[name] = held(read(tuned.get(name, source), "int4", group))
     tensors[HEAD] = held(read(tensors.get(HEAD, tensors[EMBED]), "int4" if "head" in in_eight else "int8", group))
-    return build(replace(checkpoint, tensors=tensors), NativeOps(), "auto")
+    model = build(replace(checkpoint, tensors=tensors), NativeOps(), "auto")
+    if "exact" in in_eight:
+        coarse = model.weights.pop(COARSE)
+        model = replace(model, nbytes=model.nbytes - coarse.nbytes)
+    return model
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ machine reads and multiplies. `ponder bench` gives its speeds as percentages of 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.kernels.peak import compute_peak, read_bandwidth
-from ponder.model.weights import EMBED, HEAD
+from ponder.model.decoder import COARSE, HEAD, rescored_share
+from ponder.model.weights import EMBED
 
 if TYPE_CHECKING:
     from ponder.model.model import Model
@@ -33,7 +34,9 @@ def step_bytes(model: "Model", streams: int, context: float, kv_dtype: str) -> f
     share = 1 - (1 - config.num_experts_per_tok / config.num_experts) ** streams if config.num_experts else 1.0
     total = 0.0
     for name, weight in model.weights.items():
-        if name != EMBED:  # of the table one row is read; a tied one is counted as the head
+        if name == HEAD and COARSE in model.weights:
+            total += weight.nbytes * rescored_share(config.vocab_size, streams)
+        elif name != EMBED:  # of the table one row is read; a tied one is counted as the head
             total += weight.nbytes * (share if ".experts." in name else 1.0)
     assert HEAD in model.weights
     return total + streams * context * config.kv_bytes_per_token(kv_dtype)

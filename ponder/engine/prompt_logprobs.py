@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import ContextLengthExceeded
+from ponder.model import decoder
 from ponder.model.model import Model
 
 ROWS = 64  # [64, 151936] float32 is 39 MB
@@ -27,12 +28,12 @@ def prompt_logprobs(model: Model, ids: list[int], top: int, vocab: int) -> list[
         return []
     batch = Batch.packed([len(ids)], rope_factor=model.rope_factor(len(ids)))
     states = model.hidden_states(np.array(ids, np.int32), batch)  # [T, D]
-    head = model.weights["lm_head.weight"]
     out: list[Scored] = []
     for first in range(0, len(ids) - 1, ROWS):
         rows = np.arange(first, min(first + ROWS, len(ids) - 1), dtype=np.int32)
-        logits = np.asarray(model.ops.linear(model.ops.take(states, rows), head), np.float32)[:, :vocab]  # [R, V]
-        out += [_scored(row, ids[place + 1], top) for row, place in zip(_log_softmax(logits), rows.tolist())]
+        logits = decoder.logits(model.weights, model.ops, model.ops.take(states, rows))
+        known = np.asarray(logits, np.float32)[:, :vocab]  # [R, V]
+        out += [_scored(row, ids[place + 1], top) for row, place in zip(_log_softmax(known), rows.tolist())]
     return out
 
 

@@ -114,7 +114,18 @@ class Experts:
     out: Buffer
 
 
-Instruction = Embed | Prepare | Linear | Heads | Attend | Route | Experts
+@dataclass(eq=False)
+class Rescore:
+    """The largest logits again, in place."""
+
+    weight: Weight
+    x: Buffer
+    logits: Buffer
+    panels: int
+    margin: float
+
+
+Instruction = Embed | Prepare | Linear | Heads | Attend | Route | Experts | Rescore
 
 
 def fuse(calls: list[Call], result: Symbol) -> tuple[list[Instruction], Buffer]:
@@ -189,6 +200,12 @@ class _Lowering:
                 self.code.append(
                     Experts(packed, self.buffer(ids), self.buffer(weights), **data, out=self.new(out, packed.wanted))
                 )
+            case "rescore":
+                logits, x = call.xs
+                assert self.calls[self.last_use[logits.value]] is call, "logits are rescored in place"
+                self.buffers[out.value] = self.buffer(logits)
+                packed = self.pack(x, data["weight"])
+                self.code.append(Rescore(**data, x=packed, logits=self.buffers[out.value]))
             case _:
                 raise AssertionError(f"a program cannot do {call.op} yet")
 

@@ -154,5 +154,10 @@ class NativeOps:
         _native.experts(x, ids, weights, gates, ups, downs, out)
         return out
 
+    def rescore(self, logits: Floats, x: Floats, weight: Weight, panels: int, margin: float) -> Floats:
+        out = logits.copy()
+        _native.rescore(out, x, weight.handle, panels, margin)
+        return out
+
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
         return Cache.empty(layers, blocks, block_size, heads, head_dim, dtype)

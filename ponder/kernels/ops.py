@@ -55,5 +55,10 @@ class Ops(Protocol):
         """Sum over chosen experts of weight * down(swiglu(gate x, up x)), tokens grouped by expert; summed in
         ascending slot order. x [T, D] -> [T, D]"""
 
+    def rescore(self, logits: Array, x: Array, weight: Weight, panels: int, margin: float) -> Array:
+        """logits [T, N] of a coarse copy of the head; x [T, D] and the head itself [N, D] -> [T, N]. At most `panels`
+        runs of 16 outputs of a row become the head's own: those with the largest logits (ties: lower index first; a
+        NaN counts as the largest), none more than `margin` below the row's largest (if that is a number)."""
+
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
         """An empty paged cache for blocks of `block_size` positions; dtype "f32", "bf16" or "int8" (not in torch)."""

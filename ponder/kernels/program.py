@@ -25,6 +25,7 @@ from ponder.kernels.fuse import (
     Instruction,
     Linear,
     Prepare,
+    Rescore,
     Route,
     fuse,
 )
@@ -126,3 +127,5 @@ class _Builder:
             case Experts():
                 gate, up, down = ([w.handle for w in part] for part in (i.gate, i.up, i.down))
                 native.experts(number(i.x), number(i.ids), number(i.weights), gate, up, down, number(i.out))
+            case Rescore():
+                native.rescore(i.weight.handle, number(i.x), number(i.logits), i.panels, i.margin)

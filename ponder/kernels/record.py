@@ -90,6 +90,9 @@ class Recorder:
         self.calls.append(Call("route", (logits,), (ids, weights), {"normalise": normalise}))
         return ids, weights
 
+    def rescore(self, logits: Symbol, x: Symbol, weight: Weight, panels: int, margin: float) -> Symbol:
+        return self._call("rescore", (logits, x), logits.shape, weight=weight, panels=panels, margin=margin)
+
     def experts(
         self, x: Symbol, ids: Symbol, weights: Symbol, gate: list[Weight], up: list[Weight], down: list[Weight]
     ) -> Symbol:

@@ -91,8 +91,24 @@ class ReferenceOps:
             out += weights[:, slot, None] * parts[:, slot]
         return out
 
+    def rescore(self, logits: Floats, x: Floats, weight: Floats, panels: int, margin: float) -> Floats:
+        return np.where(largest_panels(logits, panels, margin), self.linear(x, weight), logits)
+
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
         return Cache.empty(layers, blocks, block_size, heads, head_dim, dtype)
+
+
+def largest_panels(logits: Floats, panels: int, margin: float) -> NDArray[np.bool_]:
+    """logits [T, N] -> the places [T, N] that `Ops.rescore` computes again."""
+    t, n = logits.shape
+    filled = np.pad(np.where(np.isnan(logits), np.inf, logits), ((0, 0), (0, -n % 16)), constant_values=-np.inf)
+    maxima = filled.reshape(t, -1, 16).max(axis=2)
+    order = np.argsort(-maxima, axis=1, kind="stable")[:, :panels]
+    chosen = np.zeros(maxima.shape, np.bool_)
+    np.put_along_axis(chosen, order, True, axis=1)
+    top = maxima.max(axis=1, keepdims=True)
+    chosen &= (maxima >= top - np.float32(margin)) | (top == np.inf)
+    return np.repeat(chosen, 16, axis=1)[:, :n]
 
 
 def attend(q: Floats, k: Floats, v: Floats, positions: Ints) -> Floats:

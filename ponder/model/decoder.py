@@ -14,6 +14,8 @@ from ponder.model.config import ModelConfig
 from ponder.model.rope import Rope
 
 Weights = dict[str, Weight]
+HEAD, COARSE = "lm_head.weight", "lm_head.coarse"
+RESCORED, MARGIN = 256, 8.0  # panels of 16 outputs at most, nats below the likeliest word; why: docs/decisions.md
 
 
 def forward(
@@ -21,8 +23,21 @@ def forward(
 ) -> Array:
     """ids [T] -> logits [R, V] of `batch.logit_rows`."""
     h = hidden_states(weights, config, rope, ops, ids, batch, cache)
-    head = weights["lm_head.weight"]  # the loader puts the embedding here when they are tied
-    return ops.linear(ops.take(h, batch.logit_rows), head)
+    return logits(weights, ops, ops.take(h, batch.logit_rows))
+
+
+def logits(weights: Weights, ops: Ops, x: Array) -> Array:
+    """x [R, D] after the final norm -> [R, V]. Where there is a coarse copy of the head, that one, and the head itself
+    for the largest logits."""
+    head = weights[HEAD]  # the loader puts the embedding here when they are tied
+    if COARSE not in weights:
+        return ops.linear(x, head)
+    return ops.rescore(ops.linear(x, weights[COARSE]), x, head, RESCORED, MARGIN)
+
+
+def rescored_share(words: int, rows: int) -> float:
+    """The most that is read of a head of so many words when so many rows are rescored."""
+    return min(1.0, 16 * RESCORED * rows / words)
 
 
 def hidden_states(

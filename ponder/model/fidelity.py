@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
+from ponder.model import decoder
 from ponder.model.model import Model
 from ponder.text.tokenizer import Tokenizer
 
@@ -135,7 +136,7 @@ def _nll(log_probs: NDArray[np.float32], target: NDArray[np.int32]) -> NDArray[n
 
 def _log_probs(model: Model, hidden: Any, rows: NDArray[Any]) -> NDArray[np.float32]:
     """[R, V] float32; summed in float64."""
-    logits = model.ops.linear(model.ops.take(hidden, rows), model.weights["lm_head.weight"])
+    logits = decoder.logits(model.weights, model.ops, model.ops.take(hidden, rows))
     x = np.array(logits, np.float32)
     x -= x.max(axis=1, keepdims=True)
     x -= np.log(np.exp(x).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)

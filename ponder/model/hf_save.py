@@ -18,9 +18,10 @@ from ponder.core.errors import UserError
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor, to_bf16
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import Packing
+from ponder.model.decoder import HEAD
 from ponder.model.hf import INDEX, SINGLE
 from ponder.model.safetensors_file import Stored, write_file
-from ponder.model.weights import HEAD, read, storage_plan
+from ponder.model.weights import read, storage_plan
 from ponder.text import tokenizer_files
 from ponder.text.tokenizer import Tokenizer
 

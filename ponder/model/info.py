@@ -19,6 +19,7 @@ from ponder.model.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
 from ponder.model.names import BUNDLES, RELEASED
+from ponder.model.weights import WORTH_COARSE
 from ponder.text import vocabulary
 
 Capability = Literal["hybrid", "thinking", "instruct", "base"]
@@ -165,9 +166,12 @@ def _sampling(
 
 
 def _weight_bytes(config: ModelConfig) -> dict[str, int]:
-    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and an int8 head, a tied one too."""
+    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and an int8 head, a tied one too; int4
+    has a coarse copy of a large head."""
     counts = config.parameter_counts()
     table = config.vocab_size * config.hidden_size
     per_value = {"int8": 1 + 2 / GROUP, "int4": 0.5 + 2 / GROUP}
     packed = {k: round((2 + per_value["int8"]) * table + b * counts.non_embedding) for k, b in per_value.items()}
+    if config.vocab_size >= WORTH_COARSE:
+        packed["int4"] += round(per_value["int4"] * table)
     return {"f32": 4 * counts.total, "bf16": 2 * counts.total, **packed}

@@ -16,8 +16,9 @@ from ponder.kernels.cache import CACHE_DTYPES
 from ponder.kernels.tensor import GROUP, check_group
 from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.decoder import COARSE, HEAD, rescored_share
 from ponder.model.names import BUNDLES, RELEASED
-from ponder.model.weights import EMBED, HEAD, storage_plan
+from ponder.model.weights import EMBED, running_plan, storage_plan
 
 GPUS: dict[
     str, tuple[float, float]
@@ -175,7 +176,7 @@ def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, Stored]:
     """What `weights.build` would keep: a sum equal to `Model.nbytes`."""
     packing = checkpoint.config.quantization_config
     out = {}
-    for name, (source, kind) in storage_plan(checkpoint, dtype).items():
+    for name, (source, kind) in running_plan(storage_plan(checkpoint, dtype)).items():
         values = math.prod(source.shape)
         if kind in ("f32", "bf16"):
             out[name] = Stored(kind, values * (4 if kind == "f32" else 2))
@@ -270,14 +271,17 @@ def distinct_experts(experts: int, per_token: int, tokens: int) -> float:
 
 def step_weights(config: ModelConfig, tensors: dict[str, Stored], streams: int) -> float:
     """Bytes of weights that one decode step of `streams` tokens reads: all but idle experts, and of the table only the
-    rows of the tokens, unless it is the head too."""
+    rows of the tokens, unless it is the head too; of a head with a coarse copy what is rescored."""
     share = distinct_experts(config.num_experts, config.num_experts_per_tok, streams) / max(1, config.num_experts)
+    rescored = None if COARSE not in tensors else HEAD if HEAD in tensors else EMBED
     total = 0.0
     for name, tensor in tensors.items():
         if ".experts." in name:
             total += tensor.nbytes * share
         elif name == EMBED and HEAD in tensors:
             total += tensor.nbytes / config.vocab_size * streams
+        elif name == rescored:
+            total += tensor.nbytes * rescored_share(config.vocab_size, streams)
         else:
             total += tensor.nbytes
     return total
@@ -295,7 +299,7 @@ def _by_part(tensors: dict[str, Stored]) -> dict[str, int]:
 def _part(name: str) -> str:
     if name == EMBED:
         return "embedding"
-    if name == HEAD:
+    if name in (HEAD, COARSE):
         return "head"
     if ".experts." in name:
         return "experts"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
+from ponder.kernels.reference import largest_panels
 from ponder.kernels.tensor import Tensor as Stored
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -106,6 +107,10 @@ class TorchOps:
                 parts.append(self.linear(h, down[expert]))
         mixed = torch.cat(parts)[order.argsort()].view(tokens, slots, -1)  # back in token order: [T, k, D]
         return (mixed * weights[:, :, None]).sum(1)
+
+    def rescore(self, logits: Tensor, x: Tensor, weight: Tensor, panels: int, margin: float) -> Tensor:
+        chosen = largest_panels(logits.detach().float().cpu().numpy(), panels, margin)
+        return torch.where(torch.from_numpy(chosen).to(self.device), self.linear(x, weight), logits)
 
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> TorchCache:
         if dtype not in DTYPES:

@@ -4,7 +4,8 @@
 
 dtype is "f32", "bf16", "int8", "int4", or "auto" (what the file has). Whatever it says, norms, biases and router gates
 stay float32, and the embedding table is never made worse than bf16 (QU-2): a tied head that is to be packed gets its
-own copy. With "int4" the head is int8: it is where coarse weights cost most (docs/weights.md).
+own copy. With "int4" the head is int8: it is where coarse weights cost most (docs/weights.md). A large one gets an int4
+copy beside it, which is what is read; the head itself then computes the largest logits (`running_plan`).
 """
 
 import zlib
@@ -22,13 +23,15 @@ from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
 from ponder.model import packed
 from ponder.model.checkpoint import Checkpoint, Source, read
 from ponder.model.config import ModelConfig
+from ponder.model.decoder import COARSE, HEAD
 from ponder.model.model import Model
 from ponder.model.rope import Rope
 
 Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
 Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
-EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+EMBED = "model.embed_tokens.weight"
+WORTH_COARSE = 32_768  # outputs of a head
 _CHUNK = 1 << 20  # values drawn at a time
 _LARGE = 4 << 30  # bytes of mapped weights that may not all stay in memory
 
@@ -42,7 +45,7 @@ def build(
 
     Raises LoadError if tensors and config do not fit, UserError for a dtype or max_context that cannot be.
     """
-    plan = storage_plan(checkpoint, dtype, prove_tie=False)
+    plan = running_plan(storage_plan(checkpoint, dtype, prove_tie=False))
     context = context_limit(checkpoint.config, max_context)
     warnings: list[str] = []
     native = isinstance(ops, NativeOps)  # nobody else computes with panels
@@ -88,6 +91,25 @@ def storage_plan(checkpoint: Checkpoint, dtype: str, *, prove_tie: bool = True) 
         if head != table:
             plan[HEAD] = source, head
     return plan
+
+
+def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source, Kind]]:
+    """The plan and what a running model has besides: an int4 copy of a large int8 head, where the layers are int4.
+    It is made of the head's int8 values, so that a model and its quantised folder compute alike."""
+    source, kind = plan.get(HEAD, plan[EMBED])
+    small = any(kind == "int4" for _, kind in plan.values())
+    if not small or kind != "int8" or source.shape[0] < WORTH_COARSE:
+        return plan
+
+    def convert(kind: Kind, group: int) -> Tensor:
+        exact = read(source, "int8", group)
+        assert isinstance(exact, Tensor)
+        coarse = read(held(exact), kind, group)
+        assert isinstance(coarse, Tensor)
+        return coarse
+
+    unread = source.read  # `convert` is what reads it
+    return plan | {COARSE: (Source(source.shape, "int4", source.nbytes, unread, convert=convert), "int4")}
 
 
 def _check_tie(checkpoint: Checkpoint) -> None:

@@ -87,6 +87,14 @@ void bind_experts(Array<const float, 2> x, Array<const int32_t, 2> ids, Array<co
     experts(x.data(), tokens, ids.data(), weights.data(), top_k, w, out.data());
 }
 
+void bind_rescore(Array<float, 2> logits, Array<const float, 2> x, const Weight& w, int64_t panels, float margin) {
+    check(in_panels(w.m), "rescore: an int8 or int4 matrix");
+    check(panels > 0 && margin >= 0, "rescore: one panel or more, a margin of 0 or more");
+    check_shape("x", x, logits.shape(0), w.m.k);
+    check_shape("logits", logits, x.shape(0), w.m.n);
+    rescore(x.data(), x.shape(0), w.m, {panels, margin}, logits.data());
+}
+
 void bind_rms_norm(Array<const float, 2> x, Array<const float, 1> weight, float eps, Array<float, 2> out) {
     check(x.shape(1) > 0, "rows are empty");
     check_shape("weight", weight, x.shape(1));
@@ -263,6 +271,7 @@ NB_MODULE(_native, m) {
           NoGil());
     m.def("experts", &bind_experts, "x"_a.noconvert(), "ids"_a.noconvert(), "weights"_a.noconvert(), "gate"_a, "up"_a,
           "down"_a, "out"_a.noconvert(), NoGil());
+    m.def("rescore", &bind_rescore, "logits"_a.noconvert(), "x"_a.noconvert(), "weight"_a, "panels"_a, "margin"_a, NoGil());
     m.def("rms_norm", &bind_rms_norm, "x"_a.noconvert(), "weight"_a.noconvert(), "eps"_a, "out"_a.noconvert(), NoGil());
     m.def("rope", &bind_rope, "x"_a.noconvert(), "cos"_a.noconvert(), "sin"_a.noconvert(), "out"_a.noconvert(),
           NoGil());

@@ -62,6 +62,17 @@ void experts(const float* x, int64_t tokens, const int32_t* ids, const float* we
 void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const float* weights, int64_t top_k,
              const ExpertWeights& w, float* out);  // x: packed for gate and up
 
+// Panels of 16 outputs of a row of logits: at most so many, none whose largest lies more than `margin` below the row's (a
+// row with NaN or +infinity knows no margin).
+struct Closest {
+    int64_t panels;
+    float margin;
+};
+// logits [tokens, n], computed with a coarse copy of w: those panels of each row are computed again with w, which lies in
+// panels. x [tokens, k]
+void rescore(const float* x, int64_t tokens, const Matrix& w, const Closest& which, float* logits);
+void rescore(const PackedRows& x, int64_t tokens, const Matrix& w, const Closest& which, float* logits);
+
 void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, float eps, float* out);
 void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);
 void swiglu(const float* gate, const float* up, int64_t n, float* out);

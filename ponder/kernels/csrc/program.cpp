@@ -240,4 +240,8 @@ void Program::run(Operation&, const Experts& i) {
             row<const float>(i.weights, 0), buffers[i.ids].width, i.w, row<float>(i.out, 0));
 }
 
+void Program::run(Operation&, const Rescore& i) {
+    rescore(PackedRows{row<const char>(i.x, 0), stride[i.x]}, count(i.x), *i.w, i.which, row<float>(i.logits, 0));
+}
+
 }  // namespace ponder

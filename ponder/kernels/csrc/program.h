@@ -72,9 +72,15 @@ struct Experts {  // x: packed for gate and up
     ExpertWeights w;
 };
 
-using Instruction = std::variant<Embed, Prepare, Linear, Heads, Attend, Route, Experts>;
-constexpr std::array<const char*, 7> instruction_names = {"embed",  "prepare", "linear", "heads",
-                                                          "attend", "route",   "experts"};
+struct Rescore {  // the largest of `logits` again with w, in place; x: packed for it
+    const Matrix* w;
+    int x, logits;
+    Closest which;
+};
+
+using Instruction = std::variant<Embed, Prepare, Linear, Heads, Attend, Route, Experts, Rescore>;
+constexpr std::array<const char*, 8> instruction_names = {"embed",  "prepare", "linear",  "heads",
+                                                          "attend", "route",   "experts", "rescore"};
 
 // What a run works on, see core/batch.py. attention: the batch and cache as for one operation; q, k, v, out and the
 // layer's place in the cache are filled in by the program.
@@ -154,6 +160,7 @@ private:
     void run(Operation& op, const Attend& i);
     void run(Operation& op, const Route& i);
     void run(Operation& op, const Experts& i);
+    void run(Operation& op, const Rescore& i);
 };
 
 }  // namespace ponder

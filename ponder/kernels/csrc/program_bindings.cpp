@@ -1,6 +1,7 @@
 // Building and running a Program from Python. Every buffer number and width is checked while the table is built, every
 // array, id and block number when it runs, so that no program can read or write outside its buffers.
 #include "bindings.h"
+#include "panels.h"
 #include "program.h"
 
 namespace {
@@ -164,6 +165,15 @@ void add_experts(PyProgram& self, int x, int ids, int weights, const std::vector
     self.program.add(std::move(e), {x, ids, weights, out});
 }
 
+void add_rescore(PyProgram& self, nb::object weight, int x, int logits, int64_t panels, float margin) {
+    const Matrix* w = self.matrix(weight);
+    check(in_panels(*w), "rescore: an int8 or int4 matrix");
+    check(panels > 0 && margin >= 0, "rescore: one panel or more, a margin of 0 or more");
+    self.packed(x, *w);
+    self.plain(logits, w->n, x);
+    self.program.add(Rescore{w, x, logits, {panels, margin}}, {x, logits});
+}
+
 void set_output(PyProgram& self, int b) {
     check(self.buffer(b).form == nullptr && self.buffer(b).wanted, "the output has a row for each row of logits");
     self.program.output = b;
@@ -236,6 +246,7 @@ void bind_program(nb::module_& m) {
         .def("attend", &add_attend, "q"_a, "k"_a, "v"_a, "out"_a, "layer"_a, "heads"_a, "kv_heads"_a, "c"_a)
         .def("route", &add_route, "scores"_a, "normalise"_a, "ids"_a, "weights"_a)
         .def("experts", &add_experts, "x"_a, "ids"_a, "weights"_a, "gate"_a, "up"_a, "down"_a, "out"_a)
+        .def("rescore", &add_rescore, "weight"_a, "x"_a, "logits"_a, "panels"_a, "margin"_a)
         .def("output", &set_output, "buffer"_a)
         .def("set_rope", &set_rope, "factor"_a, "chunk"_a, "cos"_a, "sin"_a)
         .def("missing_rope", &missing_rope, "positions"_a.noconvert(), "starts"_a.noconvert(), "factor"_a.noconvert())
