@@ -54,7 +54,8 @@ def test_weights_of_the_released_sizes(name: str) -> None:
     config, (total, body, _, _) = PRESETS[name], COUNTS[name]
     small, table = in_f32(config), 151_936 * config.hidden_size
     assert of(name).weights == 2 * total + 2 * small
-    # packed: 1 or 0.5 bytes and a float16 scale for 32 values; a bf16 table and an int8 head, a tied one too; int4 has a copy of it
+    # packed: 1 or 0.5 bytes and a float16 scale for 32 values; a bf16 table and an int8 head, a tied one too;
+    # an int4 model has an int4 copy of it
     head = table + table // 16
     assert of(name, dtype="int8").weights == 2 * table + head + (body - small) * 17 // 16 + 4 * small
     assert of(name, dtype="int4").weights == 2 * table + head + table * 9 // 16 + (body - small) * 9 // 16 + 4 * small
