@@ -27,11 +27,13 @@ from ponder.core.event import FinishReason
 from ponder.engine.cache import BlockPool
 from ponder.engine.control import Control
 from ponder.engine.handle import Channel, Handle
+from ponder.engine.interrupt import Interrupt
 from ponder.engine.runner import Runner
 from ponder.engine.scheduler import Counters, Scheduler, Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.speculation.drafter import Drafter
 from ponder.engine.stats import Stats
+from ponder.kernels.abandon import Abandoned, Flag
 from ponder.kernels.sampling import UNUSABLE, Rule, Sampled, draw
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
@@ -72,13 +74,15 @@ class Engine:
         self._pace = math.inf  # seconds of the last step in which everybody decoded
         self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
+        self._interrupt = Interrupt(max_batch)
+        self._unwanted = Flag()  # of the step under way
         self._prepared = threading.Event()  # memory is ready, or never will be
         self._lock = threading.Lock()  # guards the next four
         self._thread: threading.Thread | None = None
         self._serial = 0
         self._closed = False
         self._broken: Exception | None = None
-        self._steps = self._finished = self._cancelled = self._failed = self._handovers = 0
+        self._steps = self._abandoned = self._finished = self._cancelled = self._failed = self._handovers = 0
         self._step_at = time.monotonic()
 
     def submit(self, ids: list[int], controls: list[Control]) -> Handle:
@@ -106,7 +110,7 @@ class Engine:
             for sequence in sequences:
                 self._wishes.put((self._add, sequence))
             self._start()
-        return Handle(sequences, channel, self._wish(self._cancel), self._wish(self._answer_now))
+        return Handle(sequences, channel, self._leave_soon, self._wish(self._answer_now))
 
     def prepare(self, *, wait: bool = False) -> None:
         """Start now to touch the memory that the first requests will write to, as the thread does whenever there is
@@ -124,6 +128,7 @@ class Engine:
         """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
         self._grant(block=False)
         work = self.scheduler.plan()
+        self._unwanted = self._interrupt.begin(work)
         if not work:
             return False
         if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
@@ -139,6 +144,7 @@ class Engine:
             self._closed = True
             thread = self._thread
         self._wishes.put(None)
+        self._interrupt.close()
         if thread is not None:
             thread.join()
         else:
@@ -150,6 +156,7 @@ class Engine:
         busy = bool(self.scheduler.running or self.scheduler.waiting)
         return Stats(
             steps=self._steps,
+            abandoned=self._abandoned,
             prefill_ids=counters.prefill_ids,
             decode_ids=counters.decode_ids,
             drafted=counters.drafted,
@@ -239,6 +246,11 @@ class Engine:
         wishes = self._wishes
         return lambda sequence: wishes.put((action, sequence))
 
+    def _leave_soon(self, sequence: Sequence) -> None:
+        """From any thread, and from destructors."""
+        self._wishes.put((self._cancel, sequence))
+        self._interrupt.leave(sequence)
+
     def _add(self, sequence: Sequence) -> None:
         if not self.scheduler.running and not self.scheduler.waiting:
             self._step_at = time.monotonic()  # the time without work is nobody's delay
@@ -266,7 +278,7 @@ class Engine:
 
     def _decode(self, work: list[Work], most: int | None = None) -> bool:
         """Compute the work and draw one id or several for every item that wants logits. False when that failed, and
-        items were tried one by one."""
+        items were tried one by one, or when it was abandoned, and nothing has changed."""
         rules = {item.sequence: rule for item in work if item.rows and (rule := self._rule(item.sequence))}
         work = [item for item in work if not item.sequence.finished]
         if not work:
@@ -274,7 +286,10 @@ class Engine:
         ahead = self._ahead(work) if most is None else most
         start = time.monotonic()
         try:
-            drawn = self.runner.decode(work, list(rules.values()), ahead, self._wished)
+            drawn = self.runner.decode(work, list(rules.values()), ahead, self._wished, self._unwanted)
+        except Abandoned:
+            self._abandoned += 1
+            return False
         except Exception as error:  # whatever it is, it belongs to the readers of this work, not to the engine
             if len(work) == 1:
                 self._fail(work[0].sequence, error)

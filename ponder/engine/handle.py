@@ -189,7 +189,8 @@ class Handle:
             self.cancel()
 
     def cancel(self) -> None:
-        """Free slots and cache blocks within one step. Idempotent; unfinished choices end with "cancelled"."""
+        """Free slots and cache blocks within one step, before the end of a long one. Idempotent;
+        unfinished choices end with "cancelled"."""
         self._stop(range(len(self)))
 
     def answer_now(self) -> None:

@@ -15,6 +15,7 @@ from ponder.core.errors import UserError
 from ponder.engine.decode import over
 from ponder.engine.memory import cache_tokens, free_beside
 from ponder.engine.scheduler import Work
+from ponder.kernels.abandon import Flag
 from ponder.kernels.sampling import Rule, Sampled, draw
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
@@ -35,12 +36,15 @@ class Runner(Protocol):
         """Compute the work; returns logits [R, V], the rows that each item wants, in order. Running the same item again
         is harmless: the same values go to the same places."""
 
-    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+    def decode(
+        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+    ) -> list[list[Sampled]]:
         """Compute the work, draw one id for each item that wants a row, by its rule; then feed these and draw again, up
         to `most` times in all. Returns the ids of each such item, equally many. An id of -1 could not be drawn.
 
         most > 1: every item is one id that wants its row, and has blocks for `most` ids. It ends early after an id of
-        its rule's `ends`, and after a step at which `halted` says so."""
+        its rule's `ends`, and after a step at which `halted` says so. It may raise Abandoned when `unwanted` was set,
+        even in the middle of a step."""
 
     def copy_block(self, source: int, target: int) -> None: ...
 
@@ -106,12 +110,14 @@ class ModelRunner:
         ids, batch = assemble(work)
         return np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
 
-    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+    def decode(
+        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+    ) -> list[list[Sampled]]:
         ids, batch = assemble(work)
         positions = [item.end for item in work if item.rows]
         drawn: list[list[Sampled]] = [[] for _ in rules]
         while True:
-            logits = np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
+            logits = np.asarray(self.model.forward(ids, batch, self.cache, unwanted), np.float32)
             for row, (found, sampled) in enumerate(zip(drawn, draw(logits, rules, positions))):
                 found.append(sampled)
                 positions[row] += 1

@@ -37,6 +37,7 @@ from ponder.engine.runner import BLOCK_SIZE
 from ponder.engine.scheduler import Work
 from ponder.engine.sequence import Sequence
 from ponder.engine.settings import Capability
+from ponder.kernels.abandon import Flag
 from ponder.kernels.sampling import Rule, Sampled
 from ponder.text.tokenizer import Tokenizer
 
@@ -158,7 +159,9 @@ class ScriptedRunner:
             time.sleep(delay)
         return logits
 
-    def decode(self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool]) -> list[list[Sampled]]:
+    def decode(
+        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+    ) -> list[list[Sampled]]:
         return decode(self.run, work, rules, most, halted)
 
     def copy_block(self, source: int, target: int) -> None:

@@ -61,6 +61,7 @@ class Sequence:
     forced: set[int] = field(default_factory=set)
     timings: Timings = field(default_factory=Timings)
     finished: bool = False
+    leaving: bool = False  # its cancel is among the wishes; set by the reader's thread
     computed: int = 0
     cached: int | None = None
     rope_factor: float = 1.0

@@ -4,10 +4,11 @@ from msgspec import Struct
 
 
 class Stats(Struct, frozen=True):
-    """What the engine did and holds. handovers: thoughts that were ended for the model (TB-5). seconds_since_step: 0
-    when idle; grows when a step hangs (SR-4)."""
+    """What the engine did and holds. abandoned: steps that were left half-way. handovers: thoughts that were ended for
+    the model (TB-5). seconds_since_step: 0 when idle; grows when a step hangs (SR-4)."""
 
     steps: int
+    abandoned: int
     prefill_ids: int
     decode_ids: int
     drafted: int

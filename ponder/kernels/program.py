@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ponder.core.batch import Batch, Ints
+from ponder.kernels.abandon import Abandoned, Flag
 from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.extension import _native
 from ponder.kernels.fuse import (
@@ -48,16 +49,20 @@ class Program:
         self._rope_table = rope_table
         self._words = output.width
 
-    def run(self, ids: Ints, batch: Batch, cache: Cache | None) -> Floats:
-        """ids [T] int32 -> logits [R, V]. Raises ValueError for a batch that cannot be."""
+    def run(self, ids: Ints, batch: Batch, cache: Cache | None, unwanted: Flag | None = None) -> Floats:
+        """ids [T] int32 -> logits [R, V]. Raises ValueError for a batch that cannot be, and Abandoned soon after
+        `unwanted` was set."""
         positions, starts, factor = batch.positions, batch.starts, batch.rope_factor
         for sequence, chunk in self._native.missing_rope(positions, starts, factor):
             one = float(factor[sequence])
             self._native.set_rope(one, chunk, *self._rope_table(one, chunk))
         logits = np.empty((len(batch.logit_rows), self._words), np.float32)
-        self._native.run(
+        complete = self._native.run(
             ids, positions, starts, batch.logit_rows, factor, batch.block_tables, *in_use(batch, cache), logits,
+            unwanted and unwanted.handle,
         )  # fmt: skip
+        if not complete:
+            raise Abandoned
         return logits
 
     @property

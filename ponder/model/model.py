@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ponder.core.batch import Batch
+from ponder.kernels.abandon import Flag
 from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Array, Cache, Ops
 from ponder.kernels.program import Program
@@ -34,11 +35,11 @@ class Model:
     generation_config: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def forward(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
+    def forward(self, ids: Any, batch: Batch, cache: Cache | None = None, unwanted: Flag | None = None) -> Array:
         """ids [T] int32 -> logits [R, V] of batch.logit_rows. With the native ops it is recorded once and then runs
-        without Python, to the same bits."""
+        without Python, to the same bits; there it raises Abandoned soon after `unwanted` was set."""
         if self.program is not None:
-            return self.program.run(ids, batch, cache)
+            return self.program.run(ids, batch, cache, unwanted)
         return decoder.forward(self.weights, self.config, self.rope, self.ops, ids, batch, cache)
 
     @cached_property

@@ -1,5 +1,8 @@
 """Programs on every instruction set, with sizes that fit nothing; what the fuser makes of a pass, what it refuses."""
 
+import dataclasses
+import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -9,6 +12,7 @@ from msgspec.structs import replace
 
 from ponder.core.batch import Batch
 from ponder.kernels import native
+from ponder.kernels.abandon import Abandoned, Flag
 from ponder.kernels.fuse import Attend, Heads, Linear, Prepare
 from ponder.kernels.native import NativeOps
 from ponder.kernels.program import Program
@@ -128,3 +132,34 @@ def test_native_table_checks_its_numbers() -> None:
     ):
         with pytest.raises((ValueError, TypeError)):
             call()
+
+
+def test_a_run_is_left_between_two_instructions() -> None:
+    """By another thread, in a small part of the time of a run. The same ids give the same bits afterwards."""
+    config = replace(PRESETS["tiny"], num_hidden_layers=24, hidden_size=256, intermediate_size=1024)
+    m = build(random_checkpoint(config), NativeOps(), "int8")
+    ids, packed = np.arange(512, dtype=np.int32) % 256, Batch.packed([512], all_logits=False)
+    batch = dataclasses.replace(packed, block_tables=np.arange(16, dtype=np.int32)[None])
+    caches = m.new_cache(16, 32, "int8"), m.new_cache(16, 32, "int8")
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        want = m.forward(ids, batch, caches[0])
+        times.append(time.perf_counter() - start)
+    waits = []
+    for part in (0.0, 0.2, 0.4, 0.6):
+        unwanted, asked = Flag(), []
+
+        def ask(unwanted: Flag = unwanted, asked: list[float] = asked) -> None:
+            asked.append(time.perf_counter())
+            unwanted.set()
+
+        timer = threading.Timer(part * min(times), ask)
+        timer.start()
+        with pytest.raises(Abandoned):
+            m.forward(ids, batch, caches[1], unwanted)
+        waits.append(time.perf_counter() - asked[0])
+    assert sorted(waits)[1] < min(times) / 5, (waits, times)
+    np.testing.assert_array_equal(m.forward(ids, batch, caches[1], Flag()), want)
+    np.testing.assert_array_equal(caches[0].data, caches[1].data)
+    assert m.forward(ids, Batch.packed([512]), None, None).std() > 0, "who has no flag is never left"

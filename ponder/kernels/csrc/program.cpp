@@ -102,7 +102,7 @@ void Program::find_turns() {
     }
 }
 
-void Program::run(const Input& input, float* out) {
+bool Program::run(const Input& input, float* out, const std::atomic<bool>* unwanted) {
     Operation op;
     const Kernels& k = kernels();
     if (planned != &k) plan(k);
@@ -111,6 +111,7 @@ void Program::run(const Input& input, float* out) {
     logits = out;
     find_turns();
     for (const Instruction& instruction : code) {
+        if (unwanted && unwanted->load(std::memory_order_relaxed)) return false;
         if (!profiling) {
             std::visit([&](const auto& i) { run(op, i); }, instruction);
             continue;
@@ -121,6 +122,7 @@ void Program::run(const Input& input, float* out) {
         s.runs++;
         s.nanoseconds += (std::chrono::steady_clock::now() - start) / std::chrono::nanoseconds(1);
     }
+    return true;
 }
 
 void Program::run(Operation&, const Embed& i) { embed(*i.table, in->ids, in->tokens, row<float>(i.out, 0)); }

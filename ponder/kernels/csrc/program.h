@@ -5,6 +5,7 @@
 // lies where is planned once from their first and last use. Results are those of the same operations one by one.
 #pragma once
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <variant>
@@ -106,7 +107,9 @@ public:
     bool has_rope(float factor, int64_t chunk) const;
 
     // Any thread may call it; runs wait for each other. logits: [wanted, words]
-    void run(const Input& in, float* logits);
+    // unwanted (may be null) is looked at before each instruction: once it is true the run ends there and returns
+    // false, with logits that mean nothing and some of its keys and values written.
+    bool run(const Input& in, float* logits, const std::atomic<bool>* unwanted);
 
     int64_t buffer_bytes() const { return arena_row * capacity; }  // held for the largest batch so far
 

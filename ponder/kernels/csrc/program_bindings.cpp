@@ -8,6 +8,11 @@ namespace {
 
 using Vector = Array<const float, 1>;
 
+// Set by any thread: a run that was given it is no longer wanted.
+struct Flag {
+    std::atomic<bool> set{false};
+};
+
 struct PyProgram {
     Program program;
     std::vector<nb::object> kept;  // weights, norms and rope tables: their memory is used where it lies
@@ -208,9 +213,11 @@ std::vector<std::pair<int64_t, int64_t>> missing_rope(const PyProgram& self, Int
     return missing;
 }
 
-void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows, Vector rope_factor,
+// False when `unwanted` ended it early.
+bool run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows, Vector rope_factor,
          std::optional<Array<const int32_t, 2>> tables, std::optional<CacheArray> cache,
-         const std::string& kind, int64_t block_size, std::optional<Balance> balance, Array<float, 2> logits) {
+         const std::string& kind, int64_t block_size, std::optional<Balance> balance, Array<float, 2> logits,
+         const Flag* unwanted) {
     Input in = {};
     in.tokens = (int64_t)ids.shape(0);
     in.wanted = (int64_t)logit_rows.shape(0);
@@ -228,13 +235,17 @@ void run(PyProgram& self, Ints ids, Ints positions, Ints starts, Ints logit_rows
     check_ids(ids, self.table_rows);
     for (int64_t r = 0; r < in.wanted; r++)
         check(in.logit_rows[r] >= 0 && in.logit_rows[r] < in.tokens, "logit_rows lie outside the batch");
-    self.program.run(in, logits.data());
+    return self.program.run(in, logits.data(), unwanted ? &unwanted->set : nullptr);
 }
 
 }  // namespace
 
 void bind_program(nb::module_& m) {
     using NoGil = nb::call_guard<nb::gil_scoped_release>;
+    nb::class_<Flag>(m, "Flag")
+        .def(nb::init<>())
+        .def("set", [](Flag& self) { self.set.store(true, std::memory_order_relaxed); })
+        .def("is_set", [](const Flag& self) { return self.set.load(std::memory_order_relaxed); });
     nb::class_<PyProgram>(m, "Program")
         .def(nb::init<>())
         .def("buffer", &add_buffer, "width"_a, "wanted"_a)
@@ -253,7 +264,7 @@ void bind_program(nb::module_& m) {
         .def("run", &run, "ids"_a.noconvert(), "positions"_a.noconvert(), "starts"_a.noconvert(),
              "logit_rows"_a.noconvert(), "rope_factor"_a.noconvert(), "tables"_a.noconvert().none(),
              "cache"_a.noconvert().none(), "kind"_a, "block_size"_a,
-             "balance"_a.noconvert().none(), "logits"_a.noconvert(), NoGil())
+             "balance"_a.noconvert().none(), "logits"_a.noconvert(), "unwanted"_a.none(), NoGil())
         .def_prop_ro("buffer_bytes", [](PyProgram& self) { return self.program.buffer_bytes(); })
         .def_prop_rw("profiling", [](PyProgram& self) { return self.program.profiling; },
                      [](PyProgram& self, bool on) { self.program.profiling = on; })
