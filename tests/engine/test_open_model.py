@@ -54,7 +54,10 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("model", [b"qwen3:0.6b", 3, ["qwen3:0.6b"], PRESETS["tiny"], object(), True], ids=lambda model: type(model).__name__)
+NO_MODELS = [b"qwen3:0.6b", 3, ["qwen3:0.6b"], PRESETS["tiny"], object(), True]
+
+
+@pytest.mark.parametrize("model", NO_MODELS, ids=lambda model: type(model).__name__)
 def test_what_is_no_model_is_refused_in_a_line(model: Any) -> None:
     with pytest.raises(UserError, match=rf"a folder, a \.gguf file, .* got {type(model).__name__}$") as error:
         LLM(model)
