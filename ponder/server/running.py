@@ -45,9 +45,8 @@ class Running:
         """The most requests that one key may have here: as the operator says, or an equal part."""
         if self.config.key_limit is not None:
             return self.config.key_limit
-        return max(
-            1, (self.capacity + self.config.queue) // max(1, len({*self.config.api_keys, *self.config.admin_keys}))
-        )
+        keys = {*self.config.api_keys, *self.config.admin_keys}
+        return max(1, (self.capacity + self.config.queue) // max(1, len(keys)))
 
     def _refused(self, why: str, code: str) -> ApiError:
         self.rejected += 1

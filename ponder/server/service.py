@@ -101,7 +101,10 @@ class Service:
     ) -> "contextlib._AsyncGeneratorContextManager[Active]":
         """The reply to a chat in any dialect."""
         conversation = self.conversation(model, wish)
-        submit: Callable[[Model], Handle] = lambda llm: llm.stream(self.asked(wish, llm, conversation))  # noqa: E731
+
+        def submit(llm: Model) -> Handle:
+            return llm.stream(self.asked(wish, llm, conversation))
+
         return self.run(model, submit, prefix, wish.messages, conversation)
 
     def asked(self, wish: ChatRequest, llm: Model, conversation: Conversation | None) -> ChatRequest:
