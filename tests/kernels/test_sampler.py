@@ -128,6 +128,20 @@ def test_what_cannot_be_drawn_is_minus_one_and_spoils_no_other_row(isa: str, bad
         assert ids[1] == -1 and min(ids[0], ids[2]) >= 0
 
 
+@pytest.mark.parametrize("size", [1, 3, 15, 17, 31, 127, 129, 143, 255])
+def test_one_strange_number_at_every_place(isa: str, size: int) -> None:
+    """Vector loops and what they leave over alike: NaN and +inf spoil their row, -inf only itself."""
+    rule = Rule(vocab=size, temperature=1.0, top_k=5)
+    for bad in (np.nan, np.inf, -np.inf):
+        logits = np.zeros((size, size), np.float32)
+        np.fill_diagonal(logits, bad)
+        ids = [s.id for s in draw(logits, [rule] * size, [0] * size)]
+        if bad == -np.inf and size > 1:
+            assert all(found not in (-1, place) for place, found in enumerate(ids))
+        else:
+            assert ids == [-1] * size
+
+
 def test_wrong_calls_are_refused() -> None:
     row, rule = np.zeros((1, 10), np.float32), Rule(vocab=10)
     for logits, rules, positions in (

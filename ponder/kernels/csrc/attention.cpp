@@ -17,7 +17,7 @@ void to_bf16(const float*, uint16_t*, int64_t);
 constexpr int64_t span_tiles = key_span / key_tile;
 
 // A unit's memory, cut from its scratch.
-struct Rows {
+struct UnitRows {
     int64_t count, padded;
     char* queries;         // [count][padded] int8, bf16 or float
     int32_t* token;        // of the unit, each row's
@@ -34,8 +34,8 @@ struct Rows {
 
 static int64_t row_bytes(KvKind kind) { return kind == KvKind::int8 ? 1 : kind == KvKind::bf16 && bf16_products ? 2 : 4; }
 
-static Rows cut(const AttentionUnit& u, int64_t count, char* scratch) {
-    Rows r = {};
+static UnitRows cut(const AttentionUnit& u, int64_t count, char* scratch) {
+    UnitRows r = {};
     r.count = count;
     r.padded = kv_padded(u.cache.c);
     auto take = [&](int64_t bytes) {
@@ -181,7 +181,7 @@ static void find_ahead(const AttentionUnit& u, int64_t first, const char** tiles
 
 // ---- computing ----
 
-static void read_queries(const AttentionUnit& u, const Rows& r) {
+static void read_queries(const AttentionUnit& u, const UnitRows& r) {
     int64_t ratio = u.heads / u.cache.heads, c = u.cache.c, bytes = row_bytes(u.cache.kind);
     for (int64_t i = 0; i < r.count; i++) {  // row i: token i / ratio, head i % ratio of the group
         const float* x = u.q + ((u.first_token + i / ratio) * u.heads + u.kv_head * ratio + i % ratio) * c;
@@ -265,7 +265,7 @@ static inline void split_bytes(const float* x, float factor, int64_t n, uint8_t*
 // Scores of row i become weights 2^(s - maximum) for the n visible keys and zero up to `end`, a multiple of 32. scales:
 // of each tile's keys, then of its values, for integers.
 template <bool integers>
-static void soften(const AttentionUnit& u, const Rows& r, const float* const* scales, int64_t i, int64_t n, int64_t end) {
+static void soften(const AttentionUnit& u, const UnitRows& r, const float* const* scales, int64_t i, int64_t n, int64_t end) {
     float* scores = r.scores + i * key_span;
     float scale = 1.44269504f / __builtin_sqrtf((float)u.cache.c) * (integers ? r.scale[i] : 1.0f);
     V most_lanes = set(-3e38f);
@@ -335,7 +335,7 @@ static void write_out(const AttentionUnit& u, int64_t i, const float* merged) {
 }
 
 // Keys visible to row i in the span that starts at `first`; none: 0 or less.
-static int64_t visible(const AttentionUnit& u, const Rows& r, int64_t i, int64_t first) {
+static int64_t visible(const AttentionUnit& u, const UnitRows& r, int64_t i, int64_t first) {
     int64_t n = u.first_position + r.token[i] + 1 - first;
     return n < key_span ? n : key_span;
 }
@@ -350,11 +350,11 @@ struct Span {
 
 // Few rows (decode) read memory as fast as it can: matrix after matrix, each asking for the next. The CPU drops requests
 // that come faster than memory answers, so those must keep the pace of the reading.
-static bool streams(const Rows& r, int64_t planes) { return r.count * planes <= max_rows; }
+static bool streams(const UnitRows& r, int64_t planes) { return r.count * planes <= max_rows; }
 
 // Weights times values to r.span; integers come as high and low bytes.
 template <class Values>
-static void multiply_values(const Rows& r, const Span& s, int64_t steps, int64_t bytes) {
+static void multiply_values(const UnitRows& r, const Span& s, int64_t steps, int64_t bytes) {
     constexpr bool integers = Values::integers;
     const char* weights = bytes == 4 ? (const char*)r.scores : r.weights;
     int64_t planes = integers ? 2 : 1, slices = r.padded / 32, per = key_tile / (4 / Values::value_bytes);
@@ -395,7 +395,7 @@ static void multiply_values(const Rows& r, const Span& s, int64_t steps, int64_t
 }
 
 template <class Keys, class Values>
-static void attend_span(const AttentionUnit& u, const Rows& r, int64_t first) {
+static void attend_span(const AttentionUnit& u, const UnitRows& r, int64_t first) {
     constexpr bool integers = Keys::integers;
     int64_t left = u.first_position + u.tokens - first, matrix = kv_matrix(u.cache.kind, u.cache.c);
     int64_t bytes = row_bytes(u.cache.kind), P = 4 / kv_bytes(u.cache.kind);
@@ -422,7 +422,7 @@ static void attend_span(const AttentionUnit& u, const Rows& r, int64_t first) {
 }
 
 void attention(const AttentionUnit& u, char* scratch) {
-    Rows r = cut(u, u.tokens * (u.heads / u.cache.heads), scratch);
+    UnitRows r = cut(u, u.tokens * (u.heads / u.cache.heads), scratch);
     read_queries(u, r);
     for (int64_t span = u.first_span; span < u.end_span; span++) {
         int64_t first = span * key_span;

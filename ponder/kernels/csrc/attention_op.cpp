@@ -129,7 +129,7 @@ void attention(const Attention& a) {
     for (int64_t i = 0; i < lots; i++)
         for (int64_t j = begin(i); j < begin(i + 1); j++) {
             pieces[j].cache.data = cache.data;
-            int64_t next = j + 1 < begin(i + 1) ? j + 1 : begin(i + threads);
+            int64_t next = j + 1 < begin(i + 1) ? j + 1 : begin(op.likely_after(i));
             if (next < count) pieces[j].next = &pieces[next];
         }
 

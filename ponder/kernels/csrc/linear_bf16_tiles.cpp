@@ -70,13 +70,13 @@ struct Chunk {
 };
 
 // A tile of tokens: the chunk of upper and lower parts.
-struct Rows {
+struct SplitRows {
     LeftRows upper, lower;
 };
 
 // C tiles 0 and 1: the first tokens, two halves of the outputs; 2 and 3: the second ones.
 template <int A, int P, bool upper>
-static inline void multiply_step(const Chunk& c, const Rows* x, int64_t s) {
+static inline void multiply_step(const Chunk& c, const SplitRows* x, int64_t s) {
     const LeftRows &first = upper ? x[0].upper : x[0].lower, &second = upper ? x[1].upper : x[1].lower;
     load_tile<4>(first.base + s * step_bytes, first.stride);
     if (A > 1) load_tile<5>(second.base + s * step_bytes, second.stride);
@@ -92,7 +92,7 @@ static inline void multiply_step(const Chunk& c, const Rows* x, int64_t s) {
 typedef float Sums[2][2][tile_rows][tile_rows];
 
 template <int A, int P>
-static void multiply(const Chunk& c, const Rows* x, Sums& sums) {
+static void multiply(const Chunk& c, const SplitRows* x, Sums& sums) {
     load_tile<0>(sums[0][0], tile_bytes);
     if (P > 1) load_tile<1>(sums[0][1], tile_bytes);
     if (A > 1) load_tile<2>(sums[1][0], tile_bytes);
@@ -118,7 +118,7 @@ struct Work {
     const float* bias;  // of output n, in the last chunk
 };
 
-static void work_through(const Chunk& c, const Rows* x, const Work& to) {
+static void work_through(const Chunk& c, const SplitRows* x, const Work& to) {
     alignas(64) Sums sums;
     for (int64_t a = 0; a < to.tiles; a++)
         for (int64_t p = 0; p * tile_rows < to.count; p++)
@@ -142,7 +142,7 @@ static void work_through(const Chunk& c, const Rows* x, const Work& to) {
 }
 
 // Of all outputs n0 .. n1: what one chunk of K adds, from k on.
-static void chunk_of(const Matrix& w, int64_t k, int64_t n0, int64_t n1, Chunk& c, const Rows& all, int64_t tokens,
+static void chunk_of(const Matrix& w, int64_t k, int64_t n0, int64_t n1, Chunk& c, const SplitRows& all, int64_t tokens,
                      float* const* y, const float* bias) {
     constexpr int64_t outputs = 2 * tile_rows;
     int64_t rows = tokens < tile_rows ? tokens : tile_rows;
@@ -153,7 +153,7 @@ static void chunk_of(const Matrix& w, int64_t k, int64_t n0, int64_t n1, Chunk& 
         c.ahead = (const char*)w.data + ((n + outputs) * w.k + k) * 2;
         for (int64_t t = 0; t < tokens; t += 2 * rows, c.ahead = nullptr) {
             Work to = {tokens - t > rows ? 2 : 1, rows, 0, n, count, {}, k > 0, bias ? bias + n : nullptr};
-            Rows its[2];
+            SplitRows its[2];
             for (int64_t a = 0; a < to.tiles; a++) {
                 // The last tile begins earlier to be a whole one, and leaves alone what is done.
                 int64_t t0 = t + a * rows, from = t0 + rows <= tokens ? t0 : tokens - rows;
@@ -182,7 +182,7 @@ void linear_bf16_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* cons
         bool last = s + chunk_steps >= steps;
         c.steps = last ? steps - s : chunk_steps;
         int64_t from = s * step_bytes, bytes = c.steps * step_bytes;
-        Rows all = {left_rows(x, tokens, from, bytes, even ? nullptr : copies[0]),
+        SplitRows all = {left_rows(x, tokens, from, bytes, even ? nullptr : copies[0]),
                     left_rows(x, tokens, padded_k(w) * 2 + from, bytes, even ? nullptr : copies[1])};
         chunk_of(w, s * step, n0, n1, c, all, tokens, y, last ? bias : nullptr);
     }

@@ -37,6 +37,8 @@ struct Operation {
     void run(int64_t items, F work) {
         pool.run(items, [](void* f, int64_t i, int thread) { (*(F*)f)(i, thread); }, &work);
     }
+    // The item that a thread is likely to take after this one, when the others do as much meanwhile; perhaps past the last.
+    int64_t likely_after(int64_t item) const { return item + pool.threads(); }
     // work(item); `at_once` small items in one piece, so that handing them out costs little
     template <class F>
     void split(int64_t items, int64_t at_once, F work) {

@@ -152,9 +152,8 @@ void Program::run(Operation& op, const Prepare& i) {
     });
 }
 
-// The piece that a thread is likely to take after this one, when the others do as much meanwhile.
-const Piece* Program::its_next(const Operation& op, int64_t at) const {
-    size_t next = (size_t)(at + op.pool.threads());
+const Piece* Program::likely_after(const Operation& op, int64_t at) const {
+    size_t next = (size_t)op.likely_after(at);
     return next < pieces.size() ? &pieces[next] : nullptr;
 }
 
@@ -174,7 +173,7 @@ void Program::run(Operation& op, const Linear& i) {
     for (int64_t p = 0; p < cuts; p++) cut(*i.parts[p].w, p, tokens, op.pool.threads(), left, pieces);
     if (i.swiglu) return run_swiglu(op, i, tokens);
     op.run((int64_t)pieces.size(), [&](int64_t at, int) {
-        const Piece &piece = pieces[at], *next = its_next(op, at);
+        const Piece &piece = pieces[at], *next = likely_after(op, at);
         const Linear::Part& part = i.parts[piece.part];
         linear_piece(*part.w, piece, rows.data() + piece.part * tokens, tokens, outs.data() + piece.part * tokens,
                      part.bias, next ? Rows{i.parts[next->part].w, next->n0} : Rows{});
@@ -193,7 +192,7 @@ void Program::run_swiglu(Operation& op, const Linear& i, int64_t tokens) {
     char* scratch = op.pool.scratch(op.pool.threads() * bytes);
     op.run((int64_t)pieces.size(), [&](int64_t at, int thread) {
         int64_t n0 = pieces[at].n0, n1 = pieces[at].n1;
-        const Piece* next = its_next(op, at);
+        const Piece* next = likely_after(op, at);
         float *g = (float*)(scratch + thread * bytes), *gs[swiglu_tokens], *us[swiglu_tokens];
         for (int64_t t = 0; t < chunk; t++) {
             gs[t] = g + t * height - n0;

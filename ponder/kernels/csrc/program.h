@@ -150,7 +150,7 @@ private:
     void plan(const Kernels& k);
     void reserve(int64_t tokens);
     void find_turns();
-    const Piece* its_next(const Operation& op, int64_t at) const;
+    const Piece* likely_after(const Operation& op, int64_t at) const;
     int64_t count(int buffer) const { return buffers[buffer].wanted ? in->wanted : in->tokens; }
     template <class T>
     T* row(int buffer, int64_t r) const;

@@ -25,7 +25,7 @@ public:
         numbers = kernels().maxima(x, n, groups.data());
         for (float m : groups) peak = std::max(peak, m);
     }
-    bool usable() const { return numbers && std::isfinite(peak); }
+    bool usable() const { return numbers && peak > never; }
 
     int32_t argmax() const {  // the lowest id of a tie
         size_t g = 0;

@@ -17,7 +17,7 @@ bool maxima(const float* x, int64_t n, float* out) {
         float top = largest(best), odd = sum(strange);
         for (; i < end; i++) {
             if (x[i] > top) top = x[i];
-            numbers = numbers && x[i] == x[i];
+            numbers = numbers && x[i] < __builtin_inff();  // not of NaN either
         }
         out[start / maxima_group] = top;
         numbers = numbers && odd == odd;
