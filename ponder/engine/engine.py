@@ -3,18 +3,14 @@
     handle = engine.submit(prompt_ids, [control])
     for event in handle: ...
 
-A step computes the scheduler's work, draws an id for every sequence whose logits came out, lets its Control decide
-what that means, and puts the events into the reader's channel. Wishes (submit, cancel, answer now) arrive through a
-queue and are granted at the beginning of the next step. The thread starts with the first request and goes away when
-there has been nothing to do for a while, so a forgotten engine costs nothing. While it lives, the end of the program
-closes the engine: a thread that is still inside the kernels then would abort the process.
-
-A step that raises ends only the requests that cause it: the work is tried again one item at a time, whoever raises
-alone gets the error as the end of its stream.
+A step computes the scheduler's work and draws an id for every sequence whose logits came out (`steps.py`), lets its
+Control decide what that means, and puts the events into the reader's channel (`outcomes.py`). Wishes (submit, cancel,
+answer now) arrive through a queue and are granted at the beginning of the next step. The thread starts with the first
+request and goes away when there has been nothing to do for a while, so a forgotten engine costs nothing. While it
+lives, the end of the program closes the engine: a thread that is still inside the kernels then would abort the process.
 """
 
 import atexit
-import math
 import os
 import threading
 import time
@@ -23,18 +19,18 @@ from queue import Empty, SimpleQueue
 
 from ponder.core.caller import CALLER
 from ponder.core.errors import ContextLengthExceeded, UserError
-from ponder.core.event import FinishReason
 from ponder.engine.cache import BlockPool
 from ponder.engine.control import Control
 from ponder.engine.handle import Channel, Handle
 from ponder.engine.interrupt import Interrupt
+from ponder.engine.outcomes import Outcomes
 from ponder.engine.runner import Runner
-from ponder.engine.scheduler import Counters, Scheduler, Work
+from ponder.engine.scheduler import Counters, Scheduler
 from ponder.engine.sequence import Sequence
 from ponder.engine.speculation.drafter import Drafter
+from ponder.engine.speculation.verify import speculate
 from ponder.engine.stats import Stats
-from ponder.kernels.abandon import Abandoned, Flag
-from ponder.kernels.sampling import UNUSABLE, Rule, Sampled, draw
+from ponder.engine.steps import Steps
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
 STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
@@ -70,19 +66,18 @@ class Engine:
         self.context = min(runner.context, self.scheduler.capacity)
         self._drafter = drafter
         self._background = background
-        self._burst = burst
-        self._pace = math.inf  # seconds of the last step in which everybody decoded
         self._process = os.getpid()
         self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
+        wishes = self._wishes  # of which the steps learn, not of the engine: no circle keeps a forgotten one alive
+        self._outcomes = Outcomes(self.scheduler, drafter)
+        self._steps = Steps(runner, self.scheduler, self._outcomes, burst, lambda: not wishes.empty())
         self._interrupt = Interrupt(max_batch)
-        self._unwanted = Flag()  # of the step under way
         self._prepared = threading.Event()  # memory is ready, or never will be
         self._lock = threading.Lock()  # guards the next four
         self._thread: threading.Thread | None = None
         self._serial = 0
         self._closed = False
         self._broken: Exception | None = None
-        self._steps = self._abandoned = self._finished = self._cancelled = self._failed = self._handovers = 0
         self._step_at = time.monotonic()
 
     def submit(self, ids: list[int], controls: list[Control]) -> Handle:
@@ -128,13 +123,13 @@ class Engine:
         """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
         self._grant(block=False)
         work = self.scheduler.plan()
-        self._unwanted = self._interrupt.begin(work)
+        unwanted = self._interrupt.begin(work)
         if not work:
             return False
         if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
-            self._speculate(work, self._drafter)
+            speculate(self._steps, work, self._drafter, unwanted)
         else:
-            self._decode(work)
+            self._steps.decode(work, unwanted)
         self._step_at = time.monotonic()
         return True
 
@@ -155,8 +150,8 @@ class Engine:
         counters: Counters = self.scheduler.counters
         busy = bool(self.scheduler.running or self.scheduler.waiting)
         return Stats(
-            steps=self._steps,
-            abandoned=self._abandoned,
+            steps=self._steps.count,
+            abandoned=self._steps.abandoned,
             prefill_ids=counters.prefill_ids,
             decode_ids=counters.decode_ids,
             drafted=counters.drafted,
@@ -164,10 +159,10 @@ class Engine:
             cached_ids=counters.cached_ids,
             preemptions=counters.preemptions,
             restarts=counters.restarts,
-            finished=self._finished,
-            handovers=self._handovers,
-            cancelled=self._cancelled,
-            failed=self._failed,
+            finished=self._outcomes.finished,
+            handovers=self._outcomes.handovers,
+            cancelled=self._outcomes.cancelled,
+            failed=self._outcomes.failed,
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting),
             free_blocks=self.pool.available,
@@ -239,9 +234,6 @@ class Engine:
                 if not sequence.finished:
                     action(sequence)
 
-    def _wished(self) -> bool:
-        return not self._wishes.empty()
-
     def _wish(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
         wishes = self._wishes
         return lambda sequence: wishes.put((action, sequence))
@@ -255,171 +247,16 @@ class Engine:
         if not self.scheduler.running and not self.scheduler.waiting:
             self._step_at = time.monotonic()  # the time without work is nobody's delay
         self.scheduler.add(sequence)
-        self._follow_up(sequence)
-        self._deliver(sequence)
+        self._outcomes.follow_up(sequence)
+        self._outcomes.deliver(sequence)
 
     def _cancel(self, sequence: Sequence) -> None:
-        self._finish(sequence, "cancelled")
+        self._outcomes.finish(sequence, "cancelled")
 
     def _answer_now(self, sequence: Sequence) -> None:
         sequence.control.request_answer_now()
-        self._follow_up(sequence)
-        self._deliver(sequence)
-
-    def _ahead(self, work: list[Work]) -> int:
-        """How many ids each sequence may draw before wishes, the scheduler and readers get their turn: 1, or as many
-        as take `burst` seconds when everybody decodes, nobody waits and no rule ends sooner."""
-        if self.scheduler.waiting or any(item.rows == 0 or item.end - item.start > 1 for item in work):
-            return 1
-        ahead = int(self._burst / self._pace)
-        if ahead > 1:
-            ahead = min(ahead, *(item.sequence.control.horizon for item in work))
-        return self.scheduler.reserve(work, ahead) if ahead > 1 else 1
-
-    def _decode(self, work: list[Work], most: int | None = None) -> bool:
-        """Compute the work and draw one id or several for every item that wants logits. False when that failed, and
-        items were tried one by one, or when it was abandoned, and nothing has changed."""
-        rules = {item.sequence: rule for item in work if item.rows and (rule := self._rule(item.sequence))}
-        work = [item for item in work if not item.sequence.finished]
-        if not work:
-            return False
-        ahead = self._ahead(work) if most is None else most
-        start = time.monotonic()
-        try:
-            drawn = self.runner.decode(work, list(rules.values()), ahead, self._wished, self._unwanted)
-        except Abandoned:
-            self._abandoned += 1
-            return False
-        except Exception as error:  # whatever it is, it belongs to the readers of this work, not to the engine
-            if len(work) == 1:
-                self._fail(work[0].sequence, error)
-            else:
-                for item in work:
-                    self._decode([item], most=1)
-            return False
-        steps = len(drawn[0]) if drawn else 1
-        self._pace = (time.monotonic() - start) / steps
-        self._steps += steps
-        self.scheduler.done(work)
-        for (sequence, rule), ids in zip(rules.items(), drawn):
-            for n, sampled in enumerate(ids):
-                if n:
-                    self.scheduler.advance(sequence)
-                if not self._accept(sequence, sampled) or sequence.control.rule() is not rule:
-                    break  # ids drawn behind a turn are not its ids
-            self._deliver(sequence)
-        return True
-
-    def _speculate(self, work: list[Work], drafter: Drafter) -> None:
-        """A step of decodes, with a draft behind each where that pays."""
-        drafts = drafter.draft([item.sequence for item in work])
-        work = self.scheduler.extend(work, drafts)
-        computed = self._verify(work) if any(item.draft for item in work) else self._decode(work)
-        if computed:
-            drafter.measured(sum(item.rows for item in work), self._pace)
-        for item in work:
-            if not (sequence := item.sequence).finished:
-                came = range(item.end - len(item.draft), len(sequence.ids))
-                drafter.learn(sequence, [sequence.ids[p] for p in came if p not in sequence.forced])
-
-    def _verify(self, work: list[Work]) -> bool:
-        """Compute decodes of which some have a draft; draw as many ids as a draft got right, and one more. False when
-        that failed, and items were tried one by one.
-
-        Each draw is what it would be without a draft, and it ends where the sequence takes another turn: another id,
-        the end, an id that is dropped, ids that are fed.
-        """
-        start = time.monotonic()
-        try:
-            logits = self.runner.run(work)  # [R, V]
-        except Exception as error:
-            if len(work) == 1:
-                self._fail(work[0].sequence, error)
-            else:
-                for item in work:
-                    self._verify([item])
-            return False
-        self._pace = time.monotonic() - start
-        self._steps += 1
-        self.scheduler.done(work)
-        at = 0
-        for item in work:
-            sequence, rows = item.sequence, logits[at : at + item.rows]
-            at += item.rows
-            for n, row in enumerate(rows):
-                if n:
-                    self.scheduler.advance(sequence)
-                    self.scheduler.was_right(sequence)
-                if (rule := self._rule(sequence)) is None:
-                    break
-                [sampled] = draw(row[None], [rule], [len(sequence.ids)])
-                if not self._accept(sequence, sampled) or [sampled.id] != [*item.draft[n : n + 1]]:
-                    break
-            self._deliver(sequence)
-        return True
-
-    def _rule(self, sequence: Sequence) -> Rule | None:
-        """How the next id is drawn; None when that failed, and the sequence with it."""
-        try:
-            rule = sequence.control.rule()
-            sequence.control.fill_mask()
-        except Exception as error:  # one request's grammar must not end the others
-            self._fail(sequence, error)
-            return None
-        return rule
-
-    def _accept(self, sequence: Sequence, sampled: Sampled) -> bool:
-        """Take an id that was drawn, and do what follows from it. Whether the sequence goes on with this very id."""
-        control, length = sequence.control, len(sequence.ids)
-        try:
-            assert sampled.id >= 0, UNUSABLE
-            keep = control.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
-        except Exception as error:  # one request's grammar or logits must not end the others
-            self._fail(sequence, error)
-            return False
-        if keep:
-            sequence.ids.append(sampled.id)
-            sequence.timings.generated += 1
-            sequence.timings.first_id = sequence.timings.first_id or time.monotonic()
-        self._follow_up(sequence)
-        return not sequence.finished and keep and len(sequence.ids) == length + 1
-
-    def _follow_up(self, sequence: Sequence) -> None:
-        """Append what Control wants fed, end what is over."""
-        control = sequence.control
-        if control.finish_reason is None:
-            for id_ in control.forced():
-                sequence.forced.add(len(sequence.ids))
-                sequence.ids.append(id_)
-                control.accept(id_, sampled=False)
-        if control.finish_reason is not None:
-            self._finish(sequence, control.finish_reason)
-
-    def _deliver(self, sequence: Sequence) -> None:
-        """Give the reader what is new; a finished sequence has delivered all of it."""
-        if not sequence.finished and (events := sequence.control.events()):
-            sequence.channel.put(sequence.choice, events)
-
-    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        self._leave(sequence)
-        finish = sequence.control.finish(reason, cached_tokens=sequence.cached or 0)
-        self._finished += 1
-        self._cancelled += finish.reason == "cancelled"
-        self._handovers += finish.handover is not None
-        sequence.channel.put(sequence.choice, [*sequence.control.events(), finish])
-
-    def _fail(self, sequence: Sequence, error: Exception) -> None:
-        self._leave(sequence)
-        self._failed += 1
-        sequence.channel.put(sequence.choice, [error])
-
-    def _leave(self, sequence: Sequence) -> None:
-        """Slot and blocks are free before the reader hears of the end."""
-        self.scheduler.remove(sequence)
-        sequence.finished = True
-        if self._drafter is not None:
-            self._drafter.forget(sequence)
-        sequence.timings.finished = time.monotonic()
+        self._outcomes.follow_up(sequence)
+        self._outcomes.deliver(sequence)
 
     def _shut_down(self) -> None:
         self._prepared.set()

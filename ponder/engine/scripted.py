@@ -32,11 +32,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError
+from ponder.core.params import Capability
 from ponder.engine.decode import decode
 from ponder.engine.runner import BLOCK_SIZE
 from ponder.engine.scheduler import Work
 from ponder.engine.sequence import Sequence
-from ponder.engine.settings import Capability
 from ponder.kernels.abandon import Flag
 from ponder.kernels.sampling import Rule, Sampled
 from ponder.text.tokenizer import Tokenizer

@@ -14,10 +14,9 @@ from msgspec import Struct
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import Settled
 from ponder.core.message import Message
-from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams, Thinking
+from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams, Thinking
 from ponder.text.soft_switch import soft_switch
 
-Capability = Literal["hybrid", "thinking", "instruct", "base"]
 ModeSource = Literal["request", "soft switch", "default", "model"]
 
 LONGEST_TOKEN = 128  # bytes, of Qwen's vocabularies: as many blanks

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import msgspec
 
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
+from ponder.core.params import Capability
 from ponder.engine.remote.dialects import dialect_of
 from ponder.engine.remote.upstream import Upstream
-from ponder.engine.settings import Capability
 
 if TYPE_CHECKING:
     import httpx2
