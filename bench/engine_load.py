@@ -12,9 +12,10 @@ import statistics
 import time
 from typing import Any
 
-from serve_load import CONTROL, WORDS, banned
+from serve_load import CONTROL, WORDS, add_shape_flags, banned
 
 from ponder import LLM, Message
+from ponder.cli.loading import open_llm
 from ponder.cli.options import add_load_flags
 
 
@@ -38,13 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     add_load_flags(parser)
-    parser.add_argument("--streams", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--words", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ban", default=CONTROL, metavar="FIRST-LAST", help="ids that are never sampled")
+    add_shape_flags(parser)
     args = parser.parse_args()
-    with LLM(args.model, dtype=args.dtype, speculation=args.speculation, threads=args.threads) as llm:
+    with open_llm(args.model, args) as llm:
         llm.tokenizer.prepare()  # as a server does
         began = time.process_time()
         run(llm, args.streams, 8, args.words, 0, args.ban)

@@ -147,16 +147,21 @@ def measure(
     return {key: round(statistics.median(row[key] for row in rows), 2) for key in rows[0]}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url")
-    parser.add_argument("--model", default="")
-    parser.add_argument("--kind", default="ponder", choices=("ponder", "vllm", "llama"))
+def add_shape_flags(parser: argparse.ArgumentParser) -> None:
+    """What the load is like."""
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--words", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ban", default=CONTROL, metavar="FIRST-LAST", help="ids that are never sampled")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("--model", default="")
+    parser.add_argument("--kind", default="ponder", choices=("ponder", "vllm", "llama"))
+    add_shape_flags(parser)
     args = parser.parse_args()
     found = measure(**vars(args))
     every = args.streams * (8 + args.rounds * args.tokens)  # with those that warm up

@@ -132,7 +132,8 @@ def load_case(args: argparse.Namespace) -> Row:
     from ponder.cli.files import locate
     from ponder.cli.random_model import save_random
 
-    given = {name: getattr(args, name) for name in ("dtype", "kv_dtype", "max_context", "threads")}
+    given = {name: getattr(args, name) for name in ("dtype", "kv_dtype", "max_context", "threads", "speculation")}
+    given["keep_packed"] = not args.no_packed
     if not args.random:
         return bench_load.measure(locate(args.model), given, args.rounds)
     with tempfile.TemporaryDirectory(prefix="ponder-bench-") as root:

@@ -30,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     where.add_argument("--port", type=int, help="port (default: 11436)")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the server, one a line")
-    where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
-    where.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="another name we are called by"
-    )
-    where.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
+    options.add_door_flags(where)
     how = parser.add_argument_group("how calls are served")
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
     how.add_argument("--queue", type=int, default=64, metavar="N", help="calls that may wait (default: 64)")

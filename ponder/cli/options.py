@@ -40,6 +40,14 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the CPUs this process may use)")
 
 
+def add_door_flags(group: "argparse._ArgumentGroup") -> None:
+    """Who may come in besides those with a key, for commands that listen."""
+    group.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
+    group.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                       help="another name we are called by")  # fmt: skip
+    group.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
+
+
 def add_generation_flags(parser: argparse.ArgumentParser) -> None:
     thinking = parser.add_argument_group("thinking")
     switch = thinking.add_mutually_exclusive_group()

@@ -5,7 +5,8 @@ machine reads and multiplies. `ponder bench` gives its speeds as percentages of 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.kernels.peak import compute_peak, read_bandwidth
-from ponder.model.decoder import COARSE, HEAD, rescored_share
+from ponder.model.decoder import HEAD
+from ponder.model.plan import step_weights
 from ponder.model.weights import EMBED
 
 if TYPE_CHECKING:
@@ -26,20 +27,11 @@ def measure(model: "Model") -> Roofline:
 
 
 def step_bytes(model: "Model", streams: int, context: float, kv_dtype: str) -> float:
-    """Bytes of weights and cache that a decode step of so many streams must read at least.
-
-    A step reads every expert that any of its streams chose; streams choose independently of each other.
-    """
-    config = model.config
-    share = 1 - (1 - config.num_experts_per_tok / config.num_experts) ** streams if config.num_experts else 1.0
-    total = 0.0
-    for name, weight in model.weights.items():
-        if name == HEAD and COARSE in model.weights:
-            total += weight.nbytes * rescored_share(config.vocab_size, streams)
-        elif name != EMBED:  # of the table one row is read; a tied one is counted as the head
-            total += weight.nbytes * (share if ".experts." in name else 1.0)
-    assert HEAD in model.weights
-    return total + streams * context * config.kv_bytes_per_token(kv_dtype)
+    """Bytes of weights and cache that a decode step of so many streams must read at least."""
+    weights = dict(model.weights)
+    if weights[HEAD] is weights[EMBED]:
+        del weights[HEAD]
+    return step_weights(model.config, weights, streams) + streams * context * model.config.kv_bytes_per_token(kv_dtype)
 
 
 def prefill_operations(model: "Model", length: int) -> float:

@@ -32,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line")
     where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
-    where.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")
-    where.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="another name we are called by"
-    )
-    where.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="web pages that may call us")
+    options.add_door_flags(where)
     how = parser.add_argument_group("how requests are served")
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
     how.add_argument(

@@ -9,6 +9,9 @@ from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
 
+# what a model can: hybrid thinks or not as asked, thinking always does, instruct and base never do
+Capability = Literal["hybrid", "thinking", "instruct", "base"]
+
 # what each number may be, both ends included; the server's description of its API reads this too
 RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 100),

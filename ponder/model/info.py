@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from ponder.core.errors import LoadError, UserError
-from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, SamplingParams
+from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
 from ponder.kernels.tensor import GROUP
 from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import PRESETS, ModelConfig, ParameterCounts
@@ -22,7 +22,6 @@ from ponder.model.names import BUNDLES, RELEASED
 from ponder.model.weights import WORTH_COARSE
 from ponder.text import vocabulary
 
-Capability = Literal["hybrid", "thinking", "instruct", "base"]
 Template = Literal["qwen3", "qwen2.5"]
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")

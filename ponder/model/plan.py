@@ -3,11 +3,13 @@
     plan(released("qwen3:8b"), Machine("here", memory=24e9, bandwidth=50e9), "int4", "bf16", context=32768, streams=1)
     plan(released("qwen3:235b-a22b"), gpus("H20", 4), "fp8", "bf16", context=32768, streams=8)
 
-On a CPU the bytes are those of `weights.storage_plan`, to the byte. On GPUs they are what vLLM keeps on each one under
+On a CPU the bytes are those of `weights.running_plan`, to the byte. On GPUs they are what vLLM keeps on each one under
 tensor parallelism: the arithmetic of docs/plan.md. All sizes are bytes, GB is 10^9 bytes as on the data sheets.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -269,7 +271,12 @@ def distinct_experts(experts: int, per_token: int, tokens: int) -> float:
     return experts * (1 - (1 - per_token / experts) ** tokens) if experts else 0.0
 
 
-def step_weights(config: ModelConfig, tensors: dict[str, Stored], streams: int) -> float:
+class Measured(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+def step_weights(config: ModelConfig, tensors: Mapping[str, Measured], streams: int) -> float:
     """Bytes of weights that one decode step of `streams` tokens reads: all but idle experts, and of the table only the
     rows of the tokens, unless it is the head too; of a head with a coarse copy what is rescored."""
     share = distinct_experts(config.num_experts, config.num_experts_per_tok, streams) / max(1, config.num_experts)

@@ -1,6 +1,7 @@
 """ponder bench: every case on tiny models, the shapes that --random makes, the roofline, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_load_of_a_random_model_is_measured_in_fresh_processes(ponder) -> None:
     assert done.returncode == 0, done.stderr
     load = json.loads(done.stdout)["results"]["load"]
     assert 0 < load["warm_loaded_s"] < load["warm_start_s"] and load["cold_start_s"] > 0 < load["first_start_s"]
+
+
+def test_load_keeps_nothing_beside_the_model_when_told_so(ponder, tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model", ignore=shutil.ignore_patterns(".ponder"))
+    done = ponder("bench", str(folder), "--int8", "--no-packed", "--rounds", "1", "--only", "load", "--json")
+    assert done.returncode == 0, done.stderr
+    assert not (folder / ".ponder").exists()
 
 
 def test_quality_needs_a_real_model(ponder, tiny: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
+from ponder.core.params import Capability
 from ponder.engine.engine import BURST, Engine
 from ponder.engine.llm import LLM
 from ponder.engine.loaded import Loaded
@@ -80,15 +81,15 @@ def scripted(
 
     script = Script(msgspec.convert(model or {}, ScriptedModel), tuple(map(reply, replies)))
     runner = RememberingRunner(script, TOKENIZER, blocks, block_size)
-    profile = ModelProfile(
-        name="scripted",
-        capability=script.model.capability,
-        eos_ids=TOKENIZER.eos_ids,
-        context=runner.context,
-        vocab=TOKENIZER.vocab_size,
-    )
-    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
-    llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
+    engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
+    return _llm(engine, drafter, "scripted", script.model.capability)
+
+
+def _llm(engine: Engine, drafter: Drafter | None, name: str, capability: Capability) -> LLM:
+    context, vocab = engine.runner.context, TOKENIZER.vocab_size
+    profile = ModelProfile(name=name, capability=capability, eos_ids=TOKENIZER.eos_ids, context=context, vocab=vocab)
+    llm = LLM(Loaded(engine.runner, TOKENIZER, profile, "qwen3", drafter=drafter))
+    llm.engine = engine
     return llm
 
 
@@ -113,16 +114,8 @@ def tiny(
     burst: float = BURST,
 ) -> LLM:
     runner = ModelRunner(model, max_batch=max_batch, blocks=blocks, kv_dtype=kv, block_size=block_size)
-    profile = ModelProfile(
-        name="tiny",
-        capability="hybrid",
-        eos_ids=TOKENIZER.eos_ids,
-        context=runner.context,
-        vocab=TOKENIZER.vocab_size,
-    )
-    llm = LLM(Loaded(runner, TOKENIZER, profile, "qwen3", drafter=drafter), max_batch=max_batch, chunk=chunk)
-    llm.engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
-    return llm
+    engine = Engine(runner, max_batch=max_batch, chunk=chunk, drafter=drafter, burst=burst, background=background)
+    return _llm(engine, drafter, "tiny", "hybrid")
 
 
 def run_all(llm: LLM) -> None:

@@ -1,8 +1,10 @@
 """A real server on a free port, in a thread, with any models; what the client suites talk to."""
 
 import contextlib
+import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from listening import listening
@@ -15,6 +17,16 @@ from ponder.server.config import ServerConfig
 from ponder.server.pool import Pool
 from ponder.server.running import Running
 from ponder.server.service import Service
+
+
+def saying(folder: Path, replies: Mapping[str, str], times: int = 40) -> dict[str, Callable[[], LLM]]:
+    """Scripted models by name, each of which says its reply again and again. folder: where the scripts go."""
+    models: dict[str, Callable[[], LLM]] = {}
+    for name, reply in replies.items():
+        path = folder / f"{name}.jsonl"
+        path.write_text((json.dumps(reply) + "\n") * times)
+        models[name] = partial(LLM, f"scripted:{path}")
+    return models
 
 
 @contextlib.contextmanager

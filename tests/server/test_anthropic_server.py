@@ -1,16 +1,11 @@
 """Anthropic's dialect by its official client against a live server with the scripted engine."""
 
-import json
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
-from live import server
-
-from ponder.engine.llm import LLM
+from live import saying, server
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
@@ -24,12 +19,7 @@ TOOL: Any = {"name": "add", "description": "adds", "input_schema": {"type": "obj
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[anthropic.Anthropic]:
-    models = {}
-    for name, reply in REPLIES.items():
-        path: Path = tmp_path_factory.mktemp("s") / f"{name}.jsonl"
-        path.write_text((json.dumps(reply) + "\n") * 40)
-        models[name] = partial(LLM, f"scripted:{path}")
-    with server(models) as base:
+    with server(saying(tmp_path_factory.mktemp("scripts"), REPLIES)) as base:
         yield anthropic.Anthropic(base_url=base, api_key="none", max_retries=0)
 
 

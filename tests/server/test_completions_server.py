@@ -1,25 +1,19 @@
 """POST /v1/completions by the official client: texts, ids, several prompts, streamed and not."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from live import server
-
-from ponder.engine.llm import LLM
+from live import saying, server
 
 TEXT = "Once upon a time — 很久以前 👋🏽."
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
-    path: Path = tmp_path_factory.mktemp("s") / "s.jsonl"
-    path.write_text((json.dumps(TEXT) + "\n") * 200)
-    with server({"s": partial(LLM, f"scripted:{path}")}) as base:
+    with server(saying(tmp_path_factory.mktemp("scripts"), {"s": TEXT}, times=200)) as base:
         yield openai.OpenAI(base_url=base + "/v1", api_key="none", max_retries=0)
 
 

@@ -1,16 +1,11 @@
 """Ollama's dialect by its official client against a live server with the scripted engine."""
 
-import json
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ollama
 import pytest
-from live import server
-
-from ponder.engine.llm import LLM
+from live import saying, server
 
 HI = [{"role": "user", "content": "hi"}]
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
@@ -20,12 +15,7 @@ TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "paramet
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ollama.Client]:
-    models = {}
-    for name, reply in REPLIES.items():
-        path: Path = tmp_path_factory.mktemp("s") / f"{name}.jsonl"
-        path.write_text((json.dumps(reply) + "\n") * 40)
-        models[name] = partial(LLM, f"scripted:{path}")
-    with server(models) as base:
+    with server(saying(tmp_path_factory.mktemp("scripts"), REPLIES)) as base:
         yield ollama.Client(base)
 
 

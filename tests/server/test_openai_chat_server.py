@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from live import server
+from live import saying, server
 
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
@@ -29,13 +29,7 @@ HI: list[Any] = [{"role": "user", "content": "hi"}]
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("scripts")
-    models = {}
-    for name, reply in REPLIES.items():
-        path: Path = folder / f"{name}.jsonl"
-        path.write_text((json.dumps(reply) + "\n") * 40)
-        models[name] = partial(LLM, f"scripted:{path}")
-    with server(models) as base:
+    with server(saying(tmp_path_factory.mktemp("scripts"), REPLIES)) as base:
         yield base
 
 

@@ -2,15 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from live import server
-
-from ponder.engine.llm import LLM
+from live import saying, server
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
 REPLIES = {
@@ -23,12 +19,7 @@ TOOL: Any = {"type": "function", "name": "add", "parameters": {"type": "object"}
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
-    models = {}
-    for name, reply in REPLIES.items():
-        path: Path = tmp_path_factory.mktemp("s") / f"{name}.jsonl"
-        path.write_text((json.dumps(reply) + "\n") * 40)
-        models[name] = partial(LLM, f"scripted:{path}")
-    with server(models) as base:
+    with server(saying(tmp_path_factory.mktemp("scripts"), REPLIES)) as base:
         yield openai.OpenAI(base_url=base + "/v1", api_key="none", max_retries=0)
 
 
