@@ -71,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     switch.add_argument("--think", action="store_true", default=None, help="think")
     switch.add_argument("--no-think", action="store_false", dest="think", help="do not think")
     thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens")
+    thinking.add_argument("--tool-in-thinking", choices=("text", "close"),
+                          help="tool calls that thoughts end with, where no </think> follows: text of the thoughts, or "
+                          "close: the answer (default: text)")  # fmt: skip
     options.add_load_flags(parser)
 
 
@@ -102,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         sockets = take_address(config)
         pool = serve_backends.pool(args, stack)
         running = Running(config, args.max_batch)
-        thinking = Thinking(enabled=args.think, budget=args.budget)
+        thinking = Thinking(enabled=args.think, budget=args.budget, tool_in_thinking=args.tool_in_thinking)
         first = pool.find(None).llm
         if isinstance(first, LLM):
             choose_mode(thinking, (), first.profile)  # refuses what this model cannot do

@@ -4,12 +4,14 @@
 class UserError(ValueError):
     """Bad input. The text says what to do; the command line prints it without a traceback, a server sends a 4xx.
 
-    param: the name of the offending field or flag, when there is one.
+    param: the name of the offending field or flag, when there is one. code: a word for programs, where they can do
+    something about it.
     """
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+        self.code = code
 
 
 class ContextLengthExceeded(UserError):
@@ -21,6 +23,7 @@ class ContextLengthExceeded(UserError):
             f"The prompt has {'at least ' if at_least else ''}{prompt_tokens} tokens, the context limit is {limit}. "
             + (hint or "Shorten the prompt, or start with a larger --max-context or key/value cache."),
             param="messages",
+            code="context_length_exceeded",
         )
         self.prompt_tokens = prompt_tokens
         self.limit = limit

@@ -80,6 +80,8 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     loop_guard: endless repetition in the thoughts hands over, in the answer it stops (RL-2).
     handover: which published form of the hand-over sentence; "docs" is the documentation's, "paper" the report's.
     show_handover: whether the sentence is part of the reported reasoning (TB-2).
+    tool_in_thinking: what tool calls are that the thoughts end with, where the model stops without `</think>`: "close"
+    makes calls of them, "text" (and None) leaves them thoughts, and the hand-over follows (TC-3).
     """
 
     enabled: bool | None = None
@@ -87,6 +89,7 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     loop_guard: bool = True
     handover: Literal["docs", "paper"] = "docs"
     show_handover: bool = True
+    tool_in_thinking: Literal["text", "close"] | None = None
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -61,11 +61,13 @@ class Control:
         self._rules = rules or AnswerRules()
         self._choice = choice
         self._prompt_tokens = len(prompt_ids)
-        self._parser = StreamParser(tokenizer, prompt_ids, calls=not self._rules.text_calls)
+        may_close = settings.thinking.tool_in_thinking == "close" and not self._rules.no_calls
+        may_call = not self._rules.text_calls
+        self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, drafts=may_call and may_close)
         sampling = settings.sampling
         self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
         self._penalties = _penalties(sampling, prompt_ids)
-        self._made: dict[tuple[Phase, bool], Rule] = {}
+        self._made: dict[tuple[Phase, Matcher | None], Rule] = {}
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
         has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
@@ -112,7 +114,7 @@ class Control:
         phase = self.phase
         if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
             phase = "answer"
-        key = (phase, self._matcher is not None)
+        key = (phase, self._matcher)
         rule = self._made.get(key)
         if rule is None:
             rule = self._made[key] = self._make_rule(phase)
@@ -163,14 +165,15 @@ class Control:
             self._accept_forced(id_)
             return True
         phase = self.phase
-        if phase == "reasoning" and id_ in self._settings.eos_ids:
+        ends = id_ in self._settings.eos_ids
+        if ends and phase == "reasoning" and not self._take_draft():
             self._end_block("eos")
             return False
         self.ids.append(id_)
         if logprob is not None:
             data = self._tokenizer.token_bytes(id_)
-            self._delivery.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning"))
-        if id_ in self._settings.eos_ids:
+            self._delivery.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
+        if ends:
             self._close("tool_calls" if self._delivery.calls else "stop")
             return True
         self._feed(id_)
@@ -233,7 +236,9 @@ class Control:
             mask=self._matcher.mask if self._matcher is not None and masked else None,
             fallback=self._settings.eos_ids if masked else (),  # never an empty mask (SO-2)
             exempt=opens,  # the model may want to think: rules of the answer must not talk it out of that
-            ends=frozenset(i for i in (*self._settings.eos_ids, tok.think, tok.end_think) if i is not None),
+            ends=frozenset(
+                i for i in (*self._settings.eos_ids, tok.think, tok.end_think, tok.tool_call) if i is not None
+            ),
         )
 
     def _open_block(self) -> None:
@@ -259,10 +264,26 @@ class Control:
         elif self._guard is not None and self._guard.feed(id_) and self._allowance.room:
             self._end_block("loop")
 
+    def _take_draft(self) -> bool:
+        """The thoughts end here. Whether they end with calls that count: the request asks for it, and the answer could
+        hold these very calls (TC-3)."""
+        drafted, calls = self._parser.drafted, self._rules.calls
+        if not drafted or (self._rules.single_call and len(drafted) > 1):
+            return False
+        if calls is not None and not all(map(calls.fits, drafted)):
+            return False
+        self._delivery.put(self._parser.take_draft())
+        self._leave_block()
+        self._warnings.append('tool_in_thinking "close": the thoughts ended with a call and no </think>')
+        return True
+
     def _end_block(self, why: Handover) -> None:
         """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
         assert self._allowance is not None
-        if self._allowance.room:
+        self._delivery.put(self._parser.release_draft())
+        if self._delivery.matched:  # a stop string in thoughts that were held back
+            self._close("stop")
+        elif self._allowance.room:
             self._pending, self.handover = list(self._handover_ids), why
         else:
             self._close("length")
@@ -293,8 +314,8 @@ class Control:
         self._after_close = False
         if separator:
             return
-        if id_ == self._tokenizer.tool_call and self._rules.free_calls and not self._answer_ids:
-            self._matcher = None  # the answer is a call instead
+        if id_ == self._tokenizer.tool_call and self._rules.free_calls:  # the answer is a call instead
+            self._matcher = self._rules.calls.start() if self._rules.calls is not None else None
         self._answer_ids += 1
         if self._penalties is not None:
             self._penalties.add(id_)
@@ -303,6 +324,8 @@ class Control:
             if error := self._matcher.error:
                 self._warnings.append(f"the grammar could not be followed to its end: {error}")
                 self._close("length")
+        if id_ == self._tokenizer.end_tool_call and self._rules.free_calls:
+            self._matcher = None
         if self.finish_reason is None and self._guard is not None and self._guard.feed(id_):
             whole = self._matcher is None or self._matcher.complete
             self._close("stop" if whole else "length")  # half a JSON text must not look complete

@@ -30,22 +30,27 @@ def embed(
     if dimensions is not None and not 0 < dimensions <= size:
         raise UserError(f"dimensions must be 1 to {size}, the model's size, got {dimensions}", param="dimensions")
     texts = [[*ids, end_id] if pooling == "last" or not ids else list(ids) for ids in prompts]
+    out = np.empty((len(texts), dimensions or size), np.float32)
+    for i, states in states_of(model, texts):
+        out[i] = _unit((states[-1] if pooling == "last" else states.mean(axis=0))[: out.shape[1]])
+    return out
+
+
+def states_of(model: Model, texts: Sequence[Sequence[int]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(place of a text, its states after the final norm [ids, D]), every text once. Raises ContextLengthExceeded."""
     for text in texts:
         if len(text) > model.max_context:
             raise ContextLengthExceeded(len(text), model.max_context)
-    out = np.empty((len(texts), dimensions or size), np.float32)
     for group in _groups(texts):
         batch = Batch.packed([len(texts[i]) for i in group])
         factors = np.array([model.rope_factor(len(texts[i])) for i in group], np.float32)
         batch = Batch(batch.positions, batch.starts, batch.logit_rows, factors)
         ids = np.array([id_ for i in group for id_ in texts[i]], np.int32)
         states = np.asarray(model.hidden_states(ids, batch), np.float32)  # [T, D]
-        for i, first, end in zip(group, batch.starts, batch.starts[1:]):
-            out[i] = _unit((states[end - 1] if pooling == "last" else states[first:end].mean(axis=0))[: out.shape[1]])
-    return out
+        yield from ((i, states[first:end]) for i, first, end in zip(group, batch.starts, batch.starts[1:]))
 
 
-def _groups(texts: list[list[int]]) -> Iterator[list[int]]:
+def _groups(texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """Numbers of texts that are computed together."""
     group: list[int] = []
     for i, text in enumerate(texts):

@@ -3,8 +3,8 @@
 The thoughts are never constrained; Control decides when the answer begins. Control tokens are special to the matcher,
 so no text rule (a JSON string, `.`) can ever let one through. Whitespace outside strings is bounded: one blank, or one
 newline with an indentation, so a model cannot fill its tokens with blanks (SO-2). What llguidance cannot enforce is
-refused before generation with the place in the schema (SO-3); schemas of tools, and those that were not sent as strict,
-are relaxed with a warning (TC-7).
+refused before generation with the place in the schema (SO-3), of a tool whose function says `strict: true` as well;
+schemas that were not sent as strict are relaxed with a warning (TC-7).
 """
 
 import json
@@ -92,6 +92,13 @@ class Compiled:
     def start(self) -> Matcher:
         return Matcher(self._state.deep_copy(), self._size, self._eos_ids)
 
+    def fits(self, ids: Iterable[int]) -> bool:
+        """Whether these ids are a whole text of this grammar."""
+        matcher = self.start()
+        for id_ in ids:
+            matcher.accept(id_)
+        return matcher.complete
+
 
 def compile_grammar(tokenizer: Tokenizer, eos_ids: tuple[int, ...], grammar: Grammar) -> Compiled:
     """Compile a request's grammar. Raises UserError that names the place of what cannot be enforced."""
@@ -126,30 +133,42 @@ def _relaxed(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any) -> Com
     return free.warned((f"the JSON schema is not enforced: at {place}: {why}",))
 
 
+def is_strict(tool: dict[str, Any]) -> bool:
+    """Whether calls of this tool are to be held to its schema, or not to be offered at all."""
+    function = tool.get("function", tool)
+    return isinstance(function, dict) and function.get("strict") is True
+
+
 def compile_calls(
-    tokenizer: Tokenizer, eos_ids: tuple[int, ...], tools: tuple[dict[str, Any], ...], *, single: bool
+    tokenizer: Tokenizer,
+    eos_ids: tuple[int, ...],
+    tools: tuple[dict[str, Any], ...],
+    *,
+    single: bool,
+    only_strict: bool = False,
 ) -> Compiled:
     """A grammar for one call or more, in the exact form the model was trained on, arguments after each tool's schema.
 
     `<tool_call>\\n{"name": NAME, "arguments": ARGS}\\n</tool_call>`, tags as control ids, calls separated by "\\n".
+    only_strict: the arguments of tools that are not strict are any object. Raises UserError for a strict tool whose
+    schema cannot be kept, with the place.
     """
     assert tokenizer.tool_call is not None and tokenizer.end_tool_call is not None
     grammars: list[dict[str, Any]] = []
-    heads, warnings = [], []
+    heads: list[str] = []
+    warnings: list[str] = []
     for n, tool in enumerate(tools):
         function = tool.get("function", tool)
-        parameters = function.get("parameters") or {"properties": {}, "additionalProperties": False}
-        schema = {**parameters, "type": "object"}
-        if parameters.get("type", "object") != "object":
-            warnings.append(f"tool {function['name']}: arguments are an object, not {parameters['type']}")
-        if isinstance(error := _compile(tokenizer, eos_ids, _json_source(schema, _RELAXED)), str):
-            warnings.append(f"tool {function['name']}: its schema is not enforced: {error}")
-            schema = {"type": "object"}
+        if is_strict(tool):
+            schema = _kept(tokenizer, eos_ids, function)
+        elif only_strict:
+            schema = {"type": "object", "x-guidance": _RELAXED}
         else:
-            warnings += [f"tool {function['name']}: {w}" for w in error.warnings]
+            schema, told = _arguments(tokenizer, eos_ids, function)
+            warnings += told
         head = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
         heads.append(f'{_literal(head)} @tool{n} "}}"')
-        grammars.append({"name": f"tool{n}", "json_schema": {**schema, "x-guidance": _RELAXED}})
+        grammars.append({"name": f"tool{n}", "json_schema": schema})
     more = "" if single else ' ("\\n" call)*'
     lark = (
         f"start: call{more}\n"
@@ -159,6 +178,42 @@ def compile_calls(
     if isinstance(compiled, str):
         raise UserError(f"the tools cannot be turned into a grammar: {compiled}", param="tools")
     return compiled.warned(tuple(warnings))
+
+
+def _parameters(function: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """(a tool's schema, as one of objects; the type that it named)"""
+    given = function.get("parameters") or {"properties": {}, "additionalProperties": False}
+    return {**given, "type": "object"}, given.get("type", "object")
+
+
+def _arguments(
+    tokenizer: Tokenizer, eos_ids: tuple[int, ...], function: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """As much of a tool's schema as can be enforced, and warnings of what cannot."""
+    name, (schema, said) = function["name"], _parameters(function)
+    warnings = [] if said == "object" else [f"tool {name}: arguments are an object, not {said}"]
+    if isinstance(compiled := _compile(tokenizer, eos_ids, _json_source(schema, _RELAXED)), str):
+        warnings.append(f"tool {name}: its schema is not enforced: {compiled}")
+        schema = {"type": "object"}
+    else:
+        warnings += [f"tool {name}: {w}" for w in compiled.warnings]
+    return {**schema, "x-guidance": _RELAXED}, warnings
+
+
+def _kept(tokenizer: Tokenizer, eos_ids: tuple[int, ...], function: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a strict tool. Raises UserError when it cannot be kept to the letter."""
+    schema, said = _parameters(function)
+    compiled = _compile(tokenizer, eos_ids, _json_source(schema, _STRICT))
+    if said == "object" and isinstance(compiled, Compiled):
+        return {**schema, "x-guidance": _STRICT}
+    place, why = "#/type", f"arguments are an object, not {said}"
+    if isinstance(compiled, str):
+        place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
+    raise UserError(
+        f"tools: the parameters of {function['name']} cannot be kept strictly at {place}: {why}. Change the schema, or "
+        "leave strict out: then as much of it as can be is kept",
+        param="tools",
+    )
 
 
 class _Source:

@@ -32,6 +32,7 @@ from ponder.engine.handle import Handle
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
 from ponder.engine.prompt_logprobs import prompt_logprobs
+from ponder.engine.relevance import INSTRUCTION, prompts_of, relevance
 from ponder.engine.result import Result, choice_of
 from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
@@ -243,6 +244,19 @@ class LLM:
         end = min(self.tokenizer.eos_ids)  # <|endoftext|>
         vectors = embed(runner.model, prompts, pooling=pooling, end_id=end, dimensions=dimensions)
         return vectors, sum(map(len, prompts))
+
+    def relevance(
+        self, query: str, documents: Sequence[str], *, instruction: str = INSTRUCTION
+    ) -> tuple[NDArray[np.float32], int]:
+        """How well each document answers the query, 0 to 1 [documents], and the number of ids of the prompts; for the
+        Qwen3-Reranker models, see `engine.relevance`. Computed beside the running requests. Raises UserError for a
+        script."""
+        runner = self.engine.runner
+        if not isinstance(runner, ModelRunner):
+            raise UserError(f"{self.name} has no hidden states to judge documents by", param="model")
+        refuse_hopeless([query, max(documents, key=len, default="")], self.profile)
+        prompts = prompts_of(self.tokenizer, query, documents, instruction)
+        return relevance(runner.model, self.tokenizer, prompts), sum(map(len, prompts))
 
     def prompt_logprobs(self, ids: list[int], top: int = 0) -> tuple[TokenLogprob, ...]:
         """How likely each id but the first is after those before it, with the `top` likeliest ids at its place.

@@ -102,6 +102,7 @@ def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
             f"{profile.name} always thinks: thinking_not_switchable. Use a hybrid model such as qwen3:4b, "
             "or a small thinking budget",
             param="enable_thinking",
+            code="thinking_not_switchable",
         )
     if not thinks and (thinking.enabled or thinking.budget is not None):
         raise UserError(

@@ -52,7 +52,7 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "expert_shared_count": (0,),
     "expert_shared_feed_forward_length": (0,),
     "expert_weights_scale": (0.0, 1.0),
-    "pooling_type": (0,),
+    "pooling_type": (0, 3),  # how texts become vectors: 3, the last state, is how /v1/embeddings does it
     "rope.scaling.attn_factor": (1.0,),
     "rope.scaling.finetuned": (True, False),
     "rope.scaling.type": ("none", "yarn"),

@@ -7,9 +7,9 @@ from msgspec import field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
-from ponder.core.params import Grammar, SamplingParams
+from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
-from ponder.server.controls import Budget, Switch, ThinkingBody, add_effort, said, thinking_of
+from ponder.server.controls import ThinkingBody, asked
 
 Block = dict[str, Any]
 
@@ -49,7 +49,7 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
             max_tokens=body.max_tokens,
             stop=tuple(body.stop_sequences),
         ),
-        thinking=thinking_of(*_thinking(body)),
+        thinking=_thinking(body),
         grammar=_grammar(body.output_config),
     ), warnings
 
@@ -117,9 +117,11 @@ def tools_of(tools: list[Block]) -> tuple[tuple[dict[str, Any], ...], tuple[str,
             continue
         if not isinstance(tool.get("name"), str):
             raise UserError("every tool needs a name", param="tools")
-        function = {"name": tool["name"]}
+        function: dict[str, Any] = {"name": tool["name"]}
         function |= {"description": tool["description"]} if "description" in tool else {}
-        out.append({"type": "function", "function": function | {"parameters": tool.get("input_schema", {})}})
+        function |= {"parameters": tool.get("input_schema", {})}
+        function |= {"strict": tool["strict"]} if tool.get("strict") else {}
+        out.append({"type": "function", "function": function})
     return tuple(out), tuple(warnings)
 
 
@@ -131,12 +133,10 @@ def _tool_choice(raw: Block) -> tuple[str, bool]:
     return kinds[kind], not raw.get("disable_parallel_tool_use", False)
 
 
-def _thinking(body: MessagesBody) -> tuple[list[Switch], list[Budget]]:
+def _thinking(body: MessagesBody) -> Thinking:
     """Anthropic's models do not think unless asked to; a body without `thinking` leaves it to the server's default."""
-    switches, budgets = said(body)
-    if (word := body.output_config.get("effort")) is not None:
-        add_effort("output_config.effort", word, switches, budgets)
-    return switches, budgets
+    word = body.output_config.get("effort")
+    return asked(body, None if word is None else ("output_config.effort", word))
 
 
 def _grammar(config: Block) -> Grammar | None:

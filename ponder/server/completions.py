@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import SamplingParams
 from ponder.engine.handle import Handle
 from ponder.server.backend import Model, Tokens, local
 from ponder.server.body import parse, read_json
-from ponder.server.completions_request import CompletionBody, Prompt, prompts_of, sampling_of, scores_only
+from ponder.server.completions_request import CompletionBody, Prompt, prompts_of, sampling_of, scores_only, thinking_of
 from ponder.server.errors import api_error, openai_body
 from ponder.server.log import log
 from ponder.server.openai_reply import FINGERPRINT, finish_reason, usage
@@ -47,8 +47,9 @@ async def _running(
 ) -> AsyncIterator[list[Active]]:
     """One engine request a prompt, all at once."""
 
+    wish = thinking_of(body)
+
     def submit(prompt: Prompt, llm: Model) -> Handle:
-        wish = Thinking(loop_guard=False)  # raw text may repeat itself
         return llm.generate_stream(prompt, sampling, thinking=wish, allow_control=body.allow_special_tokens)
 
     async with contextlib.AsyncExitStack() as stack:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from ponder.core.errors import UserError
-from ponder.core.params import SamplingParams
-from ponder.server import openai_request
+from ponder.core.params import SamplingParams, Thinking
+from ponder.server import controls, openai_request
 from ponder.server.openai_request import SamplingBody, StreamOptions
 
 MAX_PROMPTS = 128
@@ -48,6 +48,19 @@ def prompts_of(body: CompletionBody) -> list[Prompt]:
 def scores_only(body: CompletionBody) -> bool:
     """Nothing is to be generated: the prompt comes back, with its log-probabilities if these are asked for."""
     return body.echo and body.max_tokens == 0
+
+
+def thinking_of(body: CompletionBody) -> Thinking:
+    """A budget holds for thoughts after a raw prompt too. Whether there are any, its text says: an open block, or an
+    empty one. Raw text may repeat itself. Raises UserError."""
+    switches, budgets = controls.said(body)
+    names = [name for name, _ in switches] + ["tool_in_thinking"] * (body.tool_in_thinking is not None)
+    if names:
+        text = (
+            f"{names[0]}: a raw prompt has no switch and no tools; use /v1/chat/completions, or write it in the prompt"
+        )
+        raise UserError(text, param=names[0])
+    return structs.replace(controls.thinking_of((), budgets), loop_guard=False)
 
 
 def sampling_of(body: CompletionBody) -> SamplingParams:

@@ -6,15 +6,12 @@ both.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
 from ponder.core.params import Thinking
-
-if TYPE_CHECKING:
-    from ponder.server.openai_request import ChatBody
 
 # tokens that an effort word stands for; 0 is off, None is no limit
 EFFORTS: dict[str, int | None] = {
@@ -47,10 +44,20 @@ class ThinkingBody(Struct, frozen=True, kw_only=True):
     thinking_budget: int | None = None
     thinking_token_budget: int | None = None
     thinking_budget_tokens: int | None = None
+    tool_in_thinking: Literal["text", "close"] | None = None
 
 
-def said(body: "ThinkingBody | ChatBody") -> tuple[list[Switch], list[Budget]]:
-    """Everything the body says about thinking. Raises UserError naming the field that cannot be."""
+def asked(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
+    """All that a body asks for. word: an effort that its dialect has in a place of its own, as (field, word). Raises
+    UserError for what cannot be, or contradicts itself."""
+    switches, budgets = said(body)
+    if word is not None:
+        add_effort(*word, switches, budgets)
+    return structs.replace(thinking_of(switches, budgets), tool_in_thinking=body.tool_in_thinking)
+
+
+def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
+    """Everything the body says about how much to think. Raises UserError naming the field that cannot be."""
     switches: list[Switch] = []
     budgets: list[Budget] = []
     if body.enable_thinking is not None:

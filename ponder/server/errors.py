@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ponder.core.errors import ContextLengthExceeded, LoadError, UpstreamError, UserError
+from ponder.core.errors import LoadError, UpstreamError, UserError
 
 
 class ApiError(Exception):
@@ -21,15 +21,12 @@ def api_error(error: Exception) -> ApiError:
     """What the client is told. An exception that is nobody's fault but ours stays vague; the log has the traceback."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, ContextLengthExceeded):
-        return ApiError(400, str(error), code="context_length_exceeded", param=error.param)
     if isinstance(error, LoadError):
         return ApiError(500, str(error), kind="server_error", code="model_not_loaded")
     if isinstance(error, UpstreamError):
         return _upstream(error)
     if isinstance(error, UserError):
-        code = "thinking_not_switchable" if "thinking_not_switchable" in str(error) else None
-        return ApiError(400, str(error), code=code, param=error.param)
+        return ApiError(400, str(error), code=error.code, param=error.param)
     return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
 
 

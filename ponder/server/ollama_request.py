@@ -9,7 +9,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.controls import ThinkingBody, said, thinking_of
+from ponder.server.controls import ThinkingBody, asked
 
 # options that the engine has; the others of Ollama's list belong to its own runner
 SAMPLING = {
@@ -55,7 +55,7 @@ def chat_request(body: ChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
         messages=messages_of(body.messages),
         tools=tuple(body.tools),
         sampling=sampling,
-        thinking=thinking_of(*said(body)),
+        thinking=asked(body),
         grammar=format_of(body.format),
     ), warnings
 
@@ -70,8 +70,8 @@ def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
     system = (Message.system(body.system),) if body.system else ()
     messages = (*system, Message.user(body.prompt))
-    thinking, grammar = thinking_of(*said(body)), format_of(body.format)
-    return ChatRequest(messages=messages, sampling=sampling, thinking=thinking, grammar=grammar), warnings
+    grammar = format_of(body.format)
+    return ChatRequest(messages=messages, sampling=sampling, thinking=asked(body), grammar=grammar), warnings
 
 
 def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:

@@ -10,7 +10,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import RANGES, Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
-from ponder.server.controls import said, thinking_of
+from ponder.server.controls import ThinkingBody, asked
 
 Count = Annotated[int, Meta(ge=1)]
 HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
@@ -21,8 +21,8 @@ class StreamOptions(Struct, frozen=True):
     continuous_usage_stats: bool = False
 
 
-class SamplingBody(Struct, frozen=True, kw_only=True):
-    """How ids are drawn, in the spelling that chat and completions share."""
+class SamplingBody(ThinkingBody, frozen=True, kw_only=True):
+    """How ids are drawn, in the spelling that chat and completions share, and how much to think."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -53,16 +53,6 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
-    # as in ThinkingBody: a struct has one base with fields
-    enable_thinking: bool | None = None
-    think: bool | str | None = None
-    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
-    reasoning_effort: str | None = None
-    reasoning: dict[str, Any] | None = None
-    thinking: dict[str, Any] | None = None
-    thinking_budget: int | None = None
-    thinking_token_budget: int | None = None
-    thinking_budget_tokens: int | None = None
     truncation: Truncation = "disabled"
     preserve_thinking: Literal["auto", "all", "last", "none"] = "auto"
     # accepted because every client library sends them; they change nothing that could be observed here
@@ -81,7 +71,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         tool_choice=choice,
         parallel_tool_calls=body.parallel_tool_calls,
         sampling=_sampling(body),
-        thinking=thinking_of(*said(body)),
+        thinking=asked(body),
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
         truncation=body.truncation,

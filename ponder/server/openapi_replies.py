@@ -191,6 +191,7 @@ class RerankedItem(Reply):
 class Reranked(Reply):
     id: str
     model: str
+    scoring: Literal["cosine", "yes_no"]
     results: list[RerankedItem]
     usage: EmbeddingUsage
     warnings: list[str] = field(default_factory=list)

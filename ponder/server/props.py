@@ -45,6 +45,7 @@ def _settings(service: Service, llm: LLM) -> Body:
             "source": source,
             "budget": server.budget,
             "max_budget": llm.ceiling.budget,
+            "tool_in_thinking": server.tool_in_thinking or "text",
         },
         "sampling": {"thinking": _said(profile.thinking_defaults), "answer": _said(profile.answer_defaults)},
     }

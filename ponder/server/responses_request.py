@@ -10,7 +10,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
-from ponder.server.controls import ThinkingBody, said, thinking_of
+from ponder.server.controls import ThinkingBody, asked
 from ponder.server.openai_request import schema_grammar
 
 Item = dict[str, Any]
@@ -56,7 +56,7 @@ def responses_request(
             temperature=body.temperature, top_p=body.top_p, top_k=body.top_k, seed=body.seed,
             max_tokens=body.max_output_tokens,
         ),
-        thinking=thinking_of(*said(body)),
+        thinking=asked(body),
         grammar=_grammar(body.text.get("format")),
         truncation=body.truncation,
     ), warnings  # fmt: skip
@@ -149,7 +149,8 @@ def tools_of(tools: list[Item]) -> tuple[tuple[dict[str, Any], ...], tuple[str, 
             continue
         if not isinstance(tool.get("name"), str):
             raise UserError("every function tool needs a name", param="tools")
-        function = {k: tool[k] for k in ("name", "description", "parameters") if tool.get(k) is not None}
+        known = ("name", "description", "parameters", "strict")
+        function = {k: tool[k] for k in known if tool.get(k) not in (None, False)}
         out.append({"type": "function", "function": function})
     return tuple(out), tuple(warnings)
 

@@ -87,14 +87,17 @@ class Service:
     def with_defaults(self, wish: ChatRequest, llm: Model) -> ChatRequest:
         """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
         request that only asks for thoughts is still bounded (TH-5). A model that cannot switch, or cannot think, is
-        not asked to: the request did not say so."""
+        not asked to: the request did not say so. What a call in the thoughts is holds for every request that does not
+        say."""
         enabled, budget = wish.thinking.enabled, wish.thinking.budget
+        close = wish.thinking.tool_in_thinking or self.thinking.tool_in_thinking
         can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
         if enabled is None and budget is None and can == "hybrid":
             enabled = self.thinking.enabled
         if budget is None and enabled is not False and can in ("hybrid", "thinking"):
             budget = self.thinking.budget
-        return structs.replace(wish, thinking=structs.replace(wish.thinking, enabled=enabled, budget=budget))
+        thinking = structs.replace(wish.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
+        return structs.replace(wish, thinking=thinking)
 
     def run_chat(
         self, model: str | None, wish: ChatRequest, prefix: str

@@ -6,7 +6,7 @@ The concatenated events are the same however the ids are cut into pieces, and st
 Rules, each from a bug seen in the wild (user-demand T3, T4, T15):
 * `<think>` and `</think>` ids never show up in a text (RS-2); special and unused ids neither (UT-3).
 * Newlines that the template puts around a block or before a call are not part of the text.
-* A tool call in the thoughts is text of the thoughts (TC-3).
+* A tool call in the thoughts is text of the thoughts; one that ends them can be told apart (`drafted`, TC-3).
 * A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired.
 * `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
   the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
@@ -22,13 +22,11 @@ from hashlib import blake2s
 from msgspec import structs
 
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
-from ponder.core.message import Message, Part, Reasoning, Text
+from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.text.channel import Channel
+from ponder.text.draft import Draft
+from ponder.text.open_call import CLOSE, OPEN, OpenCall, Tag
 from ponder.text.phase import Marks, Phase, PhaseMachine, turn_start
-from ponder.text.toolcall import StringScanner, parse_call
-from ponder.text.utf8 import Utf8Stream
-
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 class StreamParser:
@@ -36,9 +34,12 @@ class StreamParser:
     the prompt + the index in the turn: unique in a conversation, the same in every run.
 
     calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
-    tools in words reads them itself."""
+    tools in words reads them itself. drafts: whether calls at the end of the thoughts are held back until it is known
+    that nothing follows; `take_draft` then makes calls of them."""
 
-    def __init__(self, tokenizer: Marks, prompt_ids: Sequence[int] = (), *, calls: bool = True) -> None:
+    def __init__(
+        self, tokenizer: Marks, prompt_ids: Sequence[int] = (), *, calls: bool = True, drafts: bool = False
+    ) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
         self._events: list[Event] = []
@@ -47,8 +48,10 @@ class StreamParser:
         self._reasoning = Channel(lambda text: self._emit(ReasoningDelta, text))
         self._text = Channel(lambda text: self._emit(TextDelta, text))
         self._machine = PhaseMachine(tokenizer)
-        self._call: _OpenCall | None = None
+        self._call: OpenCall | None = None
         self._reads_calls = calls
+        self._reads_drafts = drafts
+        self._draft: Draft | None = None
         self._calls = 0
         self._ended = False
         self.malformed_calls = 0
@@ -65,8 +68,29 @@ class StreamParser:
             self._step(id_)
         return self._take()
 
+    @property
+    def drafted(self) -> tuple[tuple[int, ...], ...]:
+        """The ids of each call that the thoughts end with; () when they end with anything else."""
+        return () if self._draft is None else self._draft.complete
+
+    def take_draft(self) -> list[Event]:
+        """The turn ends behind what was `drafted`: these are calls, as if `</think>` stood before them."""
+        assert self._draft is not None and self._draft.complete
+        calls, self._draft, self._ended = self._draft.calls, None, True
+        self._reasoning.flush_character()
+        self._reasoning.drop_held()
+        for call in calls:
+            self._call_done(call)
+        return self._take()
+
+    def release_draft(self) -> list[Event]:
+        """The thoughts are cut here: what was held back is their text."""
+        self._drop_draft()
+        return self._take()
+
     def finish(self) -> list[Event]:
         """The stream is over: what was held back."""
+        self._drop_draft()
         self._resolve_call()
         for channel in (self._reasoning, self._text):
             channel.flush_character()
@@ -80,6 +104,7 @@ class StreamParser:
         first = next((n for n, id_ in enumerate(turn) if id_ in self._machine.tags), len(turn))
         for id_ in turn[first:]:
             self._step(id_)
+        self._drop_draft()
         self._take()
         self._reasoning.drop_held()
         self._text.drop_held()
@@ -97,17 +122,35 @@ class StreamParser:
         elif self._call is not None:
             self._step_in_call(self._call, id_)
         elif before == "reasoning":
-            self._reasoning.feed(tok.text_bytes(id_))
+            self._think(id_)
         elif not self._reads_calls and id_ in (tok.tool_call, tok.end_tool_call):
             self._text.flush_character()
             self._text.push(OPEN if id_ == tok.tool_call else CLOSE)
         elif id_ == tok.tool_call:
             self._text.flush_character()
-            self._call = _OpenCall()
+            self._call = OpenCall()
         else:
             self._text.feed(tok.text_bytes(id_))
 
+    def _think(self, id_: int) -> None:
+        """One id of the thoughts."""
+        if self._draft is not None:
+            if self._draft.takes(id_, self._tokenizer):
+                return
+            self._drop_draft()
+        if self._reads_drafts and id_ == self._tokenizer.tool_call:
+            self._draft = Draft(id_)
+        else:
+            self._reasoning.feed(self._tokenizer.text_bytes(id_))
+
+    def _drop_draft(self) -> None:
+        if self._draft is not None:
+            ids, self._draft = self._draft.ids, None
+            for id_ in ids:
+                self._reasoning.feed(self._tokenizer.text_bytes(id_))
+
     def _think_tag(self, id_: int, before: Phase) -> None:
+        self._drop_draft()
         self._resolve_call()
         if id_ == self._tokenizer.think:
             if before == "reasoning":
@@ -123,7 +166,7 @@ class StreamParser:
                 self._reasoning.drop_held()
             self._text.skip_newlines = True
 
-    def _step_in_call(self, call: "_OpenCall", id_: int) -> None:
+    def _step_in_call(self, call: OpenCall, id_: int) -> None:
         if id_ not in (self._tokenizer.tool_call, self._tokenizer.end_tool_call):
             call.feed(self._tokenizer.text_bytes(id_))
             return
@@ -131,18 +174,21 @@ class StreamParser:
         if call.takes_tag(CLOSE if is_close else OPEN):
             return
         self._end_call(call, closed=is_close)
-        self._call = None if is_close else _OpenCall()
+        self._call = None if is_close else OpenCall()
 
-    def _end_call(self, call: "_OpenCall", *, closed: bool) -> None:
+    def _end_call(self, call: OpenCall, *, closed: bool) -> None:
         """Emit the call, or its raw text when it is not well formed."""
-        parsed = parse_call(call.body) if closed and not call.lost_ids else None
+        parsed = call.parsed() if closed else None
         if parsed is None:
             self.malformed_calls += 1
             self._text.push(OPEN + call.body + (CLOSE if closed else ""))
             return
         self._text.drop_call_newline()
+        self._call_done(parsed)
+
+    def _call_done(self, call: ToolCall) -> None:
         self._close_run()
-        self._events.append(ToolCallDone(self._calls, structs.replace(parsed, id=self._call_id())))
+        self._events.append(ToolCallDone(self._calls, structs.replace(call, id=self._call_id())))
         self._calls += 1
 
     def _resolve_call(self) -> None:
@@ -152,9 +198,9 @@ class StreamParser:
             return
         self._call.flush_character()
         rest, self._call = self._call.pieces, None
-        call: _OpenCall | None = _OpenCall()
+        call: OpenCall | None = OpenCall()
         for piece in rest:
-            if not isinstance(piece, _Tag):
+            if not isinstance(piece, Tag):
                 if call is None:
                     self._text.push(piece or "")
                 else:
@@ -164,7 +210,7 @@ class StreamParser:
                 self._end_call(call, closed=piece.text == CLOSE)
             elif piece.text == CLOSE:
                 self._text.push(CLOSE)
-            call = None if piece.text == CLOSE else _OpenCall()
+            call = None if piece.text == CLOSE else OpenCall()
         if call is not None:
             self._end_call(call, closed=False)
 
@@ -190,52 +236,6 @@ class StreamParser:
         self._close_run()
         events, self._events = self._events, []
         return events
-
-
-class _Tag:
-    """A tool-call tag inside an open JSON string: text for now, a tag again if the string never ends."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class _OpenCall:
-    """A call being buffered: pieces of text, tags inside strings, and None for an id that has no text."""
-
-    def __init__(self) -> None:
-        self.pieces: list[str | _Tag | None] = []
-        self._utf8 = Utf8Stream()
-        self._strings = StringScanner()
-
-    def feed(self, data: bytes) -> None:
-        if data:
-            self._append(self._utf8.feed(data))
-        else:
-            self.pieces.append(None)
-
-    def flush_character(self) -> None:
-        self._append(self._utf8.flush())
-
-    def takes_tag(self, tag: str) -> bool:
-        """Whether the tag falls into an open string, and so belongs to the call's text."""
-        self.flush_character()
-        if self._strings.inside:
-            self._strings.feed(tag)
-            self.pieces.append(_Tag(tag))
-        return self._strings.inside
-
-    def _append(self, text: str) -> None:
-        if text:
-            self._strings.feed(text)
-            self.pieces.append(text)
-
-    @property
-    def lost_ids(self) -> bool:
-        return None in self.pieces
-
-    @property
-    def body(self) -> str:
-        return "".join(p.text if isinstance(p, _Tag) else p or "" for p in self.pieces)
 
 
 def parse(ids: Iterable[int], tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> Message:

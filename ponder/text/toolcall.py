@@ -41,12 +41,14 @@ def parse_call(body: str) -> ToolCall | None:
 
 
 class StringScanner:
-    """Follows JSON text that arrives in pieces: `inside` says whether a string is open. Linear time."""
+    """Follows JSON text that arrives in pieces: `inside` says whether a string is open, `broken` whether one held a
+    control character, which JSON does not allow. Linear time."""
 
-    _STOP = re.compile(r'["\\]')
+    _STOP = re.compile(r'["\\\x00-\x1f]')
 
     def __init__(self) -> None:
         self.inside = False
+        self.broken = False
         self._escaped = False  # the previous character was a backslash in a string
 
     def feed(self, text: str) -> None:
@@ -62,6 +64,8 @@ class StringScanner:
                 return
             if text[at] == '"':
                 self.inside = not self.inside
-            else:
+            elif text[at] == "\\":
                 self._escaped = True
+            else:
+                self.broken = True
             at += 1

@@ -27,8 +27,8 @@ def test_the_page_asks_for_the_key(browser: Any, tmp_path: Path) -> None:
         page.wait_for_selector("#model option", state="attached")
         chat = Chat(page, Site(url, tmp_path))
         page.set_input_files("#file", [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"x"}])
-        page.wait_for_selector("#files li:has-text('a.txt')")
         assert chat.answered("May I?") == "Yes."
+        page.wait_for_selector(".message.user:has-text('a.txt')")
         page.click("#open-settings")
         with page.expect_download() as download:
             page.click("#export-md")

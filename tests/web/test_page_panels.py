@@ -88,6 +88,30 @@ def test_attach_a_text_and_a_pdf(chat: Chat) -> None:
     assert chat.stored()["messages"][1]["facts"]["usage"]["prompt_tokens"] > 30, "the model read them"
 
 
+def test_a_message_waits_for_its_files(chat: Chat) -> None:
+    """Enter while a file is still read sends both when it is; when it cannot be read, nothing is sent or lost."""
+    held: list[Any] = []
+    chat.page.route("**/web/extract*", held.append)
+    for name, sent in (("a.txt", True), ("photo.bin", False)):
+        held.clear()
+        body = b"x" if sent else bytes(range(256))
+        chat.page.set_input_files("#file", [{"name": name, "mimeType": "text/plain", "buffer": body}])
+        chat.page.wait_for_selector(f"#files li:has-text('{name}')")
+        chat.ask(f"What is {name}?", "brief")
+        chat.page.wait_for_timeout(200)
+        assert len(held) == 1 and chat.page.locator(".message.user").count() == (not sent)
+        assert chat.page.input_value("#input") == f"What is {name}?"
+        held[0].continue_()
+        if sent:
+            chat.page.wait_for_selector(".message.assistant .answer .piece")
+            chat.done()
+            assert [a["name"] for a in chat.stored()["messages"][0]["attachments"]] == [name]
+        else:
+            chat.page.wait_for_selector("[role=alert]:has-text('not a text and not a PDF')")
+            chat.page.wait_for_timeout(200)
+            assert chat.page.input_value("#input") == f"What is {name}?" and len(chat.stored()["messages"]) == 2
+
+
 def test_search_rename_export_delete(chat: Chat, tmp_path: Path) -> None:
     chat.answered("Tell me of Zanzibar", "rich")
     chat.page.fill("#search", "Zanzibar")

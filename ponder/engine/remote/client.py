@@ -180,11 +180,11 @@ async def _refuse(response: "httpx2.Response") -> None:
             break
     error = _error_of(raw)
     status, text = response.status_code, str(error.get("message") or f"HTTP {response.status_code}")
-    param = error.get("param") if isinstance(error.get("param"), str) else None
-    if status == 400 and (error.get("code") == "context_length_exceeded" or "maximum context length" in text):
+    param, code = (error[k] if isinstance(error.get(k), str) else None for k in ("param", "code"))
+    if status == 400 and (code == "context_length_exceeded" or "maximum context length" in text):
         raise ContextLengthExceeded.told(text)
     if status in (400, 413, 422):
-        raise UserError(text, param=param)
+        raise UserError(text, param=param, code=code)
     wait = response.headers.get("retry-after", "")
     raise UpstreamError(text, status=status, retry_after=float(wait) if wait.isdecimal() else None)
 

@@ -14,6 +14,7 @@ from ponder.core.event import Effective
 from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
+from ponder.engine.grammar import is_strict
 from ponder.engine.remote.dialects import Dialect
 from ponder.text.soft_switch import soft_switch
 
@@ -40,7 +41,7 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
     body |= _sampling(request.sampling, dialect)
     body |= _thinking(request.thinking, dialect, warnings)
     body |= _grammar(request.grammar, dialect)
-    body |= _tools(request, dialect)
+    body |= _tools(request, dialect, warnings)
     _history(request, dialect, body, warnings)
     if request.truncation != "disabled":
         if dialect.name != "ponder":
@@ -131,9 +132,14 @@ def _thinking(thinking: Thinking, dialect: Dialect, warnings: list[str]) -> Body
         raise UserError("handover and show_handover belong to the local engine", param="handover")
     if dialect.name == "ponder" and not thinking.loop_guard:
         warnings.append("loop_guard: the other server keeps its own")
+    if thinking.tool_in_thinking == "close" and dialect.name != "ponder":
+        text = f"tool_in_thinking: {dialect.name} has no such setting; leave it out"
+        raise UserError(text, param="tool_in_thinking")
     if dialect.switch == "reasoning_effort":
         return _effort(thinking, dialect, warnings)
     body: Body = {}
+    if thinking.tool_in_thinking is not None and dialect.name == "ponder":
+        body["tool_in_thinking"] = thinking.tool_in_thinking
     if thinking.enabled is not None:
         switch = {"enable_thinking": thinking.enabled}
         body |= switch if dialect.switch == "enable_thinking" else {"chat_template_kwargs": switch}
@@ -179,12 +185,14 @@ def _grammar(grammar: Grammar | None, dialect: Dialect) -> Body:
     return {"grammar": f"root ::= {rules}"}
 
 
-def _tools(request: ChatRequest, dialect: Dialect) -> Body:
+def _tools(request: ChatRequest, dialect: Dialect, warnings: list[str]) -> Body:
     if not request.tools:
         if request.tool_choice not in ("auto", "none"):
             raise UserError(f'tool_choice is "{request.tool_choice}", but there are no tools', param="tool_choice")
         return {}
     body: Body = {"tools": [t if "function" in t else {"type": "function", "function": t} for t in request.tools]}
+    if dialect.name not in ("ponder", "openai") and any(map(is_strict, request.tools)):
+        warnings.append(f"tools: {dialect.name} may not hold the arguments of a strict tool to its schema")
     if request.tool_choice in ("auto", "none", "required"):
         if dialect.name == "ollama" and request.tool_choice != "auto":
             raise UserError("tool_choice: ollama has no such setting", param="tool_choice")

@@ -18,6 +18,7 @@ async function call(path, options = {}) {
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
     const reply = await fetch(path, { ...options, headers });
     if (reply.ok) return reply;
+    if (reply.status === 401 && localStorage.getItem("key") !== key) continue; // typed while this call was away
     if (reply.status === 401 && (await (typing ??= askKey()))) continue;
     const told = await reply.json().catch(() => null);
     throw new Error(told?.error?.message || `${reply.status} ${reply.statusText}`);

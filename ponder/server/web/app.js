@@ -73,12 +73,6 @@ function fresh() {
   $("input").focus();
 }
 
-async function submit() {
-  const sent = chat.submit();
-  grow();
-  await sent;
-}
-
 function escape() {
   if (chat.running()) chat.stop();
   else if (!$("settings").hidden) panel(false);
@@ -104,7 +98,7 @@ function typed(event) {
   if (event.isComposing || event.keyCode === 229) return; // Enter ends the composition of a word, not the message
   if (event.key === "Enter" && !event.shiftKey) {
     event.preventDefault();
-    submit();
+    chat.submit();
   }
   if (event.key === "ArrowUp" && !event.target.value && chat.lastQuestion()) {
     event.preventDefault();
@@ -122,7 +116,7 @@ function listen() {
     language: () => { toggle(); settings.show(); chat.draw(); list.list(); },
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
-  $("composer").onsubmit = (event) => { event.preventDefault(); submit(); };
+  $("composer").onsubmit = (event) => { event.preventDefault(); chat.submit(); };
   $("input").oninput = grow;
   $("input").onkeydown = typed;
   $("log").onscroll = chat.scrolled;

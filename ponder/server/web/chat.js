@@ -188,10 +188,13 @@ export async function edit(row) {
 
 // -- asking
 
+// A message goes with its files: it waits until they are read, and stays where it is when one of them cannot be.
 export async function submit() {
+  if (files.busy() && !(await files.read())) return;
   const text = $("input").value.trim();
-  if ((!text && !files.any()) || turn || files.busy()) return;
+  if ((!text && !files.any()) || turn) return;
   $("input").value = "";
+  $("input").dispatchEvent(new Event("input"));
   await say(text, conversation?.leaf ?? null, files.take());
 }
 

@@ -5,6 +5,7 @@ import { t } from "./i18n.js";
 
 let files = []; // {name, text}
 let reading = []; // names
+let pending = null; // the reading of all of them
 
 // Takes what is attached, for the message that is sent.
 export function take() {
@@ -17,19 +18,30 @@ export function take() {
 export const any = () => files.length > 0;
 export const busy = () => reading.length > 0;
 
-export async function attach(chosen, fail) {
+// Whether all that is being read could be, once that is known.
+export const read = () => pending;
+
+export function attach(chosen, fail) {
+  const others = busy() ? pending : true;
+  pending = Promise.all([others, readAll(chosen, fail)]).then((whole) => whole.every(Boolean));
+}
+
+async function readAll(chosen, fail) {
+  let whole = true;
   for (const file of chosen) {
     reading.push(file.name);
     draw();
     try {
       files.push(await upload(`/web/extract?name=${encodeURIComponent(file.name)}`, file));
     } catch (error) {
+      whole = false;
       fail(error);
     } finally {
       reading.splice(reading.indexOf(file.name), 1);
       draw();
     }
   }
+  return whole;
 }
 
 export function draw() {
