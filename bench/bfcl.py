@@ -8,8 +8,8 @@ beside it, the same questions and tools.
 
 `questions` and `score` need the package with its data and checker, nothing of what it depends on:
     pip install --no-deps bfcl-eval && pip install tree_sitter tree_sitter_java tree_sitter_javascript
-`irrelevance` is right when no offered tool is called; a name that the model made up is no call of a tool.
-Greedy. Names with dots are written with underscores, as for every model with OpenAI's form of tools.
+Greedy. `irrelevance` is right when there is no call. Names with dots are written with underscores, as for every model
+with OpenAI's form of tools.
 """
 
 import argparse
@@ -17,20 +17,23 @@ import json
 import sys
 import types
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ponder import LLM
+    from ponder.core.message import ToolCall
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}  # of BFCL, in JSON schema
 MAX_TOKENS = 512
 
 
 def questions(folder: Path, only: list[str], each: int | None) -> None:
-    data = _data()
     with (folder / "questions.jsonl").open("w") as sink:
         for category in only:
-            lines = (data / f"BFCL_v4_{category}.json").read_text().splitlines()
-            for line in lines[:each]:
-                entry = json.loads(line)
+            for entry in _rows(_data() / f"BFCL_v4_{category}.json")[:each]:
                 tools = [{"type": "function", "function": _function(f)} for f in entry["function"]]
                 print(json.dumps({"id": entry["id"], "messages": entry["question"][0], "tools": tools}), file=sink)
 
@@ -49,56 +52,76 @@ def _schema(schema: Any) -> Any:
 
 
 def answer(folder: Path, model: str, dtype: str, batch: int) -> None:
-    """`batch` questions at a time; finished lines are kept, so a stopped run goes on."""
+    """What the model writes, and its calls in tags. `batch` questions at once; rows are kept as they are finished."""
     from ponder import LLM
-    from ponder.agent.models import for_tools
-    from ponder.core.event import TextDelta, ToolCallDone
 
-    out = folder / f"ponder-{dtype}.jsonl"
-    done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
-    todo = [q for q in map(json.loads, (folder / "questions.jsonl").open()) if q["id"] not in done]
+    out = folder / "ponder.jsonl"
+    done = {row["id"] for row in _rows(out)}
+    todo = [q for q in _rows(folder / "questions.jsonl") if q["id"] not in done]
+    with LLM(model, dtype=dtype, max_batch=batch) as llm, out.open("a") as sink, ThreadPoolExecutor(batch) as pool:
+        try:
+            for asked in as_completed([pool.submit(_ask, llm, question) for question in todo]):
+                print(json.dumps(asked.result()), file=sink, flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ask(llm: "LLM", question: dict[str, Any]) -> dict[str, Any]:
     greedy = {"temperature": 0.0, "repetition_penalty": 1.0, "max_tokens": MAX_TOKENS}
-    with LLM(model, dtype=dtype) as llm, out.open("a") as sink:
-        for start in range(0, len(todo), batch):
-            chunk = todo[start : start + batch]
-            requests = [llm.request(q["messages"], tools=q["tools"], **greedy) for q in chunk]
-            streams = [for_tools(llm).stream(request) for request in requests]
-            for question, stream in zip(chunk, streams, strict=True):
-                events = list(stream)
-                made = [e.call for e in events if isinstance(e, ToolCallDone)]
-                calls = [{c.name: json.loads(c.arguments)} for c in made]
-                text = "".join(e.text for e in events if isinstance(e, TextDelta))
-                written = llm.tokenizer.decode(list(stream.turn_ids() or ()))
-                row = {"id": question["id"], "calls": calls, "text": text, "written": written}
-                print(json.dumps(row), file=sink, flush=True)
+    message = llm.chat(question["messages"], tools=question["tools"], **greedy).message
+    return {"id": question["id"], "calls": [_row(call) for call in message.tool_calls], "text": message.text}
+
+
+def _row(call: "ToolCall") -> dict[str, Any]:
+    return {call.name: json.loads(call.arguments)}
 
 
 def score(folder: Path) -> None:
-    ast_checker, python = _checker()
-    asked = {q["id"]: q for q in map(json.loads, (folder / "questions.jsonl").open())}
-    truths: dict[str, Any] = {}
-    for category in sorted({id_.rsplit("_", 1)[0] for id_ in asked} - {"irrelevance"}):
-        lines = (_data() / "possible_answer" / f"BFCL_v4_{category}.json").read_text().splitlines()
-        truths |= {t["id"]: t["ground_truth"] for t in map(json.loads, lines)}
-    raw = {e["id"]: e for c in {i.rsplit("_", 1)[0] for i in asked} for e in _entries(c)}
+    """Each file's calls, and for files with the text of a reply those that agents read out of plain JSON as well."""
+    from ponder.agent.json_calls import read_calls
+
+    asked = {q["id"]: q for q in _rows(folder / "questions.jsonl")}
+    right = _judge(asked)
     for file in sorted(folder.glob("*.jsonl")):
         if file.name == "questions.jsonl":
             continue
-        right: dict[str, list[bool]] = defaultdict(list)
-        for row in map(json.loads, file.open()):
-            category = row["id"].rsplit("_", 1)[0]
-            if category == "irrelevance":
-                offered = {tool["function"]["name"] for tool in asked[row["id"]]["tools"]}
-                right[category].append(not any(name in offered for call in row["calls"] for name in call))
-                continue
-            verdict = ast_checker(raw[row["id"]]["function"], row["calls"], truths[row["id"]], python, category, "any")
-            right[category].append(bool(verdict["valid"]))
-        for category, found in sorted(right.items()):
-            print(f"{file.stem:16} {category:16} {sum(found):4} of {len(found):4}  {sum(found) / len(found):.1%}")
+        plain: dict[str, list[bool]] = defaultdict(list)
+        read: dict[str, list[bool]] = defaultdict(list)
+        for row in _rows(file):
+            names = {tool["function"]["name"] for tool in asked[row["id"]]["tools"]}
+            plain[_category(row["id"])].append(right(row["id"], row["calls"]))
+            calls = row["calls"] or [_row(call) for call in read_calls(row["text"], names)]
+            read[_category(row["id"])].append(right(row["id"], calls))
+        for title, results in [(file.stem, plain), (f"{file.stem}, JSON read", read)][: 1 + (read != plain)]:
+            for category, found in sorted(results.items()):
+                print(f"{title:20} {category:14} {sum(found):4} of {len(found):4}  {sum(found) / len(found):.1%}")
 
 
-def _entries(category: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (_data() / f"BFCL_v4_{category}.json").read_text().splitlines()]
+def _judge(asked: dict[str, Any]) -> Callable[[str, list[dict[str, Any]]], bool]:
+    ast_checker, python = _checker()
+    categories = {_category(id_) for id_ in asked}
+    functions = {e["id"]: e["function"] for c in categories for e in _rows(_data() / f"BFCL_v4_{c}.json")}
+    truths = {
+        t["id"]: t["ground_truth"]
+        for c in categories - {"irrelevance"}
+        for t in _rows(_data() / "possible_answer" / f"BFCL_v4_{c}.json")
+    }
+
+    def right(id_: str, calls: list[dict[str, Any]]) -> bool:
+        if _category(id_) == "irrelevance":
+            return not calls
+        verdict = ast_checker(functions[id_], calls, truths[id_], python, _category(id_), "any")
+        return bool(verdict["valid"])
+
+    return right
+
+
+def _category(id_: str) -> str:
+    return id_.rsplit("_", 1)[0]
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def _data() -> Path:

@@ -34,7 +34,7 @@ def answer(llama: Llama, question: dict[str, Any]) -> dict[str, Any]:
         reply = llama.create_chat_completion(
             question["messages"], tools=question["tools"], tool_choice="auto", temperature=0.0, max_tokens=512
         )
-    except ValueError as e:  # it made calls until the context was full; counts as wrong
+    except (ValueError, RuntimeError) as e:  # it made calls until the context was full; counts as wrong
         return {"id": question["id"], "calls": [{"none": {}}], "text": str(e)}
     message = reply["choices"][0]["message"]
     calls = []

@@ -12,6 +12,7 @@ The model is anything with `core.protocol.ChatModel`: the engine in this process
 """
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
-from ponder.sandbox.workspace import parts
+from ponder.sandbox.workspace import bring, parts
 
 Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
 Messages = str | Sequence[Message | dict[str, Any]]
@@ -52,10 +53,12 @@ class Agent(Opened):
         limits: Limits | None = None,
         approve: Approver | None = None,
         workspace: Path | str | None = None,
+        files: Sequence[Path | str] = (),
     ) -> None:
         """tools: `Tool`s, `Toolset`s, and plain typed functions with a docstring. approve: asked for every call of a
         tool that wants a person's word; without it such a call makes the run wait (`RunDone.waiting`). workspace:
-        folder of the files, one below it for each conversation; None is a temporary one.
+        folder of the files, one below it for each conversation; None is a temporary one. files: copied into the
+        workspace of each conversation, for the tools that work there.
         """
         self.model, self.system, self.name, self.description = model, system, name, description
         self.sampling, self.thinking = sampling or SamplingParams(), thinking or Thinking()
@@ -68,6 +71,7 @@ class Agent(Opened):
                 self._sets.append(tool)
             else:
                 self._own.append(tool if isinstance(tool, Tool) else function_tool(tool))
+        self._files = [Path(file) for file in files]
         self._workspace = None if workspace is None else Path(workspace)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._opened = False
@@ -90,6 +94,13 @@ class Agent(Opened):
         folder = self._base() / conversation
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def furnish(self, conversation: str) -> None:
+        """Put the attached files into its workspace. What is there stays: the model may have worked on it."""
+        folder = self.workspace(conversation)
+        for file in self._files:
+            if not os.path.lexists(folder / file.name):
+                bring(folder, file.resolve(), file.name)
 
     def _base(self) -> Path:
         if self._workspace is not None:

@@ -54,8 +54,9 @@ class Assistant:
     ) -> None:
         """function_list: names of built-in or registered tools, {"name": ..., options}, {"mcpServers": {...}}, tool
         objects, typed functions. llm: see `models.chat_model`; its "generate_cfg" holds sampling and thinking. files:
-        documents that the assistant can search. approve: asked for calls of MCP tools that may change something;
-        without it they run, as in Qwen-Agent. The other arguments are Ponder's own, see `Agent`."""
+        documents that the assistant can search, and that code finds in its workspace. approve: asked for calls of MCP
+        tools that may change something; without it they run, as in Qwen-Agent. The other arguments are Ponder's own,
+        see `Agent`."""
         cfg = dict(llm.get("generate_cfg") or {}) if isinstance(llm, dict) else {}
         sampling, thinking, loop = settings(cfg)
         asks: Approval = "auto" if approve is None else "ask"
@@ -67,7 +68,7 @@ class Assistant:
         self.agent = Agent(
             self.llm, tools=tools, system=system_message or "", name=self.name, description=self.description,
             sampling=sampling, thinking=thinking, approve=approve, workspace=workspace,
-            limits=limits or Limits(**loop),
+            limits=limits or Limits(**loop), files=[file for file in files or () if not Path(file).is_dir()],
         )  # fmt: skip
         self.last: Run | None = None
         self._background: Background | None = None

@@ -56,8 +56,9 @@ class DocSearch(Tool):
         return await asyncio.to_thread(self.search, str(arguments["query"]), place.workspace)
 
     def search(self, query: str, workspace: Path) -> Output:
-        roots = [*self._given, *([workspace] if workspace.is_dir() else [])]
-        files = list({f.resolve(): f for f in _documents(roots)}.values())
+        copies = {workspace / f.name for f in self._given}  # an agent puts them there; the original is read
+        own = (f for f in _documents([workspace] if workspace.is_dir() else []) if f not in copies)
+        files = list({f.resolve(): f for f in [*_documents(self._given), *own]}.values())
         if not files:
             raise UserError("there are no documents to search; attach some first")
         passages, bm25, vectors = self._read(files, workspace)

@@ -4,10 +4,9 @@
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The engine
 keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the reply begins with JSON of that
-form. With exactly these two keys it is a call whatever its name: of a tool that does not exist the loop says so, which
-helps more than JSON for an answer. With more keys, or words behind it, the name must be, or be a part of, that of an
-offered tool. Such words end the turn: they are about results that nobody has yet. What begins as a call
-and cannot be read is a malformed one, and asked for again.
+form and names an offered tool, or a part of its name. Nothing but the name says that such JSON is a call: without one
+it stays text, as a malformed call does, and the loop asks whether a call was meant. Words behind a call end the turn:
+they are about results that nobody has yet.
 
 After code failed in the interpreter, small models explain what to change and show the new code in a Python fence, for
 somebody else to run. There, and only there, the last such fence is the next call.
@@ -33,7 +32,7 @@ INTERPRETER = "code_interpreter"
 PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
-LIKE = re.compile(r'\s*(?:```\w*\s*)?\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:')  # begins as a call does
+LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:')  # begins as a call does
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
@@ -115,7 +114,7 @@ def code_failed(messages: Sequence[Message]) -> bool:
         if message.role != "tool":
             return False
         for part in message.parts:
-            if isinstance(part, ToolResult) and part.name == INTERPRETER and 'File "Cell In[' in part.text:
+            if isinstance(part, ToolResult) and part.name == INTERPRETER and 'File "Cell' in part.text:
                 return True
     return False
 
@@ -133,14 +132,14 @@ def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     body = TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text)))
     calls: list[ToolCall] = []
     for value in _values(body):
-        if value is None and all(_offered(call.name, names) for call in calls):
-            return calls
+        if value is None:
+            return calls if all(_offered(call.name, names) for call in calls) else []
         for item in value if isinstance(value, list) else [value]:
             call = _call(item, names)
             if call is None:
                 return []
             calls.append(call)
-    return calls
+    return calls if any(_offered(call.name, names) for call in calls) else []
 
 
 def _call(value: Any, names: set[str]) -> ToolCall | None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ponder.agent.agent import Agent
 
 NO_ANSWER = "(The model gave no answer.)"
+ASKED_AGAIN = 2  # how often in a row for a call that cannot be read; after that it is the answer
 GO_ON = "[Go on: make the next call, or answer the user.]"
 STOPPED: dict[StopReason, str] = {
     "max_steps": "the limit of steps is reached",
@@ -70,6 +71,7 @@ class Run:
         self._output_left = self._limits.outputs_chars
         self._steps, self._usage = 0, Usage()
         self._silent = 0  # how often in a row the model said nothing
+        self._broken = 0  # how often in a row its calls could not be read
         self._think = True
         self._events: asyncio.Queue[RunEvent | None] = asyncio.Queue()
         self._stream: ChatStream | None = None
@@ -128,6 +130,7 @@ class Run:
     async def _loop(self) -> None:
         if self._session is not None:
             self._session.begin(self.messages)
+        await asyncio.to_thread(self._agent.furnish, self.conversation)
         for note in self._agent.notes():
             self._emit(note)
         while True:
@@ -137,11 +140,12 @@ class Run:
             self._check_limits()
             message, finish = await self._step()
             if message.tool_calls and self._stop is None:
-                self._silent, self._think = 0, True
+                self._silent, self._broken, self._think = 0, 0, True
                 continue
             for call in message.tool_calls:  # of a server that does not keep to tool_choice
                 self._answer_call(call, CallDone(call.id, failure(OVER)))
-            if finish.malformed_calls and self._stop is None and self._steps <= self._limits.steps:
+            if finish.malformed_calls and self._stop is None and self._broken < ASKED_AGAIN:
+                self._broken += 1
                 self._say(Message.tool(BROKEN))
                 continue
             text = message.text.strip()
@@ -180,7 +184,8 @@ class Run:
         """What the model reads behind the last result, in the prompt only."""
         if self._stop not in STOPPED:
             return GO_ON if self._silent else ""
-        return f"[No more tool calls are possible: {STOPPED[self._stop]}. Answer now with what you know.]"
+        why = STOPPED[self._stop]
+        return f"[No more tool calls are possible: {why}. Answer the user's question now, from the results above.]"
 
     def _left(self) -> float:
         """Seconds until the answer must begin."""
@@ -332,8 +337,7 @@ class Run:
             self._output_left -= len(text)
         verdict = self._guard.saw(call, done.output)
         if verdict:
-            times = f"{self._guard.count} times with the same result"
-            text += f"\n\n[You have made this same call {times}. Do something else.]"
+            text += f"\n\n{self._guard.remark(done.output)}"
         self._say(Message.tool(text, call_id=call.id, name=call.name))
         if verdict == "stop" and self._stop is None:
             self._stop_for("repetition")

@@ -6,7 +6,10 @@ ponder agent --tool code_interpreter --mcp servers.json --session trip.jsonl
 
 import argparse
 import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from ponder.agent.agent import Agent, Approver
     from ponder.agent.event import Decision, RunDone
     from ponder.agent.limits import Limits
+    from ponder.agent.run import Run
     from ponder.agent.session import Session
     from ponder.agent.tool import Tool
     from ponder.core.message import Message, ToolCall
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
 DESCRIPTION = "Let a model act: run code, read pages and files, use MCP servers, and answer."
 NOTES = """\
 Tools. --tool NAME, as often as you like: code_interpreter, shell, files (in a sandbox, with a workspace of their own),
-web_fetch, doc_search, calculator, current_time. --file adds a document to search. --mcp FILE reads MCP servers in the
-common form {"mcpServers": {"name": {"command": ..., "args": [...]}}}; "url" instead of "command" for a remote one.
+web_fetch, doc_search, calculator, current_time. --file adds a document to search; code finds it in the workspace, too.
+--mcp FILE reads MCP servers in the common form {"mcpServers": {"name": {"command": ..., "args": [...]}}}; "url" instead
+of "command" for a remote one.
 Without any of these the tools are calculator and current_time.
 
 Approval. A tool of an MCP server that may change something asks first: once, always, no, or later. Later, and where
@@ -40,6 +45,8 @@ crash or Ctrl-C. --branch FILE@N begins a new --session with the first N message
 again without model and tools, checks that the same transcript comes out, and prints it as Markdown.
 
 The model runs here, or on a server: --url URL of anything that speaks the OpenAI API.
+
+In a terminal without PROMPT it is a conversation: Ctrl-C stops the run, /bye or Ctrl-D leaves.
 
 Exit codes: 0 an answer was given, 1 there is none, 2 the input was wrong, 3 a call waits for approval, 130 Ctrl-C.
 """
@@ -141,7 +148,7 @@ async def _talk(
     async with agent:
         if messages and (messages[-1].role != "assistant" or unanswered(messages)):
             asked = next((m.text for m in reversed(messages) if m.role == "user"), None)
-            end = await _run(agent, asker, messages, session, args)  # what was begun comes first
+            end = await _run(agent, asker, messages, session, args, once)  # what was begun comes first
             if once and prompt in (None, asked):
                 return _code(end, args)
             prompt = None if prompt == asked else prompt
@@ -150,7 +157,7 @@ async def _talk(
             if prompt is None:
                 return 0
             messages.append(Message.user(prompt))
-            end = await _run(agent, asker, messages, session, args)
+            end = await _run(agent, asker, messages, session, args, once)
             if once:
                 return _code(end, args)
             prompt = None
@@ -173,6 +180,7 @@ def _agent(
     return Agent(
         model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
         approve=approve, workspace=args.workspace or home() / "workspaces",
+        files=[file for file in args.file if not Path(file).is_dir()],
     )  # fmt: skip
 
 
@@ -182,6 +190,7 @@ async def _run(
     messages: "list[Message]",
     session: "Session | None",
     args: argparse.Namespace,
+    once: bool,
 ) -> "RunDone":
     from ponder.agent.event import Asked
     from ponder.cli.agent_show import AgentPrinter
@@ -189,15 +198,33 @@ async def _run(
     run = agent.start(messages, session=session, conversation=session.conversation if session else "terminal")
     printer = AgentPrinter(agent.workspace(run.conversation), thoughts=not args.hide_thinking)
     try:
-        async for event in run:
-            printer.show(event)
-            if isinstance(event, Asked) and asker is not None:
-                await asker.ask(event.call)
+        with nullcontext() if once else _stopped_by_ctrl_c(run):
+            async for event in run:
+                printer.show(event)
+                if isinstance(event, Asked) and asker is not None:
+                    await asker.ask(event.call)
     finally:
         await run.cancel()
     messages[:] = run.messages
     assert run.end is not None
     return run.end
+
+
+@contextmanager
+def _stopped_by_ctrl_c(run: "Run") -> Iterator[None]:
+    """In a conversation Ctrl-C ends the run and not the program; a second one does."""
+    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
+    stopping: list[asyncio.Task[None]] = []
+
+    def on_interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        loop.call_soon_threadsafe(lambda: stopping.append(loop.create_task(run.cancel())))
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _allow(call: "ToolCall", tool: "Tool") -> "Decision":

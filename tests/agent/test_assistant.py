@@ -156,6 +156,24 @@ def test_documents(scripted, tmp_path) -> None:
         assert "swordfish" in ask(bot, "What is it?")[-1][-2]["content"]
 
 
+def test_attached_files_lie_in_the_workspace(scripted, tmp_path) -> None:
+    """Folders are not copied. What the model did to its copy stays, and the search finds the original."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "real.csv").write_text("month,downloads")
+    (tmp_path / "a.csv").symlink_to("real.csv")
+    read, write = call("read_file", name="a.csv"), call("write_file", name="a.csv", content="mine")
+    llm = scripted(read, write, "Done.", call("doc_search", query="downloads"), "Done.")
+    files = [str(tmp_path / "a.csv"), str(tmp_path / "notes")]
+    with Assistant(llm=llm, function_list=["files"], files=files, workspace=tmp_path / "work") as bot:
+        *_, first = bot.run([{"role": "user", "content": "Go."}], conversation="one")
+        assert "month,downloads" in first[1]["content"]
+        copy = tmp_path / "work" / "one" / "a.csv"
+        assert copy.read_text() == "mine" and sorted(p.name for p in copy.parent.iterdir()) == ["a.csv"]
+        *_, last = bot.run([{"role": "user", "content": "Again."}], conversation="one")
+        assert "[1] a.csv\nmonth,downloads" in last[-2]["content"] and "[2]" not in last[-2]["content"]
+        assert copy.read_text() == "mine" and (tmp_path / "real.csv").read_text() == "month,downloads"
+
+
 @pytest.mark.parametrize(
     ("tools", "why"),
     [(["nope"], "no tool 'nope'"), ([{"name": "calculator", "x": 1}], "calculator"), ([3], "is no tool")],

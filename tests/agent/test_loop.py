@@ -165,7 +165,7 @@ async def test_the_model_hears_what_was_wrong(scripted, said: str, told: str) ->
 async def test_a_broken_call_is_asked_for_again(scripted) -> None:
     llm = scripted('<tool_call>\n{"name": "add", "arguments": {"a": 1\n</tool_call>', call("add", a=1), "Two.")
     end, _, messages = await finished(Agent(llm, tools=[add]), "Add.")
-    assert "not well formed" in results(messages)[0] and results(messages)[1] == "2" and end.text == "Two."
+    assert "no tool was called" in results(messages)[0] and results(messages)[1] == "2" and end.text == "Two."
 
 
 async def test_a_tool_that_takes_too_long_is_stopped(scripted) -> None:
@@ -209,6 +209,17 @@ async def test_same_call_again_and_again(scripted) -> None:
     end, _, messages = await finished(Agent(scripted(*replies), tools=[add]), "Add.")
     assert end.reason == "repetition" and len(results(messages)) == 5 and end.text
     assert ["this same call" in r for r in results(messages)] == [False, False, True, True, True]
+
+
+async def test_a_call_that_fails_as_before_is_remarked_on_at_once(scripted) -> None:
+    end, _, messages = await finished(Agent(scripted(*[call("fail", why="x")] * 2, "No."), tools=[fail]), "Go.")
+    assert ["will fail again" in r for r in results(messages)] == [False, True] and end.text == "No."
+
+
+async def test_a_broken_call_is_asked_for_twice_at_most(scripted) -> None:
+    broken = '<tool_call>\n{"name": "add"\n</tool_call>'
+    end, _, messages = await finished(Agent(scripted(*[broken] * 9), tools=[add]), "Add.")
+    assert (end.reason, end.steps, len(results(messages))) == ("answered", 3, 2) and '"add"' in end.text
 
 
 async def test_polling_is_legal(scripted) -> None:

@@ -89,6 +89,25 @@ def test_ctrl_c_stops_the_run_and_the_session_stays(command, env, tmp_path: Path
     assert "word word" in lines[-2]["message"]["parts"][0]["text"], "what was said is kept"
 
 
+def test_ctrl_c_in_a_conversation_stops_the_run_only(command, env, tmp_path: Path, script) -> None:
+    slow = script({"text": "word " * 500, "delay_ms": 20}, "Still here.")
+    terminal = Terminal([*command, "agent", slow], env, str(tmp_path))
+    try:
+        terminal.prompt()
+        terminal.send("Talk.\r")
+        terminal.see("word word")
+        terminal.child.kill(signal.SIGINT)
+        terminal.see("(ended: cancelled)")
+        terminal.prompt(below=2)
+        terminal.send("Are you there?\r")
+        terminal.see("Still here.")
+        terminal.prompt(below=3)
+        terminal.send("\x04")
+        assert terminal.ends() == 0
+    finally:
+        terminal.child.close(force=True)
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -61,23 +61,27 @@ def test_state_results_and_order(tmp_path: Path) -> None:
 
 
 def test_errors_are_short_and_name_the_line(tmp_path: Path) -> None:
-    division, syntax, deep, chained, exits, missing = session(
+    division, later, syntax, deep, chained, exits, missing, table = session(
         tmp_path,
         "def f(n):\n    return 1 / n\n\nf(0)",
+        "x = 1\nf(0)",
         "print('never')\nx = = 3",
         "def g(): return g()\ng()",
         "import json\ntry:\n    json.loads('{')\nexcept ValueError as e:\n    raise KeyError('k') from e",
         "raise SystemExit(3)",
         "import matplotlib_not_there",
+        "import pandas\npandas.DataFrame({'a b': [1]})['a']",
     )
     assert division.error == "ZeroDivisionError: division by zero"
-    assert "line 2, in f\n    return 1 / n" in division.text and "Cell In[1]" in division.text
+    assert "line 2, in f\n    return 1 / n" in division.text and 'File "Cell", line 4' in division.text
+    assert 'File "Cell", line 2, in <module>' in later.text and 'File "Cell In[1]", line 2, in f' in later.text
     assert "IPython" not in division.text and len(division.text.splitlines()) < 10, division.text
     assert syntax.error is not None and syntax.error.startswith("SyntaxError") and "never" not in syntax.text
-    assert "x = = 3" in syntax.text
+    assert "x = = 3" in syntax.text and "No line of this code was run" in syntax.text
     assert deep.error is not None and deep.error.startswith("RecursionError") and len(deep.text) < 3000
     assert "JSONDecodeError" in chained.text and "direct cause" in chained.text and "KeyError" in chained.text
     assert not exits.lost
+    assert table.text.count("KeyError: 'a'") == 1 and ".pyx" not in table.text and "Cell" in table.text, table.text
     assert "no network here" in missing.text and missing.error is not None
 
 

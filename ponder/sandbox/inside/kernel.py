@@ -87,6 +87,7 @@ class Shell(ZMQInteractiveShell):
     """Errors in a few lines, with the cell's own source and without the machinery around it."""
 
     error: str | None = None
+    number = 0  # of the running call, as IPython counts
 
     def showtraceback(self, *args: Any, **kwargs: Any) -> None:
         self.show(sys.exc_info()[1])
@@ -114,13 +115,14 @@ class Shell(ZMQInteractiveShell):
             if len(frames) > FRAMES:
                 frames = [*frames[:2], *frames[2 - FRAMES :]]
             for frame in frames:
-                cell = self.compile.format_code_name(frame.filename)
-                if cell:
-                    frame.filename = " ".join(cell)
+                frame.filename = self.cell(frame.filename)
             link.stack = traceback.StackSummary.from_list(frames)
-            if (cell := self.compile.format_code_name(getattr(link, "filename", "") or "")) is not None:
-                link.filename = " ".join(cell)  # of a SyntaxError
-            link = link.__cause__ or link.__context__
+            if isinstance(getattr(link, "filename", None), str):  # of a SyntaxError
+                link.filename = self.cell(link.filename)
+            cause = link.__cause__ or link.__context__
+            if cause is not None and str(cause) == str(link) and not any(own(frame) for frame in cause.stack):
+                link.__cause__ = link.__context__ = cause = None  # a library that raises the same once more
+            link = cause
         text = "".join(told.format()).rstrip()
         if isinstance(error, ModuleNotFoundError) and error.name:
             text += (
@@ -129,13 +131,25 @@ class Shell(ZMQInteractiveShell):
             )
         elif isinstance(error, FileNotFoundError):
             here = ", ".join(sorted(os.listdir(WORKSPACE))[:LISTED]) or "no files"
-            text += f"\nThe workspace holds {here}. Data that you have can be written into the code."
+            text += (
+                f"\nThere is no such file: the workspace holds {here}. Data that you have, or get from another tool, "
+                "has to be written into the code itself."
+            )
+        elif isinstance(error, SyntaxError) and not told.stack:
+            text += "\nNo line of this code was run. Send all of it again, corrected."
         elif offline:
             text += (
                 "\nThere is no network here, and no other code will reach it either. Data that you have, or get from "
                 "another tool, has to be written into the code itself."
             )
         return text
+
+    def cell(self, filename: str) -> str:
+        """Of this call just "Cell": the same error twice reads the same, and who repeats a call can be told so."""
+        name = self.compile.format_code_name(filename)
+        if name is None:
+            return filename
+        return "Cell" if name[1] == f"In[{self.number}]" else " ".join(name)
 
 
 def machinery(filename: str) -> bool:
@@ -145,9 +159,15 @@ def machinery(filename: str) -> bool:
 def told_frames(frames: list[traceback.FrameSummary], *, outer: bool) -> list[traceback.FrameSummary]:
     """The code's own frames, and of the libraries below them the one that raised. outer: the error that reached the
     code, and not one on the way to it."""
-    own = {n for n, frame in enumerate(frames) if frame.filename[:7] != "<frozen" and LIBRARY not in frame.filename}
-    last = {len(frames) - 1} if own or outer else set()
-    return [frame for n, frame in enumerate(frames) if n in own | last]
+    mine = {n for n, frame in enumerate(frames) if own(frame)}
+    last = {len(frames) - 1} if mine or outer else set()
+    return [frame for n, frame in enumerate(frames) if n in mine | last]
+
+
+def own(frame: traceback.FrameSummary) -> bool:
+    """Compiled libraries name their sources by a path of the machine that built them."""
+    built = frame.filename.endswith((".pyx", ".pxi"))
+    return not built and frame.filename[:7] != "<frozen" and LIBRARY not in frame.filename
 
 
 def wants_network(error: BaseException | None) -> bool:
@@ -180,7 +200,7 @@ def receive(inbox: "queue.SimpleQueue[dict[str, Any]]", link: Link, source: int)
 def execute(shell: Shell, link: Link, command: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    shell.error = None
+    shell.error, shell.number = None, shell.execution_count
     link.running = command["id"]
     try:
         shell.run_cell(command["code"], store_history=True)  # type: ignore[no-untyped-call]
