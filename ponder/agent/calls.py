@@ -16,9 +16,8 @@ from ponder.core.message import ToolCall
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."
 BROKEN = (
-    "Error: no tool was called. If none of your tools fits, answer the user's question yourself, in words. Otherwise "
-    "call one: a JSON object with its name, as it was given to you, and arguments, quotes and line ends in strings "
-    "escaped."
+    "Error: a tool call was not well formed: it must be one JSON object with name and arguments, with quotes and line "
+    "ends in strings escaped. Write it again."
 )
 OVER = "Error: no more calls are possible; this one was not made. Answer in words."
 DENIED = "Error: the user did not allow this call. Do something else, or answer without it."

@@ -4,9 +4,10 @@
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The engine
 keeps such text as text (TC-5); this `ChatModel` around another reads it as calls, if the reply begins with JSON of that
-form and names an offered tool, or a part of its name. Nothing but the name says that such JSON is a call: without one
-it stays text, as a malformed call does, and the loop asks whether a call was meant. Words behind a call end the turn:
-they are about results that nobody has yet.
+form and names an offered tool, or a part of its name. Nothing but the name says that such JSON is a call. JSON of that
+form with another name means that no tool fits: the model is asked again, without tools, and that is the reply. Words
+behind a call end the turn: they are about results that nobody has yet. What begins as a call of an offered tool and
+cannot be read is a malformed one, which the loop asks for again.
 
 After code failed in the interpreter, small models explain what to change and show the new code in a Python fence, for
 somebody else to run. There, and only there, the last such fence is the next call.
@@ -17,13 +18,13 @@ keeps it from saying the same again. (Ids of its own form would save a few dozen
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
 
 from ponder.agent.calls import letters
-from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
+from ponder.core.event import Event, Finish, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, ToolCall, ToolResult
 from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
@@ -32,7 +33,7 @@ INTERPRETER = "code_interpreter"
 PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
-LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:')  # begins as a call does
+LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:')  # begins as a call does
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
@@ -51,16 +52,28 @@ class JsonCallModel:
             return inner
         names = {tool["function"]["name"] for tool in request.tools}
         mends = INTERPRETER in names and code_failed(request.messages)
-        return JsonCallStream(inner, names, allowed=request.tool_choice != "none", mends=mends)
+        words = structs.replace(request, tools=(), tool_choice="auto")
+        return JsonCallStream(
+            inner, names, allowed=request.tool_choice != "none", mends=mends, in_words=lambda: self.model.stream(words)
+        )
 
 
 class JsonCallStream:
     """allowed: where calls are not, what reads as one is left out, as the engine leaves out calls in tags. mends: code
-    of the interpreter has just failed."""
+    of the interpreter has just failed. in_words: asks the same without tools."""
 
-    def __init__(self, inner: ChatStream, names: set[str], *, allowed: bool, mends: bool) -> None:
+    def __init__(
+        self,
+        inner: ChatStream,
+        names: set[str],
+        *,
+        allowed: bool,
+        mends: bool,
+        in_words: Callable[[], ChatStream],
+    ) -> None:
         self._inner, self._names, self._allowed, self._mends = inner, names, allowed, mends
-        self._read = False  # calls were read out of the text
+        self._in_words = in_words
+        self._read = self._cancelled = False  # _read: calls were read out of the text
 
     def __iter__(self) -> Iterator[Event]:
         held = passed = ""
@@ -86,9 +99,13 @@ class JsonCallStream:
                 if self._mends and free and not called:
                     calls = [ToolCall(INTERPRETER, json.dumps({"code": code})) for code in PYTHON.findall(passed)[-1:]]
                 self._read = bool(calls) and self._allowed
+                like = None if calls or called or not self._allowed else LIKE.match(held)
+                if like and not free and not _offered(like[1], self._names) and event.reason == "stop":
+                    yield from self._again(event.usage)
+                    return
                 if held and not free and not calls:
                     yield TextDelta(held)
-                if not calls and not called and LIKE.match(held) and self._allowed:
+                if like and _offered(like[1], self._names):
                     event = structs.replace(event, malformed_calls=1)
                 if calls and self._allowed:
                     yield from (ToolCallDone(n, call) for n, call in enumerate(calls))
@@ -98,7 +115,15 @@ class JsonCallStream:
                 called = called or isinstance(event, ToolCallDone)
                 yield event
 
+    def _again(self, used: Usage) -> Iterator[Event]:
+        self._inner = self._in_words()
+        if self._cancelled:
+            self._inner.cancel()
+        for event in self._inner:
+            yield structs.replace(event, usage=used + event.usage) if isinstance(event, Finish) else event
+
     def cancel(self) -> None:
+        self._cancelled = True
         self._inner.cancel()
 
     def answer_now(self) -> None:

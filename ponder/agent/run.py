@@ -201,7 +201,7 @@ class Run:
         assert isinstance(finish, Finish), "a stream ends with Finish"
         assert self._stream is not None
         message = structs.replace(self._gather(), ids=self._stream.turn_ids())
-        self._usage = _sum(self._usage, finish.usage)
+        self._usage += finish.usage
         self._say(message, finish.usage)
         return message, finish
 
@@ -356,7 +356,3 @@ class Run:
     def _finish(self, reason: StopReason, text: str = "", waiting: tuple[ToolCall, ...] = ()) -> None:
         self.end = RunDone(reason, text, self._steps, self._usage, waiting)
         self._emit(self.end)
-
-
-def _sum(a: Usage, b: Usage) -> Usage:
-    return Usage(*(x + y for x, y in zip(structs.astuple(a), structs.astuple(b), strict=True)))

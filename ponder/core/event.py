@@ -3,6 +3,7 @@
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from ponder.core.message import ToolCall
 
@@ -44,6 +45,9 @@ class Usage(Struct, frozen=True):
     reasoning_tokens: int = 0
     handover_tokens: int = 0
     cached_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Effective(Struct, frozen=True):
