@@ -1,6 +1,6 @@
 // The list of conversations: search, open, rename, delete.
 import { get, send } from "./api.js";
-import { $, ask, el } from "./dom.js";
+import { $, ask, bin, el } from "./dom.js";
 import { t } from "./i18n.js";
 
 // page: {current() -> id, renamed(id, title), removed(id)}
@@ -22,7 +22,7 @@ export async function list() {
     return el("li", { class: c.id === current ? "current" : "" },
       el("a", { href: `#${c.id}`, "aria-current": c.id === current ? "page" : null }, title),
       el("button", { class: "icon small", type: "button", title: t("rename"), "aria-label": `${t("rename")}: ${title}`, onclick: () => rename(c) }, "✎"),
-      el("button", { class: "icon small", type: "button", title: t("remove"), "aria-label": `${t("remove")}: ${title}`, onclick: () => remove(c) }, "🗑"));
+      el("button", { class: "icon small", type: "button", title: t("remove"), "aria-label": `${t("remove")}: ${title}`, onclick: () => remove(c) }, bin()));
   }));
 }
 

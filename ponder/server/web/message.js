@@ -1,23 +1,10 @@
 // One message on the page: what was asked, or the steps of an answer, the line of facts and the tools below it.
-import { el } from "./dom.js";
+import { el, twoSheets } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { copy } from "./prose.js";
 import { stepView } from "./steps.js";
 
-const icon = (label, sign, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, sign);
-
-// two sheets; no font is sure to have a sign for it
-function copySign() {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  for (const [x, y] of [[2, 5], [5, 2]]) {
-    const sheet = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of Object.entries({ x, y, width: 9, height: 9, rx: 2 })) sheet.setAttribute(name, value);
-    svg.append(sheet);
-  }
-  return svg;
-}
+const icon = (label, shown, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, shown);
 
 // What was said, without thoughts and calls.
 export const said = (row) => (row.role === "assistant"
@@ -85,7 +72,7 @@ export class MessageView {
     const parts = [
       stopped ? t("stopped") : "", facts.reason === "length" ? t("length") : "",
       facts.handover ? t("handovers")[facts.handover] : "", `${number(usage.completion_tokens)} ${t("tokens")}`,
-      facts.per_s ? `${facts.per_s} ${t("perSecond")}` : "", facts.first_s === null ? "" : `${facts.first_s.toFixed(2)} s ${t("firstToken")}`,
+      facts.per_s ? `${facts.per_s} ${t("perSecond")}` : "", facts.first_s === null ? "" : t("firstToken")(facts.first_s.toFixed(2)),
       usage.cached_tokens ? `${number(usage.cached_tokens)} ${t("cached")}` : "",
     ];
     this.facts.textContent = parts.filter(Boolean).join(" · ");
@@ -102,7 +89,7 @@ export class MessageView {
       buttons.push(icon(t("previous"), "‹", () => this.hooks.step(this.row, -1)), el("span", { class: "version" }, `${versions.at + 1}/${versions.count}`),
         icon(t("next"), "›", () => this.hooks.step(this.row, 1)));
     }
-    const copied = icon(t("copy"), copySign(), () => copy(said(this.row), copied));
+    const copied = icon(t("copy"), twoSheets(), () => copy(said(this.row), copied));
     buttons.push(copied);
     if (this.row.role === "user") buttons.push(icon(t("edit"), "✎", () => this.hooks.edit(this.row)));
     else buttons.push(icon(t("regenerate"), "↻", () => this.hooks.regenerate(this.row)));

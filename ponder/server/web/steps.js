@@ -48,17 +48,31 @@ class TextStep {
 const SIGNS = { waiting: "?", running: "…", done: "✓", failed: "✕", denied: "⊘" };
 const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
+// [[name, value], ...] of the JSON object that a model should have written; null for what is none.
+function entriesOf(text) {
+  try {
+    const parsed = JSON.parse(text);
+    return parsed === null || typeof parsed !== "object" || Array.isArray(parsed) ? null : Object.entries(parsed);
+  } catch {
+    return null;
+  }
+}
+
 // Arguments as people read them: one block for each, texts as they are (code!), the rest as JSON.
 function argumentsOf(text) {
-  let parsed = null;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return [el("pre", {}, text)];
-  }
-  if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return [el("pre", {}, text)];
-  return Object.entries(parsed).map(([name, value]) => el("div", { class: "argument" }, el("span", {}, name),
+  const entries = entriesOf(text);
+  if (!entries) return [el("pre", {}, text)];
+  return entries.map(([name, value]) => el("div", { class: "argument" }, el("span", {}, name),
     el("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 1))));
+}
+
+// The same in one line; a single argument needs no name.
+function short(text) {
+  const line = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  const entries = entriesOf(text);
+  const said = !entries ? text : entries.length === 1 ? line(entries[0][1]) : entries.map(([name, value]) => `${name}: ${line(value)}`).join(", ");
+  const flat = said.slice(0, 1000).replace(/\s+/g, " ").trim();
+  return flat.length > 80 ? `${flat.slice(0, 80)}…` : flat;
 }
 
 function diffOf(text) {
@@ -106,11 +120,6 @@ class CallStep {
     return el("div", { class: "approval", role: "group", "aria-label": t("approvalAsk") }, el("p", {}, t("approvalAsk")), this.step.note ? el("p", { class: "note" }, this.step.note) : null,
       button("once", true), button("always"), button("deny"));
   }
-}
-
-function short(text) {
-  const flat = text.replace(/\s+/g, " ").replace(/^\{\s*|\s*\}$/g, "");
-  return flat.length > 80 ? `${flat.slice(0, 80)}…` : flat;
 }
 
 class NoteStep {
