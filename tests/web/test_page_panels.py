@@ -91,7 +91,11 @@ def test_attach_a_text_and_a_pdf(chat: Chat) -> None:
 def test_a_message_waits_for_its_files(chat: Chat) -> None:
     """Enter while a file is still read sends both when it is; when it cannot be read, nothing is sent or lost."""
     held: list[Any] = []
-    chat.page.route("**/web/extract*", held.append)
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    chat.page.route("**/web/extract*", hold)
     for name, sent in (("a.txt", True), ("photo.bin", False)):
         held.clear()
         body = b"x" if sent else bytes(range(256))
