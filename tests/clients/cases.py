@@ -52,6 +52,10 @@ SYSTEM = {"role": "system", "content": "Be kind."}
 ADD = tool("add", a={"type": "integer"}, b={"type": "string"})
 NOW, ODD = tool("now"), tool("查询.weather-now", città={"type": "string"}, deep={"type": "object"})
 ARGUMENTS = {"a": 2, "b": "}"}
+STRICT_ADD = {"name": "add", "strict": True, "parameters": {
+    "type": "object", "properties": {"a": {"type": "integer"}, "b": {"const": "x"}}, "required": ["a", "b"],
+    "additionalProperties": False}}  # fmt: skip
+UNIQUE = {"type": "object", "properties": {"l": {"type": "array", "uniqueItems": True}}}
 YES = {"type": "object", "properties": {"ok": {"const": True}}, "required": ["ok"], "additionalProperties": False}
 ADA = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
        "required": ["name", "age"], "additionalProperties": False}  # fmt: skip
@@ -246,6 +250,14 @@ TOOLS = [
          {"error": [400, "tool"]}),
     Case("a tool without a name", "call", {"messages": HI, "extra": {"tools": [{"type": "function", "function": {}}]}},
          {"error": [400, "tool"]}, (OPENAI,)),
+    Case("a strict tool", "call", {"messages": HI, "tools": [STRICT_ADD]},
+         {"calls": [["add", {"a": 2, "b": "x"}]], "finish": "tool_calls"}, (OPENAI, ANTHROPIC)),
+    Case("a strict tool that cannot be kept", "call",
+         {"messages": HI, "tools": [{"name": "f", "parameters": UNIQUE, "strict": True}]},
+         {"error": [400, "#/properties/l"]}, (OPENAI, ANTHROPIC)),
+    Case("a call that ends the thoughts", "thought-end",
+         {"messages": HI, "tools": [ADD], "extra": {"tool_in_thinking": "close"}},
+         {"calls": [["add", ARGUMENTS]], "reasoning": "I do it.", "finish": "tool_calls"}, (OPENAI,)),
     Case("a result", "bare", {"messages": [*HI, said(None, SUM), told("4", "call_1")], "tools": [ADD]}, OK),
     Case("two results", "bare",
          {"messages": [*HI, said("Both.", SUM, called("now", "{}", "call_2")), told("4", "call_1"),

@@ -48,7 +48,7 @@ def anthropic(ask: Body) -> Body:
     if "stop" in ask:
         out["stop_sequences"] = ask["stop"]
     if "tools" in ask:
-        renamed = {"name": "name", "description": "description", "parameters": "input_schema"}
+        renamed = {"name": "name", "description": "description", "parameters": "input_schema", "strict": "strict"}
         out["tools"] = [{renamed[k]: v for k, v in t.items()} for t in ask["tools"]]
     choice = ask.get("tool_choice", "auto")
     kind = {"auto": "auto", "none": "none", "required": "any"}.get(choice)

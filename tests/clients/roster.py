@@ -58,7 +58,8 @@ CLIENTS = {c.name: c for c in (
            hidden=frozenset({"effective", "warnings", "texts", "finish", "usage", "tokens", "alternatives"}),
            lacks=frozenset({"n"}),
            refuses=("a list of parts", "developer", "arguments as an object", "a tool without a name",
-                    "a broken call is text", "a schema and a tool")),
+                    "a broken call is text", "a schema and a tool", "a strict tool",
+                    "a strict tool that cannot be kept", "a call that ends the thoughts")),
 )}  # fmt: skip
 
 

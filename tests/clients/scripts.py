@@ -38,6 +38,7 @@ REPLIES: dict[str, list[object]] = {
     "empty-call": [_thought(EMPTY_CALL)],
     "broken-call": [_quiet("<tool_call>\nnot json\n</tool_call>")],
     "thought-call": [f"<think>\nI could {CALL} now.\n</think>\n\nNo need."],
+    "thought-end": [f"<think>\nI do it.\n{CALL}"],
     "endless": [{"text": ENDLESS, "eos": False, "answer": "So be it."}],
     "loop": [{"text": "<think>\n\n</think>\n\n" + "again and " * 3, "eos": False}],
     "small": [{"model": {"context": 200}}, _quiet("Small.")],
