@@ -15,12 +15,25 @@ from ponder.core.message import ToolCall
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."
-BROKEN = (
-    "Error: a tool call was not well formed: it must be one JSON object with name and arguments, with quotes and line "
-    "ends in strings escaped. Write it again."
-)
+BROKEN = "Error: a tool call was not well formed"
+NEAR = 30  # characters that are shown of a call that cannot be read
 OVER = "Error: no more calls are possible; this one was not made. Answer in words."
 DENIED = "Error: the user did not allow this call. Do something else, or answer without it."
+
+
+def broken(text: str) -> str:
+    """What the model hears of a call that cannot be read. text: the reply that holds it."""
+    where = ""
+    try:
+        json.JSONDecoder(strict=False).raw_decode(text, max(0, text.find("{")))
+    except json.JSONDecodeError as e:
+        where = f" ({e.msg} behind {text[max(0, e.pos - NEAR) : e.pos]!r})"
+    except RecursionError:
+        where = " (it is nested too deep)"
+    return (
+        f"{BROKEN}{where}. It must be one JSON object with name and arguments, with quotes and line ends in strings "
+        "escaped. Write it again."
+    )
 
 
 def failure(text: str) -> Output:

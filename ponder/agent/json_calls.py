@@ -37,6 +37,7 @@ LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"ar
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
+ESCAPE = re.compile(r"\\(.)", re.S)
 DECODER = json.JSONDecoder(strict=False)  # code with true line ends in it is understood as well
 
 
@@ -154,7 +155,7 @@ def _may_be_json(text: str) -> bool:
 
 def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     """The calls that a reply consists of, or begins with; none if it begins with anything else."""
-    body = TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text)))
+    body = ESCAPE.sub(_escaped, TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text))))
     calls: list[ToolCall] = []
     for value in _values(body):
         if value is None:
@@ -165,6 +166,11 @@ def read_calls(text: str, names: set[str]) -> list[ToolCall]:
                 return []
             calls.append(call)
     return calls if any(_offered(call.name, names) for call in calls) else []
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """What JSON does not know, such as the \\d of a pattern in code, is meant as it stands."""
+    return found[0] if found[1] in '"\\/bfnrtu' else f"\\{found[0]}"
 
 
 def _call(value: Any, names: set[str]) -> ToolCall | None:

@@ -140,7 +140,7 @@ def _from_model(event: Kept) -> bool:
 
 
 def _is_broken(event: Kept) -> bool:
-    return isinstance(event, Said) and event.message.role == "tool" and event.message.text == BROKEN
+    return isinstance(event, Said) and event.message.role == "tool" and event.message.text.startswith(BROKEN)
 
 
 def _difference(before: str, after: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ponder.agent.calls import BROKEN, CANCELLED, DENIED, OVER, carry_out_all, failure, find, meant, text_for_model
+from ponder.agent.calls import CANCELLED, DENIED, OVER, broken, carry_out_all, failure, find, meant, text_for_model
 from ponder.agent.event import (
     Asked,
     CallDone,
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from ponder.agent.agent import Agent
 
 NO_ANSWER = "(The model gave no answer.)"
-ASKED_AGAIN = 2  # how often in a row for a call that cannot be read; after that it is the answer
+IN_WORDS = "[Answer the user now, in words.]"
+ASKED_AGAIN = 2  # how often in a row for a call that cannot be read; after that for words alone
 GO_ON = "[Go on: make the next call, or answer the user.]"
 STOPPED: dict[StopReason, str] = {
     "max_steps": "the limit of steps is reached",
@@ -144,9 +145,11 @@ class Run:
                 continue
             for call in message.tool_calls:  # of a server that does not keep to tool_choice
                 self._answer_call(call, CallDone(call.id, failure(OVER)))
-            if finish.malformed_calls and self._stop is None and self._broken < ASKED_AGAIN:
+            if finish.malformed_calls and self._stop is None:
+                self._say(Message.tool(broken(message.text)))
                 self._broken += 1
-                self._say(Message.tool(BROKEN))
+                if self._broken > ASKED_AGAIN:
+                    self._silent, self._stop = 2, "answered"
                 continue
             text = message.text.strip()
             if text or self._silent == 2:
@@ -183,7 +186,7 @@ class Run:
     def _remark(self) -> str:
         """What the model reads behind the last result, in the prompt only."""
         if self._stop not in STOPPED:
-            return GO_ON if self._silent else ""
+            return ("", GO_ON, IN_WORDS)[self._silent]
         why = STOPPED[self._stop]
         return f"[No more tool calls are possible: {why}. Answer the user's question now, from the results above.]"
 

@@ -23,7 +23,7 @@ class AgentPrinter:
         self._names: dict[str, str] = {}
 
     def show(self, event: "RunEvent") -> None:
-        from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, RunDone
+        from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, RunDone, Said
         from ponder.core.event import ReasoningDelta, TextDelta
 
         match event:
@@ -34,11 +34,12 @@ class AgentPrinter:
                 self._write("text", text, sys.stdout)
             case CallStarted(call=call):
                 self._line(f"→ {call.name} {_short(call.arguments)}")
-                self._names[call.id] = call.name
             case CallProgress(text=text):
                 self._write("progress", text, sys.stderr)
             case CallDone():
                 self._result(self._names.get(event.call_id, "?"), event.output, event.seconds)
+            case Said(message=message):
+                self._names |= {call.id: call.name for call in message.tool_calls}
             case Asked(call=call, why=why):
                 self._line(f"? {call.name} {call.arguments}\n  {why}")
             case Note(text=text):

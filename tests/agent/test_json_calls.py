@@ -124,6 +124,12 @@ def test_code_with_true_line_ends_and_fences() -> None:
         assert "print('a')" in call.arguments
 
 
+def test_escapes_that_json_does_not_know() -> None:
+    text = '{"name": "run", "arguments": {"code": "re.sub(\'\\d+\', \'\\\\n\', s)\\nx"}}'
+    (call,) = read_calls(text, {"run"})
+    assert json.loads(call.arguments) == {"code": "re.sub('\\d+', '\\n', s)\nx"}
+
+
 async def test_names_as_small_models_write_them(scripted) -> None:
     """A unique part of a name, a lone string for the only parameter, a tool that is not there: the loop goes on."""
 

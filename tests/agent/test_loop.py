@@ -216,10 +216,11 @@ async def test_a_call_that_fails_as_before_is_remarked_on_at_once(scripted) -> N
     assert ["will fail again" in r for r in results(messages)] == [False, True] and end.text == "No."
 
 
-async def test_a_broken_call_is_asked_for_twice_at_most(scripted) -> None:
-    broken = '<tool_call>\n{"name": "add"\n</tool_call>'
-    end, _, messages = await finished(Agent(scripted(*[broken] * 9), tools=[add]), "Add.")
-    assert (end.reason, end.steps, len(results(messages))) == ("answered", 3, 2) and '"add"' in end.text
+async def test_a_broken_call_is_asked_for_twice_and_then_words_are(scripted) -> None:
+    broken = '<tool_call>\n{"name": "add", "arguments": {"a": "x" 1}}\n</tool_call>'
+    end, _, messages = await finished(Agent(scripted(*[broken] * 3, "I cannot."), tools=[add]), "Add.")
+    assert (end.reason, end.steps, len(results(messages)), end.text) == ("answered", 4, 3, "I cannot.")
+    assert """Expecting ',' delimiter""" in results(messages)[0] and '"a": "x"' in results(messages)[0]
 
 
 async def test_polling_is_legal(scripted) -> None:

@@ -135,6 +135,8 @@ class Shell(ZMQInteractiveShell):
                 f"\nThere is no such file: the workspace holds {here}. Data that you have, or get from another tool, "
                 "has to be written into the code itself."
             )
+        elif isinstance(error, NameError):
+            text += "\nCode knows what it has defined itself. What another tool gave has to be written into it."
         elif isinstance(error, SyntaxError) and not told.stack:
             text += "\nNo line of this code was run. Send all of it again, corrected."
         elif offline:
