@@ -98,12 +98,6 @@ class CodeInterpreter(Toolset):
     def warnings(self) -> Sequence[str]:
         return (UNSAFE,) if self.unsafe else ()
 
-    async def warm(self, place: Place) -> None:
-        """Start the conversation's kernel now, so that its first call need not wait."""
-        conversation = self._conversation(place)
-        async with conversation.lock:
-            await self._kernel(conversation, place)
-
     async def forget(self, name: str) -> None:
         """End a conversation's kernel."""
         if conversation := self.conversations.pop(name, None):

@@ -169,7 +169,9 @@ def read_calls(text: str, names: set[str]) -> list[ToolCall]:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """What JSON does not know, such as the \\d of a pattern in code, is meant as it stands."""
+    r"""What JSON does not know, as the \d of a pattern in code, is meant as it stands; \' is JavaScript's quote."""
+    if found[1] == "'":
+        return "'"
     return found[0] if found[1] in '"\\/bfnrtu' else f"\\{found[0]}"
 
 

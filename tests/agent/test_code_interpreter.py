@@ -144,7 +144,7 @@ def test_too_many_kernels_and_idle_ones_end(tmp_path: Path) -> None:
 def test_cancelled_call_then_a_fresh_kernel(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened() as interpreter:
-            await interpreter.warm(Place("one", tmp_path))
+            await call(interpreter, "1", tmp_path)
             task = asyncio.create_task(call(interpreter, "while True: pass", tmp_path))
             await asyncio.sleep(0.3)
             task.cancel()

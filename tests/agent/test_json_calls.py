@@ -128,6 +128,8 @@ def test_escapes_that_json_does_not_know() -> None:
     text = '{"name": "run", "arguments": {"code": "re.sub(\'\\d+\', \'\\\\n\', s)\\nx"}}'
     (call,) = read_calls(text, {"run"})
     assert json.loads(call.arguments) == {"code": "re.sub('\\d+', '\\n', s)\nx"}
+    (call,) = read_calls(r"""{"name": "run", "arguments": {"code": "print(\'a\')"}}""", {"run"})
+    assert json.loads(call.arguments) == {"code": "print('a')"}
 
 
 async def test_names_as_small_models_write_them(scripted) -> None:
