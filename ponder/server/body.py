@@ -1,5 +1,6 @@
 """Request bodies: bytes -> checked struct, with the offending field named. Unknown fields are told, never swallowed."""
 
+import re
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -46,10 +47,14 @@ def parse(raw: dict[str, Any], type_: type[Value], *, strict: bool) -> Parsed:
     except msgspec.ValidationError as e:
         if isinstance(e.__cause__, UserError):
             raise e.__cause__ from e
-        text, _, path = str(e).partition(" - at `")
-        raise ApiError(400, f"{path.rstrip('`').removeprefix('$.') or 'body'}: {text}", param=_param(path)) from e
+        raise _misfit(str(e)) from e
     return Parsed(value, tuple(f"unknown field {name!r} was ignored" for name in unknown))
 
 
-def _param(path: str) -> str:
-    return path.rstrip("`").removeprefix("$.") or "body"
+def _misfit(said: str) -> ApiError:
+    """msgspec's "Object missing required field `b` - at `$.a`" -> an error of the field a.b."""
+    text, _, place = said.partition(" - at `")
+    field = place.rstrip("`").removeprefix("$").removeprefix(".")
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", text):
+        field, text = f"{field}.{missing[1]}".removeprefix("."), "this field is required"
+    return ApiError(400, f"{field or 'body'}: {text}", param=field or "body")

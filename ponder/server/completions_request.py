@@ -54,10 +54,12 @@ def thinking_of(body: CompletionBody) -> Thinking:
     """A budget holds for thoughts after a raw prompt too. Whether there are any, its text says: an open block, or an
     empty one. Raw text may repeat itself. Raises UserError."""
     switches, budgets = controls.said(body)
-    names = [name for name, _ in switches] + ["tool_in_thinking"] * (body.tool_in_thinking is not None)
+    others = ("tool_in_thinking", "show_handover")
+    names = [name for name, _ in switches] + [name for name in others if getattr(body, name) is not None]
     if names:
         text = (
-            f"{names[0]}: a raw prompt has no switch and no tools; use /v1/chat/completions, or write it in the prompt"
+            f"{names[0]}: a raw prompt has no switch and no tools, and its reply is one text; use "
+            "/v1/chat/completions, or write it in the prompt"
         )
         raise UserError(text, param=names[0])
     return structs.replace(controls.thinking_of((), budgets), loop_guard=False)

@@ -45,6 +45,7 @@ class ThinkingBody(Struct, frozen=True, kw_only=True):
     thinking_token_budget: int | None = None
     thinking_budget_tokens: int | None = None
     tool_in_thinking: Literal["text", "close"] | None = None
+    show_handover: bool | None = None
 
 
 def asked(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
@@ -53,7 +54,11 @@ def asked(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
     switches, budgets = said(body)
     if word is not None:
         add_effort(*word, switches, budgets)
-    return structs.replace(thinking_of(switches, budgets), tool_in_thinking=body.tool_in_thinking)
+    return structs.replace(
+        thinking_of(switches, budgets),
+        tool_in_thinking=body.tool_in_thinking,
+        show_handover=body.show_handover is not False,
+    )
 
 
 def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:

@@ -108,7 +108,7 @@ def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
     return SamplingParams(
         temperature=body.temperature,
         top_p=body.top_p,
-        top_k=None if body.top_k is None else max(0, body.top_k),  # -1 is vLLM's "all"
+        top_k=0 if body.top_k == -1 else body.top_k,  # -1 is vLLM's "all"
         min_p=body.min_p,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,

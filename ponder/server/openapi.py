@@ -40,7 +40,7 @@ ERRORS = {
 }  # fmt: skip
 # where the body's field is called otherwise than in SamplingParams, or means something else
 OWN_RANGES = {
-    ("ChatBody", "top_k"): None, ("CompletionBody", "top_k"): None, ("CompletionBody", "logprobs"): None,
+    ("ChatBody", "top_k"): (-1, None), ("CompletionBody", "top_k"): (-1, None), ("CompletionBody", "logprobs"): None,
     ("CompletionBody", "max_tokens"): (0, None), ("ResponsesBody", "max_output_tokens"): (1, None),
 }  # fmt: skip
 

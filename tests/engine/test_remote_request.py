@@ -89,9 +89,13 @@ def test_thinking_in_every_dialect() -> None:
         told = warnings(dialect, thinking=budget)
         assert bool(told) == (dialect in ("sglang", "ollama", "openai")), told
     assert body("openai", thinking=Thinking(budget=20_000))["reasoning_effort"] == "high"
-    for wish in (Thinking(handover="paper"), Thinking(show_handover=False)):
-        with pytest.raises(UserError, match="local engine"):
-            body("ponder", thinking=wish)
+    with pytest.raises(UserError, match="local engine"):
+        body("ponder", thinking=Thinking(handover="paper"))
+    silent = Thinking(show_handover=False)
+    assert body("ponder", thinking=silent)["show_handover"] is False
+    for dialect in rows.keys() - {"ponder"}:
+        with pytest.raises(UserError, match="no such setting"):
+            body(dialect, thinking=silent)
 
 
 def test_grammars_and_tools() -> None:

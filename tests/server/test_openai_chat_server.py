@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from live import saying, server
@@ -133,6 +134,21 @@ def test_every_spelling_of_the_switch(client: openai.OpenAI) -> None:
     for body, on in spellings:
         reply = client.chat.completions.create(model="plain", messages=HI, extra_body=body)
         assert reply.model_extra["effective"]["thinking"] is on, body
+
+
+def test_a_field_that_is_missing_or_out_of_range_is_named(url: str) -> None:
+    for path, body, field in (
+        ("/v1/chat/completions", {}, "messages"),
+        ("/v1/chat/completions", {"messages": HI, "stream": True, "stream_options": 3}, "stream_options"),
+        ("/v1/chat/completions", {"messages": HI, "top_k": -2}, "top_k"),
+        ("/v1/embeddings", {}, "input"),
+        ("/v1/rerank", {"query": "q"}, "documents"),
+        ("/v1/completions", {}, "prompt"),
+        ("/v1/completions", {"prompt": "x", "show_handover": False}, "show_handover"),
+    ):
+        reply = httpx.post(url + path, json=body)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, field), reply.text
+        assert field in reply.json()["error"]["message"]
 
 
 def test_unknown_fields_are_told_or_refused(client: openai.OpenAI, tmp_path: Path) -> None:

@@ -65,9 +65,11 @@ def script(folder: Path, *lines: Any) -> str:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], LLM]]:
     folder = tmp_path_factory.mktemp("scripts")
     reply, plain = "<think>\nWell.\n</think>\n\nHello.", "Hello."
+    endless = {"text": "<think>\nHm, hm.", "eos": False, "answer": "So."}
     return {
         "hybrid": partial(Watched, script(folder, reply)),
-        "endless": partial(LLM, script(folder, {"text": "<think>\nHm, hm.", "eos": False, "answer": "So."})),
+        "endless": partial(LLM, script(folder, endless)),  # asked once: its hand-overs are counted
+        "handed over": partial(LLM, script(folder, endless)),
         "thinking": partial(LLM, script(folder, {"model": {"capability": "thinking"}}, reply)),
         "instruct": partial(LLM, script(folder, {"model": {"capability": "instruct"}}, plain)),
         "base": partial(LLM, script(folder, {"model": {"capability": "base"}}, plain)),
@@ -103,6 +105,15 @@ def test_every_spelling_renders_the_same_prompt_on_every_api(url: str, opened: d
         assert on or watched.prompt[-3:] != ON, fields
         assert (body["effective"]["thinking"], body["effective"]["budget"]) == (on, budget), fields
         assert "warnings" not in body, body
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_hand_over_shows_in_the_thoughts_unless_told_not_to(url: str, api: str) -> None:
+    """TB-2."""
+    for fields, shown in (({}, True), ({"show_handover": True}, True), ({"show_handover": False}, False)):
+        reply = ask(url, api, "handed over", thinking_budget=2, **fields)
+        assert ("Considering the limited time" in reply.text) == shown, reply.text
+        assert "So." in reply.text and "warnings" not in reply.json()
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -128,8 +128,10 @@ def _sampling(sampling: SamplingParams, dialect: Dialect) -> Body:
 
 
 def _thinking(thinking: Thinking, dialect: Dialect, warnings: list[str]) -> Body:
-    if thinking.handover != "docs" or not thinking.show_handover:
-        raise UserError("handover and show_handover belong to the local engine", param="handover")
+    if thinking.handover != "docs":
+        raise UserError("handover belongs to the local engine", param="handover")
+    if not thinking.show_handover and dialect.name != "ponder":
+        raise UserError(f"show_handover: {dialect.name} has no such setting; leave it out", param="show_handover")
     if dialect.name == "ponder" and not thinking.loop_guard:
         warnings.append("loop_guard: the other server keeps its own")
     if thinking.tool_in_thinking == "close" and dialect.name != "ponder":
@@ -140,6 +142,8 @@ def _thinking(thinking: Thinking, dialect: Dialect, warnings: list[str]) -> Body
     body: Body = {}
     if thinking.tool_in_thinking is not None and dialect.name == "ponder":
         body["tool_in_thinking"] = thinking.tool_in_thinking
+    if not thinking.show_handover:
+        body["show_handover"] = False
     if thinking.enabled is not None:
         switch = {"enable_thinking": thinking.enabled}
         body |= switch if dialect.switch == "enable_thinking" else {"chat_template_kwargs": switch}
