@@ -146,6 +146,8 @@ async def _talk(
     messages = list(session.messages) if session else []
     once = prompt is not None or not sys.stdin.isatty()
     async with agent:
+        if not once:
+            note(_greeting(agent, args, len(messages)))
         if messages and (messages[-1].role != "assistant" or unanswered(messages)):
             asked = next((m.text for m in reversed(messages) if m.role == "user"), None)
             end = await _run(agent, asker, messages, session, args, once)  # what was begun comes first
@@ -161,6 +163,12 @@ async def _talk(
             if once:
                 return _code(end, args)
             prompt = None
+
+
+def _greeting(agent: "Agent", args: argparse.Namespace, messages: int) -> str:
+    tools = ", ".join(tool.name for tool in agent.tools()) or "none"
+    before = f"\nGoing on after {messages} messages; --replay {args.session} prints them." if messages else ""
+    return f"Tools: {tools}. Type what to do; Ctrl-C stops a run, Ctrl-D leaves.{before}"
 
 
 def _agent(

@@ -91,9 +91,10 @@ def test_ctrl_c_stops_the_run_and_the_session_stays(command, env, tmp_path: Path
 
 def test_ctrl_c_in_a_conversation_stops_the_run_only(command, env, tmp_path: Path, script) -> None:
     slow = script({"text": "word " * 500, "delay_ms": 20}, "Still here.")
-    terminal = Terminal([*command, "agent", slow], env, str(tmp_path))
+    terminal = Terminal([*command, "agent", slow, "--session", "s.jsonl"], env, str(tmp_path))
     try:
         terminal.prompt()
+        assert "Tools: calculator, current_time." in terminal.text and "Going on" not in terminal.text
         terminal.send("Talk.\r")
         terminal.see("word word")
         terminal.child.kill(signal.SIGINT)
@@ -106,6 +107,12 @@ def test_ctrl_c_in_a_conversation_stops_the_run_only(command, env, tmp_path: Pat
         assert terminal.ends() == 0
     finally:
         terminal.child.close(force=True)
+    again = Terminal([*command, "agent", slow, "--session", "s.jsonl"], env, str(tmp_path))
+    try:
+        again.prompt()
+        assert "Going on after 4 messages" in again.text
+    finally:
+        again.child.close(force=True)
 
 
 @pytest.mark.parametrize(
