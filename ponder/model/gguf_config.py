@@ -79,6 +79,10 @@ def read_config(gguf: GGUF) -> ModelConfig:
 
 
 def _check_keys(keys: dict[str, Any]) -> None:
+    if keys.get("pooling_type") == 4:
+        raise ValueError(
+            "a reranker as llama.cpp keeps it, perhaps without the head; use the model's HF folder instead"
+        )
     known = {*_FIELDS, *_FIXED, *_CHECKED_BELOW, *(f"rope.scaling.{k}" for k in _YARN)}
     if unknown := sorted(keys.keys() - known):
         raise ValueError(f"unknown key {', '.join(map(repr, unknown))}: it may change what the model computes")

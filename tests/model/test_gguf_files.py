@@ -193,9 +193,17 @@ def test_the_small_file_itself_loads(tmp_path: Path) -> None:
     assert len(read_gguf(small_file(tmp_path / "m.gguf")).tensors) == 25
 
 
+def test_how_vectors_are_pooled_changes_no_forward_pass(tmp_path: Path) -> None:
+    """Qwen3-Embedding's files say LAST, which is what /v1/embeddings does."""
+    last = small_file(tmp_path / "last.gguf", lambda w: w.add_pooling_type(gguf.PoolingType.LAST))
+    assert read_gguf(last).config == read_gguf(small_file(tmp_path / "m.gguf")).config
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
+        ({"change": lambda w: w.add_pooling_type(gguf.PoolingType.MEAN)}, "pooling_type 1"),
+        ({"change": lambda w: w.add_pooling_type(gguf.PoolingType.RANK)}, "a reranker as llama.cpp keeps it"),
         ({"arch": "llama"}, "architecture 'llama'; Ponder loads GGUF files of qwen2, qwen3, qwen3moe"),
         ({"drop": "blk.1.ffn_up.weight"}, "missing model.layers.1.mlp.up_proj.weight"),
         ({"drop": "token_embd.weight"}, "token_embd.weight"),
