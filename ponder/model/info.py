@@ -12,14 +12,12 @@ from msgspec import Struct, structs
 
 from ponder.core.errors import LoadError, UserError
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
-from ponder.kernels.tensor import GROUP
 from ponder.model.checkpoint import Checkpoint
-from ponder.model.config import PRESETS, ModelConfig, ParameterCounts
+from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
-from ponder.model.names import BUNDLES, RELEASED
-from ponder.model.weights import WORTH_COARSE
+from ponder.model.plan import released, weight_bytes
 from ponder.text import vocabulary
 
 Template = Literal["qwen3", "qwen2.5"]
@@ -88,7 +86,7 @@ def describe(
         native_context=config.native_context,
         max_context=max(config.max_position_embeddings, 4 * config.native_context),  # facts 1.4: YaRN's tested factor
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
-        weight_bytes=_weight_bytes(config),
+        weight_bytes=weight_bytes(checkpoint),
         kv_bytes=config.kv_bytes_per_token("bf16"),
         warnings=warnings,
     )
@@ -96,11 +94,11 @@ def describe(
 
 def describe_released(name: str) -> ModelInfo | None:
     """A name of the tables by its shape alone, before anything is downloaded; None for any other name."""
-    preset = name.removesuffix("-q8_0").removesuffix("-q4_k_m")
-    if preset not in PRESETS or not (name in RELEASED or name in BUNDLES):
+    shape = released(name)
+    if shape is None:
         return None
-    config = PRESETS[preset]
-    capability: Capability = "base" if preset.endswith("-base") else "hybrid" if config.qk_norm else "instruct"
+    config = shape.config
+    capability: Capability = "base" if name.endswith("-base") else "hybrid" if config.qk_norm else "instruct"
     thinking, answer = _sampling(capability, config, {}, name)
     return ModelInfo(
         name=name,
@@ -116,7 +114,7 @@ def describe_released(name: str) -> ModelInfo | None:
         native_context=config.native_context,
         max_context=max(config.max_position_embeddings, 4 * config.native_context),
         stored_bytes=0,
-        weight_bytes=_weight_bytes(config),
+        weight_bytes=weight_bytes(shape),
         kv_bytes=config.kv_bytes_per_token("bf16"),
     )
 
@@ -162,15 +160,3 @@ def _sampling(
         return THINKING_DEFAULTS, structs.replace(answer, **given)
     except (UserError, TypeError) as e:  # TypeError: a string where a number belongs
         raise LoadError(f"{origin}: generation_config.json: {e}") from e
-
-
-def _weight_bytes(config: ModelConfig) -> dict[str, int]:
-    """As ponder.model.weights stores them: packed kinds keep a bf16 embedding and an int8 head, a tied one too; int4
-    has a coarse copy of a large head."""
-    counts = config.parameter_counts()
-    table = config.vocab_size * config.hidden_size
-    per_value = {"int8": 1 + 2 / GROUP, "int4": 0.5 + 2 / GROUP}
-    packed = {k: round((2 + per_value["int8"]) * table + b * counts.non_embedding) for k, b in per_value.items()}
-    if config.vocab_size >= WORTH_COARSE:
-        packed["int4"] += round(per_value["int4"] * table)
-    return {"f32": 4 * counts.total, "bf16": 2 * counts.total, **packed}

@@ -178,7 +178,7 @@ def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, Stored]:
     """What `weights.build` would keep: a sum equal to `Model.nbytes`."""
     packing = checkpoint.config.quantization_config
     out = {}
-    for name, (source, kind) in running_plan(storage_plan(checkpoint, dtype)).items():
+    for name, (source, kind) in running_plan(storage_plan(checkpoint, dtype, prove_tie=False)).items():
         values = math.prod(source.shape)
         if kind in ("f32", "bf16"):
             out[name] = Stored(kind, values * (4 if kind == "f32" else 2))
@@ -187,6 +187,17 @@ def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, Stored]:
         check_group(kind, source.shape[-1], group)
         out[name] = Stored(kind, values // (2 if kind == "int4" else 1) + values // group * 2)  # float16 scales
     return out
+
+
+def weight_bytes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Memory of the running model's weights by dtype; without those whose groups its widths cannot hold."""
+    sizes = {}
+    for dtype in CPU_DTYPES:
+        try:
+            sizes[dtype] = sum(tensor.nbytes for tensor in cpu_tensors(checkpoint, dtype).values())
+        except UserError:
+            continue
+    return sizes
 
 
 def gpu_tensors(config: ModelConfig, dtype: str, count: int) -> dict[str, Stored]:

@@ -9,10 +9,11 @@ from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError
-from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.config import ModelConfig
 from ponder.model.gguf_write import write_gguf
 from ponder.model.hf_save import save_hf
-from ponder.model.info import _weight_bytes, describe
+from ponder.model.info import describe, describe_released
+from ponder.model.load import load
 from ponder.text.tokenizer_files import chat_template
 
 QWEN3, QWEN25 = chat_template("qwen3"), chat_template("qwen2.5")
@@ -83,12 +84,26 @@ def test_gguf(tmp_path: Path) -> None:
 
 
 def test_memory_of_the_released_shapes() -> None:
-    """facts 1.3: 596,049,920 parameters; int8 and int4 as `ponder.model.weights` would hold them."""
-    sizes = _weight_bytes(PRESETS["qwen3:0.6b"])
-    assert sizes["f32"] == 4 * 596_049_920 and sizes["bf16"] == 2 * 596_049_920
-    table = 151936 * 1024
-    assert sizes["int8"] == round(2 * table + 1.0625 * 596_049_920)
-    assert sizes["int4"] == round(2 * table + 1.0625 * table + 0.5625 * (596_049_920 - table)) + round(0.5625 * table)
+    """facts 1.3: 596,049,920 parameters; norms are float32 at any precision."""
+    info = describe_released("qwen3:0.6b")
+    assert info is not None
+    sizes, table = info.weight_bytes, 151936 * 1024
+    about = {
+        "f32": 4 * 596_049_920,
+        "bf16": 2 * 596_049_920,
+        "int8": 2 * table + 1.0625 * 596_049_920,
+        "int4": 2 * table + 1.0625 * table + 0.5625 * (596_049_920 - table) + 0.5625 * table,
+    }
+    assert about == pytest.approx({dtype: sizes[dtype] for dtype in about}, rel=1e-3)
+    assert sizes["auto"] == sizes["bf16"]
+
+
+@pytest.mark.parametrize("stored", ["bf16", "int8"])
+def test_memory_is_what_a_loaded_model_takes(tmp_path: Path, stored: str) -> None:
+    """Of a file with packed matrices, too."""
+    save_hf(tmp_path / "m", random_checkpoint(CONFIGS["moe"]), stored, copy_from=tiny_tokenizer(tmp_path))
+    sizes = describe(tmp_path / "m").weight_bytes
+    assert sizes == {dtype: load(tmp_path / "m", dtype=dtype).nbytes for dtype in sizes} and "auto" in sizes
 
 
 @pytest.mark.slow
