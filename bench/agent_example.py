@@ -12,6 +12,7 @@ month, and all of it: page fetched, chart of its numbers, right answer.
 import argparse
 import http.server
 import json
+import re
 import sys
 import threading
 import time
@@ -50,6 +51,7 @@ ASK = (
     "Which month had the most downloads?"
 )
 NUMBERS = ("10", "40", "25")
+FENCE = re.compile(r"```.*?(```|$)", re.S)  # of code or data in the answer
 ALL = {"fetch-fetch worked", "chart of the page", "answered", "right month"}
 
 
@@ -80,7 +82,7 @@ def one(bot: Assistant, url: str, session: Session) -> set[str]:
                 found |= {"chart of the page"} if all(n in call.arguments for n in NUMBERS) else set()
     assert bot.last and bot.last.end
     found |= {"answered"} if bot.last.end.reason == "answered" else {f"ended by {bot.last.end.reason}"}
-    found |= {"right month"} if "June" in bot.last.end.text else set()
+    found |= {"right month"} if "June" in FENCE.sub("", bot.last.end.text) else set()
     return found | ({"ALL"} if found >= ALL else set())
 
 

@@ -37,6 +37,12 @@ LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"ar
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
+# A call whose only argument is a text with quotes that are not escaped, such as code; where it ends is plain.
+ONLY = re.compile(
+    r'\s*(?:```\w*\s*)?(\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:\s*\{\s*"\w+"\s*:\s*")(.*)("\s*\}\s*\})\s*(?:```\s*)?',
+    re.S,
+)
+NEXT = re.compile(r'"\s*,\s*"\w+"\s*:')  # another argument
 ESCAPE = re.compile(r"\\(.)", re.S)
 DECODER = json.JSONDecoder(strict=False)  # code with true line ends in it is understood as well
 
@@ -155,6 +161,11 @@ def _may_be_json(text: str) -> bool:
 
 def read_calls(text: str, names: set[str]) -> list[ToolCall]:
     """The calls that a reply consists of, or begins with; none if it begins with anything else."""
+    only = ONLY.match(text)
+    return _read(text, names) or (_read(_quoted(only), names) if only else [])
+
+
+def _read(text: str, names: set[str]) -> list[ToolCall]:
     body = ESCAPE.sub(_escaped, TAGS.sub("\n", FENCE.sub("", TRIPLE.sub(lambda m: json.dumps(m[1]), text))))
     calls: list[ToolCall] = []
     for value in _values(body):
@@ -166,6 +177,14 @@ def read_calls(text: str, names: set[str]) -> list[ToolCall]:
                 return []
             calls.append(call)
     return calls if any(_offered(call.name, names) for call in calls) else []
+
+
+def _quoted(found: re.Match[str]) -> str:
+    before, value, behind = found.groups()
+    if NEXT.search(value):
+        return ""
+    value = re.sub(r'\\.|"', lambda m: m[0] if len(m[0]) > 1 else '\\"', value, flags=re.S)
+    return f"{before}{value}{behind}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -152,6 +152,18 @@ def test_escapes_that_json_does_not_know() -> None:
     assert json.loads(call.arguments) == {"code": "print('a')"}
 
 
+@pytest.mark.parametrize("frame", ["{}", "```json\n{}\n```"])
+@pytest.mark.parametrize("code", ['print("a")', 'f("x").g("}}")\nh("")', "d = {'a': \"b\"}"])
+def test_quotes_that_are_not_escaped(frame: str, code: str) -> None:
+    (call,) = read_calls(frame.replace("{}", f'{{"name": "run", "arguments": {{"code": "{code}"}}}}'), {"run"})
+    assert json.loads(call.arguments) == {"code": code}
+
+
+def test_where_an_argument_ends_is_not_guessed() -> None:
+    assert read_calls('{"name": "run", "arguments": {"code": "print("a")", "n": "x"}}', {"run"}) == []
+    assert read_calls('{"name": "run", "arguments": {"code": "a "b" c', {"run"}) == []
+
+
 async def test_names_as_small_models_write_them(scripted) -> None:
     """A unique part of a name, a lone string for the only parameter, a tool that is not there: the loop goes on."""
 
@@ -256,7 +268,7 @@ async def test_mended_code_is_run_and_other_code_is_not(scripted) -> None:
 
 async def test_a_call_that_cannot_be_read_is_asked_for_again(scripted) -> None:
     tool = Interpreter()
-    broken = '{"name": "code_interpreter", "arguments": {"code": "print("a")"}}'
+    broken = '{"name": "code_interpreter", "arguments": {"code": "print("a")"'
     llm = scripted(broken, '{"name": "code_interpreter", "arguments": {"code": "7"}}', "7.", vocab="qwen2.5",
                    capability="instruct")  # fmt: skip
     run = Agent(JsonCallModel(llm), tools=[tool]).start("Go.")
