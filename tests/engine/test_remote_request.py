@@ -163,3 +163,21 @@ def test_servers_say_who_they_are() -> None:
     names = {"ponder": "ponder", "vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp", "library": "ollama"}
     assert all(dialect_of(owner).name == name for owner, name in names.items())
     assert dialect_of("system").name == "openai"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_calls_are_held_to_goes_along_or_is_told(dialect: str) -> None:
+    """A tool's `strict` is sent as it is; `tool_in_thinking` is ours alone."""
+    tool = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # type: ignore[dict-item]
+    assert body(dialect, tools=(tool,))["tools"] == [tool]
+    told = "strict" in str(warnings(dialect, tools=(tool,)))
+    assert told == (dialect not in ("ponder", "openai")) and "strict" not in str(warnings(dialect, tools=(TOOL,)))
+    for wish in ("text", "close"):
+        thinking = Thinking(tool_in_thinking=wish)  # type: ignore[arg-type]
+        if dialect == "ponder":
+            assert body(dialect, thinking=thinking)["tool_in_thinking"] == wish
+        elif wish == "text":
+            assert body(dialect, thinking=thinking) == body(dialect)
+        else:
+            with pytest.raises(UserError, match=f"tool_in_thinking: {dialect}"):
+                body(dialect, thinking=thinking)

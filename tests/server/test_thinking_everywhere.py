@@ -134,6 +134,8 @@ def test_a_model_that_cannot_switch_says_so_and_is_known_by_its_card(url: str) -
     for api in APIS:
         refused = ask(url, api, "thinking", enable_thinking=False)
         assert refused.status_code == 400 and "thinking_not_switchable" in refused.text and "qwen3:4b" in refused.text
+        if api in ("/v1/chat/completions", "/v1/responses"):
+            assert refused.json()["error"]["code"] == "thinking_not_switchable"
         for name in ("instruct", "base"):
             for fields in ({"enable_thinking": True}, {"thinking_budget": 9}):
                 refused = ask(url, api, name, **fields)
