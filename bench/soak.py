@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
-    args.max_context, args.speculation, args.kv_dtype = None, "auto", "bf16"
+    args.max_context, args.speculation, args.kv_dtype = None, "auto", "auto"
     loaded = random_model(args.random, args, blocks=BLOCKS_PER_STREAM * args.streams)
     with LLM(replace(loaded, profile=structs.replace(loaded.profile, capability="hybrid"))) as llm:
         report = soak(llm, args.minutes, args.streams, args.seed)

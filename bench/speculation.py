@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--temperatures", type=lambda ts: [float(t) for t in ts.split(",")], default=[0.0, 0.7])
     args = parser.parse_args()
     loaded = open_model(
-        args.model, dtype=args.dtype, max_context=None, threads=None, kv_memory=None, kv_blocks=256, kv_dtype="bf16",
+        args.model, dtype=args.dtype, max_context=None, threads=None, kv_memory=None, kv_blocks=256, kv_dtype="auto",
         max_batch=32, speculation="off",
     )  # fmt: skip
     ways = {way: LLM(_with(loaded, way)) for way in ("off", "auto", *([args.draft] if args.draft else []))}

@@ -45,6 +45,7 @@ class Entrant(NamedTuple):
 
 ENTRANTS = [
     *(Entrant("dense", "ponder", kind, "dense-hf", DENSE) for kind in ("int4", "int8", "bf16")),
+    Entrant("dense", "ponder", "int4, bf16 cache", "dense-hf", DENSE, every=2, options=("bf16",)),
     *(Entrant("dense", "llama", kind, f"dense-{kind}.gguf", DENSE) for kind in ("Q4_0", "Q8_0")),
     *(Entrant("dense", "openvino", kind, f"dense-ov-{kind}", DENSE) for kind in ("int4", "int8")),
     Entrant("dense", "vllm", "w8a8", "dense-w8a8", DENSE, every=2),  # starts for a minute

@@ -20,6 +20,7 @@ from ponder.core.errors import UserError
 if TYPE_CHECKING:
     from ponder.cli.bench_cases import Case
     from ponder.engine.llm import LLM
+    from ponder.engine.runner import ModelRunner
 
 CASES = "decode1,decode8,decode16,prefill512,prefill2048,prefix2048,ttft,perplexity,golden"
 DESCRIPTION = "Measure speed and memory."
@@ -92,7 +93,8 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
     start = time.perf_counter()
     with open_bench(args) as llm:
         loaded = time.perf_counter() - start
-        model = runner_model(llm)
+        runner = model_runner(llm)
+        model = runner.model
         after_load = measure.peak_memory()
         best = roofline.measure(model)
         measure.forget_peak()
@@ -100,17 +102,17 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
             if case.kind == "load" or (case.kind in ("perplexity", "golden") and args.random):
                 continue
             print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
-            results[case.name] = run_case(case, llm, model, best, args.rounds, args.kv_dtype)
+            results[case.name] = run_case(case, llm, model, best, args.rounds, runner.kv_dtype)
         return {
             "model": args.random or llm.profile.name,
             "dtype": "bf16" if args.random and args.dtype == "auto" else args.dtype,
-            "kv_dtype": args.kv_dtype,
+            "kv_dtype": runner.kv_dtype,
             "isa": native.isa(),
             "threads": native.threads(),
             "bandwidth_gb_per_s": round(best.bandwidth / 1e9, 1),
             "compute_tera_ops_per_s": round(best.compute / 1e12, 2),
             "weights_mb": round(model.nbytes / 1e6, 1),
-            "kv_bytes_per_token": model.config.kv_bytes_per_token(args.kv_dtype),
+            "kv_bytes_per_token": model.config.kv_bytes_per_token(runner.kv_dtype),
             "load_s": round(loaded, 2),
             "loading_peak_mb": round(after_load / 1e6),
             "peak_mb": round(measure.peak_memory() / 1e6),
@@ -140,10 +142,10 @@ def load_case(args: argparse.Namespace) -> Row:
         return bench_load.measure(save_random(args.random, Path(root) / "model"), given, args.rounds)
 
 
-def runner_model(llm: "LLM") -> Any:
+def model_runner(llm: "LLM") -> "ModelRunner":
     from ponder.engine.runner import ModelRunner
 
     runner = llm.engine.runner
     if not isinstance(runner, ModelRunner):
         raise UserError("a scripted model has no speed of its own")
-    return runner.model
+    return runner

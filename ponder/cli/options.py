@@ -29,8 +29,9 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
                        help="precision of the weights; auto keeps what the file has (default: auto)")  # fmt: skip
     group.add_argument("--max-context", type=int, metavar="N",
                        help="longest context in tokens; past the native length YaRN is chosen for you")  # fmt: skip
-    group.add_argument("--kv-dtype", choices=("bf16", "int8", "f32"), default="bf16",
-                       help="precision of keys and values in the cache (default: bf16)")  # fmt: skip
+    group.add_argument("--kv-dtype", choices=("auto", "bf16", "int8", "f32"), default="auto",
+                       help="precision of keys and values in the cache; auto is int8 behind int4 weights, bf16 "
+                       "otherwise (default: auto)")  # fmt: skip
     group.add_argument("--speculation", default="auto", metavar="auto|off|MODEL",
                        help="guess ids ahead, which changes the speed and never the text: auto guesses from the "
                        "text itself where that pays, a small model of the same family drafts as well "

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, metavar="N", help="tokens of each stream (default: the native context)")
     parser.add_argument("--streams", type=int, default=1, metavar="K", help="requests at the same time (default: 1)")
     parser.add_argument("--dtype", choices=("auto", "f32", "bf16", "int8", "int4", "fp8"), help="of the weights")
-    parser.add_argument("--kv", choices=("f32", "bf16", "int8", "fp8"), default="bf16", help="of keys and values")
+    parser.add_argument("--kv", choices=("auto", "f32", "bf16", "int8", "fp8"), default="auto",
+                        help="of keys and values; auto is int8 behind int4 weights on a CPU, bf16 otherwise "
+                        "(default: auto)")  # fmt: skip
     parser.add_argument("--gpus", type=int, metavar="N", help="on so many GPUs (default: on this machine's CPU)")
     parser.add_argument("--gpu", metavar="NAME", help="their kind: H20, H100, H200, A100, L40S, RTX 4090, ...")
     parser.add_argument("--memory", type=float, metavar="GB", help="of the machine, or of each GPU")
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         for name, value in details(plans[0]):
             print(f"{name:22} {value}")
         return 0
-    print(f"{where(here)}, {args.streams} x {plans_context(plans)} tokens, {args.kv} keys and values")
+    caches = " or ".join(sorted({p.kv for p in plans}))
+    print(f"{where(here)}, {args.streams} x {plans_context(plans)} tokens, {caches} keys and values")
     for row in table(plans):
         print(" ".join(row).rstrip())
     for name, dtype, why in refused:

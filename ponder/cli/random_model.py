@@ -96,7 +96,7 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
     from ponder.kernels.native import set_threads
     from ponder.model.load import make_ops
     from ponder.model.random_packed import packed_random
-    from ponder.model.weights import build
+    from ponder.model.weights import build, cache_dtype
     from ponder.text.render import default_template
 
     config = random_config(name)
@@ -105,11 +105,13 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
         set_threads(args.threads)
     dtype = "bf16" if args.dtype == "auto" else args.dtype
     with progress("making random weights", "B") as tick:
+        checkpoint = packed_random(config, dtype)
         model = build(
-            packed_random(config, dtype), make_ops("native"), dtype, max_context=args.max_context, progress=tick,
+            checkpoint, make_ops("native"), dtype, max_context=args.max_context, progress=tick,
             keep=config.parameter_counts().total > KEPT and not args.no_packed,
         )  # fmt: skip
-    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=args.kv_dtype)
+    kv_dtype = cache_dtype(args.kv_dtype, checkpoint, dtype)
+    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=kv_dtype)
     profile = ModelProfile(
         name=name,
         capability="base",

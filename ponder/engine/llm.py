@@ -58,7 +58,7 @@ class LLM:
         threads: int | None = None,
         kv_memory: int | None = None,
         kv_blocks: int | None = None,
-        kv_dtype: str = "bf16",
+        kv_dtype: str = "auto",
         max_batch: int = 32,
         keep_packed: bool = True,
         chunk: int = 128,
@@ -69,7 +69,8 @@ class LLM:
 
         dtype: "auto" (as stored), "f32", "bf16", "int8" or "int4". max_context: most ids a request may have; beyond
         the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
-        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16", "int8" or "f32".
+        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16", "int8" or "f32", or "auto": int8
+        behind int4 weights, bf16 otherwise.
         keep_packed: weights that had to be converted are kept on disk for the next start (`.ponder/` beside them).
         max_batch: requests computed together. chunk: ids computed in one step at most.
         speculation: ids are guessed ahead and computed together, which changes the speed and never the output. "auto":

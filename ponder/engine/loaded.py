@@ -19,7 +19,7 @@ from ponder.model.fetch import best_available, fetch, home
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
-from ponder.model.weights import Progress, build, context_limit
+from ponder.model.weights import Progress, build, cache_dtype, context_limit
 from ponder.text.render import Template, default_template
 from ponder.text.tokenizer import Tokenizer
 
@@ -34,7 +34,7 @@ class _Options(Struct, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=1, le=1024)] | None
     kv_memory: Count | None
     kv_blocks: Count | None
-    kv_dtype: Literal["bf16", "int8", "f32"]
+    kv_dtype: Literal["auto", "bf16", "int8", "f32"]
     max_batch: Count
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ def open_model(
     named = resolve(str(model))
     if named.kind == "scripted":
         assert named.path is not None
-        for option, value, default in (("dtype", dtype, "auto"), ("kv_dtype", kv_dtype, "bf16")):
+        for option, value, default in (("dtype", dtype, "auto"), ("kv_dtype", kv_dtype, "auto")):
             if value != default:
                 raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)
         if kv_memory is not None:
@@ -113,6 +113,7 @@ def open_model(
             "they do not belong together"
         )
     context = context_limit(checkpoint.config, max_context)
+    kv_dtype = cache_dtype(kv_dtype, checkpoint, dtype)
     blocks = cache_blocks(
         checkpoint.config, context, max_batch=max_batch, blocks=kv_blocks, kv_memory=kv_memory, kv_dtype=kv_dtype,
         free=free_beside(info.weight_bytes.get(dtype, info.stored_bytes)),

@@ -98,6 +98,7 @@ class ModelRunner:
             kv_dtype=kv_dtype, block_size=block_size, free=free_beside(model.nbytes),
         )  # fmt: skip
         self.blocks = blocks
+        self.kv_dtype = kv_dtype
         self.context = min(model.max_context, blocks * block_size)
         try:
             self.cache = model.new_cache(blocks, block_size, kv_dtype)

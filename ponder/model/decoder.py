@@ -15,7 +15,7 @@ from ponder.model.rope import Rope
 
 Weights = dict[str, Weight]
 HEAD, COARSE = "lm_head.weight", "lm_head.coarse"
-RESCORED, MARGIN = 256, 8.0  # panels of 16 outputs at most, nats below the likeliest word; why: docs/decisions.md
+RESCORED, MARGIN = 64, 8.0  # panels of 16 outputs at most, nats below the likeliest word; why: docs/decisions.md
 
 
 def forward(

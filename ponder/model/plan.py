@@ -20,7 +20,7 @@ from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import PRESETS, ModelConfig
 from ponder.model.decoder import COARSE, HEAD, rescored_share
 from ponder.model.names import BUNDLES, RELEASED
-from ponder.model.weights import EMBED, running_plan, storage_plan
+from ponder.model.weights import EMBED, cache_dtype, running_plan, storage_plan
 
 GPUS: dict[
     str, tuple[float, float]
@@ -130,6 +130,8 @@ def plan(
     """Raises UserError for a precision the machine's engine lacks, a split that cannot be, sizes out of range."""
     config, on_gpu = checkpoint.config, machine.gpus > 0
     _check(config, on_gpu, dtype, kv, context, streams)
+    if kv == "auto":
+        kv = "bf16" if on_gpu else cache_dtype(kv, checkpoint, dtype)
     tensors = gpu_tensors(config, dtype, machine.gpus) if on_gpu else cpu_tensors(checkpoint, dtype)
     weights = sum(t.nbytes for t in tensors.values())
     per_token = cache_per_token(config, kv, max(1, machine.gpus))
@@ -164,7 +166,7 @@ def plan(
 def _check(config: ModelConfig, on_gpu: bool, dtype: str, kv: str, context: int, streams: int) -> None:
     dtypes, caches = (GPU_DTYPES, GPU_KV) if on_gpu else (CPU_DTYPES, CPU_KV)
     place = "GPUs (vLLM, SGLang)" if on_gpu else "a CPU"
-    for flag, value, known in (("dtype", dtype, dtypes), ("kv", kv, tuple(caches))):
+    for flag, value, known in (("dtype", dtype, dtypes), ("kv", kv, ("auto", *caches))):
         if value not in known:
             raise UserError(f"--{flag} {value} is not for {place}; there it is one of {', '.join(known)}", param=flag)
     longest = max(config.max_position_embeddings, 4 * config.native_context)  # YaRN's tested factor, facts 1.4

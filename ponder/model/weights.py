@@ -112,6 +112,15 @@ def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source
     return plan | {COARSE: (Source(source.shape, "int4", source.nbytes, unread, convert=convert), "int4")}
 
 
+def cache_dtype(wanted: str, checkpoint: Checkpoint, dtype: str) -> str:
+    """The precision of keys and values: as wanted; "auto" is int8 where layers are int4, whose own error is many times
+    larger (docs/performance.md), and bf16 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    plan = storage_plan(checkpoint, dtype, prove_tie=False)
+    return "int8" if any(kind == "int4" for _, kind in plan.values()) else "bf16"
+
+
 def _check_tie(checkpoint: Checkpoint) -> None:
     """A file may hold a tied head a second time, but then it must be the embedding."""
     if not checkpoint.config.tie_word_embeddings or HEAD not in checkpoint.tensors:

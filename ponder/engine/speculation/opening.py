@@ -8,7 +8,7 @@ from ponder.engine.speculation.speculation import Speculation
 from ponder.model.fetch import fetch
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
-from ponder.model.weights import build
+from ponder.model.weights import build, cache_dtype
 from ponder.text.tokenizer import Tokenizer
 
 DTYPE = "int4"  # a draft model is there to be fast
@@ -37,7 +37,10 @@ def open_draft(model: str, target: ModelRunner, tokenizer: Tokenizer, *, max_bat
             param="speculation",
         )
     small = build(checkpoint, make_ops("native"), DTYPE)
-    runner = ModelRunner(small, max_batch=max_batch, blocks=target.blocks, block_size=target.block_size)
+    kv_dtype = cache_dtype("auto", checkpoint, DTYPE)
+    runner = ModelRunner(
+        small, max_batch=max_batch, blocks=target.blocks, kv_dtype=kv_dtype, block_size=target.block_size
+    )
     return DraftModel(runner)
 
 
