@@ -31,6 +31,7 @@ from ponder.agent.event import (
 from ponder.agent.follow import follow
 from ponder.agent.guard import RepeatGuard
 from ponder.agent.history import for_prompt, unanswered
+from ponder.agent.limits import cut
 from ponder.agent.session import Session
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
@@ -44,9 +45,8 @@ if TYPE_CHECKING:
     from ponder.agent.agent import Agent
 
 NO_ANSWER = "(The model gave no answer.)"
-IN_WORDS = "[Answer the user now, in words.]"
 ASKED_AGAIN = 2  # how often in a row for a call that cannot be read; after that for words alone
-GO_ON = "[Go on: make the next call, or answer the user.]"
+QUESTION_CHARS = 400  # of the user's words that are said again
 STOPPED: dict[StopReason, str] = {
     "max_steps": "the limit of steps is reached",
     "max_time": "the time is over",
@@ -184,11 +184,16 @@ class Run:
         self._emit(Note(f"No more calls: {STOPPED[reason]}."))
 
     def _remark(self) -> str:
-        """What the model reads behind the last result, in the prompt only."""
-        if self._stop not in STOPPED:
-            return ("", GO_ON, IN_WORDS)[self._silent]
-        why = STOPPED[self._stop]
-        return f"[No more tool calls are possible: {why}. Answer the user's question now, from the results above.]"
+        """What the model reads behind the last result, in the prompt only. A small one has lost sight of the question
+        by then."""
+        asked = next((m.text for m in reversed(self.messages) if m.role == "user"), "")
+        asked = f"The user's words were: {cut(asked, QUESTION_CHARS)}"
+        if self._stop in STOPPED:
+            why = STOPPED[self._stop]
+            return f"[No more tool calls are possible: {why}. Answer now, from the results above. {asked}]"
+        if self._silent == 2:
+            return f"[Answer now, in words, from the results above. {asked}]"
+        return f"[Go on: make the next call, or answer. {asked}]" if self._silent else ""
 
     def _left(self) -> float:
         """Seconds until the answer must begin."""

@@ -256,6 +256,26 @@ async def test_a_model_that_falls_silent_between_calls_may_go_on(scripted) -> No
     assert len([e for e in events if isinstance(e, Note)]) == 3
 
 
+async def test_where_a_run_falters_the_question_is_said_again(scripted) -> None:
+    """Behind the last result, in the prompt alone: after silence, in words alone, and past a limit."""
+    called = call("add", a=1, b=2)
+    silent = ([called, "", "", "Three."], Limits(), [False, False, True, True])
+    for answers, limits, said in (silent, ([called, "Three."], Limits(steps=1), [False, True])):
+        llm = scripted(*answers)
+        seen: list[str] = []
+        inner = llm.stream
+
+        def stream(request, seen=seen, inner=inner):
+            seen.append(request.messages[-1].text)
+            return inner(request)
+
+        llm.stream = stream
+        agent = Agent(llm, tools=[add], thinking=Thinking(enabled=False), limits=limits)
+        end, _, messages = await finished(agent, "How much is it?")
+        assert end.text == "Three." and results(messages) == ["3"]
+        assert ["words were: How much is it?]" in text for text in seen] == said
+
+
 async def test_results_are_cut_with_head_and_tail(scripted) -> None:
     def long() -> str:
         """A long text."""
