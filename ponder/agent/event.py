@@ -1,6 +1,7 @@
 """What a run tells whoever watches: the model's own deltas (`core.event`) and what the loop does around them.
 
-Kept events are lines of a session's log; deltas are not, for the finished message holds them.
+Kept events are lines of a session's log; deltas are not, for the finished message holds them. A Finish ends each
+turn of the model: why, and what a user should be told.
 """
 
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ponder.agent.tool import Output
-from ponder.core.event import ReasoningDelta, TextDelta, Usage
+from ponder.core.event import Finish, ReasoningDelta, TextDelta, Usage
 from ponder.core.message import Message, ToolCall
 
 StopReason = Literal["answered", "max_steps", "max_time", "max_thinking", "max_output", "repetition", "waiting",
@@ -77,4 +78,4 @@ class RunDone(Struct, frozen=True, tag="end"):
 
 
 Kept = StepStarted | Said | CallStarted | CallDone | Asked | Decided | Note | RunDone
-RunEvent = Kept | CallProgress | ReasoningDelta | TextDelta
+RunEvent = Kept | CallProgress | ReasoningDelta | TextDelta | Finish

@@ -236,10 +236,10 @@ class Run:
         self._stream = await self._submit()
         async for event in follow(self._stream):
             self._heard.append(event)
-            if isinstance(event, ReasoningDelta | TextDelta):
+            if isinstance(event, ReasoningDelta | TextDelta | Finish):
                 self._events.put_nowait(event)
-                if self._left() <= 0:
-                    self._stream.answer_now()
+            if isinstance(event, ReasoningDelta | TextDelta) and self._left() <= 0:
+                self._stream.answer_now()
 
     async def _submit(self) -> ChatStream:
         """Start the model's turn. As long as the prompt does not fit, the longest results are halved in it."""

@@ -75,7 +75,10 @@ def table(info: "ModelInfo") -> list[tuple[str, str]]:
         ("template", info.template),
         ("context", f"{info.native_context:,} tokens, {info.max_context:,} with YaRN (--max-context)"),
         *((f"memory at {dtype}", amount(nbytes)) for dtype, nbytes in info.weight_bytes.items()),
-        ("cache", f"{amount(info.kv_bytes)} a token, {amount(info.kv_bytes * info.native_context)} at full length"),
+        (
+            "cache",
+            f"{amount(info.kv_bytes)} a token, {amount(info.kv_bytes * info.native_context)} at full length (bf16)",
+        ),
     ]
     if info.capability in ("hybrid", "thinking"):
         rows.append(("sampling, thinking", sampling(info.thinking)))

@@ -30,7 +30,7 @@ from ponder.agent.models import for_tools
 from ponder.agent.run import Run
 from ponder.agent.tool import Output, Tool, Toolset
 from ponder.core.errors import UserError
-from ponder.core.event import ReasoningDelta, TextDelta, Usage
+from ponder.core.event import Finish, Handover, ReasoningDelta, TextDelta, Usage
 from ponder.core.message import ToolCall
 from ponder.server.chat_reply import CLOCK_SECONDS, PREFIX, ReplyBody, said, wish_of
 from ponder.server.log import log
@@ -140,12 +140,19 @@ class Steps:
         self.transcript = transcript
         self._context, self._used = context, 0
         self._began, self._first, self._clock = time.monotonic(), 0.0, 0.0
+        self._handover: Handover | None = None
+        self._warnings: dict[str, None] = {}  # in order, each once
+        self._since = 0.0
+        self._rate: float | None = None  # of the model's last turn: its first text, ids a second
 
     def take(self, event: RunEvent) -> Iterator[Row]:
         steps = self.transcript
         if isinstance(event, ReasoningDelta | TextDelta):
-            self._first = self._first or time.monotonic()
+            self._since = self._since or time.monotonic()
+            self._first = self._first or self._since
         match event:
+            case Finish():
+                self._over(event)
             case ReasoningDelta(text):
                 yield steps.write("thought", text)
                 yield from self._tick()
@@ -170,6 +177,15 @@ class Steps:
                 yield steps.note(text)
             case RunDone():
                 yield from self._end(event)
+
+    def _over(self, finish: Finish) -> None:
+        """A turn of the model is over."""
+        self._handover = finish.handover or self._handover
+        self._warnings.update(dict.fromkeys(finish.warnings))
+        if self._since and finish.usage.completion_tokens > 1:
+            seconds = max(1e-6, time.monotonic() - self._since)
+            self._rate = round((finish.usage.completion_tokens - 1) / seconds, 1)
+        self._since = 0.0
 
     def _tick(self) -> Iterator[Row]:
         now = time.monotonic()
@@ -202,8 +218,9 @@ class Steps:
             yield self.transcript.write("text", end.text)
         now = time.monotonic()
         facts: Row = {
-            "reason": end.reason, "handover": None, "usage": structs.asdict(end.usage), "effective": None,
-            "warnings": [], "first_s": round(self._first - self._began, 3) if self._first else None, "per_s": None,
+            "reason": end.reason, "handover": self._handover, "usage": structs.asdict(end.usage), "effective": None,
+            "warnings": [*self._warnings], "per_s": self._rate,
+            "first_s": round(self._first - self._began, 3) if self._first else None,
             "seconds": round(now - self._began, 2), "used": self._used, "context": self._context, "steps": end.steps,
         }  # fmt: skip
         yield {"type": "finish", "facts": facts, "stopped": end.reason == "cancelled"}

@@ -14,7 +14,7 @@ from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note,
 from ponder.agent.history import unanswered
 from ponder.agent.limits import Limits
 from ponder.agent.tool import Image, Output, Place, Tool
-from ponder.core.event import ReasoningDelta, TextDelta
+from ponder.core.event import Finish, ReasoningDelta, TextDelta
 from ponder.core.message import Message
 from ponder.core.params import Thinking
 from ponder.core.protocol import ChatStream
@@ -91,7 +91,8 @@ async def test_think_call_observe_answer(scripted) -> None:
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == "I add.Done."
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 42."
     kinds = [type(e) for e in events if not isinstance(e, ReasoningDelta | TextDelta)]
-    assert kinds == [StepStarted, Said, CallStarted, CallDone, Said, StepStarted, Said, RunDone]
+    turn = [StepStarted, Finish, Said]
+    assert kinds == [*turn, CallStarted, CallDone, Said, *turn, RunDone]
     assert end.usage.completion_tokens == sum(
         e.usage.completion_tokens for e in events if isinstance(e, Said) and e.usage
     )

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from live import server
 
+from ponder.agent.calculator import calculator
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 from ponder.server.conversations import Conversations
@@ -98,6 +99,25 @@ def test_whoever_comes_late_sees_the_same(http: httpx.Client) -> None:
         assert items[-1]["type"] == "finish" and folded(items) == stored["steps"]
     assert stored["content"] == f"An answer. {WORDS}" and stored["steps"][0]["text"].strip() == WORDS
     assert http.get(f"/web/turns/{id_}").status_code == http.post(f"/web/turns/{id_}/stop").status_code == 404
+
+
+def test_a_turn_with_tools_says_what_a_plain_one_says(tmp_path: Path) -> None:
+    """Why the thoughts ended, what was odd about the request, how fast it was."""
+    call = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "6 * 7"}}\n</tool_call>'
+    replies = [f"<think>\n{WORDS}\n</think>\n\n{call}", "<think>\nSo.\n</think>\n\nIt is 42, as was to be shown."]
+    (tmp_path / "act.jsonl").write_text("\n".join(json.dumps(text) for text in replies))
+    models = {"act": partial(LLM, f"scripted:{tmp_path / 'act.jsonl'}")}
+    with (
+        server(models, ServerConfig(), store=tmp_path / "chat.sqlite", tools=[calculator]) as url,
+        httpx.Client(base_url=url, timeout=30) as http,
+    ):
+        conversation, parent = asked(http)
+        body = {"parent": parent, "tools": True, "budget": 40, "sampling": {"temperature": 0.0}}
+        with http.stream("POST", f"/web/conversations/{conversation}/reply", json=body) as reply:
+            facts = [item for item in events(reply) if item["type"] == "finish"][-1]["facts"]
+    assert facts["handover"] == "budget" and facts["steps"] == 2
+    assert any("greedy thoughts" in text for text in facts["warnings"])
+    assert facts["per_s"] > 0
 
 
 def test_a_reader_that_does_not_read_holds_up_nobody(http: httpx.Client) -> None:

@@ -49,7 +49,7 @@ std::vector<int32_t> choose(const float* logits, int64_t n, const Closest& which
     float bound = -INFINITY;
     bool numbers = kernels().maxima(logits, n, tops.data());
     float top = *std::max_element(tops.begin(), tops.end());
-    if (numbers && top < INFINITY) {
+    if (numbers) {
         bound = top - which.margin;
         if (count < tops.size()) {
             std::vector<float> sorted = tops;
