@@ -97,8 +97,8 @@ class Agent(Opened):
 
     def furnish(self, conversation: str) -> None:
         """Put the attached files into its workspace. What is there stays: the model may have worked on it."""
-        folder = self.workspace(conversation)
         for file in self._files:
+            folder = self.workspace(conversation)
             if not os.path.lexists(folder / file.name):
                 bring(folder, file.resolve(), file.name)
 

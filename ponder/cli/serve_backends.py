@@ -112,7 +112,7 @@ def _needs(name: str, args: argparse.Namespace, kv_memory: int) -> Callable[[], 
             if named.kind == "scripted":
                 known.append(0)
             else:
-                info = describe(fetch(named.text))
+                info = describe(fetch(named.text), dtypes=(args.dtype,))
                 known.append(info.weight_bytes.get(args.dtype, info.stored_bytes) + kv_memory)
         return known[0]
 

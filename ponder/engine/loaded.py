@@ -106,7 +106,7 @@ def open_model(
     checkpoint = open_checkpoint(path)
     cache = home() / "tokenizers"
     tokenizer = Tokenizer.from_gguf(checkpoint.gguf, cache) if checkpoint.gguf else Tokenizer.from_path(path, cache)
-    info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control)
+    info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control, dtypes=(dtype,))
     if tokenizer.vocab_size > checkpoint.config.vocab_size:
         raise LoadError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} ids, the model only {checkpoint.config.vocab_size}; "

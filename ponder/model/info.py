@@ -5,6 +5,7 @@
 The chat template is only searched for marks, never executed (SEC-2).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
-from ponder.model.plan import released, weight_bytes
+from ponder.model.plan import CPU_DTYPES, released, weight_bytes
 from ponder.text import vocabulary
 
 Template = Literal["qwen3", "qwen2.5"]
@@ -56,8 +57,10 @@ def describe(
     *,
     checkpoint: Checkpoint | None = None,
     added: dict[str, int] | None = None,
+    dtypes: Iterable[str] = CPU_DTYPES,
 ) -> ModelInfo:
     """path: an HF folder or .gguf file. checkpoint, added: for who has opened it, and read its added tokens, already.
+    dtypes: those of `weight_bytes`; all of them take half a second for a large mixture of experts.
 
     Raises LoadError when it is not a model that Ponder loads.
     """
@@ -86,7 +89,7 @@ def describe(
         native_context=config.native_context,
         max_context=max(config.max_position_embeddings, 4 * config.native_context),  # facts 1.4: YaRN's tested factor
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
-        weight_bytes=weight_bytes(checkpoint),
+        weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
         warnings=warnings,
     )

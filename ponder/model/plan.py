@@ -8,7 +8,7 @@ tensor parallelism: the arithmetic of docs/plan.md. All sizes are bytes, GB is 1
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -191,10 +191,10 @@ def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, Stored]:
     return out
 
 
-def weight_bytes(checkpoint: Checkpoint) -> dict[str, int]:
+def weight_bytes(checkpoint: Checkpoint, dtypes: Iterable[str] = CPU_DTYPES) -> dict[str, int]:
     """Memory of the running model's weights by dtype; without those whose groups its widths cannot hold."""
     sizes = {}
-    for dtype in CPU_DTYPES:
+    for dtype in dtypes:
         try:
             sizes[dtype] = sum(tensor.nbytes for tensor in cpu_tensors(checkpoint, dtype).values())
         except UserError:
