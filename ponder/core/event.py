@@ -52,7 +52,7 @@ class Usage(Struct, frozen=True):
 
 class Effective(Struct, frozen=True):
     """The settings that really held, after defaults, ceilings and switches (TH-5, RL-1). None, except for the budget:
-    a remote engine's own default, which it does not tell."""
+    a remote engine's own default, which it does not tell. truncated_tokens: what was left out of the prompt (LC-1)."""
 
     thinking: bool
     thinking_source: Literal["request", "soft switch", "default", "model"]
@@ -63,6 +63,7 @@ class Effective(Struct, frozen=True):
     min_p: float | None
     seed: int | None
     max_tokens: int | None
+    truncated_tokens: int = 0
 
 
 class Settled(Effective, frozen=True):

@@ -152,11 +152,9 @@ class LLM:
         mode = choose_mode(request.thinking, request.messages, self.profile)
         refuse_hopeless((m.text for m in request.messages if m.role in ("system", "user", "tool")), self.profile)
         rendered = self._render(request, mode)
-        told = rendered.warnings
         if request.truncation == "auto":
-            mode, rendered, left_out = self._shortened(request, mode, rendered)
-            told = [*rendered.warnings, *left_out]
-        mode = structs.replace(mode, warnings=(*mode.warnings, *told))
+            mode, rendered = self._shortened(request, mode, rendered)
+        mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
         rules = answer_rules(
             self.tokenizer,
             self.profile.eos_ids,
@@ -299,14 +297,12 @@ class LLM:
             template=self._template,
         )
 
-    def _shortened(
-        self, request: ChatRequest, mode: Mode, rendered: Rendered
-    ) -> tuple[Mode, Rendered, tuple[str, ...]]:
-        """The prompt without the oldest turns, where it would leave no room for an answer; and what to say about it."""
+    def _shortened(self, request: ChatRequest, mode: Mode, rendered: Rendered) -> tuple[Mode, Rendered]:
+        """The prompt without the oldest turns, where it would leave no room for an answer; the mode tells of it."""
         context = self.profile.context
         limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
         if len(rendered.ids) <= limit:
-            return mode, rendered, ()
+            return mode, rendered
 
         def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
             part = structs.replace(request, messages=messages)
@@ -316,7 +312,10 @@ class LLM:
         kept = shortened(request.messages, lambda messages: len(of(messages)[1].ids) <= limit)
         mode, short = of(kept)
         gone, ids = len(request.messages) - len(kept), len(rendered.ids) - len(short.ids)
-        return mode, short, (f"truncation: the {gone} oldest messages were left out ({ids} tokens)",) if gone else ()
+        if not gone:
+            return mode, short
+        told = f"truncation: the {gone} oldest messages were left out ({ids} tokens)"
+        return structs.replace(mode, warnings=(*mode.warnings, told), truncated_tokens=ids), short
 
     def _submit(
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules

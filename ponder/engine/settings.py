@@ -55,12 +55,14 @@ class Ceiling(Struct, frozen=True, kw_only=True):
 
 
 class Mode(Struct, frozen=True):
-    """Whether the model is meant to think. prefill_empty: the hard switch off, the renderer's enable_thinking=False."""
+    """Whether the model is meant to think. prefill_empty: the hard switch off, the renderer's enable_thinking=False.
+    truncated_tokens: what was left out of the prompt for which it was chosen."""
 
     thinking: bool
     source: ModeSource
     prefill_empty: bool
     warnings: tuple[str, ...] = ()
+    truncated_tokens: int = 0
 
 
 class Settings(Struct, frozen=True):
@@ -181,6 +183,7 @@ def _settings(
         min_p=filled.min_p,
         seed=filled.seed,
         max_tokens=max_tokens,
+        truncated_tokens=mode.truncated_tokens,
     )
     can_think = profile.capability in ("hybrid", "thinking")
     return Settings(effective, filled, thinking, profile.eos_ids, profile.vocab, can_think, tuple(warnings))

@@ -101,6 +101,7 @@ def load(text):
     asyncio.run(run())
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_killed_kernel_is_replaced_and_this_is_said(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(timeout=1.0) as interpreter:

@@ -19,6 +19,7 @@ FAULTS = {
 ALONE = ("never_initializes", "crash_loop")  # they offer nothing
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("ended", ["by itself", "by its user"])
 def test_a_run_with_every_faulty_server(scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str) -> None:

@@ -87,6 +87,7 @@ def test_noise_before_an_answer_does_no_harm(tmp_path: Path) -> None:
     assert beside_a_good_one(tmp_path, "logs_on_stdout", "work", 2)[0] == Output("fine")
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize("tool", ["lines", "endless", "valid"])
 def test_a_flood_is_held_back_or_cut_off(tmp_path: Path, tool: str) -> None:
     before, held = psutil.Process().cpu_times(), psutil.Process().memory_info().rss
@@ -113,6 +114,7 @@ def test_a_drip_ends_with_the_time_limit(tmp_path: Path, tool: str) -> None:
     assert "did not answer within 1 seconds" in out.text
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_server_that_does_not_read_cannot_block_us(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"bad": marked.server("deaf")}) as servers:
@@ -126,6 +128,7 @@ def test_a_server_that_does_not_read_cannot_block_us(tmp_path: Path) -> None:
         asyncio.run(run(marked))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_server_that_never_initializes_is_skipped_by_name(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         start = time.monotonic()
@@ -176,6 +179,7 @@ def test_a_required_server_that_cannot_start_stops_everything() -> None:
         asyncio.run(run(marked))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_crash_loop_is_given_up_and_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ponder.agent.mcp_link.DELAYS", (0.1, 0.1))
 
@@ -225,6 +229,7 @@ def test_a_server_that_was_gone_for_long_comes_back(tmp_path: Path, monkeypatch:
         asyncio.run(run(marked))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_waiting_for_a_dead_or_a_silent_server_spins_nothing(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"a": marked.server("dies_in_call"), "b": marked.server("good")}) as servers:
@@ -238,6 +243,7 @@ def test_waiting_for_a_dead_or_a_silent_server_spins_nothing(tmp_path: Path) -> 
         asyncio.run(run(marked))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_tree_that_ignores_sigterm_is_ended_within_five_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

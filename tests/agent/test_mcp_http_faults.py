@@ -126,6 +126,7 @@ def own_pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize("fault", ["hangs", "dies", "garbage", "html", "drips", "endless"])
 def test_a_call_ends_in_time_and_says_what_was_wrong(fault: str, tmp_path: Path) -> None:
     async def test(servers: McpServers) -> None:
@@ -151,6 +152,7 @@ def test_ten_megabytes_are_cut(fault: str, tmp_path: Path) -> None:
     against(fault, False, test)
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize("fault", ["hangs", "dies", "garbage", "html", "drips", "endless"])
 def test_a_server_that_never_gets_that_far_is_reported(fault: str) -> None:
     async def test(servers: McpServers) -> None:

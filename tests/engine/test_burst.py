@@ -4,6 +4,7 @@ import random
 import time
 from typing import Any
 
+import pytest
 from engine_tools import TOKENIZER, assert_all_back, run_all, scripted, texts, tiny, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,7 @@ def test_a_real_forward_pass_gives_the_same_in_bursts() -> None:
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_wish_ends_a_burst() -> None:
     rng = random.Random(1)
     endless = {"ids": [rng.randrange(1000, 20000) for _ in range(3000)], "delay_ms": 3}

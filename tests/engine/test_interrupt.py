@@ -46,6 +46,7 @@ def wait_for_step(llm: LLM, handle: Handle) -> None:
         time.sleep(0.0005)
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_cancel_does_not_wait_for_the_step(model: Model) -> None:
     rng, waits = random.Random(1), []
     with tiny(model, chunk=2048, max_batch=4, blocks=300) as llm:
@@ -66,6 +67,7 @@ def test_a_cancel_does_not_wait_for_the_step(model: Model) -> None:
         assert_all_back(llm)
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_closing_does_not_wait_for_the_step(model: Model) -> None:
     rng, took = random.Random(2), []
     for way in ("read", "close", "close", "close"):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,10 +77,12 @@ def test_a_request_that_asks_is_shortened_and_told(llm: LLM) -> None:
     assert 300 < len(result.prompt_ids) <= 360 and result.finish.usage.prompt_tokens == len(result.prompt_ids)
     full = len(llm.render(messages, tools=tools).ids)
     gone = 1 + len(turns) + 1 - prompt.count("<|im_start|>") + 1
+    assert result.finish.effective.truncated_tokens == full - len(result.prompt_ids)
     assert warning == f"truncation: the {gone} oldest messages were left out ({full - len(result.prompt_ids)} tokens)"
 
     alone = llm.chat(messages[-1:], truncation="auto")
-    assert not alone.finish.warnings and alone.finish.effective.thinking
+    assert not alone.finish.warnings and not alone.finish.effective.truncated_tokens
+    assert alone.finish.effective.thinking
     with pytest.raises(ContextLengthExceeded):  # the last turn is never cut
         llm.chat([*messages, Message.user("word " * 500)], truncation="auto")
 
@@ -96,4 +99,5 @@ def test_over_http(llm: LLM, api: str) -> None:
             assert refused.status_code == 400 and "the context limit is 400" in refused.text
             told = httpx.post(base + api, json=body | {"truncation": "auto"})
             assert told.status_code == 200 and "oldest messages were left out" in told.text
+            assert re.search(r'"truncated_tokens": ?[1-9]', told.text), told.text
         assert httpx.post(base + api, json=body | {"truncation": "middle"}).status_code == 400

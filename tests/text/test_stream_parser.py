@@ -194,6 +194,7 @@ ADVERSARIAL = {
 }
 
 
+@pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_linear_time_on_a_megabyte(tok: Tokenizer, name: str) -> None:
     """Twice the input takes about twice the time, and the whole takes seconds at most."""
@@ -201,11 +202,11 @@ def test_linear_time_on_a_megabyte(tok: Tokenizer, name: str) -> None:
 
     def seconds(part: list[int]) -> float:
         parser = StreamParser(tok, [])
-        start = time.process_time()
+        start = time.thread_time()
         for id_ in part:
             parser.feed([id_])
         parser.finish()
-        return time.process_time() - start
+        return time.thread_time() - start
 
     half, whole = seconds(ids[: len(ids) // 2]), seconds(ids)
     assert whole < 10 and whole < 3 * half + 0.5, (half, whole)

@@ -1,4 +1,4 @@
-"""One Chromium and one server with scripted models for all tests of the page. `make test-web` installs both."""
+"""One Chromium and one server with scripted models for the tests of each file. `make test-web` installs both."""
 
 import json
 import shutil
@@ -35,8 +35,9 @@ MODELS: dict[str, list[Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """For one file: Playwright leaves its thread an event loop that runs, and other tests begin one of their own."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="tests of the page need playwright: make test-web")
     if CHROMIUM is None:
         pytest.skip("tests of the page need Chromium: make test-web, or apt-get install chromium")
@@ -46,7 +47,7 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     models = {}
