@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ponder.cli.chat_commands import Outcome, is_command, run_command
 from ponder.cli.controls import HINT, controls
 from ponder.cli.printer import Printer, note, remarks, stats
+from ponder.cli.reading import reading
 from ponder.cli.session import Session
 from ponder.core.errors import UserError
 
@@ -60,7 +61,7 @@ def ask(llm: "LLM", session: Session, text: str, ahead: list[str], *, thoughts: 
     stream = llm.stream(session.request(text))
     printer = Printer(thoughts=thoughts, on_thinking=lambda: note(HINT))
     with controls(stream, keys=True) as typed:
-        finish = printer.show(stream)
+        finish = printer.show(reading(stream))
     ahead.append("".join(typed))
     if finish.reason == "cancelled" and not printer.text:
         note("stopped; the question is not kept")

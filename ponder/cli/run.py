@@ -151,11 +151,12 @@ def new_session(llm: "LLM", wishes: options.Wishes, system: str | None) -> "Sess
 
 def one_shot(llm: "LLM", session: "Session", prompt: str, args: argparse.Namespace, loaded: float) -> int:
     from ponder.cli.controls import controls
+    from ponder.cli.reading import reading
 
     stream = llm.stream(session.request(prompt))
     printer = Printer(thoughts=not (args.hide_thinking or args.json), answer=not args.json)
     with controls(stream, keys=False):
-        finish = printer.show(stream)
+        finish = printer.show(reading(stream))
     if finish.reason == "cancelled":
         raise KeyboardInterrupt
     if args.json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from asyncio import Event as AsyncEvent
 
-    from ponder.engine.sequence import Timings
+    from ponder.engine.sequence import Progress, Timings
 
 Waker = tuple["AbstractEventLoop", "AsyncEvent"]
 
@@ -83,6 +83,25 @@ class Channel:
             with self._changed:
                 self._resting = [waker for waker in self._resting if waker[1] is not over]
 
+    def begun(self, seconds: float) -> bool:
+        """Wait for the first event of any choice, so long at most; whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: any(self._items), seconds)
+
+    async def abegun(self, seconds: float) -> bool:
+        import asyncio
+
+        event = asyncio.Event()
+        with self._changed:
+            if any(self._items):
+                return True
+            self._wakers.append((asyncio.get_running_loop(), event))
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     def _pop_all(self, choices: set[int]) -> list[tuple[int, Event]]:
         """As often as `_pop` finds something new. An error is raised when what came before it has been read."""
         found: list[tuple[int, Event]] = []
@@ -117,6 +136,7 @@ class Followed(Protocol):
     @property
     def prompt(self) -> int: ...
     def turn_ids(self) -> tuple[int, ...] | None: ...
+    def progress(self) -> "Progress | None": ...
 
 
 class Handle:
@@ -187,6 +207,20 @@ class Handle:
                 yield batch
         finally:
             self.cancel()
+
+    def reading(self, pace: float) -> "Iterator[Progress]":
+        """Until the first event: every `pace` seconds how much of the prompt has been computed, where it moved (LC-6).
+        Read the events afterwards. Tells nothing where another server computes it."""
+        known = None
+        while not self._channel.begun(pace):
+            if (progress := self._sequences[0].progress()) is not None and progress != known:
+                yield (known := progress)
+
+    async def areading(self, pace: float) -> "AsyncIterator[Progress]":
+        known = None
+        while not await self._channel.abegun(pace):
+            if (progress := self._sequences[0].progress()) is not None and progress != known:
+                yield (known := progress)
 
     def cancel(self) -> None:
         """Free slots and cache blocks within one step, before the end of a long one. Idempotent;

@@ -12,8 +12,9 @@ and may also have
     "eos": false       never ends: after its last id it starts again (without a leading <think>)
     "answer": "..."    what it says once a hand-over has been fed, when it has no </think> of its own
     "delay_ms": 20     how long an id takes
-The first line may be {"model": {"capability", "context", "vocab"}}: "hybrid" (default), "thinking", "instruct" or
-"base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template too).
+The first line may be {"model": {"capability", "context", "vocab", "read_ms"}}: "hybrid" (default), "thinking",
+"instruct" or "base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template too); how
+long an id of a prompt takes.
 
 The logits: the next id of the script is the likeliest, the ids after it follow, each far behind the one before, all
 others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed.
@@ -61,6 +62,7 @@ class ScriptedModel(Struct, frozen=True, forbid_unknown_fields=True):
     capability: Capability = "hybrid"
     context: int = 40960
     vocab: Literal["qwen3", "qwen2.5"] = "qwen3"
+    read_ms: float = 0.0
 
 
 class Script(Struct, frozen=True):
@@ -150,7 +152,8 @@ class ScriptedRunner:
         self.fed += sum(w.end - w.start for w in work)
         pointers = [pointer for w in work if w.rows for pointer in self._rows(w)]
         logits = np.tile(self._others, (len(pointers), 1))  # [R, V]
-        delay = 0.0
+        read = sum(max(0, min(w.end, w.sequence.prompt) - w.start) for w in work)
+        delay = read * self.script.model.read_ms / 1000
         for row, pointer in zip(logits, pointers):
             delay = max(delay, pointer.line.delay)
             for rank in reversed(range(WINDOW)):

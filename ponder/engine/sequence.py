@@ -2,13 +2,21 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.engine.cache import BlockTable
 
 if TYPE_CHECKING:
     from ponder.engine.control import Control
     from ponder.engine.handle import Channel
+
+
+class Progress(NamedTuple):
+    """Ids of a prompt. processed: those that are in the cache, `cached` of them found there."""
+
+    processed: int
+    total: int
+    cached: int
 
 
 @dataclass
@@ -79,6 +87,9 @@ class Sequence:
     def may_start(self) -> bool:
         leader = self.leader
         return leader is None or leader.finished or leader.computed >= leader.prompt
+
+    def progress(self) -> Progress:
+        return Progress(min(self.computed, self.prompt), self.prompt, self.cached or 0)
 
     def turn_ids(self) -> tuple[int, ...]:
         """See `Handle.turn_ids`."""

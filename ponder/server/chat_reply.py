@@ -12,7 +12,7 @@ from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.server.body import parse
-from ponder.server.service import Active, Service
+from ponder.server.service import READING, Active, Service
 from ponder.server.transcript import Row, Transcript, messages_of
 from ponder.server.turns import Source, Turn
 
@@ -53,6 +53,8 @@ def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
         async with service.run_chat(body.model, wish, PREFIX) as active:
             budget = service.with_defaults(wish, active.llm).thinking.budget
             turn.open(active.handle, turn.begun(budget))
+            async for progress in active.handle.areading(READING):
+                yield {"type": "reading", "processed": progress.processed, "total": progress.total}
             clock = 0.0
             async for _, event in active.events():
                 for item in _items(active, turn.transcript, event):

@@ -13,7 +13,7 @@ from ponder.server.errors import api_error, openai_body
 from ponder.server.log import log
 from ponder.server.openai_reply import ChatReply
 from ponder.server.openai_request import ChatBody, chat_request
-from ponder.server.service import Active, Service
+from ponder.server.service import READING, Active, Service
 from ponder.server.stream import Stream, data, unless_gone
 
 PREFIX = "chatcmpl-"
@@ -40,6 +40,9 @@ async def _streamed(
         reply = _reply(service, body, active)
         yield b"".join(data(reply.first(i)) for i in range(len(active.handle)))
         try:
+            if body.return_progress:
+                async for progress in active.handle.areading(READING):
+                    yield data(reply.reading(progress, active.handle.timings()))
             async for item in _chunks(active, reply, body, warnings):
                 yield item
         except Exception as e:  # the headers are out: whatever went wrong becomes the last item

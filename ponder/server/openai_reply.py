@@ -11,6 +11,7 @@ from ponder import __version__
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.engine.result import Choice
+from ponder.engine.sequence import Progress, Timings
 from ponder.server.backend import Tokens
 
 FINGERPRINT = f"ponder-{__version__}"
@@ -74,6 +75,13 @@ class ChatReply:
                 body = {"index": place, "function": {"arguments": call.arguments}}
                 return [self.chunk(index, {"tool_calls": [part]}) for part in (head, body)]
         return []
+
+    def reading(self, progress: Progress, timings: Timings) -> dict[str, Any]:
+        """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
+        spent = time.monotonic() - timings.admitted if timings.admitted else 0.0
+        told = {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
+                "time_ms": round(spent * 1000)}  # fmt: skip
+        return self.chunk(0, {}) | {"prompt_progress": told}
 
     def last(self, index: int, finish: Finish, warnings: tuple[str, ...]) -> dict[str, Any]:
         chunk = self.chunk(index, {}, finish_reason=finish_reason(finish))

@@ -44,6 +44,7 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     model: str = ""
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
+    return_progress: bool = False  # as llama.cpp has it
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stop_in_reasoning: bool = False

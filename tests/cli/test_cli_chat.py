@@ -267,3 +267,11 @@ def test_an_interrupt_from_outside_stops_the_answer_only(chat: Chat, script) -> 
     t.prompt()
     t.send("\x04")
     assert t.ends() == 0
+
+
+def test_a_long_prompt_says_how_far_it_is_read(chat: Chat, script) -> None:
+    t = chat(script({"model": {"read_ms": 1.0}}, "<think>\n\n</think>\n\nThat was long."), "--system", "word " * 3000)
+    t.send("Hi\r")
+    t.see("reading the prompt: ")
+    t.see("That was long.")
+    assert "reading" not in t.text

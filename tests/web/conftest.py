@@ -29,6 +29,7 @@ MODELS: dict[str, list[Any]] = {
     "slow": [{"text": f"<think>\n{WORDS}", "answer": "All right, here it is.", "delay_ms": 4, "eos": False}],
     "talker": [{"text": "<think>\n\n</think>\n\n" + TALK, "delay_ms": 4, "eos": False}],
     "flood": [{"model": {"context": 131072}}, {"text": f"<think>\n{FLOOD}\n</think>\n\nDone."}],
+    "reader": [{"model": {"read_ms": 1.0, "capability": "instruct"}}, {"text": "That was long."}],
     "hostile": [f"<think>\n{HOSTILE}\n</think>\n\n{HOSTILE}"],
     "brief": [{"model": {"capability": "instruct"}}, {"text": "First answer."}, {"text": "Second answer."}],
     "thinker": [{"model": {"capability": "thinking"}}, {"text": "<think>\nHm.\n</think>\n\nYes."}],

@@ -1,5 +1,6 @@
 """A reply on the page: thoughts, budget, answer now, stop, versions, copy, and how the answer is drawn."""
 
+import re
 import time
 from typing import Any
 
@@ -185,3 +186,13 @@ def test_an_error_is_said_and_nothing_typed_is_lost(chat: Chat, site: Site) -> N
     chat.page.press("#input", "Enter")
     chat.page.wait_for_selector(".facts:has-text('tokens')")
     chat.problems.clear()
+
+
+def test_a_long_prompt_says_how_far_it_is_read(chat: Chat) -> None:
+    chat.ask("word " * 4000, "reader")
+    facts = chat.last.locator(".facts")
+    shown = eventually(lambda: re.fullmatch(r"Reading the prompt: (\d[\d,]*) of (4,\d+) tokens", facts.inner_text()))
+    assert 0 < int(shown[1].replace(",", "")) < int(shown[2].replace(",", ""))
+    chat.done()
+    assert "Reading" not in facts.inner_text() and "tokens" in facts.inner_text()
+    assert chat.text(".message.assistant .answer") == "That was long."

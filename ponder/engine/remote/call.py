@@ -36,6 +36,9 @@ class RemoteChoice:
     def turn_ids(self) -> None:
         return None
 
+    def progress(self) -> None:
+        return None
+
 
 class Call:
     """choose: the next server, without those tried. build: the body for it; raises UserError when its dialect cannot

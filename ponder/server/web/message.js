@@ -43,11 +43,16 @@ export class MessageView {
 
   // A new step, or what came to the one at a place. The page has put it into the row already.
   step(step, running = true) {
+    this.facts.textContent = "";
     this.steps.at(-1)?.update(false);
     const decide = (call, decision) => this.hooks.decide(this.row, call, decision);
     const shown = stepView(step, running, { written: this.hooks.written, decide });
     this.steps.push(shown);
     this.body.append(shown.node);
+  }
+  // Nothing was said yet: how much of a long prompt has been read. What comes next takes its place.
+  reading({ processed, total }) {
+    this.facts.textContent = t("readingPrompt")(number(processed), number(total));
   }
   add(at, text) {
     this.steps[at].add(text);

@@ -46,6 +46,8 @@ export class Turn {
     } else if (event.type === "change") {
       Object.assign(row.steps[event.at], event.news);
       this.view?.change(event.at);
+    } else if (event.type === "reading") {
+      this.view?.reading(event);
     } else if (event.type === "finish") {
       Object.assign(row, { facts: event.facts, stopped: event.stopped });
       this.view?.ended();
