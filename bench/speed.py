@@ -50,9 +50,9 @@ def rows(label: str, report: dict[str, Any]) -> list[list[Any]]:
     for case, found in report["results"].items():
         bound, share = None, None
         if "percent_of_bandwidth" in found:
-            bound, share = "bandwidth", float(found["percent_of_bandwidth"])
+            bound, share = f"{found['bandwidth_gb_per_s']:.1f} GB/s", float(found["percent_of_bandwidth"])
         elif "percent_of_compute" in found:
-            bound, share = "compute", float(found["percent_of_compute"])
+            bound, share = f"{found['compute_tera_ops_per_s']:.2f} Tops/s", float(found["percent_of_compute"])
         rate, first = found.get("tokens_per_s"), found.get("first_id_s")
         out.append([label, report["dtype"], case, rate, None if first is None else 1000 * first, bound, share])
     return out
@@ -71,8 +71,7 @@ def main() -> None:
         report = bench(config)
         speeds += rows(config.label, report)
         memory.append([config.label, report["dtype"], *(report[key] for key in MEMORY)])
-        machine = (f"{cpu()}, {report['isa']}, {report['threads']} threads, reads {report['bandwidth_gb_per_s']} GB/s, "
-                   f"multiplies {report['compute_tera_ops_per_s']} Tops/s")  # fmt: skip
+        machine = f"{cpu()}, {report['isa']}, {report['threads']} threads"
         for line in speeds[-len(report["results"]) :]:
             print("  ".join(ledger.cell(part) for part in line), flush=True)
     if args.quick:

@@ -66,6 +66,13 @@ class Note(Struct, frozen=True, tag="note"):
     text: str
 
 
+class Reading(Struct, frozen=True, tag="reading"):
+    """How many ids of a long prompt have been read, before the model speaks."""
+
+    processed: int
+    total: int
+
+
 class RunDone(Struct, frozen=True, tag="end"):
     """The last event. text: the final answer, never empty unless the run waits or was cancelled. steps: model turns.
     usage: of all steps together. waiting: calls that need a decision before the run can go on."""
@@ -78,4 +85,4 @@ class RunDone(Struct, frozen=True, tag="end"):
 
 
 Kept = StepStarted | Said | CallStarted | CallDone | Asked | Decided | Note | RunDone
-RunEvent = Kept | CallProgress | ReasoningDelta | TextDelta | Finish
+RunEvent = Kept | CallProgress | Reading | ReasoningDelta | TextDelta | Finish

@@ -5,13 +5,16 @@ import threading
 from collections.abc import AsyncIterator
 
 from ponder.core.event import Event
-from ponder.core.protocol import ChatStream
+from ponder.core.protocol import ChatStream, Progress
+
+READING = 0.5  # seconds between two remarks on how much of a prompt has been read
 
 
-async def follow(stream: ChatStream) -> AsyncIterator[Event]:
-    """The events of `stream` in order. What the stream raises is raised here."""
+async def follow(stream: ChatStream) -> AsyncIterator[Event | Progress]:
+    """The events of `stream` in order, and before them how much of a long prompt has been read. What the stream raises
+    is raised here."""
     loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    events: asyncio.Queue[Event | Progress | None] = asyncio.Queue()
     ended: asyncio.Future[None] = loop.create_future()
 
     def put(event: Event | None, error: BaseException | None) -> None:
@@ -33,12 +36,25 @@ async def follow(stream: ChatStream) -> AsyncIterator[Event]:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(put, None, error)
 
+    async def tell() -> None:
+        known = None
+        while True:
+            await asyncio.sleep(READING)
+            progress = stream.progress()
+            if progress is not None and progress != known and progress.processed < progress.total:
+                events.put_nowait(progress)
+                known = progress
+
     threading.Thread(target=read, name="ponder-follow", daemon=True).start()
+    telling = asyncio.ensure_future(tell())
     try:
         while (event := await events.get()) is not None:
+            if not isinstance(event, Progress):
+                telling.cancel()
             yield event
         await ended
     finally:
+        telling.cancel()
         stream.cancel()
         if ended.done() and not ended.cancelled():
             ended.exception()  # seen, so that asyncio does not complain of it

@@ -26,7 +26,7 @@ from msgspec import structs
 from ponder.agent.calls import letters
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, ToolCall, ToolResult
-from ponder.core.protocol import ChatModel, ChatStream
+from ponder.core.protocol import ChatModel, ChatStream, Progress
 from ponder.core.request import ChatRequest
 
 INTERPRETER = "code_interpreter"
@@ -135,6 +135,9 @@ class JsonCallStream:
 
     def answer_now(self) -> None:
         self._inner.answer_now()
+
+    def progress(self) -> Progress | None:
+        return self._inner.progress()
 
     def turn_ids(self) -> tuple[int, ...] | None:
         return None if self._read else self._inner.turn_ids()

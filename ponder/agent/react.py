@@ -15,7 +15,7 @@ from msgspec import structs
 
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
 from ponder.core.message import Message, ToolCall, ToolResult
-from ponder.core.protocol import ChatModel, ChatStream
+from ponder.core.protocol import ChatModel, ChatStream, Progress
 from ponder.core.request import ChatRequest
 
 PROMPT = """\
@@ -93,6 +93,9 @@ class ReActStream:
 
     def answer_now(self) -> None:
         self._inner.answer_now()
+
+    def progress(self) -> Progress | None:
+        return self._inner.progress()
 
 
 def written(request: ChatRequest) -> tuple[Message, ...]:

@@ -74,6 +74,8 @@ class RecordedStream:
 
     def answer_now(self) -> None: ...
 
+    def progress(self) -> None: ...
+
     def turn_ids(self) -> tuple[int, ...] | None:
         return self._message.ids
 

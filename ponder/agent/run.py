@@ -22,6 +22,7 @@ from ponder.agent.event import (
     Decision,
     Kept,
     Note,
+    Reading,
     RunDone,
     RunEvent,
     Said,
@@ -37,7 +38,7 @@ from ponder.agent.tool import Output, Place, Tool
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Part, ToolCall
-from ponder.core.protocol import ChatStream
+from ponder.core.protocol import ChatStream, Progress
 from ponder.core.request import ChatRequest
 from ponder.text.parse import message_of
 
@@ -235,6 +236,9 @@ class Run:
     async def _converse(self) -> None:
         self._stream = await self._submit()
         async for event in follow(self._stream):
+            if isinstance(event, Progress):
+                self._events.put_nowait(Reading(event.processed, event.total))
+                continue
             self._heard.append(event)
             if isinstance(event, ReasoningDelta | TextDelta | Finish):
                 self._events.put_nowait(event)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ponder.cli.printer import DIM, RESET, note, styled, visible
+from ponder.cli.reading import clear_line, show_line
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,12 +22,19 @@ class AgentPrinter:
         self._workspace, self._thoughts = workspace, thoughts
         self._open = ""  # "reasoning", "text" or "progress": what the current line belongs to
         self._names: dict[str, str] = {}
+        self._reading = False  # the current line says how far the prompt is
 
     def show(self, event: "RunEvent") -> None:
-        from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, RunDone, Said
+        from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, Reading, RunDone, Said
         from ponder.core.event import ReasoningDelta, TextDelta
 
+        if self._reading and not isinstance(event, Reading):
+            clear_line()
+            self._reading = False
         match event:
+            case Reading(processed=processed, total=total):
+                self._end_line()
+                self._reading = show_line(processed, total)
             case ReasoningDelta(text=text):
                 if self._thoughts:
                     self._write("reasoning", text, sys.stderr)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ponder.cli import options
-from ponder.cli.bench_cases import Row, parse_cases, run_case
+from ponder.cli.bench_cases import Row, parse_cases, run_case, shares
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ perplexity   on the text of `ponder quantize` (a real model only): garbage would
 golden       of three plain questions, how many get the right answer (a real model only)
 Each is the median of --rounds rounds after one to warm up. "% of bandwidth" compares the bytes that a decode step must
 read with what the memory of this machine was measured to give, "% of compute" the operations of a prefill with what
-the CPU's best instruction for such weights was measured to do. Peak memory counts mapped weights too.
+the CPU's best instruction for such weights was measured to do, both right before and after the case. Peak memory
+counts mapped weights too.
 --random NAME is a released name, `tiny` or `tiny-moe`, a config.json, or a name with some numbers changed:
   --random tiny:layers=8,hidden=256,vocab=8192                                 a small model
   --random qwen3:0.6b:layers=24,experts=64,top_k=4,expert_width=384            a mixture of experts
@@ -42,7 +43,8 @@ Default: --only {CASES}
 """
 TITLES = {
     "tokens_per_s": "tok/s", "first_id_s": "s to first id", "ms_per_step": "ms a step", "read_gb_per_s": "GB/s",
-    "percent_of_bandwidth": "% of bandwidth", "tera_ops_per_s": "Tops/s", "percent_of_compute": "% of compute",
+    "bandwidth_gb_per_s": "GB/s at most", "percent_of_bandwidth": "% of bandwidth", "tera_ops_per_s": "Tops/s",
+    "compute_tera_ops_per_s": "Tops/s at most", "percent_of_compute": "% of compute",
     "perplexity": "perplexity", "right_of_3": "right of 3", "first_start_s": "s the first time",
     "cold_start_s": "s from disk", "warm_start_s": "s warm", "warm_loaded_s": "s warm until loaded",
 }  # fmt: skip
@@ -96,13 +98,17 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
         runner = model_runner(llm)
         model = runner.model
         after_load = measure.peak_memory()
-        best = roofline.measure(model)
-        measure.forget_peak()
+        limits, peak = [roofline.measure(model)], 0  # measured around each case: they move while a machine is shared
         for case in cases:
             if case.kind == "load" or (case.kind in ("perplexity", "golden") and args.random):
                 continue
             print(f"measuring {case.name} ...", file=sys.stderr, flush=True)
-            results[case.name] = run_case(case, llm, model, best, args.rounds, runner.kv_dtype)
+            measure.forget_peak()
+            row = run_case(case, llm, model, args.rounds, runner.kv_dtype)
+            peak = max(peak, measure.peak_memory())
+            limits.append(roofline.measure(model))
+            results[case.name] = shares(row, roofline.middle(limits[-2:]))
+        best = roofline.middle(limits)
         return {
             "model": args.random or llm.profile.name,
             "dtype": "bf16" if args.random and args.dtype == "auto" else args.dtype,
@@ -115,7 +121,7 @@ def measure_all(cases: list["Case"], args: argparse.Namespace) -> dict[str, Any]
             "kv_bytes_per_token": model.config.kv_bytes_per_token(runner.kv_dtype),
             "load_s": round(loaded, 2),
             "loading_peak_mb": round(after_load / 1e6),
-            "peak_mb": round(measure.peak_memory() / 1e6),
+            "peak_mb": round(peak / 1e6),
             "results": {case.name: results[case.name] for case in cases if case.name in results},
         }
 

@@ -64,7 +64,7 @@ def parse_cases(only: str, context: int | None = None) -> list[Case]:
     return cases
 
 
-def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", rounds: int, kv_dtype: str) -> Row:
+def run_case(case: Case, llm: "LLM", model: "Model", rounds: int, kv_dtype: str) -> Row:
     """One case of a loaded model (`load` is not one of them), measured `rounds` times after a warm-up."""
     from ponder.cli import measure
     from ponder.cli.roofline import prefill_operations, step_bytes
@@ -77,7 +77,6 @@ def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", round
             "tokens_per_s": rate,
             "ms_per_step": 1000 / steps,
             "read_gb_per_s": read / 1e9,
-            "percent_of_bandwidth": 100 * read / roofline.bandwidth,
         }
     if case.kind == "prefill":
         seconds = repeat(partial(measure.prefill, llm, case.size), rounds)
@@ -86,7 +85,6 @@ def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", round
             "tokens_per_s": case.size / seconds,
             "first_id_s": seconds,
             "tera_ops_per_s": operations / 1e12,
-            "percent_of_compute": 100 * operations / roofline.compute,
         }
     if case.kind == "prefix":
         seconds = repeat(partial(measure.prefix_hit, llm, case.size), rounds)
@@ -97,6 +95,17 @@ def run_case(case: Case, llm: "LLM", model: "Model", roofline: "Roofline", round
         return {"perplexity": perplexity(llm, model)}
     assert case.kind == "golden"
     return {"right_of_3": float(sum(right(llm, question, answer) for question, answer in GOLDEN))}
+
+
+def shares(row: Row, limits: "Roofline") -> Row:
+    """The row, and how much of what the machine can do that was."""
+    if "read_gb_per_s" in row:
+        limit = limits.bandwidth / 1e9
+        return row | {"bandwidth_gb_per_s": limit, "percent_of_bandwidth": 100 * row["read_gb_per_s"] / limit}
+    if "tera_ops_per_s" in row:
+        limit = limits.compute / 1e12
+        return row | {"compute_tera_ops_per_s": limit, "percent_of_compute": 100 * row["tera_ops_per_s"] / limit}
+    return row
 
 
 def repeat(once: Callable[[int], float], rounds: int) -> float:

@@ -2,6 +2,8 @@
 machine reads and multiplies. `ponder bench` gives its speeds as percentages of these.
 """
 
+from collections.abc import Iterable
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.kernels.peak import compute_peak, read_bandwidth
@@ -24,6 +26,12 @@ class Roofline(NamedTuple):
 
 def measure(model: "Model") -> Roofline:
     return Roofline(read_bandwidth(), compute_peak(model.weights[QUERY].matrix.kind))
+
+
+def middle(limits: Iterable[Roofline]) -> Roofline:
+    """The medians."""
+    bandwidths, computes = zip(*limits)
+    return Roofline(median(bandwidths), median(computes))
 
 
 def step_bytes(model: "Model", streams: int, context: float, kv_dtype: str) -> float:

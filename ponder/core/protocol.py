@@ -1,10 +1,18 @@
 """How rooms above the engine reach a model: structural types only, so that a remote engine fits as well."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ponder.core.event import Event
 from ponder.core.request import ChatRequest
+
+
+class Progress(NamedTuple):
+    """Ids of a prompt. processed: those that are in the cache, `cached` of them found there."""
+
+    processed: int
+    total: int
+    cached: int
 
 
 class ChatStream(Protocol):
@@ -18,6 +26,9 @@ class ChatStream(Protocol):
     def turn_ids(self) -> tuple[int, ...] | None:
         """The exact ids of the assistant's turn once it has finished, for `Message.ids`; None when the engine does not
         tell them (a remote one)."""
+
+    def progress(self) -> Progress | None:
+        """How much of the prompt has been computed; None where nobody here knows."""
 
     def answer_now(self) -> None:
         """Hand over from thinking to the answer at the next id. Does nothing once the answer has begun."""

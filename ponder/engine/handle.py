@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from asyncio import Event as AsyncEvent
 
-    from ponder.engine.sequence import Progress, Timings
+    from ponder.core.protocol import Progress
+    from ponder.engine.sequence import Timings
 
 Waker = tuple["AbstractEventLoop", "AsyncEvent"]
 
@@ -208,18 +209,22 @@ class Handle:
         finally:
             self.cancel()
 
+    def progress(self) -> "Progress | None":
+        """Of the first choice; None where another server computes it."""
+        return self._sequences[0].progress()
+
     def reading(self, pace: float) -> "Iterator[Progress]":
         """Until the first event: every `pace` seconds how much of the prompt has been computed, where it moved (LC-6).
-        Read the events afterwards. Tells nothing where another server computes it."""
+        Read the events afterwards."""
         known = None
         while not self._channel.begun(pace):
-            if (progress := self._sequences[0].progress()) is not None and progress != known:
+            if (progress := self.progress()) is not None and progress != known:
                 yield (known := progress)
 
     async def areading(self, pace: float) -> "AsyncIterator[Progress]":
         known = None
         while not await self._channel.abegun(pace):
-            if (progress := self._sequences[0].progress()) is not None and progress != known:
+            if (progress := self.progress()) is not None and progress != known:
                 yield (known := progress)
 
     def cancel(self) -> None:

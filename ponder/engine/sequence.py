@@ -2,21 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ponder.core.protocol import Progress
 from ponder.engine.cache import BlockTable
 
 if TYPE_CHECKING:
     from ponder.engine.control import Control
     from ponder.engine.handle import Channel
-
-
-class Progress(NamedTuple):
-    """Ids of a prompt. processed: those that are in the cache, `cached` of them found there."""
-
-    processed: int
-    total: int
-    cached: int
 
 
 @dataclass

@@ -21,6 +21,7 @@ from ponder.agent.event import (
     Decided,
     Decision,
     Note,
+    Reading,
     RunDone,
     RunEvent,
     Said,
@@ -163,6 +164,8 @@ class Steps:
                 yield from self._spoken(message.tool_calls, usage or Usage())
             case Said(message) if message.role == "tool":
                 yield from self._told(message.parts)
+            case Reading(processed, total):
+                yield {"type": "reading", "processed": processed, "total": total}
             case Asked(call, why):
                 yield steps.change(call.id, state="waiting", note=why)
             case Decided(id_, decision):

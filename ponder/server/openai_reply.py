@@ -10,8 +10,9 @@ from msgspec import structs
 from ponder import __version__
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.core.message import ToolCall
+from ponder.core.protocol import Progress
 from ponder.engine.result import Choice
-from ponder.engine.sequence import Progress, Timings
+from ponder.engine.sequence import Timings
 from ponder.server.backend import Tokens
 
 FINGERPRINT = f"ponder-{__version__}"

@@ -10,9 +10,11 @@ from msgspec import structs
 from saying import call, thought
 
 from ponder.agent.agent import Agent
-from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, RunDone, Said, StepStarted
+from ponder.agent.event import Asked, CallDone, CallProgress, CallStarted, Note, Reading, RunDone, Said, StepStarted
 from ponder.agent.history import unanswered
 from ponder.agent.limits import Limits
+from ponder.agent.models import chat_model, for_tools
+from ponder.agent.react import ReActModel
 from ponder.agent.tool import Image, Output, Place, Tool
 from ponder.core.event import Finish, ReasoningDelta, TextDelta
 from ponder.core.message import Message
@@ -454,3 +456,15 @@ async def test_calls_beyond_the_limit_are_answered_and_not_made(scripted) -> Non
     end, _, messages = await finished(Agent(Headstrong(llm), tools=[count], limits=Limits(steps=1)), "Go.")
     assert made == [1] and end.text == "One." and end.reason == "max_steps"
     assert "was not made" in results(messages)[1] and not unanswered(messages)
+
+
+@pytest.mark.parametrize("wrap", [chat_model, for_tools, ReActModel])
+async def test_how_far_a_long_prompt_is_read(scripted, wrap: Any) -> None:
+    """LC-6: told before the model's first words, however its words are read."""
+    llm = scripted("Final Answer: Well.", read_ms=1.0, vocab="qwen2.5", capability="instruct")
+    _, events, _ = await finished(Agent(wrap(llm), tools=[add]), "word " * 1500)
+    told = [n for n, e in enumerate(events) if isinstance(e, Reading)]
+    first = next(n for n, e in enumerate(events) if isinstance(e, TextDelta))
+    assert told and max(told) < first
+    read = [events[n].processed for n in told]
+    assert read == sorted(read) and all(0 < events[n].processed < events[n].total for n in told)

@@ -1,12 +1,17 @@
 """`ponder agent`: one question, a conversation in a terminal, approvals, sessions, what is refused."""
 
+import io
 import json
 import signal
 import sys
 from pathlib import Path
 
+import pyte
 import pytest
 from terminal import Terminal
+
+from ponder.agent.event import Note, Reading, RunDone
+from ponder.cli.agent_show import AgentPrinter
 
 BIN = Path(sys.executable).parent
 TIME = '<tool_call>\n{"name": "time-get_current_time", "arguments": {"timezone": "Asia/Shanghai"}}\n</tool_call>'
@@ -130,3 +135,19 @@ def test_ctrl_c_in_a_conversation_stops_the_run_only(command, env, tmp_path: Pat
 def test_what_is_refused(ponder, script, words: list[str], why: str) -> None:
     done = ponder("agent", script("Hello."), *words)
     assert done.returncode in (1, 2) and why in done.stderr and not done.stdout
+
+
+def test_the_line_of_a_long_prompt_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    printer = AgentPrinter(tmp_path, thoughts=True)
+    for event in (Reading(1024, 4096), Reading(2048, 4096), Note("so"), Reading(9, 10), RunDone("answered", "x")):
+        printer.show(event)
+    shown = pyte.Screen(80, 5)
+    pyte.Stream(shown).feed(screen.getvalue().replace("\n", "\r\n"))
+    assert "2,048 of 4,096 tokens" in screen.getvalue()
+    assert [line.rstrip() for line in shown.display if line.strip()] == ["so"]

@@ -41,8 +41,11 @@ def test_every_speed_of_a_random_model(ponder) -> None:
     decode, prefill = report["results"]["decode1"], report["results"]["prefill64"]
     # a step in milliseconds, the rate and the share of the bandwidth tell the same story
     assert decode["tokens_per_s"] == pytest.approx(1000 / decode["ms_per_step"])
-    share = 100 * decode["read_gb_per_s"] / report["bandwidth_gb_per_s"]
-    assert decode["percent_of_bandwidth"] == pytest.approx(share, rel=0.05)
+    share = 100 * decode["read_gb_per_s"] / decode["bandwidth_gb_per_s"]
+    assert decode["percent_of_bandwidth"] == pytest.approx(share)
+    assert prefill["percent_of_compute"] == pytest.approx(
+        100 * prefill["tera_ops_per_s"] / prefill["compute_tera_ops_per_s"]
+    )
     assert prefill["tokens_per_s"] == pytest.approx(64 / prefill["first_id_s"])
 
 

@@ -4,9 +4,9 @@ import asyncio
 import json
 from pathlib import Path
 
+from ponder.core.protocol import Progress
 from ponder.engine.handle import Handle
 from ponder.engine.llm import LLM
-from ponder.engine.sequence import Progress
 
 
 def test_how_far_a_prompt_is_read(tmp_path: Path) -> None:

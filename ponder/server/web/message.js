@@ -66,6 +66,7 @@ export class MessageView {
     const { facts, stopped, error } = this.row;
     this.running = false;
     this.node.removeAttribute("aria-busy");
+    this.facts.textContent = "";
     this.steps.at(-1)?.update(false);
     if (facts) this.showFacts(facts, stopped);
     else if (stopped) this.remark(t("stopped"));
