@@ -3,7 +3,7 @@ beside it, the same questions and tools.
 
     python bench/bfcl.py questions --only simple_python,multiple,parallel,irrelevance --each 50 runs/bfcl
     python bench/bfcl.py answer --model MODEL runs/bfcl                    # Ponder; resumable
-    LLAMA_PYTHON bench/llama_tools.py FILE.gguf runs/bfcl/questions.jsonl runs/bfcl/llama.jsonl
+    python bench/llama_tools.py FILE.gguf runs/bfcl/questions.jsonl runs/bfcl/llama.jsonl
     python bench/bfcl.py score runs/bfcl
 
 `questions` and `score` need the package with its data and checker, nothing of what it depends on:

@@ -1,16 +1,22 @@
-"""llama.cpp's tool calling (llama-cpp-python's "chatml-function-calling") on the questions of bench/bfcl.py.
+"""llama.cpp's tool calling, of its own server built for this CPU, on the questions of bench/bfcl.py.
 
-    LLAMA_PYTHON bench/llama_tools.py FILE.gguf questions.jsonl out.jsonl [--threads 2]
+    python bench/llama_tools.py FILE.gguf runs/bfcl/questions.jsonl runs/bfcl/llama-server.jsonl [--slots 8]
 
-Needs llama-cpp-python alone. Resumable.
+The file's own template (--jinja), so the prompts are those that Ponder renders. Resumable.
 """
 
 import argparse
 import json
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from llama_cpp import Llama
+import httpx2
+from bfcl import MAX_TOKENS
+from peers import install
+from serving import serving
+
+CONTEXT = 4096  # of each slot
 
 
 def main() -> None:
@@ -18,24 +24,29 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("questions", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=8)
     args = parser.parse_args()
     done = {json.loads(line)["id"] for line in args.out.read_text().splitlines()} if args.out.exists() else set()
-    llama = Llama(args.model, n_ctx=2048, n_threads=args.threads, chat_format="chatml-function-calling", verbose=False)
-    with args.out.open("a") as sink:
-        for question in map(json.loads, args.questions.open()):
-            if question["id"] in done:
-                continue
-            print(json.dumps(answer(llama, question)), file=sink, flush=True)
+    todo = [q for q in map(json.loads, args.questions.open()) if q["id"] not in done]
+    size = ["-np", str(args.slots), "-c", str(CONTEXT * args.slots), "-t", "2"]
+    command = [str(install.llama_server(install.ROOT)), "-m", args.model, "--jinja", *size]
+    with (
+        serving(lambda port: [*command, "--port", str(port)]) as (url, _),
+        httpx2.Client(base_url=url, timeout=1800) as http,
+        args.out.open("a") as sink,
+        ThreadPoolExecutor(args.slots) as pool,
+    ):
+        for row in as_completed([pool.submit(answer, http, question) for question in todo]):
+            print(json.dumps(row.result()), file=sink, flush=True)
 
 
-def answer(llama: Llama, question: dict[str, Any]) -> dict[str, Any]:
-    try:
-        reply = llama.create_chat_completion(
-            question["messages"], tools=question["tools"], tool_choice="auto", temperature=0.0, max_tokens=512
-        )
-    except (ValueError, RuntimeError) as e:  # it made calls until the context was full; counts as wrong
-        return {"id": question["id"], "calls": [{"none": {}}], "text": str(e)}
+def answer(http: httpx2.Client, question: dict[str, Any]) -> dict[str, Any]:
+    wish = {"temperature": 0.0, "max_tokens": MAX_TOKENS, "cache_prompt": False}
+    reply = http.post(
+        "/v1/chat/completions", json={"messages": question["messages"], "tools": question["tools"], **wish}
+    ).json()
+    if "error" in reply:  # counts as wrong
+        return {"id": question["id"], "calls": [{"none": {}}], "text": str(reply["error"])}
     message = reply["choices"][0]["message"]
     calls = []
     for call in message.get("tool_calls") or []:

@@ -14,25 +14,22 @@ more than the rate. --lock FILE is held while something is measured, for a machi
 """
 
 import argparse
-import contextlib
 import fcntl
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 from peers import install
 from serve_load import CONTROL
+from serving import serving
 
 HERE = Path(__file__).parent
 COLUMNS = {
@@ -63,40 +60,15 @@ def command(kind: str, args: argparse.Namespace, port: int) -> list[str]:
     return [server, "-m", args.gguf, "-np", "16", "-c", str(16 * 1024), "-t", "2", "--jinja", *where]
 
 
-@contextlib.contextmanager
-def serving(kind: str, args: argparse.Namespace) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    output = open(args.log, "ab") if args.log else subprocess.DEVNULL  # noqa: SIM115
-    process = subprocess.Popen(
-        command(kind, args, port), stdout=output, stderr=output, start_new_session=True,
-        env=os.environ | {"VLLM_NO_USAGE_STATS": "1"},
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        while process.poll() is None:
-            try:
-                urllib.request.urlopen(url.removesuffix("/v1") + "/health", timeout=5).close()
-                yield url, process
-                return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        raise SystemExit(f"{kind} did not come up: {process.args}")
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def measured(kind: str, args: argparse.Namespace) -> dict[str, float]:
     shape = ["--streams", "16", "--tokens", str(args.tokens), "--rounds", "1", "--ban", args.ban]
     if kind == "engine":
         python = [sys.executable, str(HERE / "engine_load.py"), args.model, "--dtype", args.dtype]
         return run([*python, "--speculation", "off", *shape], args.lock)
-    with serving(kind, args) as (url, process):
-        with urllib.request.urlopen(url + "/models") as reply:
+    with serving(partial(command, kind, args), args.log) as (url, process):
+        with urllib.request.urlopen(url + "/v1/models") as reply:
             model = json.load(reply)["data"][0]["id"]
-        script = [sys.executable, str(HERE / "serve_load.py"), url]
+        script = [sys.executable, str(HERE / "serve_load.py"), url + "/v1"]
         return run([*script, "--kind", kind, "--model", model, *shape], args.lock, process.pid)
 
 

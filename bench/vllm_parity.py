@@ -11,15 +11,13 @@ exit code 1 when texts differ.
 import argparse
 import itertools
 import json
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from serving import serving
 
 from ponder import LLM, SamplingParams, Thinking
 from ponder.cli.random_model import save_random, tokenizer_of
@@ -74,40 +72,21 @@ def local(folder: Path, asked: list[dict[str, Any]], bias: dict[int, float]) -> 
 def through_vllm(
     folder: Path, asked: list[dict[str, Any]], bias: dict[int, float], python: str
 ) -> list[tuple[str, str, int, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     flags = "--dtype float32 --max-model-len 2048 --max-num-seqs 8 --enforce-eager --gpu-memory-utilization 0.1"
-    front = subprocess.Popen(
-        [sys.executable, "-m", "ponder", "serve", "--engine", "vllm", str(folder), "--engine-python", python,
-         "--engine-args", flags, "--port", str(port), "--log-level", "error"]
-    )  # fmt: skip
-    try:
-        wait(front, f"http://127.0.0.1:{port}/health")
-        out = []
+    words = [sys.executable, "-m", "ponder", "serve", "--engine", "vllm", str(folder), "--engine-python", python,
+             "--engine-args", flags, "--log-level", "error"]  # fmt: skip
+    out = []
+    with serving(lambda port: [*words, "--port", str(port)]) as (front, _):
         for body in asked:
             raw = json.dumps(body | {"logit_bias": {str(k): v for k, v in bias.items()}}).encode()
-            url = f"http://127.0.0.1:{port}/v1/chat/completions"
-            with urllib.request.urlopen(urllib.request.Request(url, raw), timeout=300) as answer:
+            asking = urllib.request.Request(front + "/v1/chat/completions", raw)
+            with urllib.request.urlopen(asking, timeout=300) as answer:
                 reply = json.load(answer)
             choice, usage = reply["choices"][0], reply["usage"]
             # with thinking on vLLM's parser takes a text without any tag for thoughts
             text = choice["message"].get("reasoning", "") + (choice["message"]["content"] or "")
             out.append((text, choice["finish_reason"], usage["prompt_tokens"], usage["completion_tokens"]))
-        return out
-    finally:
-        front.terminate()
-        front.wait(60)
-
-
-def wait(process: "subprocess.Popen[bytes]", url: str) -> None:
-    while process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
-    raise SystemExit("the front did not come up")
+    return out
 
 
 def main() -> None:
