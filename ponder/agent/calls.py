@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from ponder.agent.limits import cut
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.errors import UserError
 from ponder.core.message import ToolCall
+from ponder.text.plain_calls import letters
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."
@@ -49,11 +49,6 @@ def meant(tools: Sequence[Tool], name: str) -> str:
     found = [tool.name for tool in tools if letters(tool.name) == wanted]
     found = found or [tool.name for tool in tools if letters(tool.own_name) == wanted]
     return found[0] if len(found) == 1 else name
-
-
-def letters(name: str) -> str:
-    """What two spellings of a name have in common."""
-    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def find(tools: Sequence[Tool], name: str) -> Tool | Output:

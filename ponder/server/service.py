@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -24,6 +24,7 @@ from ponder.server.kept_thoughts import Conversation, KeptThoughts
 from ponder.server.log import tell
 from ponder.server.pool import Pool
 from ponder.server.running import Run, Running
+from ponder.text.plain_calls import PlainCalls
 
 READING = 0.5  # seconds between two remarks on how much of a prompt has been read
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
@@ -47,12 +48,13 @@ class Active:
     llm: Model
     handle: Handle
     conversation: Conversation | None = None
+    readers: Sequence[PlainCalls] = ()  # of each choice, where the model writes its calls without tags
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
         """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
         cancelled, and says so."""
         async for batch in self.handle.abatches(PACE):
-            for choice, event in joined(batch):
+            for choice, event in self._read(batch):
                 if isinstance(event, Finish):
                     self.run.finish = event
                     if self.run.timed_out and event.reason == "cancelled":
@@ -63,6 +65,16 @@ class Active:
                 if self.conversation is not None:
                     self.conversation.follow(choice, event)
                 yield choice, event
+
+    def _read(self, batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+        for choice, event in joined(batch):
+            if not self.readers:
+                yield choice, event
+                continue
+            reader = self.readers[choice]
+            yield from ((choice, shown) for shown in reader.feed(event))
+            if reader.over and len(self.handle) == 1:
+                self.handle.cancel()
 
     async def choices(self) -> list[Choice]:
         """The whole answer."""
@@ -109,7 +121,7 @@ class Service:
         def submit(llm: Model) -> Handle:
             return llm.stream(self.asked(wish, llm, conversation))
 
-        return self.run(model, submit, prefix, wish.messages, conversation)
+        return self.run(model, submit, prefix, wish.messages, conversation, wish)
 
     def asked(self, wish: ChatRequest, llm: Model, conversation: Conversation | None) -> ChatRequest:
         """What the model is asked: with the server's defaults, and with thoughts that it restores."""
@@ -127,11 +139,12 @@ class Service:
         prefix: str,
         said: Any,
         conversation: Conversation | None = None,
+        wish: ChatRequest | None = None,
     ) -> AsyncIterator[Active]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
         said: what people wrote, for a log that may tell it. submit runs in a thread: rendering a long conversation or
-        compiling a grammar must not hold up the others. conversation: keeps the thoughts of the reply.
+        compiling a grammar must not hold up the others. conversation: keeps the thoughts of the reply. wish: of a chat.
         """
         name = self.pool.find(model).name
         async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
@@ -145,9 +158,21 @@ class Service:
                     503, "the server's time limit passed before the request began", code="timeout", retry_after=1
                 )
             try:
-                yield Active(run, llm, run.handle, conversation)
+                yield Active(run, llm, run.handle, conversation, _readers(llm, wish, len(run.handle)))
             finally:
                 _tell(run, name)
+
+
+def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[PlainCalls]:
+    """For a model that knows no thoughts, as Qwen2.5-Coder, and a reply that may have calls. None where these must keep
+    to a schema: only calls in tags are held to it."""
+    if wish is None or not wish.tools or wish.tool_choice == "none" or wish.grammar is not None:
+        return []
+    functions = [tool["function"] for tool in wish.tools]
+    if not isinstance(llm, LLM) or llm.tokenizer.think is not None or any(f.get("strict") for f in functions):
+        return []
+    names, single = {f["name"] for f in functions}, not wish.parallel_tool_calls
+    return [PlainCalls(names, single=single) for _ in range(choices)]
 
 
 def _tell(run: Run, model: str) -> None:

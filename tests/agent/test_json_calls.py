@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import pytest
 
 from ponder.agent.agent import Agent
-from ponder.agent.json_calls import JsonCallModel, read_calls
+from ponder.agent.json_calls import JsonCallModel
 from ponder.agent.limits import Limits
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.event import TextDelta
+from ponder.text.plain_calls import read_calls
 
 pytestmark = pytest.mark.anyio
 CALL = '{"name": "add", "arguments": {"a": 1}}'
