@@ -24,6 +24,7 @@ BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S) 
 LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:')  # begins as a call does
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
+OPENING = ("<tool>", "<tools>", "<tool_call>", "<tool_calls>", "<function_call>")
 TAGS = re.compile(r"</?(?:tools?|tool_calls?|function_call)>")
 # A call whose only argument is a text with quotes that are not escaped, such as code; where it ends is plain.
 ONLY = re.compile(
@@ -127,7 +128,9 @@ def _may_be_json(text: str) -> bool:
     line, end, _ = start.partition("\n")
     if start.startswith("```") and end:
         return FENCE.match(line) is not None
-    return not start or start[0] in "{[`<"
+    if start.startswith("<"):
+        return any(tag.startswith(start) or start.startswith(tag) for tag in OPENING)
+    return not start or start[0] in "{[`"
 
 
 def read_calls(text: str, names: set[str]) -> list[ToolCall]:

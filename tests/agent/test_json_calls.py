@@ -11,7 +11,7 @@ from ponder.agent.json_calls import JsonCallModel
 from ponder.agent.limits import Limits
 from ponder.agent.tool import Output, Place, Tool
 from ponder.core.event import TextDelta
-from ponder.text.plain_calls import read_calls
+from ponder.text.plain_calls import PlainCalls, read_calls
 
 pytestmark = pytest.mark.anyio
 CALL = '{"name": "add", "arguments": {"a": 1}}'
@@ -51,6 +51,20 @@ def test_no_call(text: str) -> None:
 def test_one_name_that_is_offered_makes_the_others_calls_too() -> None:
     other = '{"name": "sub", "arguments": {}}'
     assert [call.name for call in read_calls(f"{other}\n{CALL}", {"add"})] == ["sub", "add"]
+
+
+@pytest.mark.parametrize("text", ["<p>Hi", "```python\n", "<toolbox>", "Well, {"])
+def test_what_cannot_become_a_call_is_not_held_back(text: str) -> None:
+    reader = PlainCalls({"add"})
+    assert (
+        "".join(e.text for letter in text for e in reader.feed(TextDelta(letter)) if isinstance(e, TextDelta)) == text
+    )
+
+
+@pytest.mark.parametrize("text", ["<to", "<tools>\n{", "``", "```json\n", " [", "{"])
+def test_what_may_become_a_call_is_held_back(text: str) -> None:
+    reader = PlainCalls({"add"})
+    assert not [e for letter in text for e in reader.feed(TextDelta(letter))]
 
 
 @pytest.mark.parametrize("text", [CALL.replace("add", "sub"), f"```json\n[{CALL.replace('add', 'sub')}]\n```"])
