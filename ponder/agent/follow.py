@@ -5,9 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from ponder.core.event import Event
-from ponder.core.protocol import ChatStream, Progress
-
-READING = 0.5  # seconds between two remarks on how much of a prompt has been read
+from ponder.core.protocol import READING, ChatStream, Progress
 
 
 async def follow(stream: ChatStream) -> AsyncIterator[Event | Progress]:

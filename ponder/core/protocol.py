@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 from ponder.core.event import Event
 from ponder.core.request import ChatRequest
 
+READING = 0.5  # seconds between two remarks on how much of a prompt has been read
+
 
 class Progress(NamedTuple):
     """Ids of a prompt. processed: those that are in the cache, `cached` of them found there."""

@@ -10,9 +10,10 @@ from ponder.agent.event import Decision
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import READING
 from ponder.core.request import ChatRequest
 from ponder.server.body import parse
-from ponder.server.service import READING, Active, Service
+from ponder.server.service import Active, Service
 from ponder.server.transcript import Row, Transcript, messages_of
 from ponder.server.turns import Source, Turn
 

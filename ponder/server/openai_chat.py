@@ -7,13 +7,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ponder.core.event import Finish, TokenLogprob
+from ponder.core.protocol import READING
 from ponder.core.request import ChatRequest
 from ponder.server.body import parse, read_json
 from ponder.server.errors import api_error, openai_body
 from ponder.server.log import log
 from ponder.server.openai_reply import ChatReply
 from ponder.server.openai_request import ChatBody, chat_request
-from ponder.server.service import READING, Active, Service
+from ponder.server.service import Active, Service
 from ponder.server.stream import Stream, data, unless_gone
 
 PREFIX = "chatcmpl-"

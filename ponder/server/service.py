@@ -26,7 +26,6 @@ from ponder.server.pool import Pool
 from ponder.server.running import Run, Running
 from ponder.text.plain_calls import PlainCalls
 
-READING = 0.5  # seconds between two remarks on how much of a prompt has been read
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
 
 

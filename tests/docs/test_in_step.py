@@ -17,7 +17,7 @@ MARKS = {
 
 
 def found(text: str, mark: str) -> list[str]:
-    text = re.sub(r"(?:（)?\[(?:English|中文)\]\([^)]*\)(?:）)?", "", text)
+    text = re.sub(r"（?\[(?:English|中文)\]\([^)]*\)）?", "", text)
     return [m.strip() for m in MARKS[mark].findall(text)]
 
 

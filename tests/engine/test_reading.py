@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from ponder.core.event import Finish
 from ponder.core.protocol import Progress
 from ponder.engine.handle import Handle
 from ponder.engine.llm import LLM
@@ -31,7 +32,8 @@ def test_reading_and_leaving(tmp_path: Path) -> None:
                 assert isinstance(progress, Progress)
                 handle.cancel()
             (batch,) = [b async for b in handle.abatches(0)]
-            assert batch[-1][1].reason == "cancelled"  # type: ignore[union-attr]
+            last = batch[-1][1]
+            assert isinstance(last, Finish) and last.reason == "cancelled"
             return handle
 
         assert asyncio.run(left()).timings().generated == 0
