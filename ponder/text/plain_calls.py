@@ -60,10 +60,10 @@ class PlainCalls:
 
     def strange(self) -> bool:
         """At the end of a reply: it is JSON as of a call, of a tool that was not offered."""
-        if self.calls or self._tagged or self._free or not self._allowed or read_calls(self._held, self._names):
+        if self.calls or self._tagged or self._free or not self._allowed:
             return False
         like = LIKE.match(self._held)
-        return like is not None and not _offered(like[1], self._names)
+        return like is not None and not _offered(like[1], self._names) and not read_calls(self._held, self._names)
 
     def feed(self, event: Event) -> Iterator[Event]:
         if isinstance(event, TextDelta):
