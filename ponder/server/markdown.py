@@ -49,7 +49,8 @@ def _dollars(match: re.Match[str]) -> str:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "highlight": _highlight, "maxNesting": 40})
+    options = {"html": False, "linkify": False, "highlight": _highlight, "maxNesting": 40, "breaks": True}
+    parser = MarkdownIt("commonmark", options)
     parser.enable(["table", "strikethrough"])
     parser.use(dollarmath_plugin, renderer=_math, allow_space=False, double_inline=True)
     parser.use(tasklists_plugin, label=True)
