@@ -20,6 +20,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from ponder.server.emphasis import CjkInline
+
 MAX_TEXT = 400_000  # characters of one piece; more is shown as plain text
 MAX_CODE = 60_000  # characters of one code block that are coloured
 MAX_MATH = 4_000
@@ -50,7 +52,9 @@ def _dollars(match: re.Match[str]) -> str:
 @cache
 def _parser() -> MarkdownIt:
     options = {"html": False, "linkify": False, "highlight": _highlight, "maxNesting": 40, "breaks": True}
-    parser = MarkdownIt("commonmark", options)
+    parser = MarkdownIt()
+    parser.inline = CjkInline()
+    parser.configure("commonmark", options)
     parser.enable(["table", "strikethrough"])
     parser.use(dollarmath_plugin, renderer=_math, allow_space=False, double_inline=True)
     parser.use(tasklists_plugin, label=True)
