@@ -3,7 +3,9 @@
     ponder agent --session trip.jsonl "Plan a trip"        # killed half-way? the same command goes on
     ponder agent --replay trip.jsonl                        # the same transcript, without a model
 
-The first line tells the format. A line that a crash tore off is dropped on opening; nothing before it is lost.
+The first line tells the format. A line that a crash tore off is dropped on opening; nothing before it is lost. Whatever
+else a file holds, it is refused and stays as it is; what is only looked at (a replay, what a branch begins with) is
+never written.
 """
 
 import os
@@ -30,6 +32,7 @@ class Head(Struct, frozen=True, tag="session"):
 
 
 Line = Head | Kept
+_HEAD, _START = b'{"type":"session"', b'{"type":"'  # how a first line begins, and how any line does
 _decode = msgspec.json.Decoder(Line)
 _encode = msgspec.json.Encoder()
 
@@ -42,20 +45,20 @@ class Session:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = open(self.path, "a+b")  # noqa: SIM115  # open as long as the session is
-        _lock(self._file, self.path)
-        self.events: list[Kept] = []
-        lines, good = _read(self.path)
-        if not lines:
-            self.head = Head(conversation or self.path.stem)
-            self._file.truncate(0)
+        try:
+            _lock(self._file, self.path)
+            log = _read(self.path)
+        except BaseException:
+            self._file.close()
+            raise
+        self.events = log.events
+        self.head = log.head or Head(conversation or self.path.stem)
+        if log.torn:  # all that is ever taken out of a file: the start of a line of ours
+            self._file.truncate(log.good)
+        if log.head is None:
             self._write(self.head)
-            return
-        self._file.truncate(good)
-        head, *events = lines
-        if not isinstance(head, Head):
-            raise UserError(f"{self.path} is not a session: its first line does not say so", param="session")
-        self.head = head
-        self.events = [e for e in events if not isinstance(e, Head)]
+        elif log.unended:
+            self._file.write(b"\n")
 
     @property
     def conversation(self) -> str:
@@ -86,21 +89,14 @@ class Session:
 
     def branch(self, path: Path | str, messages: int) -> "Session":
         """A new session with the first so many messages of this one."""
-        new = Session(path)
-        if new.events:
-            raise UserError(f"{path} exists already", param="session")
-        kept, count = [], 0
-        for event in self.events:
-            count += isinstance(event, Said)
-            if count > messages:
-                break
-            kept.append(event)
-        new.head = Head(new.conversation, parent=f"{self.path.name}@{messages}")
-        new._file.truncate(0)
-        new._write(new.head)
-        for event in kept:
-            new.add(event)
-        return new
+        return branch(self.path, path, messages)
+
+    def begun_from(self, parent: str) -> None:
+        """Write the first line of a log without events again, with where it branched from."""
+        assert not self.events
+        self.head = Head(self.conversation, parent=parent)
+        self._file.truncate(0)
+        self._write(self.head)
 
     def close(self) -> None:
         self._file.close()
@@ -119,23 +115,67 @@ class Session:
 
 def read_session(path: Path | str) -> list[Kept]:
     """The events of a log that is only looked at. Raises UserError for a file that is none."""
-    lines, _ = _read(Path(path))
-    if not lines or not isinstance(lines[0], Head):
-        raise UserError(f"{path} is not a session", param="session")
-    return [line for line in lines if not isinstance(line, Head)]
+    return _written(Path(path)).events
 
 
-def _read(path: Path) -> tuple[list[Line], int]:
-    """The lines, and how many bytes of the file they are."""
-    lines: list[Line] = []
-    good = 0
-    for n, raw in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+def branch(source: Path | str, path: Path | str, messages: int) -> Session:
+    """A new session with the first so many messages of the log `source`, which is only looked at."""
+    events = _written(Path(source)).events
+    new = Session(path)
+    if new.events:
+        new.close()
+        raise UserError(f"{path} exists already", param="session")
+    new.begun_from(f"{Path(source).name}@{messages}")
+    count = 0
+    for event in events:
+        count += isinstance(event, Said)
+        if count > messages:
+            break
+        new.add(event)
+    return new
+
+
+class _Log(Struct):
+    """What a file holds. good: bytes that are whole lines. torn: the start of a line follows them.
+    unended: the last line is whole, but for the end of line."""
+
+    head: Head | None = None
+    events: list[Kept] = []
+    good: int = 0
+    torn: bool = False
+    unended: bool = False
+
+
+def _written(path: Path) -> _Log:
+    if not path.exists():
+        raise UserError(f"{path} does not exist", param="session")
+    log = _read(path)
+    if log.head is None:
+        raise UserError(f"{path} is not a session: it is empty", param="session")
+    return log
+
+
+def _read(path: Path) -> _Log:
+    """Raises UserError, with the file's name, for anything but a log, a log that a crash tore off, or nothing."""
+    log = _Log()
+    *whole, last = path.read_bytes().split(b"\n")
+    for n, raw in enumerate([*whole, last] if last else whole, 1):
         try:
-            lines.append(_decode.decode(raw))
+            line = _decode.decode(raw)
         except msgspec.MsgspecError as e:
+            log.torn = n > len(whole) and (_START.startswith(raw[: len(_START)]) if log.head else raw.startswith(_HEAD))
+            if log.torn:
+                break
             raise UserError(f"{path}, line {n}: not a line of a session ({e})", param="session") from e
-        good += len(raw) + 1
-    return lines, good
+        if isinstance(line, Head):
+            log.head = log.head or line
+        elif log.head is None:
+            raise UserError(f"{path} is not a session: its first line does not say so", param="session")
+        else:
+            log.events.append(line)
+        log.good += len(raw) + 1
+        log.unended = n > len(whole)
+    return log
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

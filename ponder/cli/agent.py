@@ -106,14 +106,13 @@ def _server(args: argparse.Namespace, model: str | None) -> dict[str, str | None
 
 
 def _session(args: argparse.Namespace) -> "Session | None":
-    from ponder.agent.session import Session
+    from ponder.agent.session import Session, branch
 
     if args.branch:
         source, _, count = args.branch.rpartition("@")
         if not source or not count.isdigit() or args.session is None:
             raise UserError("--branch wants FILE@N, and --session a new file", param="branch")
-        with Session(source) as parent:
-            return parent.branch(args.session, int(count))
+        return branch(source, args.session, int(count))
     return Session(args.session) if args.session else None
 
 

@@ -17,7 +17,7 @@ from ponder.agent.event import CallDone, CallStarted, RunDone, Said
 from ponder.agent.function_tool import function_tool
 from ponder.agent.limits import Limits
 from ponder.agent.replay import replay
-from ponder.agent.session import Session, read_session
+from ponder.agent.session import Session, branch, read_session
 from ponder.agent.tool import Image, Output
 from ponder.agent.transcript import transcript
 from ponder.core.errors import UserError
@@ -94,11 +94,11 @@ async def test_a_branch_goes_its_own_way(scripted, tmp_path: Path) -> None:
     with Session(tmp_path / "a.jsonl") as session:
         await run(scripted("One."), session, "1?")
         await run(scripted("Two."), session, "2?")
-        with session.branch(tmp_path / "b.jsonl", 2) as branch:
-            assert [m.text for m in branch.messages] == ["1?", "One."]
-            await run(scripted("Three."), branch, "3?")
-            assert [m.text for m in branch.messages] == ["1?", "One.", "3?", "Three."]
-            assert branch.head.parent == "a.jsonl@2"
+        with session.branch(tmp_path / "b.jsonl", 2) as new:
+            assert [m.text for m in new.messages] == ["1?", "One."]
+            await run(scripted("Three."), new, "3?")
+            assert [m.text for m in new.messages] == ["1?", "One.", "3?", "Three."]
+            assert new.head.parent == "a.jsonl@2"
         assert [m.text for m in session.messages] == ["1?", "One.", "2?", "Two."]
 
 
@@ -163,6 +163,71 @@ async def test_a_file_that_is_no_session(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match=r"s\.jsonl"):
         Session(file)
     assert file.read_text() == text, "it is left as it is"
+
+
+HEAD = b'{"type":"session","conversation":"s","version":1,"parent":""}\n'
+FOREIGN = {
+    "JSON": b'{"notes": "an hour of work"}',
+    "one line": b"one line, no end of line",
+    "a picture": bytes(n for n in range(256) if n != 10),
+    "a brace": b"{",
+    "an event, no head": b'{"type":"said","message":{"role":"user","content":[]}}',
+    "a log with a note below": HEAD + b"my own note",
+    "a log with JSON below": HEAD + b'{"notes": 1}',
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+async def test_what_is_no_log_is_left_byte_for_byte(tmp_path: Path, content: bytes) -> None:
+    file, new = tmp_path / "mine.dat", tmp_path / "new.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"mine\.dat"):
+        Session(file)
+    with pytest.raises(UserError, match=r"mine\.dat"):
+        branch(file, new, 1)
+    with pytest.raises(UserError, match=r"mine\.dat"):
+        read_session(file)
+    with Session(tmp_path / "s.jsonl") as session, pytest.raises(UserError, match=r"mine\.dat"):
+        session.branch(file, 0)
+    assert file.read_bytes() == content
+    assert not new.exists(), "nothing is begun when there is nothing to branch from"
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"ty', b'{"type":"said","mess'])
+async def test_the_source_of_a_branch_is_not_written(tmp_path: Path, torn: bytes) -> None:
+    source = tmp_path / "a.jsonl"
+    with Session(source, "s") as session:
+        session.add(Said(Message.user("1?")))
+    source.write_bytes(before := source.read_bytes() + torn)
+    with branch(source, tmp_path / "b.jsonl", 1) as new:
+        assert [m.text for m in new.messages] == ["1?"]
+    assert [e.message.text for e in read_session(source) if isinstance(e, Said)] == ["1?"]
+    assert source.read_bytes() == before
+    with Session(source), branch(source, tmp_path / "c.jsonl", 0) as new:
+        assert new.messages == [], "also of one that is in use"
+    with pytest.raises(UserError, match=r"missing\.jsonl"):
+        branch(tmp_path / "missing.jsonl", tmp_path / "d.jsonl", 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+
+
+async def test_opening_drops_only_what_was_torn_off(tmp_path: Path) -> None:
+    log = tmp_path / "s.jsonl"
+    log.write_bytes(b"")
+    with Session(log) as session:
+        session.add(Said(Message.user("1?")))
+    whole = log.read_bytes()
+    for tail, kept in ((b'{"type":"said","mess', whole), (b"{", whole)):
+        log.write_bytes(whole + tail)
+        Session(log).close()
+        assert log.read_bytes() == kept
+    log.write_bytes(whole[:-1])  # an editor that leaves out the last end of line
+    with Session(log) as session:
+        assert [m.text for m in session.messages] == ["1?"]
+    assert log.read_bytes() == whole
+    log.write_bytes(b'{"type":"session","conv')
+    with Session(log) as session:
+        assert session.events == []
+    assert log.read_bytes().startswith(b'{"type":"session","conversation":"s"')
 
 
 async def test_another_conversation_is_not_mixed_in(scripted, tmp_path: Path) -> None:

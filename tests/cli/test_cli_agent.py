@@ -52,6 +52,16 @@ def test_a_session_goes_on_branches_and_replays(ponder, script, tmp_path: Path) 
     assert other == told.replace("Yes.", "No.")
 
 
+def test_a_file_that_is_no_session_is_refused_and_kept(ponder, script, tmp_path: Path) -> None:
+    model, mine = script("Done."), tmp_path / "mine.json"
+    mine.write_bytes(before := b'{"notes": "an hour of work"}')
+    for words in (("--session", "mine.json"), ("--session", "new", "--branch", "mine.json@1")):
+        done = ponder("agent", model, "hi", *words)
+        assert (done.returncode, done.stdout) == (2, "") and "mine.json, line 1: not a line of a session" in done.stderr
+        assert mine.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_call_waits_where_nobody_can_be_asked(ponder, script, servers: str) -> None:
     words = ("--mcp", servers, "--session", "s.jsonl")
     done = ponder("agent", script(TIME, "Late."), "The time?", *words)
