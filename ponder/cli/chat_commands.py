@@ -127,7 +127,7 @@ COMMANDS: dict[str, tuple[Callable[[Session, str], Outcome], str, str]] = {
     "retry": (retry, "/retry", "ask the last question again"),
     "undo": (undo, "/undo", "forget the last question and its answer"),
     "clear": (clear, "/clear", "forget the conversation"),
-    "save": (save, "/save FILE", "write the conversation as JSON"),
+    "save": (save, "/save FILE", "write the conversation as JSON; a file that holds something else is kept"),
     "load": (load, "/load FILE", "read one back"),
     "help": (help_, "/help", "this list"),
     "exit": (leave, "/exit", "leave (or Ctrl-D)"),

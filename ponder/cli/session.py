@@ -1,6 +1,7 @@
 """A conversation in a terminal: messages, settings and where each setting came from (TH-5). No terminal in here."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Session:
     system: str | None = None
     messages: list[Message] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    _kept: dict[Path, bytes] = field(default_factory=dict)  # files that hold this conversation, as they were last seen
 
     def context(self) -> list[Message]:
         """What was said so far, the system text first."""
@@ -74,18 +76,36 @@ class Session:
             self.sources[name] = source
 
     def save(self, path: Path) -> None:
-        """The conversation as a JSON list of messages; the file is replaced only when the new one is complete."""
-        text = json.dumps([m.to_dict() for m in self.context()], ensure_ascii=False, indent=1)
+        """The conversation as a JSON list of messages; the file is replaced only when the new one is complete.
+
+        Raises UserError for a file that this would take something from: one that this conversation neither wrote nor
+        was read from, or that was changed since, and that is not its beginning either."""
+        messages = [m.to_dict() for m in self.context()]
+        text = (json.dumps(messages, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
         try:
+            if os.path.lexists(path) and not (path.is_file() and self._may_replace(path, json.loads(text))):
+                raise UserError(f"{path} exists and holds something else; choose another name, or delete it first")
             with replacing(path) as file:
-                file.write((text + "\n").encode("utf-8", "replace"))
+                file.write(text)
+            self._kept[path.resolve()] = text
         except OSError as e:
             raise UserError(f"cannot save to {path}: {e.strerror}") from e
+
+    def _may_replace(self, path: Path, messages: list[Any]) -> bool:
+        held = path.read_bytes()
+        if not held or self._kept.get(path.resolve()) == held:
+            return True
+        try:
+            earlier = json.loads(held)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(earlier, list) and messages[: len(earlier)] == earlier
 
     def load(self, path: Path) -> None:
         """Replace the conversation by a saved one: a JSON list of messages in the OpenAI form."""
         try:
-            raw = json.loads(path.read_text("utf-8"))
+            held = path.read_bytes()
+            raw = json.loads(held.decode("utf-8"))
         except OSError as e:
             raise UserError(f"cannot read {path}: {e.strerror}") from e
         except ValueError as e:
@@ -96,3 +116,4 @@ class Session:
         has_system = bool(messages) and messages[0].role == "system"
         self.system = messages[0].text if has_system else None
         self.messages = messages[1:] if has_system else messages
+        self._kept[path.resolve()] = held

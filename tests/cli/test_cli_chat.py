@@ -133,6 +133,36 @@ def test_retry_undo_clear_and_load(chat: Chat, script, tmp_path: Path) -> None:
     assert [m["role"] for m in saved(t, tmp_path)] == ["system", "user", "assistant"]
 
 
+def test_save_takes_nothing_from_a_file(chat: Chat, script, tmp_path: Path) -> None:
+    kept = {
+        "notes.json": '{"notes": 1}',
+        "list.json": '[{"role": "user", "content": "other"}]',
+        "text": "an hour of work",
+    }
+    for name, content in kept.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch()
+    t = chat(script("one", "two"), "--no-think")
+    t.say("q")
+    for name in [*kept, "folder"]:
+        assert f"{name} exists and holds something else; choose another name" in t.say(f"/save {name}")
+    assert {name: (tmp_path / name).read_text() for name in kept} == kept
+    assert "saved 2 messages" in t.say("/save empty")
+    t.say("/undo")
+    assert "saved 0 messages" in t.say("/save empty"), "what this chat wrote it may write again"
+    (tmp_path / "empty").write_text("mine now")
+    assert "holds something else" in t.say("/save empty")
+    begun = [{"role": "user", "content": "q"}]
+    (tmp_path / "begun.json").write_text(json.dumps(begun))
+    t.say("q")
+    assert "saved 2 messages" in t.say("/save begun.json"), "the beginning of this conversation is not lost"
+    assert [m["content"] for m in json.loads((tmp_path / "begun.json").read_text())] == ["q", "two"]
+    assert "loaded 1 messages" in t.say("/load list.json")
+    t.say("/clear")
+    assert "saved 0 messages" in t.say("/save list.json"), "what was loaded from there goes back there"
+
+
 def test_what_is_typed_while_the_model_talks_begins_the_next_message(chat: Chat, script, tmp_path: Path) -> None:
     t = chat(script({"text": COUNT[:200], "delay_ms": 20}), "--no-think")
     t.send("first\r")
