@@ -82,6 +82,8 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     show_handover: whether the sentence is part of the reported reasoning (TB-2).
     tool_in_thinking: what tool calls are that the thoughts end with, where the model stops without `</think>`: "close"
     makes calls of them, "text" (and None) leaves them thoughts, and the hand-over follows (TC-3).
+    wish: the field that said so, when it was an effort word or the like: a model that cannot do it does what it can,
+    with a warning. "" is a switch or a budget that must hold.
     """
 
     enabled: bool | None = None
@@ -90,6 +92,7 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     handover: Literal["docs", "paper"] = "docs"
     show_handover: bool = True
     tool_in_thinking: Literal["text", "close"] | None = None
+    wish: str = ""
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -79,7 +79,8 @@ class Settings(Struct, frozen=True):
 
 
 def choose_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelProfile) -> Mode:
-    """Hard switch, then soft switch, then on; a model that cannot switch refuses to be asked.
+    """Hard switch, then soft switch, then on; a model that cannot switch refuses to be asked, but answers a wish with
+    a warning.
 
     Raises UserError when the request asks for a mode the model does not have.
     """
@@ -99,14 +100,14 @@ def choose_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
 
 def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelProfile) -> Mode:
     thinks = profile.capability == "thinking"
-    if thinks and thinking.enabled is False:
+    if thinks and thinking.enabled is False and not thinking.wish:
         raise UserError(
             f"{profile.name} always thinks: thinking_not_switchable. Use a hybrid model such as qwen3:4b, "
             "or a small thinking budget",
             param="enable_thinking",
             code="thinking_not_switchable",
         )
-    if not thinks and (thinking.enabled or thinking.budget is not None):
+    if not thinks and (thinking.enabled or thinking.budget is not None) and not thinking.wish:
         raise UserError(
             f"{profile.name} is a model without thinking ({profile.capability}). Use a hybrid model such as qwen3:4b, "
             "or leave enable_thinking and the thinking budget out",
@@ -114,7 +115,17 @@ def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
         )
     soft = soft_switch(messages)
     warnings = () if soft is None or soft == thinks else (f"{profile.name} cannot follow the switch in the text",)
-    return Mode(thinks, "model", False, warnings)
+    return Mode(thinks, "model", False, (*_unmet(thinking, profile), *warnings))
+
+
+def _unmet(thinking: Thinking, profile: ModelProfile) -> tuple[str, ...]:
+    """What a model that cannot switch says to a wish."""
+    if profile.capability == "thinking":
+        unmet = thinking.enabled is False
+        return (f"{thinking.wish} has no effect: {profile.name} always thinks",) if unmet else ()
+    if thinking.enabled or thinking.budget is not None:
+        return (f"{thinking.wish} has no effect: {profile.name} is a model without thinking ({profile.capability})",)
+    return ()
 
 
 def refuse_hopeless(texts: Iterable[str], profile: ModelProfile) -> None:
@@ -156,7 +167,7 @@ def resolve(
     assert max_tokens is not None and filled.seed is not None
     budget = _lowered("the thinking budget", thinking.budget, ceiling.budget, "the server's ceiling", warnings)
     if not mode.thinking and mode.source in ("request", "model"):
-        if thinking.budget is not None:
+        if thinking.budget is not None and not thinking.wish:  # of a wish the mode has told
             warnings.append("the thinking budget has no effect: thinking is off")
         budget = None
     return _settings(filled, thinking, mode, profile, max_tokens, budget, warnings)

@@ -55,7 +55,7 @@ def thinking_of(body: CompletionBody) -> Thinking:
     empty one. Raw text may repeat itself. Raises UserError."""
     switches, budgets = controls.said(body)
     others = ("tool_in_thinking", "show_handover")
-    names = [name for name, _ in switches] + [name for name in others if getattr(body, name) is not None]
+    names = [switch.field for switch in switches] + [name for name in others if getattr(body, name) is not None]
     if names:
         text = (
             f"{names[0]}: a raw prompt has no switch and no tools, and its reply is one text; use "

@@ -3,10 +3,13 @@
 Every dialect understands every spelling, because programs between a client and us translate bodies and leave such
 fields as they were. They are collected as (field, value) pairs and compared: two that disagree are an error that names
 both.
+
+Effort words, and Anthropic's `thinking`, are wishes: agents send them to every model, whatever it can. A model that
+cannot think answers them with a warning (TH-4). The other fields are switches, and must hold.
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, field, structs
 
@@ -15,10 +18,25 @@ from ponder.core.params import Thinking
 
 # tokens that an effort word stands for; 0 is off, None is no limit
 EFFORTS: dict[str, int | None] = {
-    "none": 0, "minimal": 0, "low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None,
+    "none": 0, "minimal": 0, "low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None, "ultra": None,
 }  # fmt: skip
-Switch = tuple[str, bool]
-Budget = tuple[str, int]
+UNSAID = ("", "default")  # words that clients send where nobody chose one
+# how firmly it was said: by an effort word, by Anthropic's object (whose numbers are exact), or by a switch
+Strength = Literal["word", "object", "firm"]
+
+
+class Switch(NamedTuple):
+    field: str
+    on: bool
+    strength: Strength = "firm"
+
+
+class Budget(NamedTuple):
+    field: str
+    tokens: int
+    strength: Strength = "firm"
+
+
 # vLLM's and SGLang's {"enable_thinking": false}
 TEMPLATE: tuple[dict[str, type], str] = (
     {"enable_thinking": bool, "thinking": bool, "thinking_budget": int},
@@ -53,7 +71,10 @@ def asked(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
     UserError for what cannot be, or contradicts itself."""
     switches, budgets = said(body)
     if word is not None:
-        add_effort(*word, switches, budgets)
+        effort: list[Switch] = []
+        add_effort(*word, effort, budgets)
+        if not any(switch.strength == "object" for switch in switches):  # whose type decides, and the word how much
+            switches += effort
     return structs.replace(
         thinking_of(switches, budgets),
         tool_in_thinking=body.tool_in_thinking,
@@ -66,14 +87,14 @@ def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
     switches: list[Switch] = []
     budgets: list[Budget] = []
     if body.enable_thinking is not None:
-        switches.append(("enable_thinking", body.enable_thinking))
+        switches.append(Switch("enable_thinking", body.enable_thinking))
     if isinstance(body.think, str):
         add_effort("think", body.think, switches, budgets)
     elif body.think is not None:
-        switches.append(("think", body.think))
+        switches.append(Switch("think", body.think))
     for name in ("thinking_budget", "thinking_token_budget", "thinking_budget_tokens"):
         if (value := getattr(body, name)) is not None and value != -1:  # -1 is "no limit" elsewhere
-            budgets.append((name, value))
+            budgets.append(Budget(name, value))
     _add_object("chat_template_kwargs", body.chat_template_kwargs, *TEMPLATE, switches, budgets)
     if body.reasoning_effort is not None:
         add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
@@ -85,9 +106,15 @@ def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
 
 
 def add_effort(name: str, word: Any, switches: list[Switch], budgets: list[Budget]) -> None:
-    switch, budget = effort(name, word)
-    switches.append(switch)
-    budgets += [budget] if budget else []
+    """The words "none" and "minimal" are off. Raises UserError."""
+    if word in UNSAID:
+        return
+    if not isinstance(word, str) or word not in EFFORTS:
+        raise UserError(f"{name} must be one of {', '.join(EFFORTS)}, got {word!r}", param=name)
+    budget = EFFORTS[word]
+    switches.append(Switch(name, budget != 0, "word"))
+    if budget:
+        budgets.append(Budget(name, budget, "word"))
 
 
 def _add_object(
@@ -99,9 +126,9 @@ def _add_object(
         if wanted is str:
             add_effort(name, value, switches, budgets)
         elif wanted is bool and isinstance(value, bool):
-            switches.append((name, value))
+            switches.append(Switch(name, value))
         elif wanted is int and type(value) is int:
-            budgets.append((name, value))
+            budgets.append(Budget(name, value))
         else:
             raise UserError(f"{name}: {known}", param=name)
 
@@ -115,20 +142,12 @@ def _add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: l
     if kind not in ("enabled", "disabled", "adaptive", "auto"):
         raise UserError("thinking.type is enabled, disabled or adaptive", param="thinking.type")
     if kind in ("enabled", "disabled"):
-        switches.append(("thinking.type", kind == "enabled"))
+        switches.append(Switch("thinking.type", kind == "enabled", "object"))
     budget = raw.get("budget_tokens")
     if budget is not None:
         if type(budget) is not int:
             raise UserError("thinking.budget_tokens is a number of tokens", param="thinking.budget_tokens")
-        budgets.append(("thinking.budget_tokens", budget))
-
-
-def effort(field: str, value: Any) -> tuple[Switch, Budget | None]:
-    """An effort word -> on or off, and a budget (tokens). "none" and "minimal" are off. Raises UserError."""
-    if not isinstance(value, str) or value not in EFFORTS:
-        raise UserError(f"{field} must be one of {', '.join(EFFORTS)}, got {value!r}", param=field)
-    budget = EFFORTS[value]
-    return (field, budget != 0), (None if not budget else (field, budget))
+        budgets.append(Budget("thinking.budget_tokens", budget, "object"))
 
 
 def thinking_of(switches: Iterable[Switch], budgets: Iterable[Budget]) -> Thinking:
@@ -137,19 +156,23 @@ def thinking_of(switches: Iterable[Switch], budgets: Iterable[Budget]) -> Thinki
     Raises UserError when two fields contradict each other.
     """
     switches, budgets = list(switches), list(budgets)
-    for name, on in switches[1:]:
-        if on != switches[0][1]:
-            first = switches[0][0]
-            raise UserError(f"{first} and {name} contradict each other: one thinks, the other does not", param=name)
-    exact = [b for b in budgets if "effort" not in b[0] and b[0] != "think"]
-    for name, value in exact[1:]:
-        if value != exact[0][1]:
-            raise UserError(f"{exact[0][0]} is {exact[0][1]} and {name} is {value}: give one of them", param=name)
+    for switch in switches[1:]:
+        if switch.on != switches[0].on:
+            text = f"{switches[0].field} and {switch.field} contradict each other: one thinks, the other does not"
+            raise UserError(text, param=switch.field)
+    exact = [b for b in budgets if b.strength != "word"]
+    for budget in exact[1:]:
+        if budget.tokens != exact[0].tokens:
+            text = f"{exact[0].field} is {exact[0].tokens} and {budget.field} is {budget.tokens}: give one of them"
+            raise UserError(text, param=budget.field)
     chosen = exact or budgets
-    enabled = switches[0][1] if switches else None
-    if exact and enabled is False and exact[0][1] > 0:
+    enabled = switches[0].on if switches else None
+    if exact and enabled is False and exact[0].tokens > 0:
         raise UserError(
-            f"{switches[0][0]} switches thinking off and {exact[0][0]} gives it {exact[0][1]} tokens: drop one of them",
-            param=exact[0][0],
+            f"{switches[0].field} switches thinking off and {exact[0].field} gives it {exact[0].tokens} tokens: drop "
+            "one of them",
+            param=exact[0].field,
         )
-    return Thinking(enabled=enabled, budget=chosen[0][1] if chosen and enabled is not False else None)
+    everything: list[Switch | Budget] = [*switches, *budgets]
+    wish = everything[0].field if everything and all(each.strength != "firm" for each in everything) else ""
+    return Thinking(enabled=enabled, budget=chosen[0].tokens if chosen and enabled is not False else None, wish=wish)

@@ -106,7 +106,7 @@ class Service:
         can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
         if enabled is None and budget is None and can == "hybrid":
             enabled = self.thinking.enabled
-        if budget is None and enabled is not False and can in ("hybrid", "thinking"):
+        if budget is None and (can == "thinking" or (can == "hybrid" and enabled is not False)):
             budget = self.thinking.budget
         thinking = structs.replace(wish.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
         return structs.replace(wish, thinking=thinking)

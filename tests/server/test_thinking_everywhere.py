@@ -151,6 +151,51 @@ def test_a_model_that_cannot_switch_says_so_and_is_known_by_its_card(url: str) -
         assert ("thinking" in shown) == thinks
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_an_effort_is_a_wish_that_a_model_may_be_unable_to_meet(url: str, api: str) -> None:
+    """TH-4: agents send these to every model. The reply says what had no effect; a switch beside it must still hold."""
+    on = [{"reasoning_effort": word} for word in ("low", "medium", "high", "xhigh", "max", "ultra")]
+    on += [{"reasoning": {"effort": "medium", "summary": "auto"}}, {"think": "low"}]
+    on += [{"thinking": {"type": "enabled", "budget_tokens": 9}}, {"thinking": {"type": "enabled"}}]
+    on += [{"thinking": {"type": kind, "budget_tokens": 0}} for kind in ("adaptive", "auto")]
+    off = [{"reasoning_effort": "none"}, {"reasoning_effort": "minimal"}, {"thinking": {"type": "disabled"}}]
+    unsaid = [{"reasoning_effort": ""}, {"reasoning_effort": "default"}, {"think": ""}, {"reasoning": {"effort": ""}}]
+    unsaid += [{"thinking": {"type": "adaptive"}}]
+    for name, unmet, thinks in (("instruct", on, False), ("base", on, False), ("thinking", off, True)):
+        for fields in (*on, *off, *unsaid):
+            reply = ask(url, api, name, **fields)
+            assert reply.status_code == 200, reply.text
+            told = reply.json().get("warnings", [])
+            assert len(told) == (fields in unmet), (name, fields, told)
+            assert all("has no effect" in text and next(iter(fields)) in text for text in told), told
+            assert reply.json()["effective"]["thinking"] is thinks
+    for fields in ({"enable_thinking": True}, {"think": True}, {"thinking_budget": 9}):
+        refused = ask(url, api, "instruct", reasoning_effort="low", **fields)
+        assert refused.status_code == 400 and "without thinking" in refused.text, refused.text
+
+
+def test_what_claude_code_sends_to_every_model(url: str) -> None:
+    """Its effort says how much, `thinking` whether: off with an effort is no contradiction. Streamed, counted."""
+    effort = {"output_config": {"effort": "high"}}
+    for kind, holds in (("adaptive", 16384), ("enabled", 16384), ("disabled", None)):
+        body = ask(url, "/v1/messages", thinking={"type": kind}, max_tokens=32000, **effort).json()
+        assert (body["effective"]["thinking"], body["effective"]["budget"]) == (kind != "disabled", holds), body
+        for model in ("instruct", "thinking", "hybrid"):
+            asked = {"model": model, "messages": HI, "thinking": {"type": kind}} | effort
+            counted = httpx.post(url + "/v1/messages/count_tokens", json=asked)
+            assert counted.status_code == 200 and counted.json()["input_tokens"] > 0, counted.text
+            streamed = httpx.post(url + "/v1/messages", json=asked | {"max_tokens": 400, "stream": True})
+            assert "message_stop" in streamed.text, streamed.text
+            told = (model, kind) in (("instruct", "adaptive"), ("instruct", "enabled"), ("thinking", "disabled"))
+            assert ("has no effect" in streamed.text) is told, (model, kind)
+
+
+def test_the_servers_budget_holds_where_a_wish_for_none_cannot(models: dict[str, Callable[[], LLM]]) -> None:
+    with server({"thinking": models["thinking"]}, thinking=Thinking(budget=11)) as url:
+        body = ask(url, "/v1/chat/completions", "thinking", reasoning_effort="none").json()
+        assert (body["effective"]["thinking"], body["effective"]["budget"]) == (True, 11)
+
+
 def test_the_request_comes_before_the_text_the_server_and_the_model(models: dict[str, Callable[[], LLM]]) -> None:
     """TH-5: the server's switch holds where a request says nothing, its budget also where one only asks for thoughts;
     what holds, and who said so, is in the reply and in /props."""
