@@ -141,6 +141,27 @@ def test_markdown_code_and_math(chat: Chat) -> None:
     assert right == "right" and keyword != plain
 
 
+def test_a_wide_table_scrolls_and_breaks_no_word(browser: Any, site: Site) -> None:
+    with Chat.visit(browser, site, viewport={"width": 390, "height": 780}) as chat:
+        chat.answered("Explain.", "rich")
+        chat.page.wait_for_selector(".answer blockquote")
+        table = chat.page.locator(".answer table").nth(1)
+        assert table.evaluate("t => t.scrollWidth > t.clientWidth + 50 && t.clientWidth < 390")
+        assert chat.page.evaluate("document.querySelector('#log').scrollWidth <= 390"), "the page itself stays"
+        lines = """t => [...t.querySelectorAll("th, td")].map(cell => {
+            const range = document.createRange();
+            range.selectNodeContents(cell);
+            return [cell.textContent, new Set([...range.getClientRects()].map(r => Math.round(r.bottom / 8))).size];
+        })"""
+        shown = dict(table.evaluate(lines))
+        assert [shown[word] for word in ("database", "replication", "recommendation", "PostgreSQL")] == [1] * 4
+        assert shown["asynchronous or synchronous"] > 1, "between words there are breaks"
+        table.evaluate("t => t.scrollTo(500, 0)")
+        assert table.evaluate("t => t.scrollLeft") > 50
+        table.focus()
+        assert table.evaluate("t => t === document.activeElement"), "arrow keys scroll it"
+
+
 def test_rate_cache_and_context(chat: Chat) -> None:
     chat.answered("One?" + " and more" * 60, "brief")
     assert "tokens/s" in chat.last.locator(".facts").inner_text() and "to the first token" in chat.last.inner_text()

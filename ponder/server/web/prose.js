@@ -112,6 +112,7 @@ export class Answer {
       if (html) box.innerHTML = html[i];
       else box.textContent = text;
       for (const pre of box.querySelectorAll("pre")) this.codeTools(pre);
+      for (const table of box.querySelectorAll("table")) table.tabIndex = 0; // a wide one is scrolled by keys, too
       this.shown[i] = text;
     });
     while (this.box.children.length > texts.length) this.box.lastElementChild.remove();
