@@ -1,0 +1,136 @@
+"""Samples side by side in one `core.Batch`: positions restart, targets stay inside their sequence, nothing is padded.
+
+The last id of a sequence predicts nothing and is not computed. Only rows that some weight asks for reach the head.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.batch import Batch
+from ponder.core.errors import UserError
+from ponder.core.sample import Floats, Ints, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """One micro-batch: T ids to compute, R rows with a target, Q rows with a teacher. All numpy."""
+
+    ids: Ints
+    """[T] every sample without its last id."""
+    batch: Batch
+    """Where they belong; `logit_rows` are all rows that are wanted, `rows` and `taught` together."""
+    rows: NDArray[np.int64]
+    """[R] places in T whose next id has a weight in ce or rl."""
+    targets: Ints
+    """[R] that next id."""
+    sequence: NDArray[np.int64]
+    """[R] the number of the sample, counted from 0."""
+    ce: Floats
+    """[R] and so the others: the streams of the target ids."""
+    rl: Floats
+    advantage: Floats
+    behaviour: Floats
+    reference: Floats | None
+    """None when no sample of the batch has one."""
+    taught: NDArray[np.int64]
+    """[Q] places in T whose next id has a weight in kl."""
+    kl: Floats
+    """[Q]"""
+    teacher_ids: Ints | None
+    """[Q, K]; None when the trainer asks the teacher itself."""
+    teacher_logprobs: Floats | None
+
+
+def pack(samples: Sequence[Sample]) -> Packed:
+    lengths = [len(s) - 1 for s in samples]
+
+    def shifted(name: str) -> Floats:
+        return np.concatenate([s.__dict__[name][1:] for s in samples])
+
+    ce, rl, kl = shifted("ce"), shifted("rl"), shifted("kl")
+    rows, taught = np.flatnonzero((ce > 0) | (rl > 0)), np.flatnonzero(kl > 0)
+    plain = Batch.packed(lengths)
+    batch = Batch(plain.positions, plain.starts, np.union1d(rows, taught).astype(np.int32), plain.rope_factor)
+    teacher_ids, teacher_logprobs = _teacher(samples)
+    return Packed(
+        ids=np.concatenate([s.ids[:-1] for s in samples]),
+        batch=batch,
+        rows=rows,
+        targets=np.concatenate([s.ids[1:] for s in samples])[rows],
+        sequence=np.repeat(np.arange(len(samples)), lengths)[rows],
+        ce=ce[rows],
+        rl=rl[rows],
+        advantage=shifted("advantage")[rows],
+        behaviour=shifted("behaviour")[rows],
+        reference=_reference(samples, rows),
+        taught=taught,
+        kl=kl[taught],
+        teacher_ids=teacher_ids,
+        teacher_logprobs=teacher_logprobs,
+    )
+
+
+def micro_batches(samples: Sequence[Sample], max_tokens: int) -> list[list[Sample]]:
+    """The samples of a step in as few lists of at most `max_tokens` ids as first-fit finds, longest first."""
+    longest = max(len(s) for s in samples)
+    if longest > max_tokens:
+        raise UserError(
+            f"a sample has {longest} ids and a micro-batch holds {max_tokens}: raise max_tokens or cut the data",
+            param="max_tokens",
+        )
+    bins: list[list[Sample]] = []
+    free: list[int] = []
+    for sample in sorted(samples, key=len, reverse=True):
+        at = next((i for i, room in enumerate(free) if room >= len(sample)), len(bins))
+        if at == len(bins):
+            bins.append([])
+            free.append(max_tokens)
+        bins[at].append(sample)
+        free[at] -= len(sample)
+    return bins
+
+
+def check(samples: Sequence[Sample], vocab_size: int, positions: int) -> None:
+    """What the model cannot take is said before the first step."""
+    for n, sample in enumerate(samples):
+        if sample.ids.max() >= vocab_size:
+            raise UserError(
+                f"sample {n} has the id {sample.ids.max()}, the model's vocabulary ends at {vocab_size - 1}: "
+                "the data was made with another tokenizer",
+                param="vocab_size",
+            )
+        if len(sample) > positions:
+            raise UserError(
+                f"sample {n} has {len(sample)} ids, the model has {positions} positions",
+                param="max_position_embeddings",
+            )
+
+
+def _reference(samples: Sequence[Sample], rows: NDArray[np.int64]) -> Floats | None:
+    missing = [s.reference is None for s in samples if s.rl.any()]
+    if all(missing):
+        return None
+    if any(missing):
+        raise UserError("some samples have log-probs of a reference policy and some not", param="reference")
+    return np.concatenate([(s.ce * 0 if s.reference is None else s.reference)[1:] for s in samples])[rows]
+
+
+def _teacher(samples: Sequence[Sample]) -> tuple[Ints | None, Floats | None]:
+    taught = [s for s in samples if s.kl.any()]
+    widths = {0 if s.teacher_ids is None else s.teacher_ids.shape[1] for s in taught}
+    if len(widths) > 1:
+        raise UserError(
+            f"the teacher's top K must be the same in all samples of a batch, found {sorted(widths)} (0 is none)",
+            param="teacher",
+        )
+    if not taught or widths == {0}:
+        return None, None
+    pairs = [
+        (s.teacher_ids[s.kl > 0], s.teacher_logprobs[s.kl > 0])
+        for s in taught
+        if s.teacher_ids is not None and s.teacher_logprobs is not None
+    ]
+    return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
