@@ -1,0 +1,1 @@
+"""Problems with a verifier: what evaluation asks and what reinforcement learning rewards."""
