@@ -97,7 +97,7 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
     from ponder.model.load import make_ops
     from ponder.model.random_packed import packed_random
     from ponder.model.weights import build, cache_dtype
-    from ponder.text.render import default_template
+    from ponder.text.template import default_template
 
     config = random_config(name)
     tokenizer = tokenizer_of(config.vocab_size)

@@ -38,7 +38,8 @@ from ponder.engine.runner import ModelRunner
 from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
 from ponder.engine.shorten import shortened
 from ponder.engine.stats import Stats
-from ponder.text.render import Rendered, render
+from ponder.text.render import render
+from ponder.text.spans import Rendered
 from ponder.text.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]

@@ -20,7 +20,7 @@ from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
 from ponder.model.names import resolve
 from ponder.model.weights import Progress, build, cache_dtype, context_limit
-from ponder.text.render import Template, default_template
+from ponder.text.template import Template, of_model
 from ponder.text.tokenizer import Tokenizer
 
 Count = Annotated[int, Meta(ge=1)]
@@ -157,4 +157,5 @@ def open_scripted(path: Path, *, max_context: int | None = None, kv_blocks: int 
         context=runner.context,
         vocab=tokenizer.vocab_size,
     )
-    return Loaded(runner, tokenizer, profile, default_template(tokenizer))
+    template = of_model(None, script.model.capability, has_block=tokenizer.think is not None)
+    return Loaded(runner, tokenizer, profile, template)

@@ -7,7 +7,7 @@ The chat template is only searched for marks, never executed (SEC-2).
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -20,15 +20,14 @@ from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
 from ponder.model.plan import CPU_DTYPES, released, weight_bytes
 from ponder.text import vocabulary
-
-Template = Literal["qwen3", "qwen2.5"]
+from ponder.text.template import Template, capability_of, of_model
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 
 class ModelInfo(Struct, frozen=True):
     """capability: hybrid models can think or not, thinking ones always do, instruct ones never; base ones only continue
-    text (TH-4). template: the family of the prompt format. eos_ids: what ends a turn (RL-3).
+    text (TH-4). template: the prompt format, see `text.template`. eos_ids: what ends a turn (RL-3).
     thinking, answer: sampling defaults of the two modes (RL-1). weight_bytes: memory of the weights by dtype.
     kv_bytes: cache memory of one token, bf16. native_context: trained with plain RoPE; max_context: with YaRN.
     """
@@ -81,7 +80,7 @@ def describe(
         architecture=ARCHITECTURES[config.model_type],
         config=config,
         parameters=config.parameter_counts(),
-        template="qwen3" if "<think>" in added else "qwen2.5",
+        template=of_model(template, capability, has_block="<think>" in added),
         capability=capability,
         eos_ids=eos,
         thinking=thinking,
@@ -101,7 +100,7 @@ def describe_released(name: str) -> ModelInfo | None:
     if shape is None:
         return None
     config = shape.config
-    capability: Capability = "base" if name.endswith("-base") else "hybrid" if config.qk_norm else "instruct"
+    capability, template = _released_kind(name, config)
     thinking, answer = _sampling(capability, config, {}, name)
     return ModelInfo(
         name=name,
@@ -109,7 +108,7 @@ def describe_released(name: str) -> ModelInfo | None:
         architecture=ARCHITECTURES[config.model_type],
         config=config,
         parameters=config.parameter_counts(),
-        template="qwen3" if config.qk_norm else "qwen2.5",
+        template=template,
         capability=capability,
         eos_ids=(151643,) if capability == "base" else (151645, 151643),
         thinking=thinking,
@@ -122,14 +121,21 @@ def describe_released(name: str) -> ModelInfo | None:
     )
 
 
+def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template]:
+    if name.startswith("qwq:"):
+        return "thinking", "qwq"
+    if not config.qk_norm:
+        return "instruct", "qwen2.5"
+    kinds: dict[str, Capability] = {"-base": "base", "-thinking-2507": "thinking", "-instruct-2507": "instruct"}
+    capability = next((kind for end, kind in kinds.items() if name.endswith(end)), "hybrid")
+    return capability, of_model(None, capability, has_block=True)
+
+
 def _capability(template: str | None, config: ModelConfig) -> Capability:
     """A base checkpoint may carry a chat template, but ends with <|endoftext|> (facts 1.1)."""
     if template is None or config.eos_token_ids == (151643,):
         return "base"
-    if "enable_thinking" in template:
-        return "hybrid"
-    _, mark, opening = template.rpartition("add_generation_prompt")
-    return "thinking" if mark and "<think>" in opening else "instruct"  # facts 2.6: 2507 opens the block itself
+    return capability_of(template)
 
 
 def _eos(

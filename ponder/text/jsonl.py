@@ -20,8 +20,8 @@ from ponder.core.errors import UserError
 from ponder.core.message import messages_from_dicts
 from ponder.core.request import History
 from ponder.text.parse import StreamParser, message_of
-from ponder.text.render import Template
 from ponder.text.render import render as render_messages
+from ponder.text.template import Template
 from ponder.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]

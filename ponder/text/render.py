@@ -9,21 +9,16 @@ Total: any list of messages renders; what the template leaves out is named in `w
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
-from typing import Any, Literal
-
-from msgspec import Struct
+from typing import Any
 
 from ponder.core.message import Message, Text, ToolCall, ToolResult, split_thinking
 from ponder.core.request import History
 from ponder.text.phase import PhaseMachine
 from ponder.text.soft_switch import is_tool_response
+from ponder.text.spans import Rendered, SpanKind, Writer
+from ponder.text.template import Template, default_template, opens_block, switch_warning
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.toolcall import format_call
-from ponder.text.utf8 import well_formed
-
-Template = Literal["qwen3", "qwen2.5"]
-SpanKind = Literal["header", "text", "reasoning", "tool_call", "tool_result", "end"]
 
 QWEN25_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 _TOOLS_BEFORE = (
@@ -38,28 +33,6 @@ _TOOLS_AFTER = (
 _KNOWN_ROLES = ("system", "user", "assistant", "tool")
 
 
-class Span(Struct, frozen=True):
-    """ids[start:end] of one message (-1: of none). `trainable`: the model itself generates these ids (FT-1): its
-    thoughts with their tags, its text, its calls and <|im_end|>. An empty block that the template puts where the
-    message has no reasoning part is not. A token across a border belongs to the span of its first character."""
-
-    start: int
-    end: int
-    message: int
-    role: str
-    kind: SpanKind
-    trainable: bool
-
-
-class Rendered(Struct, frozen=True):
-    """ids with spans that tile them, the same as text, and what was left out."""
-
-    ids: list[int]
-    spans: list[Span]
-    text: str
-    warnings: list[str]
-
-
 def render(
     messages: Sequence[Message],
     tokenizer: Tokenizer,
@@ -71,41 +44,53 @@ def render(
     template: Template | None = None,
     allow_control: bool = False,
 ) -> Rendered:
-    """Render a conversation. template None: the one of the tokenizer's family (<think> in it: Qwen3, else Qwen2.5).
+    """Render a conversation. template None: the one of the tokenizer's family (<think> in it: Qwen3, else Qwen2.5);
+    for what the others are see `text.template`.
 
     history "strip" is the official template: thoughts before the last query go. "keep" leaves every block in.
     "exact" emits an assistant message's `ids` verbatim, the others as "keep" does, so that in a tool loop a prompt
     and its output are an exact id prefix of the next prompt (HC-2).
     allow_control: control tokens are found in the messages' texts too, as Hugging Face does. Only for text you own.
     """
-    writer = _Writer(tokenizer, allow_control)
+    writer = Writer(tokenizer, allow_control)
     if template is None:
         template = default_template(tokenizer)
-    if template == "qwen3":
-        _qwen3(writer, messages, tools, history)
-    else:
+    if template == "qwen2.5":
         _qwen25(writer, messages, tools, history)
+    else:
+        _qwen3(writer, messages, tools, history, template)
     if add_generation_prompt:
-        writer.at(-1, "assistant")
-        writer.control("<|im_start|>", "header")
-        writer.text("assistant\n", "header")
-        if template == "qwen3" and enable_thinking is False:
-            _block(writer, "", "header")
-    if template == "qwen2.5" and enable_thinking:
-        writer.warn("enable_thinking: the Qwen2.5 template has no thinking; use a Qwen3 model")
+        _open_turn(writer, template, enable_thinking)
+    if warning := switch_warning(template, enable_thinking):
+        writer.warn(warning)
     return writer.finish()
 
 
-def default_template(tokenizer: Tokenizer) -> Template:
-    return "qwen2.5" if tokenizer.think is None else "qwen3"
+def _open_turn(writer: Writer, template: Template, enable_thinking: bool | None) -> None:
+    """Rule 7. A block that is opened here is not the model's own, so nothing of it is trainable."""
+    writer.at(-1, "assistant")
+    writer.control("<|im_start|>", "header")
+    writer.text("assistant\n", "header")
+    if opens_block(template):
+        writer.control("<think>", "header")
+        writer.text("\n", "header")
+    elif template == "qwen3" and enable_thinking is False:
+        _block(writer, "", "header")
 
 
-def _qwen3(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict[str, Any]], history: History) -> None:
-    """facts 2.2, rule by rule."""
+def _qwen3(
+    writer: Writer,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]],
+    history: History,
+    template: Template,
+) -> None:
+    """facts 2.2, rule by rule; what the later templates do differently is what an assistant's turn looks like."""
     first_is_system = bool(messages) and messages[0].role == "system"
     if tools or first_is_system:
-        _header(writer, messages[0].text if first_is_system else None, tools, gap=first_is_system)
-    query = last_query(messages)
+        system = messages[0].text if first_is_system else None
+        _header(writer, system, tools, gap=first_is_system or template == "qwq")
+    query, keep = last_query(messages), history != "strip"
     for n, message in enumerate(messages):
         writer.at(n, message.role)
         _warn_about(writer, message)
@@ -113,15 +98,21 @@ def _qwen3(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict[
             _plain_turn(writer, message)
         elif message.role == "assistant":
             if history == "exact" and message.ids is not None:
-                _exact_turn(writer, message.ids)
+                _exact_turn(writer, message.ids, opened=opens_block(template))
+            elif template == "qwen3-instruct":
+                _instruct_assistant(writer, message)
+            elif template == "qwq":
+                _qwq_assistant(writer, message, keep=keep)
             else:
                 is_last = n == len(messages) - 1
-                _qwen3_assistant(writer, message, after_query=n > query, is_last=is_last, keep=history != "strip")
+                _qwen3_assistant(writer, message, template, after_query=n > query, is_last=is_last, keep=keep)
         elif message.role == "tool":
             _tool_result(writer, messages, n)
 
 
-def _qwen3_assistant(writer: "_Writer", message: Message, *, after_query: bool, is_last: bool, keep: bool) -> None:
+def _qwen3_assistant(
+    writer: Writer, message: Message, template: Template, *, after_query: bool, is_last: bool, keep: bool
+) -> None:
     """Rule 5. `keep`: a reasoning part that is there, even an empty one, was a block and stays one."""
     reasoning, content = message.reasoning, message.text
     if reasoning is None and "</think>" in content:
@@ -130,17 +121,44 @@ def _qwen3_assistant(writer: "_Writer", message: Message, *, after_query: bool, 
     writer.control("<|im_start|>", "header")
     writer.text("assistant\n", "header")
     if (after_query and (is_last or reasoning)) or (keep and reasoning is not None):
-        _block(writer, (reasoning or "").strip("\n"), "reasoning", trainable=reasoning is not None)
+        _block(writer, reasoning or "", "reasoning", trainable=reasoning is not None, opened=opens_block(template))
         written = content.lstrip("\n")
-    writer.text(written, "text", trainable=True)
+    _text_and_calls(writer, written, message, gap=bool(content))
+
+
+def _instruct_assistant(writer: Writer, message: Message) -> None:
+    """Instruct-2507: the text as it stands, for this template knows no thoughts."""
+    if message.reasoning:
+        writer.warn(f"message {writer.message}: its reasoning is left out, the Qwen3-Instruct-2507 template has none")
+    writer.control("<|im_start|>", "header")
+    writer.text("assistant\n", "header")
+    _text_and_calls(writer, message.text, message, gap=bool(message.text))
+
+
+def _qwq_assistant(writer: Writer, message: Message, *, keep: bool) -> None:
+    """QwQ: thoughts are dropped from every turn, in a tool loop and from the last one, too."""
+    reasoning, content = message.reasoning, message.text
+    if reasoning is None and "</think>" in content:
+        reasoning = split_thinking(content)[0]
+    content = content.split("</think>")[-1].lstrip("\n")
+    writer.control("<|im_start|>", "header")
+    writer.text("assistant\n", "header")
+    if keep and reasoning is not None:
+        _block(writer, reasoning, "reasoning", trainable=True, opened=True)
+    _text_and_calls(writer, content, message, gap=bool(message.text))
+
+
+def _text_and_calls(writer: Writer, text: str, message: Message, *, gap: bool) -> None:
+    """The rest of an assistant's turn. gap: whether the first call stands on a line of its own."""
+    writer.text(text, "text", trainable=True)
     for n, call in enumerate(message.tool_calls):
-        if content or n > 0:
+        if gap or n > 0:
             writer.text("\n", "tool_call", trainable=True)
         _call(writer, call)
     _end(writer, trainable=True)
 
 
-def _qwen25(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict[str, Any]], history: History) -> None:
+def _qwen25(writer: Writer, messages: Sequence[Message], tools: Sequence[dict[str, Any]], history: History) -> None:
     """The Qwen2.5 template: a default system message, no thinking. String arguments are written verbatim here; the
     official one would quote them a second time."""
     first_is_system = bool(messages) and messages[0].role == "system"
@@ -160,7 +178,7 @@ def _qwen25(writer: "_Writer", messages: Sequence[Message], tools: Sequence[dict
             _tool_result(writer, messages, n)
 
 
-def _qwen25_assistant(writer: "_Writer", message: Message) -> None:
+def _qwen25_assistant(writer: Writer, message: Message) -> None:
     writer.control("<|im_start|>", "header")
     writer.text("assistant", "header")
     if message.text or not message.tool_calls:
@@ -173,7 +191,7 @@ def _qwen25_assistant(writer: "_Writer", message: Message) -> None:
 
 
 def _header(
-    writer: "_Writer", system: str | None, tools: Sequence[dict[str, Any]], *, gap: bool, own: bool = True
+    writer: Writer, system: str | None, tools: Sequence[dict[str, Any]], *, gap: bool, own: bool = True
 ) -> None:
     """Rule 1 and facts 2.3. system: the text of the first message if it is a system message (`own`) or a default."""
     writer.at(0 if own and system is not None else -1, "system")
@@ -196,14 +214,14 @@ def _header(
     _end(writer)
 
 
-def _plain_turn(writer: "_Writer", message: Message) -> None:
+def _plain_turn(writer: Writer, message: Message) -> None:
     writer.control("<|im_start|>", "header")
     writer.text(message.role + "\n", "header")
     writer.text(message.text, "text")
     _end(writer)
 
 
-def _tool_result(writer: "_Writer", messages: Sequence[Message], n: int) -> None:
+def _tool_result(writer: Writer, messages: Sequence[Message], n: int) -> None:
     """Rule 6: a run of results shares one user turn."""
     if n == 0 or messages[n - 1].role != "tool":
         writer.control("<|im_start|>", "header")
@@ -216,35 +234,39 @@ def _tool_result(writer: "_Writer", messages: Sequence[Message], n: int) -> None
         _end(writer)
 
 
-def _block(writer: "_Writer", reasoning: str, kind: SpanKind, *, trainable: bool = False) -> None:
-    writer.control("<think>", kind, trainable=trainable)
-    writer.text("\n" + reasoning + "\n", kind, trainable=trainable)
+def _block(writer: Writer, reasoning: str, kind: SpanKind, *, trainable: bool = False, opened: bool = False) -> None:
+    """opened: the prompt of that turn ended in the open block, so the model did not write its beginning."""
+    writer.control("<think>", kind, trainable=trainable and not opened)
+    writer.text("\n", kind, trainable=trainable and not opened)
+    writer.text(reasoning.strip("\n") + "\n", kind, trainable=trainable)
     writer.control("</think>", kind, trainable=trainable)
     writer.text("\n\n", kind, trainable=trainable)
 
 
-def _call(writer: "_Writer", call: ToolCall) -> None:
+def _call(writer: Writer, call: ToolCall) -> None:
     writer.control("<tool_call>", "tool_call", trainable=True)
     writer.text("\n" + format_call(call) + "\n", "tool_call", trainable=True)
     writer.control("</tool_call>", "tool_call", trainable=True)
 
 
-def _end(writer: "_Writer", *, trainable: bool = False) -> None:
+def _end(writer: Writer, *, trainable: bool = False) -> None:
     writer.control("<|im_end|>", "end", trainable=trainable)
     writer.text("\n", "end")
 
 
-def _exact_turn(writer: "_Writer", ids: Sequence[int]) -> None:
-    """HC-2: the ids as the model saw and produced them, after `<|im_start|>assistant\\n`."""
+def _exact_turn(writer: Writer, ids: Sequence[int], *, opened: bool = False) -> None:
+    """HC-2: the ids as the model saw and produced them, after `<|im_start|>assistant\\n`. opened: as in `_block`."""
     tok = writer.tokenizer
     writer.control("<|im_start|>", "header")
     writer.text("assistant\n", "header")
     ends = bool(ids) and ids[-1] == tok.im_end
+    opening = [tok.think, *tok.encode("\n")]
+    given = len(opening) if opened and list(ids[: len(opening)]) == opening else 0
     machine = PhaseMachine(tok)
-    for id_ in ids[:-1] if ends else ids:
+    for n, id_ in enumerate(ids[:-1] if ends else ids):
         phases = (machine.phase, machine.advance(id_))
         kind: SpanKind = "reasoning" if "reasoning" in phases else "tool_call" if "tool_call" in phases else "text"
-        writer.verbatim(id_, kind, trainable=True)
+        writer.verbatim(id_, kind, trainable=n >= given)
     _end(writer, trainable=True)
 
 
@@ -257,7 +279,7 @@ def last_query(messages: Sequence[Message]) -> int:
     return len(messages) - 1
 
 
-def _warn_about(writer: "_Writer", message: Message) -> None:
+def _warn_about(writer: Writer, message: Message) -> None:
     """What the templates leave out of this message."""
     n, role = writer.message, message.role
     if role not in _KNOWN_ROLES:
@@ -266,45 +288,3 @@ def _warn_about(writer: "_Writer", message: Message) -> None:
         writer.warn(f"message {n}: reasoning and tool calls of a {role} message are not rendered; use role assistant")
     elif role == "assistant" and any(isinstance(p, ToolResult) for p in message.parts):
         writer.warn(f"message {n}: a tool result inside an assistant message is rendered as its text; use role tool")
-
-
-class _Writer:
-    """Collects pieces (texts and control ids), each with the span it belongs to."""
-
-    def __init__(self, tokenizer: Tokenizer, allow_control: bool) -> None:
-        self.tokenizer = tokenizer
-        self.message = -1
-        self._role = ""
-        self._allow_control = allow_control
-        self._pieces: list[str | int] = []
-        self._keys: list[tuple[int, str, SpanKind, bool]] = []
-        self._warnings: list[str] = []
-
-    def at(self, message: int, role: str) -> None:
-        self.message, self._role = message, role
-
-    def warn(self, text: str) -> None:
-        self._warnings.append(text)
-
-    def text(self, text: str, kind: SpanKind, *, trainable: bool = False) -> None:
-        for piece in self.tokenizer.split_control(text) if self._allow_control else [text]:
-            self.verbatim(piece, kind, trainable=trainable)
-
-    def control(self, name: str, kind: SpanKind, *, trainable: bool = False) -> None:
-        """A control token; plain text where the vocabulary lacks it (Qwen2.5 has no <tool_response>)."""
-        self.verbatim(self.tokenizer.control.get(name, name), kind, trainable=trainable)
-
-    def verbatim(self, piece: str | int, kind: SpanKind, *, trainable: bool) -> None:
-        self._pieces.append(piece)
-        self._keys.append((self.message, self._role, kind, trainable))
-
-    def finish(self) -> Rendered:
-        ids, owners = self.tokenizer.encode_pieces(self._pieces)
-        spans: list[Span] = []
-        for (message, role, kind, trainable), run in groupby(owners, key=lambda owner: self._keys[owner]):
-            start = spans[-1].end if spans else 0
-            spans.append(Span(start, start + len(list(run)), message, role, kind, trainable))
-        # Bytes first: exact ids may end inside a character that the next id completes.
-        of = self.tokenizer.token_bytes
-        raw = b"".join(of(p) if isinstance(p, int) else well_formed(p).encode() for p in self._pieces)
-        return Rendered(ids, spans, raw.decode("utf-8", "replace"), self._warnings)

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ponder.text.render import Template, default_template
+from ponder.text.template import Family, default_template
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.vocabulary import SPLIT
 
@@ -22,7 +22,7 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def chat_template(template: Template) -> str:
+def chat_template(template: Family) -> str:
     """A Jinja chat template for files that other programs read; Ponder itself renders in render.py. Qwen2.5's is the
     released one, Qwen3's is our own text that renders as the released one does (tests/text)."""
     return (resources.files("ponder.text") / "vocab" / f"{template}-chat-template.jinja").read_text("utf-8")

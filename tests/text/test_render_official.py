@@ -7,7 +7,8 @@ from generate_chats import Generator
 from text_oracle import official, official_ids, qwen3_template
 
 from ponder.core.message import message_from_dict
-from ponder.text.render import Rendered, render
+from ponder.text.render import render
+from ponder.text.spans import Rendered
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import chat_template
 from ponder.text.vocabulary import ADDED

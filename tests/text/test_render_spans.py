@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall, ToolResult
-from ponder.text.render import Rendered, render
+from ponder.text.render import render
+from ponder.text.spans import Rendered
 from ponder.text.tokenizer import Tokenizer
 
 CHAT = [

@@ -31,7 +31,7 @@ from ponder.engine.remote.request import Outgoing, chat_body, completion_body
 from ponder.engine.remote.upstream import Upstream, UpstreamStats, beginning_of, choose, upstreams_of
 from ponder.engine.result import Result, choice_of
 from ponder.engine.settings import ModelProfile
-from ponder.text.render import Rendered
+from ponder.text.spans import Rendered
 
 WATCH_SECONDS = 2.0
 Build = Callable[[Dialect, str], Outgoing]  # dialect, the model's name there
