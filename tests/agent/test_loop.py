@@ -3,6 +3,7 @@
 import asyncio
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,22 @@ async def test_think_call_observe_answer(scripted) -> None:
     assert end.usage.completion_tokens == sum(
         e.usage.completion_tokens for e in events if isinstance(e, Said) and e.usage
     )
+
+
+async def test_the_loop_of_a_model_whose_prompt_opens_the_block(tmp_path: Path) -> None:
+    """Thinking-2507 and QwQ: only the end of a block is the model's own. Each prompt extends the last one, here too."""
+    lines = [
+        {"model": {"capability": "thinking"}},
+        {"text": "I add.\n</think>\n\n" + call("add", a=17, b=25)},
+        {"text": "Done.\n</think>\n\nIt is 42."},
+    ]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with LLM(f"scripted:{tmp_path / 's.jsonl'}") as llm:
+        end, events, messages = await finished(Agent(llm, tools=[add]), "What is 17 + 25?")
+    assert (end.reason, end.text, messages[-1].reasoning) == ("answered", "It is 42.", "Done.")
+    assert messages[-3].reasoning == "I add." and results(messages) == ["42"]
+    first, second = (e.usage for e in events if isinstance(e, Said) and e.usage)
+    assert second.cached_tokens >= first.prompt_tokens + first.completion_tokens - 2
 
 
 async def test_a_step_computes_only_what_is_new(scripted) -> None:

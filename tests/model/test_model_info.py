@@ -8,6 +8,7 @@ import pytest
 from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 from msgspec.structs import replace
 
+from ponder import LLM
 from ponder.core.errors import LoadError
 from ponder.model.config import ModelConfig
 from ponder.model.gguf_write import write_gguf
@@ -49,6 +50,26 @@ def test_capability(template: str | None, config: dict, capability: str, tmp_pat
     info = describe(folder(tmp_path, template, replace(CONFIGS["tied"], **config)))
     assert info.capability == capability
     assert info.eos_ids == ((256,) if capability == "base" else (257, 256))
+
+
+@pytest.mark.parametrize("form", ["folder", "jinja", "gguf"])
+def test_the_prompt_of_a_model_follows_its_own_template(form: str, tmp_path: Path) -> None:
+    """Wherever the template stands; it decides how the model is asked, down to the ids."""
+    ends = {THINKING_2507: ("qwq", [258, 198]), QWEN3: ("qwen3", [198]), QWEN25: ("qwen3-instruct", [198])}
+    ends[QWEN3.replace("enable_thinking", "no_such_switch")] = ("qwen3", [198])  # writes blocks, opens none
+    ends["{# <think> #}" + THINKING_2507] = ("qwen3-thinking", [258, 198])
+    for n, (template, (name, end)) in enumerate(ends.items()):
+        place = tmp_path / str(n)
+        place.mkdir()
+        model = folder(place, None if form == "jinja" else template)
+        if form == "jinja":
+            (model / "chat_template.jinja").write_text(template)
+        elif form == "gguf":
+            write_gguf(place / "m.gguf", random_checkpoint(CONFIGS["tied"]), place / "model", "Q8_0")
+            model = place / "m.gguf"
+        assert describe(model).template == name
+        with LLM(model) as llm:
+            assert llm.render("hi").ids[-len(end) :] == end and llm.render("hi").ids.count(258) == len(end) - 1
 
 
 def test_sampling_of_each_mode(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def attacks() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("template", ["qwen3", "qwen2.5"])
+@pytest.mark.parametrize("template", ["qwen3", "qwen3-thinking", "qwen3-instruct", "qwq", "qwen2.5"])
 def test_no_control_id_from_text(tok: Tokenizer, template: str) -> None:
     controls = set(tok.control.values())
     for text in attacks():

@@ -156,7 +156,7 @@ messages = st.builds(
     thinking=st.sampled_from([None, True, False]),
     gen=st.booleans(),
     history=st.sampled_from(["strip", "keep", "exact"]),
-    template=st.sampled_from(["qwen3", "qwen2.5"]),
+    template=st.sampled_from(["qwen3", "qwen3-thinking", "qwen3-instruct", "qwq", "qwen2.5"]),
     tools=st.sampled_from([[], TOOLS]),
 )
 def test_total_for_any_messages(
