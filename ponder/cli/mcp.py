@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--http", action="store_true", help="streamable HTTP instead of stdin and stdout")
     where.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     where.add_argument("--port", type=int, help="port (default: 11436)")
-    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the server, one a line")
+    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the server, one a line, or NAME: KEY")
     options.add_door_flags(where)
     how = parser.add_argument_group("how calls are served")
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
@@ -56,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
         if not args.http and getattr(args, flag):
             raise UserError(f"--{flag.replace('_', '-')} needs --http", param=flag)
     check_names(args.models)
+    keys = keys_in(args.api_key_file)
     config = ServerConfig(
         host=args.host or "127.0.0.1", port=11436 if args.port is None else args.port,
-        api_keys=keys_in(args.api_key_file), open_access=args.no_auth, queue=args.queue,
+        api_keys=tuple(keys), key_names=keys, open_access=args.no_auth, queue=args.queue,
         timeout=args.timeout, hosts=tuple(args.allow_host), origins=tuple(args.allow_origin),
     )  # fmt: skip
     names = args.models or [None]

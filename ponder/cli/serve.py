@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     where.add_argument("--port", type=int, default=11435, help="port (default: 11435)")
     where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
-    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line")
+    where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line, or NAME: KEY")
     where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
     options.add_door_flags(where)
     how = parser.add_argument_group("how requests are served")
@@ -89,11 +89,13 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.service import Service
     from ponder.server.serving import Server, take_address, url_of
 
-    keys = (*args.api_key, *serve_backends.keys_in(args.api_key_file))
+    keys = dict.fromkeys(args.api_key, "") | serve_backends.keys_in(args.api_key_file)
     admins = serve_backends.keys_in(args.admin_key_file, "--admin-key-file")
+    names = keys | {key: name or keys.get(key, "") for key, name in admins.items()}
     config = ServerConfig(
-        host=args.host, port=args.port, api_keys=keys, admin_keys=admins, open_access=args.no_auth, queue=args.queue,
-        timeout=args.timeout, strict=args.strict, reasoning_field=args.reasoning_field,
+        host=args.host, port=args.port, api_keys=tuple(keys), admin_keys=tuple(admins), key_names=names,
+        open_access=args.no_auth, queue=args.queue, timeout=args.timeout, strict=args.strict,
+        reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
         key_limit=args.key_limit, keep_responses=args.keep_responses << 20,

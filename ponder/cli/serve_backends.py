@@ -88,14 +88,18 @@ def check_names(models: list[str]) -> None:
         resolve(model)
 
 
-def keys_in(file: str | None, flag: str = "--api-key-file") -> tuple[str, ...]:
-    """The API keys in the file that the flag names, one a line. Raises UserError for a file without any, OSError for a
-    missing one."""
+def keys_in(file: str | None, flag: str = "--api-key-file") -> dict[str, str]:
+    """The API keys in the file that the flag names, each with its name. Raises UserError for a file without any or with
+    a bad one, OSError for a missing one."""
+    from ponder.server.keys import parse
+
     if file is None:
-        return ()
-    if not (keys := Path(file).read_text().split()):
-        raise UserError(f"{flag} {file}: there is no key in it", param=flag.removeprefix("--"))
-    return tuple(keys)
+        return {}
+    try:
+        text = Path(file).read_text("utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{flag} {file}: this is no text file", param=flag.removeprefix("--")) from e
+    return parse(text, f"{flag} {file}")
 
 
 def _needs(name: str, args: argparse.Namespace, kv_memory: int) -> Callable[[], int]:

@@ -13,8 +13,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
     """host, port: where to listen; another host than loopback needs api_keys, or open_access said aloud (SEC-6).
-    api_keys: any of them opens the API. admin_keys: so do these, and they may pull and delete models; where there are
-    none, everybody on this machine may, and nobody from elsewhere.
+    api_keys: any of them opens the API. admin_keys: so do these, and they alone may pull and delete models, unless the
+    server has no keys, no further names, and listens on this machine only. key_names: what keys are called.
     hosts: further names in the Host header that are ours (DNS rebinding).
     origins: web pages of other origins that may call us (CORS); none by default.
     strict: unknown request fields are an error instead of a warning (TH-6).
@@ -33,6 +33,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     port: int = 11435
     api_keys: tuple[str, ...] = ()
     admin_keys: tuple[str, ...] = ()
+    key_names: dict[str, str] = {}
     open_access: bool = False
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -60,6 +61,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
             )
         if not all((*self.api_keys, *self.admin_keys)):
             raise UserError("an API key is empty; it would let everybody in", param="api_key")
+        named = [name for name in self.key_names.values() if name]
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise UserError(f"two keys are called {twice[0]}: what one leaves here would be the other's", param="keys")
         least: dict[str, float] = {
             "port": 0, "queue": 0, "max_body": 1, "linger": 0, "drain": 0, "keep_responses": 0, "restore_thoughts": 0,
         }  # fmt: skip

@@ -5,7 +5,6 @@ A page in a browser can send requests to a server on the same machine. Its Origi
 this address is given away by the Host header. Keys are compared in constant time.
 """
 
-import hashlib
 import hmac
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ponder.core.caller import CALLER
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.errors import ApiError, body_for
+from ponder.server.keys import callers
 
 MANAGING_PATHS = ("/api/pull", "/api/delete")  # what writes to the disk, or takes from it
 OPEN_PATHS = ("/health", "/web/static/")  # for load balancers, and the page that asks for the key
@@ -26,9 +26,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app = app
-        self._keys = {key.encode(): name_of(key) for key in (*config.api_keys, *config.admin_keys)}
-        self._managers = {name_of(key) for key in config.admin_keys}
-        self._anybody_manages = config.host in LOOPBACK and not config.admin_keys
+        names = callers((*config.api_keys, *config.admin_keys), config.key_names)
+        self._keys = {key.encode(): name for key, name in names.items()}
+        self._managers = {names[key] for key in config.admin_keys}
+        # with a key or a further name the operator expects others
+        self._anybody_manages = config.host in LOOPBACK and not self._keys and not config.hosts
         self._hosts = LOOPBACK | {name.lower() for name in (config.host, *config.hosts)}
         self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
         self._origins = set(config.origins)
@@ -56,7 +58,7 @@ class Guard:
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
         if path in MANAGING_PATHS and not self._anybody_manages and caller not in self._managers:
-            text = f"{path} needs a key of --admin-key-file on a server that others reach"
+            text = f"{path} needs a key of --admin-key-file on a server that has keys or that others reach"
             return ApiError(403, text, kind="permission_error", code="admin_key_needed")
         return None
 
@@ -66,8 +68,3 @@ class Guard:
         given = (bearer or headers.get("x-api-key", "")).encode()
         matches = [name for key, name in self._keys.items() if hmac.compare_digest(given, key)]  # every key is compared
         return matches[0] if matches else None
-
-
-def name_of(key: str) -> str:
-    """What a key is called where it must not be told."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -14,13 +14,15 @@ PUBLIC = ServerConfig(host="0.0.0.0", api_keys=("user",))
 NAMED = ServerConfig(host="0.0.0.0", api_keys=("user",), admin_keys=("chief",))
 OPEN = ServerConfig(host="0.0.0.0", open_access=True)
 LOCAL, LOCAL_NAMED = ServerConfig(), ServerConfig(api_keys=("user",), admin_keys=("chief",))
+LOCAL_KEYED, BEHIND_A_PROXY = ServerConfig(api_keys=("user",)), ServerConfig(hosts=("models.example",))
 
 
 @pytest.mark.parametrize(
     ("config", "key", "may"),
     [
         (LOCAL, "", True), (PUBLIC, "user", False), (OPEN, "", False), (NAMED, "user", False), (NAMED, "chief", True),
-        (LOCAL_NAMED, "user", False), (LOCAL_NAMED, "chief", True),
+        (LOCAL_NAMED, "user", False), (LOCAL_NAMED, "chief", True), (LOCAL_KEYED, "user", False),
+        (BEHIND_A_PROXY, "", False),
     ],
 )  # fmt: skip
 def test_who_may_manage(config: ServerConfig, key: str, may: bool, tmp_path: Path) -> None:

@@ -162,14 +162,14 @@ def over_http(model: str, tmp_path: Path, *flags: str) -> Iterator[str]:
 @pytest.mark.flaky(reruns=2)  # judges time
 def test_over_http_with_cancel_and_guard(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    keys.write_text("sesame\n")
+    keys.write_text("sesame-street-4711\n")
 
     async def cancelled(url: str) -> None:
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
         async with (
-            httpx2.AsyncClient(headers={"Authorization": "Bearer sesame"}) as http,
+            httpx2.AsyncClient(headers={"Authorization": "Bearer sesame-street-4711"}) as http,
             Client(streamable_http_client(url, http_client=http)) as client,
         ):
             for _ in range(6):  # more than the engine has room for at once, were they not freed
@@ -182,7 +182,7 @@ def test_over_http_with_cancel_and_guard(tmp_path: Path) -> None:
 
     with over_http(script(tmp_path, ENDLESS), tmp_path, "--api-key-file", str(keys)) as url:
         asyncio.run(cancelled(url))
-        headers = {"Authorization": "Bearer sesame", "Accept": "application/json, text/event-stream"}
+        headers = {"Authorization": "Bearer sesame-street-4711", "Accept": "application/json, text/event-stream"}
         body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
         assert httpx.post(url, json=body).status_code == 401
         assert httpx.post(url, json=body, headers={**headers, "Host": "evil.example"}).status_code == 403

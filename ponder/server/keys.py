@@ -1,0 +1,55 @@
+"""The keys of a server: how a file of them reads, what each is called where it must not be told, and who is an heir.
+
+A file has one key a line, with a name before it or not: `alice: sk-...`. A name outlives its key: what alice has left
+here is still hers when the line gets a new key.
+"""
+
+import hashlib
+import re
+import string
+
+from ponder.core.errors import UserError
+
+LEAST = 16  # characters of a key in a file
+LINE = re.compile(r"(?:([\w.@-]+):\s+)?(\S+)(?:\s+#.*)?")
+LETTERS = frozenset(string.ascii_letters + string.digits + string.punctuation)  # that a header carries as they are
+
+
+def parse(text: str, where: str) -> dict[str, str]:
+    """key -> its name, "" for none. where: the file, for what is told. Raises UserError with the line."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        if not (said := line.strip()) or said.startswith("#"):
+            continue
+        place = f"{where}, line {number}"
+        if (parts := LINE.fullmatch(said)) is None:
+            raise UserError(f"{place}: one key a line, with a name before it or not, as in `alice: KEY`", param="keys")
+        name, key = parts[1] or "", parts[2]
+        if not LETTERS.issuperset(key):
+            raise UserError(f"{place}: a key is made of ASCII letters, digits and signs", param="keys")
+        if len(key) < LEAST:
+            raise UserError(
+                f"{place}: a key needs {LEAST} characters; `openssl rand -hex 24` makes a good one",
+                param="keys",
+            )
+        if key in found:
+            raise UserError(f"{place}: this key stands there twice; give everybody one of their own", param="keys")
+        if name and name in found.values():
+            raise UserError(f"{place}: the name {name} stands there twice; each key has its own", param="keys")
+        found[key] = name
+    if not found:
+        raise UserError(f"{where}: there is no key in it", param="keys")
+    return found
+
+
+def callers(keys: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
+    """key -> what it is called: its name, or what cannot be turned back into it."""
+    return {key: names.get(key) or hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
+
+
+def heirs(keys: tuple[str, ...], admins: tuple[str, ...], names: dict[str, str]) -> frozenset[str]:
+    """Who also gets what was left here while there were no keys: the admins, or the only key there is."""
+    everybody = callers((*keys, *admins), names)
+    if admins:
+        return frozenset(everybody[key] for key in admins)
+    return frozenset(everybody.values()) if len(everybody) == 1 else frozenset()
