@@ -17,6 +17,7 @@ from ponder.core.errors import UpstreamError
 from ponder.server import (
     anthropic,
     embeddings,
+    keys,
     models,
     ollama,
     ollama_manage,
@@ -48,7 +49,8 @@ from ponder.server.watchdog import watch
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
     """conversations: the file that keeps those of the web chat, and replies of /v1/responses; files of the tools are in
     a folder beside it. tools: what the models may use in the web chat."""
-    store = Conversations(conversations)
+    config = service.config
+    store = Conversations(conversations, keys.heirs(config.api_keys, config.admin_keys, config.key_names))
     responses_kept = KeptResponses(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
     turns = Turns(store, service.config.linger)

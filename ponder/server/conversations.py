@@ -1,7 +1,7 @@
 """The web chat's conversations in one SQLite file: a tree of messages each, so that edits and new replies are branches.
 
 Every change is one transaction (database.py), and a running reply is written every second. Search is over titles and
-texts.
+texts. Who asks sees only what the same API key has left here; an heir also what was left without a key.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ponder.core.caller import CALLER
 from ponder.server.database import Database
 from ponder.server.errors import ApiError
 
@@ -30,32 +31,39 @@ UPDATE messages SET body = json_set(body, '$.steps', json_array(
     json_object('kind', 'text', 'text', json_extract(body, '$.content'))
 )) WHERE role = 'assistant' AND json_type(body, '$.steps') IS NULL;
 """  # version 1 had no steps
+OWNER = "ALTER TABLE conversations ADD COLUMN owner TEXT NOT NULL DEFAULT ''"  # versions 1 and 2 had none
+FIELDS = "id, title, settings, leaf, created, changed"
 COLUMNS = ("id", "parent", "role", "created")  # of a message; the rest is its body
 Row = dict[str, Any]
 
 
 class Conversations:
     """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came: a user's
-    "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error"."""
+    "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error". heirs: callers who
+    also see what was left while there were no keys."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, heirs: frozenset[str] = frozenset()) -> None:
+        self._heirs = heirs
         self._file = Database(path, SCHEMA)
+        with self._file.writing() as db:
+            if "owner" not in [column["name"] for column in db.execute("PRAGMA table_info(conversations)")]:
+                db.execute(OWNER)
 
     def all(self, query: str = "") -> list[Row]:
         """Newest first; with a query, those whose title or texts hold it."""
         like = "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         sql = """SELECT id, title, created, changed FROM conversations c
-                 WHERE ? = '%%' OR title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
-                     WHERE m.conversation = c.id AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\')
+                 WHERE owner IN (?, ?) AND (? = '%%' OR title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
+                     WHERE m.conversation = c.id AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\'))
                  ORDER BY changed DESC"""
         with self._file.reading() as db:
-            return [dict(row) for row in db.execute(sql, (like, like, like))]
+            return [dict(row) for row in db.execute(sql, (*self._owners(), like, like, like))]
 
     def create(self, title: str = "", settings: Row | None = None) -> Row:
         id_, now = secrets.token_hex(8), time.time()
         with self._file.writing() as db:
-            values = (id_, title, json.dumps(settings or {}), now, now)
-            db.execute("INSERT INTO conversations VALUES (?, ?, ?, NULL, ?, ?)", values)
+            values = (id_, title, json.dumps(settings or {}), now, now, CALLER.get())
+            db.execute(f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, NULL, ?, ?, ?)", values)
         return self.get(id_)
 
     def put(self, found: Sequence[Row]) -> list[Row]:
@@ -68,7 +76,8 @@ class Conversations:
                 new[None] = None
                 row = {"id": secrets.token_hex(8)} | {k: each[k] for k in ("title", "created", "changed")}
                 values = (row["id"], row["title"], json.dumps(each["settings"]), new[each["leaf"]], row["created"])
-                db.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", (*values, row["changed"]))
+                sql = f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                db.execute(sql, (*values, row["changed"], CALLER.get()))
                 for n, m in enumerate(each["messages"], 1):
                     body = json.dumps({k: v for k, v in m.items() if k not in COLUMNS}, ensure_ascii=False)
                     told_of = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
@@ -79,11 +88,18 @@ class Conversations:
     def get(self, id_: str) -> Row:
         """With all its messages, in the order they were made. Raises ApiError 404."""
         with self._file.reading() as db:
-            row = db.execute("SELECT * FROM conversations WHERE id = ?", (id_,)).fetchone()
+            sql = f"SELECT {FIELDS} FROM conversations WHERE id = ? AND owner IN (?, ?)"
+            row = db.execute(sql, (id_, *self._owners())).fetchone()
             if row is None:
-                raise ApiError(404, f"there is no conversation {id_}", param="id")
+                raise missing(id_)
             messages = db.execute("SELECT * FROM messages WHERE conversation = ? ORDER BY number", (id_,)).fetchall()
         return dict(row) | {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
+
+    def has(self, id_: str) -> bool:
+        """Whether the caller has such a conversation."""
+        sql = "SELECT 1 FROM conversations WHERE id = ? AND owner IN (?, ?)"
+        with self._file.reading() as db:
+            return db.execute(sql, (id_, *self._owners())).fetchone() is not None
 
     def change(
         self, id_: str, *, title: str | None = None, settings: Row | None = None, leaf: str | None = None
@@ -133,6 +149,15 @@ class Conversations:
 
     def close(self) -> None:
         self._file.close()
+
+    def _owners(self) -> tuple[str, str]:
+        """Whose conversations the caller sees."""
+        caller = CALLER.get()
+        return caller, "" if caller in self._heirs else caller
+
+
+def missing(id_: str) -> ApiError:
+    return ApiError(404, f"there is no conversation {id_}", param="id")
 
 
 def _message(row: sqlite3.Row) -> Row:

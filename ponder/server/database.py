@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ponder.core.errors import UserError
 
-VERSION = 2  # of the file
+VERSION = 3  # of the file
 WAIT = 30.0  # seconds for another who writes
 
 

@@ -77,8 +77,8 @@ class Running:
             del self.runs[run.id]
 
     def find(self, id_: str) -> Run:
-        """Raises ApiError 404 when no such request runs (any more)."""
-        if id_ not in self.runs:
+        """Raises ApiError 404 when the caller has no such request running (any more)."""
+        if id_ not in self.runs or self.runs[id_].caller != CALLER.get():
             raise ApiError(404, f"no request {id_} is running", code="request_not_found", param="id")
         return self.runs[id_]
 

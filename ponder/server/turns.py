@@ -219,9 +219,11 @@ class Turns:
         return turn
 
     def find(self, id_: str) -> Turn:
-        if id_ not in self.running:
+        """Raises ApiError 404 when no such turn of the caller's conversations is running (any more)."""
+        turn = self.running.get(id_)
+        if turn is None or not self.store.has(turn.conversation):
             raise ApiError(404, f"no turn {id_} is running (any more)", param="id")
-        return self.running[id_]
+        return turn
 
     def of(self, conversation: str) -> list[str]:
         return [turn.id for turn in self.running.values() if turn.conversation == conversation]

@@ -15,7 +15,7 @@ from ponder.server import attachments
 from ponder.server.acting import Toolbox
 from ponder.server.body import parse, read_json
 from ponder.server.config import ServerConfig
-from ponder.server.conversations import Conversations
+from ponder.server.conversations import Conversations, missing
 from ponder.server.errors import ApiError
 from ponder.server.export import as_markdown
 from ponder.server.imported import conversations_of
@@ -124,6 +124,8 @@ async def change(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     turns: Turns = request.app.state.turns
     box: Toolbox = request.app.state.toolbox
+    if not _store(request).has(request.path_params["id"]):
+        raise missing(request.path_params["id"])
     await turns.stop(request.path_params["id"])
     _store(request).delete(request.path_params["id"])
     await box.forget(request.path_params["id"])
