@@ -14,6 +14,7 @@ from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.extension import _native
+from ponder.kernels.ops import HostOps
 from ponder.kernels.panels import Panels
 from ponder.kernels.tensor import Floats, Tensor
 
@@ -85,7 +86,7 @@ class Weight:
         return self.matrix.kind, self.matrix.group, self.matrix.shape[1]
 
 
-class NativeOps:
+class NativeOps(HostOps):
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
     def weight(self, value: Tensor | Panels | Floats) -> Any:

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any, Literal
 
 from ponder.kernels.native import Weight
+from ponder.kernels.ops import HostOps
 from ponder.kernels.tensor import Floats
 
 Rows = Literal["token", "wanted"]  # a row for each token of the batch, or for each row of logits
@@ -47,7 +48,7 @@ class SymbolicBatch:
         return "cos", "sin"
 
 
-class Recorder:
+class Recorder(HostOps):
     """See `ops.Ops`; the weights are those of NativeOps."""
 
     def __init__(self) -> None:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, quantise_rows
+from ponder.kernels.ops import HostOps
 from ponder.kernels.tensor import Floats, Tensor
 
 Ints = NDArray[np.int32]
 SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/kernels.h)
 
 
-class ReferenceOps:
+class ReferenceOps(HostOps):
     """See `ops.Ops`. A weight is its float32 matrix [N, K]."""
 
     def weight(self, tensor: Tensor | Floats) -> Floats:

@@ -6,15 +6,17 @@
 Shapes: T tokens of the batch, R rows with logits, D hidden, H query heads, Hk key/value heads, C head size, V words.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ponder.core.batch import Batch
-from ponder.kernels.ops import Array, Cache, Ops, Weight
+from ponder.kernels.ops import Array, Cache, Ops, Step, Weight
 from ponder.model.config import ModelConfig
 from ponder.model.rope import Rope
 
-Weights = dict[str, Weight]
-HEAD, COARSE = "lm_head.weight", "lm_head.coarse"
+Weights = Mapping[str, Weight]
+EMBED, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
+COARSE = "lm_head.coarse"
 RESCORED, MARGIN = 64, 8.0  # panels of 16 outputs at most, nats below the likeliest word; why: docs/decisions.md
 
 
@@ -22,8 +24,9 @@ def forward(
     weights: Weights, config: ModelConfig, rope: Rope, ops: Ops, ids: Any, batch: Batch, cache: Cache | None = None
 ) -> Array:
     """ids [T] -> logits [R, V] of `batch.logit_rows`."""
-    h = hidden_states(weights, config, rope, ops, ids, batch, cache)
-    return logits(weights, ops, ops.take(h, batch.logit_rows))
+    step = ops.prepare(batch, *rope.rows(batch))
+    h = hidden_states(weights, config, ops, ids, step, cache)
+    return logits(weights, ops, ops.take(h, step.logit_rows))
 
 
 def logits(weights: Weights, ops: Ops, x: Array) -> Array:
@@ -40,26 +43,34 @@ def rescored_share(words: int, rows: int) -> float:
     return min(1.0, 16 * RESCORED * rows / words)
 
 
+def layer(
+    w: Weights, p: str, i: int, config: ModelConfig, ops: Ops, h: Array, step: Step, cache: Cache | None = None
+) -> tuple[Array, Array | None]:
+    """h [T, D] -> [T, D], and the scores of its router [T, E], None if the layer is dense. Layer i is the unit of
+    compiling, of recomputing activations and of sharding; the names of its weights begin with p."""
+    x = ops.rms_norm(h, w[p + "input_layernorm.weight"], config.rms_norm_eps)
+    h = ops.add(h, attention(w, p + "self_attn.", i, config, ops, x, step, cache))
+    x = ops.rms_norm(h, w[p + "post_attention_layernorm.weight"], config.rms_norm_eps)
+    if not config.is_moe_layer(i):
+        return ops.add(h, dense(w, p + "mlp.", ops, x)), None
+    scores = ops.linear(x, w[p + "mlp.gate.weight"])  # [T, E]
+    return ops.add(h, experts(w, p + "mlp.experts.", config, ops, x, scores)), scores
+
+
 def hidden_states(
-    weights: Weights, config: ModelConfig, rope: Rope, ops: Ops, ids: Any, batch: Batch, cache: Cache | None = None
-) -> Array:
-    """ids [T] -> [T, D], after the final norm."""
-    cos, sin = rope.rows(batch)  # [T, C/2]
-    h = ops.embed(weights["model.embed_tokens.weight"], ids)
-    for layer in range(config.num_hidden_layers):
-        p = f"model.layers.{layer}."
-        x = ops.rms_norm(h, weights[p + "input_layernorm.weight"], config.rms_norm_eps)
-        h = ops.add(h, attention(weights, p + "self_attn.", config, ops, x, cos, sin, batch, cache, layer))
-        x = ops.rms_norm(h, weights[p + "post_attention_layernorm.weight"], config.rms_norm_eps)
-        mlp = experts if config.is_moe_layer(layer) else dense
-        h = ops.add(h, mlp(weights, p + "mlp.", config, ops, x))
-    return ops.rms_norm(h, weights["model.norm.weight"], config.rms_norm_eps)
+    weights: Weights, config: ModelConfig, ops: Ops, ids: Any, step: Step, cache: Cache | None = None,
+    run: Callable[..., tuple[Array, Array | None]] = layer,
+) -> Array:  # fmt: skip
+    """ids [T] -> [T, D], after the final norm. run: what stands for `layer`, which a trainer may compile or shard."""
+    h = ops.embed(weights[EMBED], ids)
+    for i in range(config.num_hidden_layers):
+        h, _ = run(weights, f"model.layers.{i}.", i, config, ops, h, step, cache)
+    return ops.rms_norm(h, weights[NORM], config.rms_norm_eps)
 
 
 def attention(
-    w: Weights, p: str, config: ModelConfig, ops: Ops, x: Array, cos: Array, sin: Array, batch: Batch,
-    cache: Cache | None, layer: int,
-) -> Array:  # fmt: skip
+    w: Weights, p: str, i: int, config: ModelConfig, ops: Ops, x: Array, step: Step, cache: Cache | None
+) -> Array:
     """x [T, D] -> [T, D]. Qwen3 normalises each head of q and k before RoPE; Qwen2 has biases instead."""
     heads, kv_heads, c = config.num_attention_heads, config.num_key_value_heads, config.head_dim
     q, k, v = (
@@ -70,21 +81,17 @@ def attention(
     if config.qk_norm:
         q = ops.rms_norm(q, w[p + "q_norm.weight"], config.rms_norm_eps)
         k = ops.rms_norm(k, w[p + "k_norm.weight"], config.rms_norm_eps)
-    q, k = ops.rope(q, cos, sin), ops.rope(k, cos, sin)
-    return ops.linear(ops.attention(q, k, v, batch, cache, layer), w[p + "o_proj.weight"])
+    q, k = ops.rope(q, step.cos, step.sin), ops.rope(k, step.cos, step.sin)
+    return ops.linear(ops.attention(q, k, v, step.sequences, cache, i), w[p + "o_proj.weight"])
 
 
-def dense(w: Weights, p: str, config: ModelConfig, ops: Ops, x: Array) -> Array:
+def dense(w: Weights, p: str, ops: Ops, x: Array) -> Array:
     """x [T, D] -> [T, D]"""
     gate, up = ops.linear(x, w[p + "gate_proj.weight"]), ops.linear(x, w[p + "up_proj.weight"])
     return ops.linear(ops.swiglu(gate, up), w[p + "down_proj.weight"])
 
 
-def experts(w: Weights, p: str, config: ModelConfig, ops: Ops, x: Array) -> Array:
-    """x [T, D] -> [T, D]: each token goes through its num_experts_per_tok experts."""
-    scores = ops.linear(x, w[p + "gate.weight"])  # [T, E]
+def experts(w: Weights, p: str, config: ModelConfig, ops: Ops, x: Array, scores: Array) -> Array:
+    """x [T, D], scores [T, E] -> [T, D]: each token goes through its num_experts_per_tok experts."""
     ids, mix = ops.route(scores, config.num_experts_per_tok, config.norm_topk_prob)  # [T, k]
-    gate, up, down = (
-        [w[f"{p}experts.{e}.{name}_proj.weight"] for e in range(config.num_experts)] for name in ("gate", "up", "down")
-    )
-    return ops.experts(x, ids, mix, gate, up, down)
+    return ops.experts(x, ids, mix, *ops.expert_weights(w, p, config.num_experts))

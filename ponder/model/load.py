@@ -48,7 +48,7 @@ def make_ops(name: str) -> Ops:
 
         return ReferenceOps()
     if name == "torch":
-        from ponder.model.torch_ops import TorchOps
+        from ponder.model.torch.ops import TorchOps
 
         return TorchOps()
     raise UserError(f"ops {name!r} must be native, numpy or torch.", param="ops")

@@ -10,7 +10,7 @@ from typing import Any
 from ponder.core.batch import Batch
 from ponder.kernels.abandon import Flag
 from ponder.kernels.native import NativeOps
-from ponder.kernels.ops import Array, Cache, Ops
+from ponder.kernels.ops import Array, Cache, Ops, Weight
 from ponder.kernels.program import Program
 from ponder.model import decoder
 from ponder.model.config import ModelConfig
@@ -20,14 +20,15 @@ from ponder.model.rope import Rope, factor_for
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """weights: by HF name; `lm_head.weight` is always there. nbytes: of the weights, shared ones once.
+    """weights: by HF name (torch: experts stacked as in transformers); `lm_head.weight` is always there.
+    nbytes: of the weights, shared ones once.
     max_context: tokens a request may hold. long_context: whether the user asked for it, see rope_factor.
     generation_config: HF's file, {} if there is none. warnings: what went wrong in loading and did no harm.
     """
 
     config: ModelConfig
     ops: Ops
-    weights: decoder.Weights
+    weights: dict[str, Weight]
     rope: Rope
     nbytes: int
     max_context: int
@@ -53,7 +54,8 @@ class Model:
 
     def hidden_states(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
         """ids [T] int32 -> [T, D] after the final norm"""
-        return decoder.hidden_states(self.weights, self.config, self.rope, self.ops, ids, batch, cache)
+        step = self.ops.prepare(batch, *self.rope.rows(batch))
+        return decoder.hidden_states(self.weights, self.config, self.ops, ids, step, cache)
 
     def new_cache(self, blocks: int, block_size: int, dtype: str = "bf16") -> Cache:
         """A paged cache of `blocks` blocks of `block_size` tokens; dtype "f32", "bf16" or "int8"."""

@@ -23,14 +23,13 @@ from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
 from ponder.model import packed
 from ponder.model.checkpoint import Checkpoint, Source, read
 from ponder.model.config import ModelConfig
-from ponder.model.decoder import COARSE, HEAD
+from ponder.model.decoder import COARSE, EMBED, HEAD
 from ponder.model.model import Model
 from ponder.model.rope import Rope
 
 Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
 Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
-EMBED = "model.embed_tokens.weight"
 WORTH_COARSE = 32_768  # outputs of a head
 _CHUNK = 1 << 20  # values drawn at a time
 _LARGE = 4 << 30  # bytes of mapped weights that may not all stay in memory
@@ -67,7 +66,7 @@ def build(
             progress(done, total)
     weights.setdefault(HEAD, weights[EMBED])
     return Model(
-        checkpoint.config, ops, weights, Rope(checkpoint.config), nbytes, context, max_context is not None,
+        checkpoint.config, ops, ops.joined(weights), Rope(checkpoint.config), nbytes, context, max_context is not None,
         checkpoint.generation_config, tuple(warnings),
     )  # fmt: skip
 

@@ -93,7 +93,8 @@ def test_a_pass_that_cannot_be_fused_is_refused() -> None:
     m = make(PRESETS["tiny"], "f32")
 
     def no_rows(ops: Any, batch: Any) -> Any:
-        return decoder.hidden_states(m.weights, m.config, batch, ops, None, batch)
+        step = ops.prepare(batch, *batch.rows(batch))
+        return decoder.hidden_states(m.weights, m.config, ops, None, step)
 
     def bare_swiglu(ops: Any, batch: Any) -> Any:
         h = ops.embed(m.weights["model.embed_tokens.weight"], None)

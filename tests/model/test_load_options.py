@@ -20,7 +20,7 @@ from ponder.model.decoder import HEAD
 from ponder.model.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.model import Model
-from ponder.model.torch_ops import TorchOps
+from ponder.model.torch.ops import TorchOps
 from ponder.model.weights import EMBED, build, random_checkpoint, storage_plan
 
 OPS = ["numpy", "native", "torch"]

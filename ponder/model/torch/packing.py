@@ -1,0 +1,64 @@
+"""How packed sequences lie for attention: as they are when all have one length, else gathered into a few rectangles.
+
+A rectangle [B, S] holds sequences of about the same length, each padded at its end. A token attends to earlier ones
+only, so no real token sees the padding and no mask is needed; what the padding computes is thrown away. Computed once a
+batch, with numpy, before anything runs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ponder.core.batch import Batch
+
+SLACK, LEAST = 0.2, 16  # a sequence joins a rectangle that is longer by this share, or by this many tokens
+
+
+class Packing(NamedTuple):
+    """batch: for the paged cache, which only sampling uses. shapes: (B, S) of each rectangle. starts: int32 [B + 1] on
+    the device, and the longest length, for kernels that take sequences of any length.
+    gather: [sum of B*S] the token at each place, token 0 at padding; place: [T] where each token lies. Both are None if
+    the tokens already lie so.
+    """
+
+    batch: Batch
+    shapes: tuple[tuple[int, int], ...]
+    starts: Tensor
+    longest: int
+    gather: Tensor | None = None
+    place: Tensor | None = None
+
+
+def pack(batch: Batch, device: torch.device) -> Packing:
+    lengths = np.diff(batch.starts)
+    starts = torch.as_tensor(batch.starts, dtype=torch.int32, device=device)
+    longest = int(lengths.max(initial=0))
+    if (lengths == longest).all():
+        return Packing(batch, ((len(lengths), longest),), starts, longest)
+    order = np.argsort(-lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    shapes, gather = [], []
+    for group in _groups(lengths[order]):
+        rows = order[group]
+        n = int(lengths[rows[0]])
+        at = np.arange(n)[None]  # [1, S]
+        gather.append(np.where(at < lengths[rows, None], batch.starts[rows, None] + at, -1).ravel())
+        shapes.append((len(rows), n))
+    table = np.concatenate(gather)
+    place = np.empty(len(batch.positions), np.int64)
+    place[table[table >= 0]] = np.flatnonzero(table >= 0)
+    token, where = (torch.as_tensor(a, dtype=torch.long, device=device) for a in (np.maximum(table, 0), place))
+    return Packing(batch, tuple(shapes), starts, longest, token, where)
+
+
+def _groups(falling: NDArray[np.int32]) -> list[slice]:
+    """Runs of falling lengths that share a rectangle."""
+    cuts = [0]
+    for i, n in enumerate(falling.tolist()):
+        most = int(falling[cuts[-1]])
+        if most - n > max(LEAST, SLACK * most):
+            cuts.append(i)
+    return [slice(a, b) for a, b in zip(cuts, [*cuts[1:], len(falling)])]
