@@ -208,6 +208,7 @@ Result execute(Thread& t, const uint8_t* p, const greg_t* registers, int& length
         return Result::done;
     }
     if (prefix == none || !o.sib || reg >= tiles || !t.configured || !t.tile[reg].rows) return Result::undefined;
+    if (t.tile[reg].bytes % 4) return Result::undefined;  // found on a CPU; tilezero takes any number
     if (prefix == pf3) store(t.tile[reg], o.address, o.stride);
     else load(t.tile[reg], o.address, o.stride);
     return Result::done;

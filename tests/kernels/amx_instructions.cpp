@@ -75,3 +75,26 @@ extern "C" void same_tile_twice(const Bytes64* config) {  // #UD
 }
 extern "C" void without_configuration(const Bytes64*) { asm volatile("tilezero %%tmm0" ::: "memory"); }  // #UD
 extern "C" void only_configure(const Bytes64* config) { CONFIGURE; }
+
+// One instruction on tile 6 of any shape.
+static uint8_t somewhere[1024];
+extern "C" void only_load(const Bytes64* config) {
+    CONFIGURE;
+    LOAD("tmm6", somewhere);
+    RELEASE;
+}
+extern "C" void only_load_t1(const Bytes64* config) {
+    CONFIGURE;
+    asm volatile("tileloaddt1 (%0,%1,1), %%tmm6" ::"r"(somewhere), "r"((int64_t)64) : "memory");
+    RELEASE;
+}
+extern "C" void only_store(const Bytes64* config) {
+    CONFIGURE;
+    STORE("tmm6", somewhere);
+    RELEASE;
+}
+extern "C" void only_zero(const Bytes64* config) {
+    CONFIGURE;
+    asm volatile("tilezero %%tmm6" ::: "memory");
+    RELEASE;
+}
