@@ -17,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ponder.cli.progress import amount
     from ponder.model.fetch import cached, home
-    from ponder.model.names import BUNDLES, RELEASED
+    from ponder.model.names import BUNDLES, RELEASED, RETRIEVAL
     from ponder.model.packed_list import kept
 
     packed = kept()
-    models, names = cached(), [*BUNDLES, *RELEASED]
+    models, names = cached(), [*BUNDLES, *RELEASED, *RETRIEVAL]
     if args.json:
         rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
         print(json.dumps({"home": str(home()), "downloaded": rows, "names": names,

@@ -264,6 +264,15 @@ PRESETS |= {
     f"{name}-base": replace(PRESETS[name], max_position_embeddings=32768, eos_token_ids=(151643,))
     for name in ("qwen3:0.6b", "qwen3:1.7b", "qwen3:4b", "qwen3:8b", "qwen3:14b", "qwen3:30b-a3b")
 }
+# The checkpoints of July 2025: the same shapes, trained on longer texts with these bases of RoPE (facts 1.1).
+PRESETS |= {
+    f"{name}-{kind}-2507": replace(PRESETS[name], max_position_embeddings=262144, rope_theta=theta)
+    for name, theta in (("qwen3:4b", 5e6), ("qwen3:30b-a3b", 1e7), ("qwen3:235b-a22b", 5e6))
+    for kind in ("instruct", "thinking")
+}
+PRESETS["qwq:32b"] = replace(
+    _released(64, 5120, 40, 8, 27648), model_type="qwen2", vocab_size=152064, rms_norm_eps=1e-5
+)
 # The one real model that a package index has (names.BUNDLES); its file keeps a head of its own.
 PRESETS["qwen2.5-coder:0.5b"] = ModelConfig(
     model_type="qwen2",

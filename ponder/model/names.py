@@ -6,7 +6,8 @@
     resolve("./folder"), resolve("m.gguf")   # a local folder or file
     resolve("scripted:replies.jsonl")        # the engine's scripted model
 
-Released checkpoints: facts 1.1 (no base of 32B and 235B). GGUF files: the Qwen/Qwen3-*-GGUF repositories.
+Released checkpoints: facts 1.1 (no base of 32B and 235B), those of July 2025 (-2507), and QwQ-32B. GGUF files: the
+Qwen/Qwen3-*-GGUF repositories.
 """
 
 import difflib
@@ -59,6 +60,17 @@ RELEASED |= {
 }
 RELEASED |= {f"qwen3:{size}-q4_k_m": f"Qwen/Qwen3-{hub}-GGUF/Qwen3-{hub}-Q4_K_M.gguf"
              for size, hub in _SIZES.items() if size in _Q4_K_M}  # fmt: skip
+_2507 = [(size, kind) for size in ("4b", "30b-a3b", "235b-a22b") for kind in ("instruct", "thinking")]
+RELEASED |= {f"qwen3:{size}-{kind}-2507": f"Qwen/Qwen3-{_SIZES[size]}-{kind.title()}-2507" for size, kind in _2507}
+RELEASED["qwq:32b"] = "Qwen/QwQ-32B"
+# Embeddings and relevance of documents, not chat.
+RETRIEVAL: dict[str, str] = {
+    f"qwen3-{kind}:{size}": f"Qwen/Qwen3-{kind.title()}-{_SIZES[size]}"
+    for kind in ("embedding", "reranker")
+    for size in ("0.6b", "4b", "8b")
+}
+# The total size alone says which mixture of experts is meant.
+_SHORT = {f"qwen3:{size.partition('-')[0]}-{kind}-2507": f"qwen3:{size}-{kind}-2507" for size, kind in _2507}
 
 QUOTED = 80  # characters of a name in an error: what is taken for one may be a prompt, or a file's content
 _REPOSITORY = re.compile(r"(hf:|ms:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?", re.ASCII)
@@ -68,9 +80,9 @@ def resolve(text: str) -> Name:
     """A local path wins over a repository of the same name. Raises UserError with close matches and the list."""
     if text.startswith("scripted:"):
         return Name(text, "scripted", path=Path(text.removeprefix("scripted:")))
-    lower = text.lower()
-    if lower in RELEASED:
-        owner, name, *file = RELEASED[lower].split("/")
+    lower = _SHORT.get(text.lower(), text.lower())
+    if (target := RELEASED.get(lower) or RETRIEVAL.get(lower)) is not None:
+        owner, name, *file = target.split("/")
         return Name(lower, "repository", repository=f"{owner}/{name}", file="".join(file))
     if lower in BUNDLES:
         return Name(lower, "bundle")
@@ -95,7 +107,7 @@ def is_path(text: str) -> bool:
 
 def known(text: str) -> bool:
     """Whether `text` can only be meant as a model: in the tables, or a repository that says so (hf:, ms:, qwen)."""
-    if text.lower() in RELEASED or text.lower() in BUNDLES:
+    if text.lower() in (*RELEASED, *RETRIEVAL, *_SHORT, *BUNDLES):
         return True
     match = _REPOSITORY.fullmatch(text)
     return bool(match) and (match[1] is not None or "qwen" in text.lower())
@@ -103,7 +115,7 @@ def known(text: str) -> bool:
 
 def unknown(text: str) -> str:
     """The error text for a name that leads nowhere."""
-    names = [*RELEASED, *BUNDLES]
+    names = [*RELEASED, *RETRIEVAL, *BUNDLES]
     close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     if text.endswith(".gguf") or text.startswith((".", "/", "~")):
         return f"There is no model at {quoted(text)}: it must be a folder with config.json, or a .gguf file."

@@ -34,7 +34,8 @@ GPUS: dict[
     "RTX 5090": (32, 1.79),
     "MI300X": (192, 5.3),
 }
-SIZES = tuple(name for name in RELEASED if not name.endswith(("-base", "-q8_0", "-q4_k_m")))  # the eight chat models
+_OTHERS = ("-base", "-q8_0", "-q4_k_m", "-2507", "qwq:32b")  # shapes that are among the eight, and QwQ
+SIZES = tuple(name for name in RELEASED if not name.endswith(_OTHERS))  # the eight hybrid models
 GPU_RESERVE = 0.1  # share of a card's memory that stays free: vLLM's gpu_memory_utilization 0.9
 CPU_RESERVE = 300_000_000  # bytes of the program itself: interpreter, tokenizer, buffers of the kernels
 CPU_DTYPES, CPU_KV = ("auto", "f32", "bf16", "int8", "int4"), tuple(CACHE_DTYPES)

@@ -119,6 +119,24 @@ def test_memory_of_the_released_shapes() -> None:
     assert sizes["auto"] == sizes["bf16"]
 
 
+@pytest.mark.parametrize(
+    ("name", "capability", "template", "parameters", "context"),
+    [
+        ("qwen3:4b-thinking-2507", "thinking", "qwen3-thinking", 4_022_468_096, 262144),
+        ("qwen3:30b-a3b-instruct-2507", "instruct", "qwen3-instruct", 30_532_122_624, 262144),
+        ("qwen3:4b-base", "base", "qwen3", 4_022_468_096, 32768),
+        ("qwq:32b", "thinking", "qwq", 32_763_876_352, 32768),
+        ("qwen2.5-coder:0.5b", "instruct", "qwen2.5", 630_167_424, 32768),
+    ],
+)
+def test_what_a_name_is_before_it_is_here(
+    name: str, capability: str, template: str, parameters: int, context: int
+) -> None:
+    info = describe_released(name)
+    assert info is not None and (info.capability, info.template) == (capability, template)
+    assert (info.parameters.total, info.native_context) == (parameters, context)
+
+
 @pytest.mark.parametrize("stored", ["bf16", "int8"])
 def test_memory_is_what_a_loaded_model_takes(tmp_path: Path, stored: str) -> None:
     """Of a file with packed matrices, too."""

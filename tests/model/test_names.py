@@ -10,7 +10,7 @@ from ponder.model.names import RELEASED, known, resolve, unknown
 
 
 def test_every_released_shape_has_a_name() -> None:
-    shapes = {name for name in PRESETS if name.startswith("qwen3:")}
+    shapes = {name for name in PRESETS if name.startswith(("qwen3:", "qwq:"))}
     assert shapes == {n for n in RELEASED if not n.endswith(("-q8_0", "-q4_k_m"))}
 
 
@@ -25,11 +25,24 @@ def test_every_released_shape_has_a_name() -> None:
         ("ms:Qwen/Qwen3-0.6B", "modelscope", "Qwen/Qwen3-0.6B", ""),
         ("Qwen/Qwen3-0.6B-GGUF/sub/Q.gguf", "repository", "Qwen/Qwen3-0.6B-GGUF", "sub/Q.gguf"),
         ("qwen2.5-coder:0.5b", "bundle", "", ""),
+        ("qwen3:4b-thinking-2507", "repository", "Qwen/Qwen3-4B-Thinking-2507", ""),
+        ("qwen3:4b-instruct-2507", "repository", "Qwen/Qwen3-4B-Instruct-2507", ""),
+        ("qwen3:30b-a3b-instruct-2507", "repository", "Qwen/Qwen3-30B-A3B-Instruct-2507", ""),
+        ("qwen3:30b-thinking-2507", "repository", "Qwen/Qwen3-30B-A3B-Thinking-2507", ""),
+        ("qwen3:235b-thinking-2507", "repository", "Qwen/Qwen3-235B-A22B-Thinking-2507", ""),
+        ("QwQ:32b", "repository", "Qwen/QwQ-32B", ""),
+        ("qwen3-embedding:0.6b", "repository", "Qwen/Qwen3-Embedding-0.6B", ""),
+        ("qwen3-reranker:8b", "repository", "Qwen/Qwen3-Reranker-8B", ""),
     ],
 )
 def test_names(text: str, kind: str, repository: str, file: str) -> None:
     name = resolve(text)
     assert (name.kind, name.repository, name.file) == (kind, repository, file) and known(text)
+
+
+def test_a_short_name_is_the_long_one() -> None:
+    assert resolve("qwen3:30b-thinking-2507") == resolve("qwen3:30b-a3b-thinking-2507")
+    assert resolve("qwen3:235B-instruct-2507").text == "qwen3:235b-a22b-instruct-2507"
 
 
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
