@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "convert": Command("convert", "Write a model as a Hugging Face folder or a GGUF file"),
         "export": Command("convert", "The same as convert"),
         "quantize": Command("quantize", "Make a model smaller (int8, int4) and measure what it costs"),
+        "eval": Command("eval", "Score a model on tasks, thinking and not, over thinking budgets"),
     },
     "machine": {
         "doctor": Command("doctor", "Check this machine and this installation"),

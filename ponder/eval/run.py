@@ -1,0 +1,115 @@
+"""Asks a model every question of an evaluation, many at a time.
+
+Any `ChatModel` will do: requests come from threads, and an engine that batches computes them together. What is done
+is handed to `keep` at once, so that an interrupted run can go on where it was.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from msgspec import structs
+
+from ponder.core.params import Thinking
+from ponder.core.protocol import ChatModel, ChatStream
+from ponder.core.request import ChatRequest
+from ponder.core.sample import Problem
+from ponder.eval.grade import Output, graded
+from ponder.eval.settings import Cell, Settings
+from ponder.tasks.base import Task
+
+IN_FLIGHT = 64  # twice the engine's batch: a place that gets free is taken at once
+
+
+class Job(NamedTuple):
+    task: Task
+    problem: Problem
+    cell: Cell
+    sample: int
+
+    @property
+    def key(self) -> tuple[str, str, Cell, int]:
+        return self.task.name, self.problem.id, self.cell, self.sample
+
+
+def jobs_of(settings: Settings) -> list[Job]:
+    """In the order of the report. Raises UserError when a level has too few questions."""
+    return [
+        Job(task, problem, cell, sample)
+        for task in settings.found()
+        for problem in settings.problems(task)
+        for cell in settings.cells()
+        for sample in range(settings.samples)
+    ]
+
+
+def request_of(job: Job, settings: Settings) -> ChatRequest:
+    seed = settings.seed_of(job.problem, job.sample)
+    return ChatRequest(
+        messages=job.problem.messages,
+        tools=job.problem.tools,
+        sampling=structs.replace(settings.sampling, seed=seed, n=1),
+        thinking=Thinking(enabled=job.cell.mode == "think", budget=job.cell.budget),
+    )
+
+
+def run(
+    model: ChatModel,
+    settings: Settings,
+    *,
+    done: Iterable[Output] = (),
+    in_flight: int = IN_FLIGHT,
+    keep: Callable[[Output], None] = lambda output: None,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Output]:
+    """The outputs of all jobs, in their order; those in `done` are not asked again.
+
+    The first error ends the run: what a model refuses, an endpoint that fails, a verifier that raises. So does
+    KeyboardInterrupt. What was finished has been kept by then.
+    """
+    jobs = jobs_of(settings)
+    outputs = {output.key: output for output in done}
+    missing = [job for job in jobs if job.key not in outputs]
+    tick(len(jobs) - len(missing), len(jobs))
+    with _asking(model, settings, in_flight) as ask:
+        for future in as_completed([ask(job) for job in missing]):
+            output = future.result()
+            keep(output)
+            outputs[output.key] = output
+            tick(len(outputs), len(jobs))
+    return [outputs[job.key] for job in jobs]
+
+
+@contextmanager
+def _asking(model: ChatModel, settings: Settings, in_flight: int) -> Iterator[Callable[[Job], "Future[Output]"]]:
+    """Yields a function that asks in the background. When the block is left by an error, what runs is cancelled."""
+    running: set[ChatStream] = set()
+    lock, stopped = threading.Lock(), False
+
+    def ask(job: Job) -> Output:
+        request = request_of(job, settings)
+        stream = model.stream(request)
+        with lock:
+            running.add(stream)
+            if stopped:
+                stream.cancel()
+        events = list(stream)
+        with lock:
+            running.discard(stream)
+        seed = request.sampling.seed
+        assert seed is not None
+        return graded(job.task, job.problem, job.cell, job.sample, seed, events)
+
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="eval")
+    try:
+        yield lambda job: pool.submit(ask, job)
+    except BaseException:
+        with lock:
+            stopped = True
+            for stream in running:
+                stream.cancel()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
