@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
+from ponder.engine.grammar_depth import check_lark, check_schema
 from ponder.text.tokenizer import Tokenizer
 from ponder.text.utf8 import well_formed
 
@@ -183,6 +184,7 @@ def compile_calls(
 def _parameters(function: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """(a tool's schema, as one of objects; the type that it named)"""
     given = function.get("parameters") or {"properties": {}, "additionalProperties": False}
+    check_schema(given, "tools")
     return {**given, "type": "object"}, given.get("type", "object")
 
 
@@ -266,6 +268,8 @@ def _text_source(grammar: Grammar) -> str:
     import llguidance
 
     _check_text(grammar.value)
+    if grammar.kind == "lark":
+        check_lark(grammar.value, grammar.kind)
     if grammar.kind == "regex":
         return str(llguidance.LLMatcher.grammar_from_regex(grammar.value))
     if grammar.kind == "choice":
@@ -289,6 +293,7 @@ def _check_text(text: str) -> None:
 
 def _schema(text: str) -> Any:
     schema = _parsed(text, "response_format")
+    check_schema(schema, "response_format")
     if not isinstance(schema, dict | bool):
         raise UserError("a JSON schema must be an object", param="response_format")
     depth, level = 0, [schema]
