@@ -6,6 +6,8 @@ ponder serve qwen3:0.6b --port 8000
 
 import argparse
 import contextlib
+import faulthandler
+import sys
 
 from ponder.cli import options, serve_backends
 from ponder.cli.agent_tools import add_tool_flags, tools_of
@@ -102,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         restore_thoughts=args.restore_thoughts << 20,
     )  # fmt: skip
     configure(args.log_level)
+    faulthandler.enable(sys.__stderr__)  # what kills the process from native code says where
     tools = tools_of(args)
     with contextlib.ExitStack() as stack:
         sockets = take_address(config)
