@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tools = parser.add_argument_group("tools")
     add_tool_flags(tools)
     tools.add_argument("--file", action="append", default=[], metavar="FILE", help="a document or folder to search")
-    tools.add_argument("--workspace", type=Path, metavar="DIR", help="where files are kept (default: in PONDER_HOME)")
+    tools.add_argument(
+        "--workspace", type=Path, metavar="DIR", help="where files are kept (default: Ponder's data folder)"
+    )
     tools.add_argument("--yes", action="store_true", help="allow every call without asking")
     limits = parser.add_argument_group("limits; past one of them the model must answer")
     limits.add_argument("--steps", type=int, default=24, metavar="N", help="turns with tools (default: 24)")
@@ -179,14 +181,14 @@ def _agent(
 ) -> "Agent":
     from ponder.agent.agent import Agent
     from ponder.agent.builtin import builtin_tool
-    from ponder.model.store import home
+    from ponder.model.data_folder import workspaces
 
     tools = tools_of(args, default=() if args.file else ("calculator", "current_time"))
     if args.file:
         tools.append(builtin_tool("doc_search", {"files": args.file}))
     return Agent(
         model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
-        approve=approve, workspace=args.workspace or home() / "workspaces",
+        approve=approve, workspace=args.workspace or workspaces(note),
         files=[file for file in args.file if not Path(file).is_dir()],
     )  # fmt: skip
 

@@ -145,13 +145,15 @@ def in_words(error: OSError) -> str:
     """The file and the reason, without numbers; where it is Ponder's own folder, how to take another."""
     from pathlib import Path
 
+    from ponder.model.data_folder import data_home
     from ponder.model.store import home
 
     reason = error.strerror or str(error)
     if not isinstance(error.filename, str):
         return reason
-    path, own = Path(error.filename).absolute(), home().absolute()
-    hint = "; PONDER_HOME names another folder" if own in (path, *path.parents) or path in own.parents else ""
+    path, ours = Path(error.filename).absolute(), (home().absolute(), data_home().absolute())
+    is_ours = any(own in (path, *path.parents) or path in own.parents for own in ours)
+    hint = "; PONDER_HOME names another folder" if is_ours else ""
     return f"{error.filename}: {reason}{hint}"
 
 

@@ -24,7 +24,8 @@ Rules that hold everywhere:
 
 * Results go to stdout, everything else (thoughts, progress, remarks, errors) to stderr.
 * Exit codes: 0 done, 1 the command could not finish, 2 the input was wrong, 130 Ctrl-C, 141 the reader of a pipe left.
-* `PONDER_HOME` is where models and the chat history live. `NO_COLOR` turns styles off.
+* Models lie in `~/.cache/ponder`, chats, workspaces and typed lines in `~/.local/share/ponder` (`XDG_DATA_HOME`); with
+  `PONDER_HOME` both are in the folder that it names. `NO_COLOR` turns styles off.
 
 **To add a command:** a module in `ponder/cli/` with `DESCRIPTION`, `NOTES`, `add_arguments(parser)` and
 `run(args) -> exit code`, heavy imports inside `run`; one line in the table of `main.py`; `make docs`.

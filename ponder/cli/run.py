@@ -190,6 +190,6 @@ def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
 
 def start_chat(llm: "LLM", session: "Session", first: str | None, args: argparse.Namespace) -> int:
     from ponder.cli.chat import chat
-    from ponder.model.fetch import home
+    from ponder.model.data_folder import typed_lines
 
-    return chat(llm, session, first, history=home() / "history", thoughts=not args.hide_thinking, verbose=args.verbose)
+    return chat(llm, session, first, history=typed_lines(note), thoughts=not args.hide_thinking, verbose=args.verbose)

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from ponder.core.params import Thinking
     from ponder.engine.llm import LLM
     from ponder.engine.settings import choose_mode
-    from ponder.model.store import home
+    from ponder.model.data_folder import chats
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
     from ponder.server.log import configure
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(first, LLM):
             choose_mode(thinking, (), first.profile)  # refuses what this model cannot do
         service = Service(config, pool, running, thinking)
-        server = Server(build(service, home() / "chat.sqlite", tools), config, running)
+        server = Server(build(service, chats(note), tools), config, running)
         note(f"{pool.default} at {url_of(config, sockets)}")
         server.run(sockets)
         return 0 if server.started else 1

@@ -5,6 +5,8 @@ to the disk by the system, so power that fails may cost the last seconds). Two o
 same file open.
 """
 
+import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ class Database:
     def __init__(self, path: Path, schema: str) -> None:
         """Raises UserError for a file that cannot be used: damaged, of a newer Ponder, on a full or read-only disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        _closed_to_others(path)
         self._lock = threading.Lock()
         try:
             self._db = _opened(path, schema)
@@ -49,6 +52,15 @@ class Database:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+
+def _closed_to_others(path: Path) -> None:
+    """What people ask is private. SQLite gives its log the mode of the file."""
+    with contextlib.suppress(OSError):  # of somebody else, or on a disk that is read-only: SQLite says what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            if each.exists() and each.stat().st_mode & 0o077:
+                each.chmod(0o600)
 
 
 def _opened(path: Path, schema: str) -> sqlite3.Connection:

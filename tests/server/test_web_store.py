@@ -169,3 +169,14 @@ def test_kill_9_loses_no_stored_conversation(tmp_path: Path) -> None:
     finally:
         process.terminate()
         assert process.wait(40) in (0, -signal.SIGTERM)
+
+
+def test_the_file_is_closed_to_others_and_an_open_one_is_closed(tmp_path: Path) -> None:
+    for name in ("new", "old"):
+        file = tmp_path / f"{name}.sqlite"
+        if name == "old":
+            file.touch(mode=0o644)
+        store = Conversations(file)
+        store.create("t")
+        assert {p.stat().st_mode & 0o777 for p in tmp_path.glob(f"{name}.sqlite*")} == {0o600}
+        store.close()
