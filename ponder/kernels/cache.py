@@ -5,7 +5,7 @@ lives in block `table[p // block_size]`, slot `p % block_size`. int8 has one flo
 of keys and of values: value = integer * scale, scale = largest / 127.
 
 A block of one layer is one contiguous piece of bytes, laid out for dot products with many positions at once
-(csrc/kv.h says how): for each head, for each 32 slots, a tile of keys, values and scales. So a block can be copied
+(csrc/attention/kv.h says how): for each head, for each 32 slots, a tile of keys, values and scales. So a block can be copied
 whatever it holds. Block sizes that divide by 32 are the fast ones; others are padded.
 """
 
@@ -20,7 +20,7 @@ from ponder.kernels.tensor import Floats, from_bf16, to_bf16
 
 CACHE_DTYPES: dict[str, type[Any]] = {"f32": np.float32, "bf16": np.uint16, "int8": np.int8}
 TILE = 32  # positions of a tile
-SMALLEST = 1e-30  # keys or values below this count as zero when they are rounded to int8 (csrc/kernels.h)
+SMALLEST = 1e-30  # keys or values below this count as zero when they are rounded to int8 (csrc/runtime/kernels.h)
 
 Ints = NDArray[np.int32]
 Part = tuple[NDArray[Any], NDArray[Any], Floats | None]  # keys, values, scales

@@ -4,7 +4,7 @@
     panels.tensor()                     # and back, bit for bit
     Panels("int8", (n, k), 32, buffer)  # a buffer that lies in a mapped file
 
-The buffer is the same for every instruction set and has no header: codes, scales, grid (csrc/panels.h):
+The buffer is the same for every instruction set and has no header: codes, scales, grid (csrc/packing/panels.h):
 
     int8 codes  [N/16][K/4][16 rows][4 k]      uint8, value + 128
     int4 codes  [N/16][K/8][16 rows][4 bytes]  low nibbles hold k 0..3 of the 8, high nibbles k 4..7

@@ -1,4 +1,4 @@
-"""The roofline of this machine: how fast memory is read and numbers are multiplied, by native loops (csrc/peak.cpp).
+"""The roofline of this machine: how fast memory is read and numbers are multiplied, by native loops (csrc/runtime/peak.cpp).
 
 read_bandwidth(), compute_peak("int8")      # bytes a second, operations a second
 """

@@ -3,7 +3,7 @@
     program = Program(lambda ops, batch: forward(weights, config, batch, ops, None, batch), rope.table)
     logits = program.run(ids, batch, cache)
 
-The recorded pass is the only description of the model (record.py, fuse.py); csrc/program.cpp runs the instructions with
+The recorded pass is the only description of the model (record.py, fuse.py); csrc/program/program.cpp runs the instructions with
 the GIL released, over buffers that are allocated once for the largest batch seen. Results are those of NativeOps, bit
 for bit.
 """

@@ -14,7 +14,7 @@ from ponder.kernels.ops import HostOps
 from ponder.kernels.tensor import Floats, Tensor
 
 Ints = NDArray[np.int32]
-SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/kernels.h)
+SMALLEST_ACTIVATION = 1e-30  # a group below this counts as zero when it is quantised (csrc/runtime/kernels.h)
 
 
 class ReferenceOps(HostOps):

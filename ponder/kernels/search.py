@@ -1,4 +1,4 @@
-"""int4 with scales that minimise the weighted squared error, in numpy: the oracle of csrc/search.cpp, bit for bit.
+"""int4 with scales that minimise the weighted squared error, in numpy: the oracle of csrc/packing/search.cpp, bit for bit.
 
     search(weights, 32, importance)   # [N, K] float32 -> Tensor; what loading does, by `pack.convert`
 

@@ -14,7 +14,7 @@ from ponder.core.errors import UserError
 from ponder.kernels.tensor import Floats
 from ponder.model.config import ModelConfig, Yarn
 
-CHUNK = 1024  # positions per table: 1 MB for a head of 128; csrc/program.h checks for the same number
+CHUNK = 1024  # positions per table: 1 MB for a head of 128; csrc/program/program.h checks for the same number
 
 
 class Rope:
