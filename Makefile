@@ -28,7 +28,7 @@ test-clients: $(VENV)/.dev
 # The official MCP conformance suite, and MCP servers from npm, in runs/mcp (300 MB, once)
 test-mcp: $(VENV)/.dev
 	@$(BIN)/python tests/agent/mcp_conformance/run.py
-	@$(BIN)/pytest -m slow tests/agent/test_mcp_real.py
+	@$(BIN)/pytest -m slow tests/agent/mcp/test_mcp_real.py
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -54,7 +54,7 @@ serve-vllm: $(VENV)/.dev
 # llama.cpp's own server, built for this CPU under runs/peers, behind `ponder serve --engine openai`.
 test-llama-server: $(VENV)/.dev
 	@$(BIN)/python bench/peers/install.py llama-server
-	@$(BIN)/pytest -q -m slow tests/server/test_llama_server.py
+	@$(BIN)/pytest -q -m slow tests/scenarios/test_llama_server.py
 
 soak: $(VENV)/.dev
 	@$(BIN)/python bench/soak.py

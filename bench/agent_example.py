@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ponder.agent import Assistant, Limits
-from ponder.agent.event import CallDone, CallStarted, Note
-from ponder.agent.models import chat_model
-from ponder.agent.session import Session
+from ponder.agent.loop.event import CallDone, CallStarted, Note
+from ponder.agent.loop.models import chat_model
+from ponder.agent.loop.session import Session
 from ponder.core.message import ToolCall
 from ponder.core.params import SamplingParams
 from ponder.core.protocol import ChatModel

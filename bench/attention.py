@@ -17,8 +17,8 @@ from kernels import measured
 from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.cache import Cache, bytes_per_token
+from ponder.kernels.hardware import read_bandwidth
 from ponder.kernels.native import NativeOps
-from ponder.kernels.peak import read_bandwidth
 from ponder.kernels.tensor import Floats
 
 HEADS, KV_HEADS, C, LAYERS, BLOCK = 16, 8, 128, 28, 32

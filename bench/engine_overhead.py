@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from ponder import LLM, SamplingParams, Thinking
+from ponder.cli.benchmark.random_model import random_model
 from ponder.cli.options import add_load_flags
-from ponder.cli.random_model import random_model
 from ponder.core.batch import Batch
 from ponder.core.params import Grammar
-from ponder.engine.runner import ModelRunner
+from ponder.engine.scheduling.runner import ModelRunner
 
 PROMPT = 16
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}, "required": ["name"]}

@@ -21,21 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from ponder.cli.files import locate
+from ponder.cli.model_files import locate
 from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
-from ponder.kernels.pack import from_rows
+from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.tensor import LINEAR, Tensor
-from ponder.model.calibrate import calibrated
-from ponder.model.calibration_text import calibration_ids
-from ponder.model.checkpoint import Checkpoint
 from ponder.model.decoder import COARSE, HEAD
-from ponder.model.fidelity import WINDOW, compare, read_text
-from ponder.model.gguf_names import to_hf
+from ponder.model.formats.gguf_names import to_hf
 from ponder.model.load import open_checkpoint
 from ponder.model.model import Model
-from ponder.model.weights import EMBED, build, held, read
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.quantise.calibrate import calibrated
+from ponder.model.quantise.calibration_text import calibration_ids
+from ponder.model.quantise.quality import WINDOW, compare, read_text
+from ponder.model.weights.build import EMBED, build, held, read
+from ponder.model.weights.checkpoint import Checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:

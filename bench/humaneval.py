@@ -72,7 +72,7 @@ def passes(problem: dict[str, str], script: str) -> bool:
 
 
 def score(folder: Path, tokenizer: str) -> None:
-    from ponder.text.tokenizer import Tokenizer
+    from ponder.text.tokenizer.tokenizer import Tokenizer
 
     problems, decode = read_problems(), Tokenizer.packaged(tokenizer).decode
     for path in sorted(folder.glob("*.jsonl")):

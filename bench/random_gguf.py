@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from ponder.model.config import PRESETS
-from ponder.model.gguf_write import write_gguf
-from ponder.model.random_packed import packed_random
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.formats.gguf_write import write_gguf
+from ponder.model.weights.random import packed_random
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
 DTYPES = {"Q4_0": "int4", "Q8_0": "int8"}

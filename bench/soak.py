@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import structs
 
-from ponder.cli.random_model import random_model
+from ponder.cli.benchmark.random_model import random_model
 from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.llm import LLM
 

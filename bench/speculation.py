@@ -19,7 +19,7 @@ from peers.report import cpu, save
 from ponder import LLM
 
 HERE = Path(__file__).resolve().parent.parent
-CODE = (HERE / "ponder/engine/stop.py").read_text()
+CODE = (HERE / "ponder/engine/decoding/stop.py").read_text()
 TEXT = (HERE / "README.md").read_text()[:2500]
 ROWS = [{"id": i, "name": f"item {i}", "price": 3 + i * 7 % 11, "in_stock": i % 3 == 0} for i in range(12)]
 TASKS: dict[str, str] = {

@@ -14,7 +14,7 @@ import time
 from ponder import LLM
 from ponder.core.event import Finish
 from ponder.core.params import Thinking
-from ponder.engine.handle import Handle
+from ponder.engine.scheduling.handle import Handle
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from serving import serving
 
 from ponder import LLM, SamplingParams, Thinking
-from ponder.cli.random_model import save_random, tokenizer_of
+from ponder.cli.benchmark.random_model import save_random, tokenizer_of
 from ponder.core.message import messages_from_dicts
 from ponder.core.request import ChatRequest
 

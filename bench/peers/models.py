@@ -15,8 +15,8 @@ from pathlib import Path
 
 from install import ROOT, python_of
 
-from ponder.cli.random_model import save_random
-from ponder.model.gguf_write import write_gguf
+from ponder.cli.benchmark.random_model import save_random
+from ponder.model.formats.gguf_write import write_gguf
 from ponder.model.load import open_checkpoint
 
 HERE = Path(__file__).parent

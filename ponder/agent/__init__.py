@@ -9,21 +9,22 @@ for responses in bot.run(messages=[{"role": "user", "content": "Plot a sine"}]):
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ponder.agent.agent import Agent
-    from ponder.agent.assistant import Assistant
-    from ponder.agent.function_tool import function_tool
-    from ponder.agent.group import AgentTool, GroupChat, Router
-    from ponder.agent.limits import Limits
-    from ponder.agent.qwen_agent import BaseTool, register_tool
-    from ponder.agent.react import ReActModel
-    from ponder.agent.session import Session
-    from ponder.agent.tool import Image, Output, Place, Tool, Toolset
+    from ponder.agent.compat.assistant import Assistant
+    from ponder.agent.compat.group import AgentTool, GroupChat, Router
+    from ponder.agent.compat.qwen_agent import BaseTool, register_tool
+    from ponder.agent.compat.react import ReActModel
+    from ponder.agent.loop.agent import Agent
+    from ponder.agent.loop.limits import Limits
+    from ponder.agent.loop.session import Session
+    from ponder.agent.tools.function_tool import function_tool
+    from ponder.agent.tools.tool import Image, Output, Place, Tool, Toolset
 
 _WHERE = {
-    "Agent": "agent", "Assistant": "assistant", "BaseTool": "qwen_agent", "register_tool": "qwen_agent",
-    "function_tool": "function_tool", "AgentTool": "group", "GroupChat": "group", "Router": "group",
-    "Limits": "limits", "ReActModel": "react", "Session": "session", "Image": "tool", "Output": "tool",
-    "Place": "tool", "Tool": "tool", "Toolset": "tool",
+    "Agent": "loop.agent", "Limits": "loop.limits", "Session": "loop.session",
+    "Image": "tools.tool", "Output": "tools.tool", "Place": "tools.tool", "Tool": "tools.tool", "Toolset": "tools.tool",
+    "function_tool": "tools.function_tool",
+    "AgentTool": "compat.group", "GroupChat": "compat.group", "Router": "compat.group", "ReActModel": "compat.react",
+    "Assistant": "compat.assistant", "BaseTool": "compat.qwen_agent", "register_tool": "compat.qwen_agent",
 }  # fmt: skip
 __all__ = [
     "Agent", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output", "Place", "ReActModel",
@@ -32,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded on first use: `ponder.agent.tool` alone needs none of the others."""
+    """Loaded on first use: `ponder.agent.tools.tool` alone needs none of the others."""
     if name not in _WHERE:
         raise AttributeError(f"module 'ponder.agent' has no attribute {name!r}")
     from importlib import import_module

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ponder.agent.tool import Tool, Toolset
+    from ponder.agent.tools.tool import Tool, Toolset
 
 
 def add_tool_flags(tools: "argparse._ArgumentGroup") -> None:
@@ -16,12 +16,12 @@ def add_tool_flags(tools: "argparse._ArgumentGroup") -> None:
 
 def tools_of(args: argparse.Namespace, default: tuple[str, ...] = ()) -> "list[Tool | Toolset]":
     """What the flags name; `default` where they name nothing. Raises UserError for a tool that is not known."""
-    from ponder.agent.builtin import builtin_tool
+    from ponder.agent.tools.builtin import builtin_tool
 
     names = args.tool or ([] if args.mcp else default)
     tools = [builtin_tool(name, unsafe_host_exec=args.unsafe_host_exec) for name in dict.fromkeys(names)]
     if args.mcp:
-        from ponder.agent.mcp_servers import McpServers
+        from ponder.agent.mcp.servers import McpServers
 
         tools += [McpServers(path) for path in args.mcp]
     return tools

@@ -3,12 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from ponder.cli.printer import note
-from ponder.cli.progress import progress
+from ponder.cli.terminal.printer import note
+from ponder.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
+    from ponder.engine.decoding.settings import Ceiling
     from ponder.engine.llm import LLM
-    from ponder.engine.settings import Ceiling
 
 MAX_BATCH = 32  # as many as a bandwidth-bound machine gains from
 
@@ -26,7 +26,7 @@ def open_llm(
     ceiling: upper limits for every request."""
     from ponder.engine.llm import LLM
     from ponder.engine.loaded import open_model
-    from ponder.model import fetch
+    from ponder.model.hub import fetch
 
     with progress("downloading", "B") as tick:
         if model is None:

@@ -34,14 +34,14 @@ GROUPS: dict[str, dict[str, Command]] = {
         "mcp-check": Command("mcp_check", "Try a config of MCP servers and list their tools"),
     },
     "models": {
-        "pull": Command("pull", "Download a model"),
-        "list": Command("list", "List the models that are here, and those that can be pulled"),
-        "show": Command("show", "Show a model: shape, parameters, memory, context"),
-        "plan": Command("plan", "Tell whether a model fits a machine, and how fast its memory lets it be"),
-        "rm": Command("rm", "Delete a downloaded model"),
-        "convert": Command("convert", "Write a model as a Hugging Face folder or a GGUF file"),
-        "export": Command("convert", "The same as convert"),
-        "quantize": Command("quantize", "Make a model smaller (int8, int4) and measure what it costs"),
+        "pull": Command("models.pull", "Download a model"),
+        "list": Command("models.list", "List the models that are here, and those that can be pulled"),
+        "show": Command("models.show", "Show a model: shape, parameters, memory, context"),
+        "plan": Command("models.plan", "Tell whether a model fits a machine, and how fast its memory lets it be"),
+        "rm": Command("models.rm", "Delete a downloaded model"),
+        "convert": Command("models.convert", "Write a model as a Hugging Face folder or a GGUF file"),
+        "export": Command("models.convert", "The same as convert"),
+        "quantize": Command("models.quantize", "Make a model smaller (int8, int4) and measure what it costs"),
         "eval": Command("eval", "Score a model on tasks, thinking and not, over thinking budgets"),
     },
     "machine": {
@@ -112,7 +112,7 @@ def dispatch(argv: list[str]) -> int:
 
 def build_parser(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
     """The module of a command and its parser; the module's DESCRIPTION and NOTES become help and reference."""
-    module = import_module(f"ponder.cli.{COMMANDS[name].module}")
+    module = import_module(f"ponder.cli.commands.{COMMANDS[name].module}")
     parser = argparse.ArgumentParser(
         prog=f"ponder {name}",
         description=module.DESCRIPTION[name] if isinstance(module.DESCRIPTION, dict) else module.DESCRIPTION,
@@ -145,8 +145,8 @@ def in_words(error: OSError) -> str:
     """The file and the reason, without numbers; where it is Ponder's own folder, how to take another."""
     from pathlib import Path
 
-    from ponder.model.data_folder import data_home
-    from ponder.model.store import home
+    from ponder.model.hub.data_folder import data_home
+    from ponder.model.hub.store import home
 
     reason = error.strerror or str(error)
     if not isinstance(error.filename, str):

@@ -45,7 +45,7 @@ trained. Ctrl-C during an answer keeps the part that was said; before the answer
 
 
 def page() -> str:
-    from ponder.cli.chat_commands import help_text
+    from ponder.cli.terminal.chat_commands import help_text
 
     parts = [HEAD.replace("{chat_help}", help_text())]
     for title, group in GROUPS.items():

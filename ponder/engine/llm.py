@@ -24,23 +24,23 @@ from ponder.core.event import Event, TokenLogprob
 from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest, History, Truncation
-from ponder.engine.answer import AnswerRules, answer_rules
-from ponder.engine.control import Control
-from ponder.engine.embedding import Pooling, embed
-from ponder.engine.engine import Engine
-from ponder.engine.handle import Handle
+from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
+from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
+from ponder.engine.decoding.truncate import shortened
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
-from ponder.engine.prompt_logprobs import prompt_logprobs
-from ponder.engine.relevance import INSTRUCTION, prompts_of, relevance
 from ponder.engine.result import Result, choice_of
-from ponder.engine.runner import ModelRunner
-from ponder.engine.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
-from ponder.engine.shorten import shortened
-from ponder.engine.stats import Stats
-from ponder.text.render import render
-from ponder.text.spans import Rendered
-from ponder.text.tokenizer import Tokenizer
+from ponder.engine.scheduling.engine import Engine
+from ponder.engine.scheduling.handle import Handle
+from ponder.engine.scheduling.runner import ModelRunner
+from ponder.engine.scheduling.stats import Stats
+from ponder.engine.scoring.embedding import Pooling, embed
+from ponder.engine.scoring.prompt_logprobs import prompt_logprobs
+from ponder.engine.scoring.reranker import INSTRUCTION, prompts_of, relevance
+from ponder.text.chat.render import render
+from ponder.text.chat.spans import Rendered
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
 

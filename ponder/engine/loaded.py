@@ -1,4 +1,4 @@
-"""From a model's name to something the engine can run: runner, tokenizer, profile. Names: ponder/model/names.py."""
+"""From a model's name (model/hub/registry.py) to something the engine can run: runner, tokenizer, profile."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,21 +7,21 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ponder.core.errors import LoadError, UserError
-from ponder.engine.memory import free_beside
+from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.options import checked
-from ponder.engine.runner import BLOCK_SIZE, ModelRunner, Runner, cache_blocks
+from ponder.engine.scheduling.drafter import Drafter
+from ponder.engine.scheduling.memory import free_beside
+from ponder.engine.scheduling.runner import BLOCK_SIZE, ModelRunner, Runner, cache_blocks
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
-from ponder.engine.settings import ModelProfile
-from ponder.engine.speculation.drafter import Drafter
-from ponder.engine.speculation.opening import open_drafter
+from ponder.engine.speculation.factory import open_drafter
 from ponder.kernels.native import set_threads
-from ponder.model.fetch import best_available, fetch, home
+from ponder.model.hub.fetch import best_available, fetch, home
+from ponder.model.hub.registry import resolve
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint
-from ponder.model.names import resolve
-from ponder.model.weights import Progress, build, cache_dtype, context_limit
-from ponder.text.template import Template, of_model
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.weights.build import Progress, build, cache_dtype, context_limit
+from ponder.text.chat.template import Template, of_model
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Count = Annotated[int, Meta(ge=1)]
 

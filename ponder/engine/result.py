@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ponder.core.event import Event, Finish, TokenLogprob
 from ponder.core.message import Message, Text, ToolCall
-from ponder.text.parse import message_of
+from ponder.text.chat.parse import message_of
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError
 from ponder.core.params import Capability
-from ponder.engine.decode import decode
-from ponder.engine.runner import BLOCK_SIZE
-from ponder.engine.scheduler import Work
-from ponder.engine.sequence import Sequence
-from ponder.kernels.abandon import Flag
+from ponder.engine.scheduling.burst import decode
+from ponder.engine.scheduling.runner import BLOCK_SIZE
+from ponder.engine.scheduling.scheduler import Work
+from ponder.engine.scheduling.sequence import Sequence
+from ponder.kernels.cancel import Flag
 from ponder.kernels.sampling import Rule, Sampled
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
 STEP = 1000.0  # logits between them: penalties and temperature cannot change their order

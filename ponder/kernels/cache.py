@@ -5,8 +5,8 @@ lives in block `table[p // block_size]`, slot `p % block_size`. int8 has one flo
 of keys and of values: value = integer * scale, scale = largest / 127.
 
 A block of one layer is one contiguous piece of bytes, laid out for dot products with many positions at once
-(csrc/attention/kv.h says how): for each head, for each 32 slots, a tile of keys, values and scales. So a block can be copied
-whatever it holds. Block sizes that divide by 32 are the fast ones; others are padded.
+(csrc/attention/kv.h says how): for each head, for each 32 slots, a tile of keys, values and scales. So a block can be
+copied whatever it holds. Block sizes that divide by 32 are the fast ones; others are padded.
 """
 
 from dataclasses import dataclass

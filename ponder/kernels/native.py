@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, in_use
-from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.extension import _native
+from ponder.kernels.hardware import usable_cpus
 from ponder.kernels.ops import HostOps
-from ponder.kernels.panels import Panels
+from ponder.kernels.packing.panels import Panels
 from ponder.kernels.tensor import Floats, Tensor
 
 Ints = NDArray[np.int32]

@@ -3,9 +3,9 @@
     rule = Rule(vocab=len(row), temperature=0.6, top_k=20, top_p=0.95, seed=7)
     [sampled] = draw(row[None], [rule], [position])
 
-In C++ (csrc/sampling/sampler.cpp); `sampling_reference.py` is the same in numpy, readable. The draw inverts the cumulative
-distribution at a number that is a function of (seed, choice, position) alone, so a seeded request gives the same text
-alone and in any batch, one id at a time or several (DT-2).
+In C++ (csrc/sampling/sampler.cpp); `sampling_reference.py` is the same in numpy, readable. The draw inverts the
+cumulative distribution at a number that is a function of (seed, choice, position) alone, so a seeded request gives
+the same text alone and in any batch, one id at a time or several (DT-2).
 """
 
 from dataclasses import dataclass, field

@@ -13,14 +13,14 @@ from msgspec import Struct, structs
 
 from ponder.core.errors import LoadError, UserError
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
-from ponder.model.checkpoint import Checkpoint
+from ponder.model.capacity import CPU_DTYPES, released, weight_bytes
 from ponder.model.config import ModelConfig, ParameterCounts
-from ponder.model.folder import chat_template
+from ponder.model.formats.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.load import open_checkpoint
-from ponder.model.plan import CPU_DTYPES, released, weight_bytes
-from ponder.text import vocabulary
-from ponder.text.template import Template, capability_of, of_model
+from ponder.model.weights.checkpoint import Checkpoint
+from ponder.text.chat.template import Template, capability_of, of_model
+from ponder.text.tokenizer import vocabulary
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from ponder.core.errors import LoadError, UserError
 from ponder.kernels.ops import Ops
-from ponder.model.checkpoint import Checkpoint
-from ponder.model.hf import read_hf
+from ponder.model.formats.hf import read_hf
 from ponder.model.model import Model
-from ponder.model.weights import Progress, build
+from ponder.model.weights.build import Progress, build
+from ponder.model.weights.checkpoint import Checkpoint
 
 
 def load(
     path: str | Path, *, dtype: str = "auto", ops: str = "native", max_context: int | None = None,
     progress: Progress | None = None, keep: bool = False,
 ) -> Model:  # fmt: skip
-    """keep: packed weights are kept on disk for the next start (native ops only; ponder/model/packed.py).
+    """keep: packed weights are kept on disk for the next start (native ops only; ponder/model/weights/cache.py).
 
     Raises LoadError for a file that cannot be loaded, UserError for an option that does not fit."""
     return build(open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress, keep=keep)
@@ -31,7 +31,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         return read_hf(path)
     if path.suffix == ".gguf":
-        from ponder.model.gguf_read import read_gguf
+        from ponder.model.formats.gguf_read import read_gguf
 
         return read_gguf(path)
     raise LoadError(f"{path}: {'neither a model folder nor a .gguf file' if path.exists() else 'no such file'}")
@@ -44,7 +44,7 @@ def make_ops(name: str) -> Ops:
 
         return NativeOps()
     if name == "numpy":
-        from ponder.kernels.reference import ReferenceOps
+        from ponder.kernels.reference.ops import ReferenceOps
 
         return ReferenceOps()
     if name == "torch":

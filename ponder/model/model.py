@@ -1,6 +1,7 @@
 """A model ready to run: its weights in the form one op set wants, and how long a context it may serve.
 
-`ponder.model.load.load` and `ponder.model.weights.build` make one. Several may live side by side; there are no globals.
+`ponder.model.load.load` and `ponder.model.weights.build.build` make one. Several may live side by side; there are no
+globals.
 """
 
 from dataclasses import dataclass, field
@@ -8,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from ponder.core.batch import Batch
-from ponder.kernels.abandon import Flag
+from ponder.kernels.cancel import Flag
 from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Array, Cache, Ops, Weight
-from ponder.kernels.program import Program
+from ponder.kernels.program.run import Program
 from ponder.model import decoder
 from ponder.model.config import ModelConfig
-from ponder.model.kv_balance import balance
+from ponder.model.kv_equalisation import balance
 from ponder.model.rope import Rope, factor_for
 
 

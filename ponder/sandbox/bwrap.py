@@ -15,7 +15,7 @@ from pathlib import Path
 from ponder.sandbox import seccomp
 from ponder.sandbox.launch import (
     ETC,
-    INSIDE,
+    GUEST,
     SYSTEM,
     Isolation,
     Launch,
@@ -94,7 +94,7 @@ def options(workspace: Path, scratch: int, *, uid: int, root: bool) -> Iterator[
     for path in ("/dev/shm", "/tmp", HOME):
         yield from parents(path)
         yield from ("--perms", "1777", "--size", str(scratch), "--tmpfs", path)
-    for source, path in [*((folder, folder) for folder in python_folders()), (str(INSIDE), SCRIPTS)]:
+    for source, path in [*((folder, folder) for folder in python_folders()), (str(GUEST), SCRIPTS)]:
         yield from parents(path)
         yield from ("--ro-bind", source, path)
         if os.path.exists(f"{source}/pip.conf"):  # it may hold the password of an index

@@ -15,7 +15,7 @@ from pathlib import Path
 from ponder.sandbox import seccomp
 from ponder.sandbox.launch import (
     ETC,
-    INSIDE,
+    GUEST,
     SYSTEM,
     Isolation,
     Launch,
@@ -32,13 +32,13 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 
 class Landlocked(Isolation):
     name = "Landlock and seccomp"
-    inside = str(INSIDE)
+    inside = str(GUEST)
 
     def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
         program = base64.b64encode(seccomp.program(separated=False)).decode()
         owner = user_for(workspace)
         home = tempfile.mkdtemp(prefix="ponder-home-")
-        system = ["/usr", *SYSTEM, *(f"/etc/{name}" for name in ETC), *python_folders(), str(INSIDE)]
+        system = ["/usr", *SYSTEM, *(f"/etc/{name}" for name in ETC), *python_folders(), str(GUEST)]
         rules = {
             "read": system,
             "write": [str(workspace), home, *(f"/dev/{name}" for name in DEVICES)],

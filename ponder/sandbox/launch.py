@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from ponder.sandbox.limits import Limits
 
-INSIDE = Path(__file__).parent / "inside"
+GUEST = Path(__file__).parent / "guest"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Of /etc only what programs need to start and to draw text. Nothing of users, hosts, mounts or secrets.
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "os-release")
@@ -33,7 +33,7 @@ class Launch(Struct):
     def guarded(self, lifeline: int) -> list[str]:
         """lifeline: the reading end of the pipe whose end ends the sandbox."""
         settings = json.dumps({"lifeline": lifeline, "home": self.home})
-        return [sys.executable, "-I", "-S", str(INSIDE / "guard.py"), settings, *self.argv]
+        return [sys.executable, "-I", "-S", str(GUEST / "supervisor.py"), settings, *self.argv]
 
 
 class Isolation(ABC):
@@ -53,7 +53,7 @@ class Host(Isolation):
 
     name = "none (unsafe host execution)"
     safe = False
-    inside = str(INSIDE)
+    inside = str(GUEST)
 
     def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
         home = tempfile.mkdtemp(prefix="ponder-home-")

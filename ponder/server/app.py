@@ -12,38 +12,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ponder.agent.tool import Tool, Toolset
+from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.errors import UpstreamError
-from ponder.server import (
-    anthropic,
-    embeddings,
-    keys,
-    models,
-    ollama,
-    ollama_manage,
-    ollama_models,
-    status,
-    tokens,
-    turn_routes,
-    web_routes,
-)
-from ponder.server.acting import Toolbox
-from ponder.server.completions import completions
-from ponder.server.conversations import Conversations
-from ponder.server.errors import ApiError, api_error, body_for
-from ponder.server.guard import Guard
-from ponder.server.kept_responses import KeptResponses
-from ponder.server.log import RefusalLog, log
-from ponder.server.mcp_mount import McpEndpoint
-from ponder.server.openai_chat import chat_completions
+from ponder.server.api.anthropic import messages
+from ponder.server.api.llamacpp import tokens
+from ponder.server.api.llamacpp.props import props
+from ponder.server.api.llamacpp.rerank import rerank
+from ponder.server.api.ollama import chat, manage
+from ponder.server.api.ollama import models as ollama_models
+from ponder.server.api.openai import embeddings, models
+from ponder.server.api.openai.chat import chat_completions
+from ponder.server.api.openai.completions import completions
+from ponder.server.api.openai.response_routes import input_items, kept_response
+from ponder.server.api.openai.response_store import KeptResponses
+from ponder.server.api.openai.responses import responses
+from ponder.server.http.errors import ApiError, api_error, body_for
+from ponder.server.http.log import RefusalLog, log
+from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
-from ponder.server.props import props
-from ponder.server.rerank import rerank
-from ponder.server.response_routes import input_items, kept_response
-from ponder.server.responses import responses
-from ponder.server.service import Service
-from ponder.server.turns import Turns
-from ponder.server.watchdog import watch
+from ponder.server.runtime import health, keys
+from ponder.server.runtime.auth import Guard
+from ponder.server.runtime.service import Service
+from ponder.server.runtime.watchdog import watch
+from ponder.server.web import routes, run_routes
+from ponder.server.web.agent_turn import Toolbox
+from ponder.server.web.conversations import Conversations
+from ponder.server.web.runs import Turns
 
 
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
@@ -71,12 +65,12 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
 
     app = Starlette(
         routes=[
-            Route("/health", status.health),
+            Route("/health", health.health),
             Route("/props", props),
             Route("/openapi.json", openapi),
             Route("/tokenize", tokens.tokenize, methods=["POST"]),
             Route("/detokenize", tokens.detokenize, methods=["POST"]),
-            Route("/metrics", status.metrics),
+            Route("/metrics", health.metrics),
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),
@@ -86,10 +80,10 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/v1/responses/{id}/input_items", input_items),
             Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
             Route("/v1/rerank", rerank, methods=["POST"]),
-            Route("/v1/messages", anthropic.messages, methods=["POST"]),
-            Route("/v1/messages/count_tokens", anthropic.count_tokens, methods=["POST"]),
-            Route("/api/chat", ollama.chat, methods=["POST"]),
-            Route("/api/generate", ollama.generate, methods=["POST"]),
+            Route("/v1/messages", messages.messages, methods=["POST"]),
+            Route("/v1/messages/count_tokens", messages.count_tokens, methods=["POST"]),
+            Route("/api/chat", chat.chat, methods=["POST"]),
+            Route("/api/generate", chat.generate, methods=["POST"]),
             Route("/api/embed", embeddings.embed, methods=["POST"]),
             Route("/api/embeddings", embeddings.old_embed, methods=["POST"]),
             Route("/api/tags", ollama_models.tags),
@@ -97,16 +91,16 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/api/show", ollama_models.show, methods=["POST"]),
             Route("/api/version", ollama_models.version),
             Route("/api/pull", ollama_models.pull, methods=["POST"]),
-            Route("/api/delete", ollama_manage.delete, methods=["DELETE"]),
-            Route("/api/copy", ollama_manage.refused, methods=["POST"]),
-            Route("/api/create", ollama_manage.refused, methods=["POST"]),
-            Route("/api/push", ollama_manage.refused, methods=["POST"]),
-            Route("/api/blobs/{digest}", ollama_manage.refused, methods=["POST"]),
+            Route("/api/delete", manage.delete, methods=["DELETE"]),
+            Route("/api/copy", manage.refused, methods=["POST"]),
+            Route("/api/create", manage.refused, methods=["POST"]),
+            Route("/api/push", manage.refused, methods=["POST"]),
+            Route("/api/blobs/{digest}", manage.refused, methods=["POST"]),
             Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
             Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
             Route("/mcp", mcp),
-            *web_routes.routes(),
-            *turn_routes.routes(),
+            *routes.routes(),
+            *run_routes.routes(),
         ],
         exception_handlers={
             Exception: failed,

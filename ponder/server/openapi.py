@@ -17,18 +17,18 @@ from starlette.responses import JSONResponse, Response
 from ponder import __version__
 from ponder.core.params import RANGES
 from ponder.server import openapi_replies as replies
-from ponder.server.anthropic_request import MessagesBody
-from ponder.server.completions_request import CompletionBody
-from ponder.server.embeddings import EmbedBody, EmbeddingsBody, OldEmbedBody
-from ponder.server.ollama_manage import DeleteBody
-from ponder.server.ollama_models import PullBody, ShowBody
-from ponder.server.ollama_request import ChatBody as OllamaChatBody
-from ponder.server.ollama_request import GenerateBody
-from ponder.server.openai_request import ChatBody
-from ponder.server.rerank import RerankBody
-from ponder.server.responses_request import ResponsesBody
-from ponder.server.service import Service
-from ponder.server.tokens import DetokenizeBody, TokenizeBody
+from ponder.server.api.anthropic.messages_request import MessagesBody
+from ponder.server.api.llamacpp.rerank import RerankBody
+from ponder.server.api.llamacpp.tokens import DetokenizeBody, TokenizeBody
+from ponder.server.api.ollama.chat_request import ChatBody as OllamaChatBody
+from ponder.server.api.ollama.chat_request import GenerateBody
+from ponder.server.api.ollama.manage import DeleteBody
+from ponder.server.api.ollama.models import PullBody, ShowBody
+from ponder.server.api.openai.chat_request import ChatBody
+from ponder.server.api.openai.completions_request import CompletionBody
+from ponder.server.api.openai.embeddings import EmbedBody, EmbeddingsBody, OldEmbedBody
+from ponder.server.api.openai.responses_request import ResponsesBody
+from ponder.server.runtime.service import Service
 
 SSE, LINES, JSON, TEXT = "text/event-stream", "application/x-ndjson", "application/json", "text/plain"
 Schema = dict[str, Any]

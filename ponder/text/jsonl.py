@@ -19,10 +19,10 @@ from msgspec import Meta, Struct, field, structs
 from ponder.core.errors import UserError
 from ponder.core.message import messages_from_dicts
 from ponder.core.request import History
-from ponder.text.parse import StreamParser, message_of
-from ponder.text.render import render as render_messages
-from ponder.text.template import Template
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.chat.parse import StreamParser, message_of
+from ponder.text.chat.render import render as render_messages
+from ponder.text.chat.template import Template
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Json = dict[str, Any]
 Input = TypeVar("Input", bound=Struct)

@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ponder.text.template import Family, default_template
-from ponder.text.tokenizer import Tokenizer
-from ponder.text.vocabulary import SPLIT
+from ponder.text.chat.template import Family, default_template
+from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.text.tokenizer.vocabulary import SPLIT
 
 
 def save(tokenizer: Tokenizer, folder: str | Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from ponder.agent.tool import Place
+from ponder.agent.tools.tool import Place
 
 FAULTS = Path(__file__).parent / "mcp_faults"
 MARK = "PONDER_TEST_MARK"

@@ -53,7 +53,7 @@ def test_a_report_is_written_as_tables(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_cases_are_named_as_in_ponder_bench() -> None:
-    from ponder.cli.bench_cases import parse_cases
+    from ponder.cli.benchmark.cases import parse_cases
 
     for entrant in run.ENTRANTS:
         ours = [(c.name, c.kind, c.size, c.context) for c in parse_cases(entrant.cases)]

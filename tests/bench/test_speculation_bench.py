@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ponder.model.config import PRESETS
-from ponder.model.gguf_write import write_gguf
-from ponder.model.random_packed import packed_random
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.formats.gguf_write import write_gguf
+from ponder.model.weights.random import packed_random
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
 ROOT = Path(__file__).parents[2]

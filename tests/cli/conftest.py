@@ -65,10 +65,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from msgspec.structs import replace
 
     from ponder.model.config import PRESETS
-    from ponder.model.hf_save import save_hf
-    from ponder.model.weights import random_checkpoint
+    from ponder.model.formats.hf_save import save_hf
+    from ponder.model.weights.build import random_checkpoint
     from ponder.text import tokenizer_files
-    from ponder.text.tokenizer import Tokenizer
+    from ponder.text.tokenizer.tokenizer import Tokenizer
 
     config = replace(PRESETS["tiny"], vocab_size=151936, max_position_embeddings=2048, eos_token_ids=(151645,))
     folder = tmp_path_factory.mktemp("models") / "tiny"

@@ -10,7 +10,7 @@ import pytest
 from ponder import __version__
 from ponder.cli import reference
 from ponder.cli.main import COMMANDS
-from ponder.cli.progress import amount
+from ponder.cli.terminal.progress import amount
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "tokenizers", "torch", "rich", "prompt_toolkit", "msgspec", "ponder.model", "ponder.engine")

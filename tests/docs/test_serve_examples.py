@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from ponder.engine.llm import LLM
 from ponder.model.config import PRESETS
-from ponder.model.hf_save import save_hf
-from ponder.model.weights import random_checkpoint
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.weights.build import random_checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ import numpy as np
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, ToolCall
 from ponder.core.params import SamplingParams, Thinking
-from ponder.engine.answer import AnswerRules
-from ponder.engine.control import Control
-from ponder.engine.settings import Ceiling, ModelProfile, Settings, choose_mode, resolve
+from ponder.engine.decoding.answer_constraint import AnswerRules
+from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.settings import Ceiling, ModelProfile, Settings, choose_mode, resolve
 from ponder.kernels.sampling import draw
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 ROWS = 151_936
 THINK, END_THINK, TOOL_CALL, END_TOOL_CALL, IM_END = 151667, 151668, 151657, 151658, 151645

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
 from ponder.core.params import Capability
-from ponder.engine.engine import BURST, Engine
+from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.llm import LLM
 from ponder.engine.loaded import Loaded
-from ponder.engine.runner import ModelRunner
-from ponder.engine.scheduler import Work
+from ponder.engine.scheduling.drafter import Drafter
+from ponder.engine.scheduling.engine import BURST, Engine
+from ponder.engine.scheduling.runner import ModelRunner
+from ponder.engine.scheduling.scheduler import Work
 from ponder.engine.scripted import Reply, Script, ScriptedModel, ScriptedRunner
-from ponder.engine.settings import ModelProfile
-from ponder.engine.speculation.drafter import Drafter
 from ponder.kernels.native import NativeOps
 from ponder.model.config import PRESETS
 from ponder.model.model import Model
-from ponder.model.weights import build, random_checkpoint
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.weights.build import build, random_checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.packaged()
 HANDOVER = TOKENIZER.encode(

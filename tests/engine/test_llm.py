@@ -17,10 +17,10 @@ from ponder.core.errors import ContextLengthExceeded
 from ponder.core.event import Event, ToolCallDone
 from ponder.core.params import Grammar
 from ponder.core.protocol import ChatModel
-from ponder.engine.settings import LONGEST_TOKEN
-from ponder.model.hf_save import save_hf
+from ponder.engine.decoding.settings import LONGEST_TOKEN
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.model import Model
-from ponder.model.weights import random_checkpoint
+from ponder.model.weights.build import random_checkpoint
 from ponder.text.tokenizer_files import save as save_tokenizer
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 3}}\n</tool_call>'

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.model.config import PRESETS
-from ponder.model.hf_save import save_hf
-from ponder.model.names import resolve
-from ponder.model.store import finish, slot
-from ponder.model.weights import memory_checkpoint, random_checkpoint
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.hub.registry import resolve
+from ponder.model.hub.store import finish, slot
+from ponder.model.weights.build import memory_checkpoint, random_checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
 

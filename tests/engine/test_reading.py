@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ponder.core.event import Finish
 from ponder.core.protocol import Progress
-from ponder.engine.handle import Handle
 from ponder.engine.llm import LLM
+from ponder.engine.scheduling.handle import Handle
 
 
 def test_how_far_a_prompt_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from control_driver import END_TOOL_CALL, TOOL_CALL, tokenizer
 
 from ponder.core.params import Grammar
-from ponder.engine.answer import AnswerRules, answer_rules
+from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 
 TOOLS: tuple[dict[str, Any], ...] = (
     {"name": "f", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}},

@@ -11,7 +11,7 @@ from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.cache import Cache
 from ponder.kernels.native import NativeOps
-from ponder.kernels.reference import ReferenceOps
+from ponder.kernels.reference.ops import ReferenceOps
 from ponder.kernels.tensor import from_bf16, to_bf16
 
 OPS, REF = NativeOps(), ReferenceOps()

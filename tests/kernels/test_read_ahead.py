@@ -8,7 +8,7 @@ import pytest
 
 from ponder.kernels import _native
 from ponder.kernels.native import NativeOps, read_ahead_experts
-from ponder.kernels.panels import Panels
+from ponder.kernels.packing.panels import Panels
 from ponder.kernels.tensor import Tensor
 
 E, D, INNER = 6, 128, 96

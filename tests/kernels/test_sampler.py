@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ponder.kernels import native, sampling_reference
+from ponder.kernels import native
+from ponder.kernels.reference import sampling
 from ponder.kernels.sampling import Penalties, Rule, Sampled, draw, uniform
 
 
@@ -59,7 +60,7 @@ def compare(rng: np.random.Generator, rows: int, size: int) -> None:
     drawn = draw(logits.copy(), rules, positions)
     for n, (row, rule, position, found) in enumerate(zip(logits, rules, positions, drawn)):
         try:
-            expected = sampling_reference.sample(row, rule, position).id
+            expected = sampling.sample(row, rule, position).id
         except AssertionError:
             expected = -1
         assert found == Sampled(expected), (n, rule)
@@ -100,7 +101,7 @@ def test_uniform_numbers_are_numpys() -> None:
     for seed in (0, 1, -1, 2**64 - 2, 2**53 + 1, 42):
         for choice in (0, 7):
             for position in (0, 1, 2**40):
-                assert uniform(seed, choice, position) == sampling_reference.uniform(seed, choice, position)
+                assert uniform(seed, choice, position) == sampling.uniform(seed, choice, position)
 
 
 def test_logprobs_are_those_before_any_rule(isa: str) -> None:
@@ -110,7 +111,7 @@ def test_logprobs_are_those_before_any_rule(isa: str) -> None:
         likely = int(row.argmax())
         rule = Rule(vocab=size - 3, temperature=0.7, top_k=20, seed=3, logprobs=5, forbidden=(likely,), bias={2: 9.0})
         [mine] = draw(row.copy()[None], [rule], [8])
-        theirs = sampling_reference.sample(row, rule, 8)
+        theirs = sampling.sample(row, rule, 8)
         assert mine.id == theirs.id and mine.top[0][0] == likely and mine.logprob is not None
         assert mine.logprob == pytest.approx(theirs.logprob, abs=1e-6)
         assert [i for i, _ in mine.top] == [i for i, _ in theirs.top]

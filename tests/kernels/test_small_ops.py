@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ponder.kernels import native
 from ponder.kernels.native import NativeOps
-from ponder.kernels.reference import ReferenceOps
+from ponder.kernels.reference.ops import ReferenceOps
 
 OPS, REF = NativeOps(), ReferenceOps()
 

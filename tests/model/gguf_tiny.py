@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from ponder.kernels.tensor import Tensor
-from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import ModelConfig, Yarn
-from ponder.model.weights import memory_checkpoint
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.weights.build import memory_checkpoint
+from ponder.model.weights.checkpoint import Checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.text.tokenizer.vocabulary import Vocabulary, byte_symbols
 from ponder.text.tokenizer_files import save
-from ponder.text.vocabulary import Vocabulary, byte_symbols
 
 _SHAPE = {
     "vocab_size": 320,

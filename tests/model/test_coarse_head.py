@@ -9,16 +9,18 @@ from msgspec.structs import replace
 from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.native import NativeOps
-from ponder.kernels.reference import ReferenceOps
-from ponder.model import decoder, packed, packed_file, weights
+from ponder.kernels.reference.ops import ReferenceOps
+from ponder.model import decoder
+from ponder.model.capacity import Machine, cpu_tensors, plan
 from ponder.model.config import PRESETS
 from ponder.model.decoder import COARSE, HEAD
-from ponder.model.hf_save import save_hf
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.model import Model
-from ponder.model.packed_file import PackedFile
-from ponder.model.plan import Machine, cpu_tensors, plan
-from ponder.model.weights import build, random_checkpoint
+from ponder.model.weights import build as weights
+from ponder.model.weights import cache, cache_file
+from ponder.model.weights.build import build, random_checkpoint
+from ponder.model.weights.cache_file import PackedFile
 
 CONFIG = replace(PRESETS["tiny"], vocab_size=1003)
 IDS = np.arange(30, dtype=np.int32)
@@ -28,8 +30,8 @@ IDS = np.arange(30, dtype=np.int32)
 def small_heads_count_as_large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(weights, "WORTH_COARSE", 1000)
     monkeypatch.setattr(decoder, "RESCORED", 6)
-    monkeypatch.setattr(packed, "WORTH", 0)
-    monkeypatch.setattr(packed_file, "RESERVE", 0)
+    monkeypatch.setattr(cache, "WORTH", 0)
+    monkeypatch.setattr(cache_file, "RESERVE", 0)
     monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
 
 

@@ -12,16 +12,16 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from ponder.core.batch import Batch
 from ponder.core.errors import LoadError, UserError
 from ponder.kernels.native import NativeOps
-from ponder.kernels.reference import ReferenceOps
+from ponder.kernels.reference.ops import ReferenceOps
 from ponder.kernels.tensor import Tensor
-from ponder.model.checkpoint import Checkpoint, Source
 from ponder.model.config import PRESETS, Yarn
 from ponder.model.decoder import HEAD
-from ponder.model.hf_save import save_hf
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.model import Model
 from ponder.model.torch.ops import TorchOps
-from ponder.model.weights import EMBED, build, random_checkpoint, storage_plan
+from ponder.model.weights.build import EMBED, build, random_checkpoint, storage_plan
+from ponder.model.weights.checkpoint import Checkpoint, Source
 
 OPS = ["numpy", "native", "torch"]
 Q, NORM, GATE = (f"model.layers.0.{n}.weight" for n in ("self_attn.q_proj", "input_layernorm", "mlp.gate"))

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from ponder import LLM
 from ponder.core.errors import LoadError
 from ponder.model.config import ModelConfig
-from ponder.model.gguf_write import write_gguf
-from ponder.model.hf_save import save_hf
+from ponder.model.formats.gguf_write import write_gguf
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.info import describe, describe_released
 from ponder.model.load import load
 from ponder.text.tokenizer_files import chat_template

@@ -11,12 +11,7 @@ from released_counts import COUNTS
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
-from ponder.model.config import PRESETS, ModelConfig
-from ponder.model.gguf_write import write_gguf
-from ponder.model.hf_save import save_hf
-from ponder.model.load import load, make_ops, open_checkpoint
-from ponder.model.names import BUNDLES, RELEASED
-from ponder.model.plan import (
+from ponder.model.capacity import (
     CPU_RESERVE,
     GPUS,
     SIZES,
@@ -29,7 +24,12 @@ from ponder.model.plan import (
     plan,
     released,
 )
-from ponder.model.weights import build, random_checkpoint
+from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.formats.gguf_write import write_gguf
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.hub.registry import BUNDLES, RELEASED
+from ponder.model.load import load, make_ops, open_checkpoint
+from ponder.model.weights.build import build, random_checkpoint
 
 HERE = Machine("CPU", memory=24e9, bandwidth=50e9)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ponder.model.config import PRESETS
-from ponder.model.hf_save import save_hf
-from ponder.model.weights import random_checkpoint
-from ponder.text.tokenizer import Tokenizer
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.weights.build import random_checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import save
 
 PAYLOADS = [
@@ -34,8 +34,8 @@ class NoJinja:
 sys.meta_path.insert(0, NoJinja())
 from ponder import LLM, Message
 from ponder.model.info import describe
-from ponder.text.render import render
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.chat.render import render
+from ponder.text.tokenizer.tokenizer import Tokenizer
 tokenizer = Tokenizer.from_path(sys.argv[1])
 asked = [Message.system("s"), Message.user("u")]
 texts = {render(asked, tokenizer, template=describe(folder).template).text for folder in sys.argv[1:]}

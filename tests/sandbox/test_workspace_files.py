@@ -14,8 +14,8 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.sandbox import workspace
-from ponder.sandbox.changes import differences, look
 from ponder.sandbox.output import Capped, clean
+from ponder.sandbox.snapshot import differences, look
 from ponder.sandbox.tree import size
 
 OUTWARD = [

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from listening import listening
 
-from ponder.agent.tool import Tool, Toolset
+from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.params import Thinking
 from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
-from ponder.server.pool import Pool
-from ponder.server.running import Running
-from ponder.server.service import Service
+from ponder.server.runtime.admission import Running
+from ponder.server.runtime.pool import Pool
+from ponder.server.runtime.service import Service
 
 
 def saying(folder: Path, replies: Mapping[str, str], times: int = 40) -> dict[str, Callable[[], LLM]]:

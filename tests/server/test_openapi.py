@@ -18,9 +18,9 @@ from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
 from ponder.server.openapi import OPERATIONS, document
-from ponder.server.pool import Pool
-from ponder.server.running import Running
-from ponder.server.service import Service
+from ponder.server.runtime.admission import Running
+from ponder.server.runtime.pool import Pool
+from ponder.server.runtime.service import Service
 
 SLOW = partial(pytest.param, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
 WITH_BODY = [o for o in OPERATIONS if o.body is not None]

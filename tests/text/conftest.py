@@ -1,6 +1,6 @@
 import pytest
 
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")

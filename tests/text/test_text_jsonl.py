@@ -6,7 +6,7 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.text import jsonl
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 def test_tokenize(tok: Tokenizer) -> None:

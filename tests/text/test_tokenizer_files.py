@@ -4,13 +4,13 @@ from pathlib import Path
 
 import llguidance
 import pytest
-from test_tokenizer_exact import LANGUAGES
+from sentences import LANGUAGES
 from text_oracle import official
 from transformers import AutoTokenizer
 
 from ponder.core.message import Message
-from ponder.text.render import render
-from ponder.text.tokenizer import Tokenizer
+from ponder.text.chat.render import render
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import chat_template, save
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pages import Site
 
-from ponder.server.conversations import Conversations
+from ponder.server.web.conversations import Conversations
 
 
 def a_png(side: int = 8) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sample_steps import a_png
 
-from ponder.agent.tool import Image, Output, Place, Tool
+from ponder.agent.tools.tool import Image, Output, Place, Tool
 from ponder.core.errors import UserError
 
 NUMBERS = {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}, "required": ["a", "b"]}

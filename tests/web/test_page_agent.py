@@ -14,8 +14,8 @@ from pages import Chat, Site, eventually
 from sample_steps import a_call, seeded
 from small_tools import Add, Count, Draw, Fail, WriteNote
 
-from ponder.agent.code_interpreter import CodeInterpreter
-from ponder.agent.tool import Tool, Toolset
+from ponder.agent.tools.code_interpreter import CodeInterpreter
+from ponder.agent.tools.tool import Tool, Toolset
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 

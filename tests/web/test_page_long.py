@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pages import Chat, Site, eventually
 
-from ponder.server.conversations import Conversations
+from ponder.server.web.conversations import Conversations
 
 WATCH = """() => {
     window.__long = []; window.__keys = []; window.__frames = [];

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pages import Chat, Site, eventually
 
-from ponder.server import web_routes
+from ponder.server.web import routes
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
 
@@ -235,7 +235,7 @@ def test_both_languages_have_every_text(chat: Chat) -> None:
         return [...without(en, zh), ...without(zh, en), ...without(used, en)];
     }""")
     assert missing == []
-    folder = Path(web_routes.__file__).parent / "web"
+    folder = Path(routes.__file__).parent / "static"
     used = {key for file in folder.glob("*.js") for key in re.findall(r"""\bt\("(\w+)"\)""", file.read_text())}
     known = set(chat.page.evaluate("async () => Object.keys((await import('/web/static/i18n.js')).TEXTS.en)"))
     assert used <= known, used - known

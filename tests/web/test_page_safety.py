@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pages import Chat, Site, eventually
 
-from ponder.server.conversations import Conversations
+from ponder.server.web.conversations import Conversations
 
 CORPUS = [json.loads(line) for line in (Path(__file__).parents[1] / "server" / "xss.jsonl").read_text().splitlines()]
 SVG = base64.b64encode(b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>')

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event, Finish
-from ponder.engine.handle import Channel
 from ponder.engine.remote.client import Client, Unreachable
 from ponder.engine.remote.reply import Reply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.upstream import Upstream
-from ponder.engine.sequence import Timings
+from ponder.engine.scheduling.handle import Channel
+from ponder.engine.scheduling.sequence import Timings
 
 ELSEWHERE = frozenset((404, 408, 425, 429))  # and everything from 500 on: another server may do better
 Build = Callable[[Upstream], Outgoing]

@@ -20,8 +20,7 @@ from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
-from ponder.engine.embedding import Pooling
-from ponder.engine.handle import Handle
+from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.options import sampling_of, thinking_of
 from ponder.engine.remote.call import Call, RemoteChoice
 from ponder.engine.remote.client import Client
@@ -30,8 +29,9 @@ from ponder.engine.remote.reply import TokenNames
 from ponder.engine.remote.request import Outgoing, chat_body, completion_body
 from ponder.engine.remote.upstream import Upstream, UpstreamStats, beginning_of, choose, upstreams_of
 from ponder.engine.result import Result, choice_of
-from ponder.engine.settings import ModelProfile
-from ponder.text.spans import Rendered
+from ponder.engine.scheduling.handle import Handle
+from ponder.engine.scoring.embedding import Pooling
+from ponder.text.chat.spans import Rendered
 
 WATCH_SECONDS = 2.0
 Build = Callable[[Dialect, str], Outgoing]  # dialect, the model's name there

@@ -27,7 +27,7 @@ from ponder.core.event import (
 from ponder.core.message import ToolCall
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
-from ponder.text.toolcall import format_call
+from ponder.text.chat.tool_calls import format_call
 
 Chunk = dict[str, Any]
 REASONS: dict[str, FinishReason] = {

@@ -14,12 +14,12 @@ from ponder.core.event import Effective
 from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
-from ponder.engine.grammar import is_strict
+from ponder.engine.decoding.grammar import is_strict
 from ponder.engine.remote.dialects import Dialect
-from ponder.text.soft_switch import soft_switch
+from ponder.text.chat.soft_switch import soft_switch
 
 Body = dict[str, Any]
-EFFORTS = ((1024, "low"), (4096, "medium"))  # as our own server reads the words (server/controls.py)
+EFFORTS = ((1024, "low"), (4096, "medium"))  # as our own server reads the words (server/api/thinking_params.py)
 CONTROL = re.compile(r"<\|[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")
 
 

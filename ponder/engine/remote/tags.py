@@ -1,14 +1,14 @@
 """Thoughts and tool calls in the plain text of a server that does not take them apart itself.
 
-The text is cut at the tags, each tag becomes an id, and the one parser of the project (text/parse.py) does the rest:
-newlines of the template, broken calls that stay text. Only a block that opens the answer counts, and calls only where
-the request has tools, since in text a tag may also be just a word.
+The text is cut at the tags, each tag becomes an id, and the one parser of the project (text/chat/parse.py) does the
+rest: newlines of the template, broken calls that stay text. Only a block that opens the answer counts, and calls only
+where the request has tools, since in text a tag may also be just a word.
 """
 
 from collections.abc import Iterator
 
 from ponder.core.event import Event
-from ponder.text.parse import StreamParser
+from ponder.text.chat.parse import StreamParser
 
 THINK, END_THINK, CALL, END_CALL, TEXT = range(5)
 NAMES = {"<think>": THINK, "</think>": END_THINK, "<tool_call>": CALL, "</tool_call>": END_CALL}

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ponder.engine.cache import BlockPool
-from ponder.engine.runner import Runner
-from ponder.engine.scheduler import Work
-from ponder.engine.sequence import Sequence
-from ponder.engine.speculation.chances import Chances
-from ponder.engine.speculation.costs import StepCosts
-from ponder.engine.speculation.guess import LONGEST_DRAFT, MARGIN, Guess
-from ponder.engine.speculation.mirror import Mirror
+from ponder.engine.scheduling.block_pool import BlockPool
+from ponder.engine.scheduling.runner import Runner
+from ponder.engine.scheduling.scheduler import Work
+from ponder.engine.scheduling.sequence import Sequence
+from ponder.engine.speculation.acceptance import Chances
+from ponder.engine.speculation.draft import LONGEST_DRAFT, MARGIN, Guess
+from ponder.engine.speculation.draft_sequence import Mirror
+from ponder.engine.speculation.step_time import StepCosts
 from ponder.kernels.sampling import Floats, draw
 
 CONFIDENCE = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95, 0.98)  # the draft model's own probability is the evidence

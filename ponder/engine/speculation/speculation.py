@@ -7,12 +7,12 @@ have said is compared with what came in any case, so nothing needs to be tried t
 
 from dataclasses import dataclass, field
 
-from ponder.engine.sequence import Sequence
-from ponder.engine.speculation.chances import Chances
-from ponder.engine.speculation.costs import StepCosts
+from ponder.engine.scheduling.sequence import Sequence
+from ponder.engine.speculation.acceptance import Chances
+from ponder.engine.speculation.draft import LONGEST_DRAFT, Guess, best_lengths
 from ponder.engine.speculation.draft_model import DraftModel
-from ponder.engine.speculation.guess import LONGEST_DRAFT, Guess, best_lengths
-from ponder.engine.speculation.lookup import Lookup
+from ponder.engine.speculation.prompt_lookup import Lookup
+from ponder.engine.speculation.step_time import StepCosts
 
 FORCED = 0  # evidence: the grammar allows only this text; the others are how many ids of a copy agree
 AGREE = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # the least of each class

@@ -17,12 +17,12 @@ from ponder.core.batch import Batch
 from ponder.kernels.ops import Step
 from ponder.kernels.tensor import Tensor as Stored
 from ponder.model import decoder
-from ponder.model.checkpoint import Checkpoint
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 from ponder.model.torch.experts import separate
 from ponder.model.torch.ops import TorchOps
-from ponder.model.weights import memory_checkpoint
+from ponder.model.weights.build import memory_checkpoint
+from ponder.model.weights.checkpoint import Checkpoint
 
 
 class Layer(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
 from ponder.kernels.ops import Step
-from ponder.kernels.reference import largest_panels
+from ponder.kernels.reference.ops import largest_panels
 from ponder.kernels.tensor import Tensor as Stored
 from ponder.model.torch import experts
 from ponder.model.torch.attention import packed_attention

@@ -15,8 +15,8 @@ from typing import Any
 from conformance_auth import signer
 from mcp_types import ElicitRequestFormParams, ElicitResult
 
-from ponder.agent.mcp_servers import McpServers
-from ponder.agent.tool import Place
+from ponder.agent.mcp.servers import McpServers
+from ponder.agent.tools.tool import Place
 
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "tools_call": ("add_numbers", {"a": 5, "b": 3}),

@@ -33,11 +33,11 @@ from mcp_types import (
 
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
-from ponder.server.mcp_run import http_app
-from ponder.server.mcp_server import build_mcp
-from ponder.server.pool import Pool
-from ponder.server.running import Running
-from ponder.server.service import Service
+from ponder.server.mcp.run import http_app
+from ponder.server.mcp.server import build_mcp
+from ponder.server.runtime.admission import Running
+from ponder.server.runtime.pool import Pool
+from ponder.server.runtime.service import Service
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="

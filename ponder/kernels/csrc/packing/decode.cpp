@@ -1,6 +1,6 @@
 // Rows of a file to floats: plain types and the block formats of GGUF. Compiled per instruction set.
 //
-// Layouts: ggml-org/llama.cpp ggml/src/ggml-common.h; ponder/model/ggml_blocks.py is the same in numpy, bit-equal.
+// Layouts: ggml-org/llama.cpp ggml/src/ggml-common.h; ponder/model/formats/ggml_blocks.py is the same in numpy, bit-equal.
 // A value is q * scale, or q * scale + offset, each operation rounded on its own (no contraction).
 #include "packing/half.h"
 #include "runtime/kernels.h"

@@ -1,6 +1,6 @@
 // The forward pass of one model as a table of instructions over numbered buffers, run without Python.
 //
-// kernels/program.py records the pass once, fuses what belongs together and builds the table through
+// kernels/program/run.py records the pass once, fuses what belongs together and builds the table through
 // program_bindings.cpp, which checks every number. Buffers hold a row for each token (or for each row of logits); what
 // lies where is planned once from their first and last use. Results are those of the same operations one by one.
 #pragma once

@@ -1,6 +1,6 @@
 // Drawing the next id from a row of logits: the rules of one sequence, then one counter-based random number.
 //
-// The numpy version is ponder/kernels/sampling_reference.py; it says in which order things happen and why.
+// The numpy version is ponder/kernels/reference/sampling.py; it says in which order things happen and why.
 #pragma once
 #include <cstdint>
 #include <unordered_map>

@@ -1,0 +1,156 @@
+"""An agent: a model, its tools, and the limits of a run.
+
+    from ponder import LLM
+    from ponder.agent.loop.agent import Agent
+
+    async with Agent(LLM("qwen3:0.6b"), tools=[add]) as agent:
+        run = agent.start("What is 17 + 25?")
+        async for event in run: ...
+        print(run.end.text)
+
+The model is anything with `core.protocol.ChatModel`: the engine in this process, or a server.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ponder.agent.loop.event import Decision, Note
+from ponder.agent.loop.limits import Limits
+from ponder.agent.loop.run import Run
+from ponder.agent.loop.session import Session
+from ponder.agent.tools.function_tool import function_tool
+from ponder.agent.tools.tool import Opened, Tool, Toolset
+from ponder.core.errors import UserError
+from ponder.core.message import Message, ToolCall, messages_from_dicts
+from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import ChatModel
+from ponder.sandbox.workspace import bring, parts
+
+Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
+Messages = str | Sequence[Message | dict[str, Any]]
+
+
+class Agent(Opened):
+    """Open it (`async with`, or `open` and `close`) before the first run; runs of different conversations may go on
+    side by side."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        tools: Sequence[Tool | Toolset | Callable[..., Any]] = (),
+        system: str = "",
+        name: str = "agent",
+        description: str = "",
+        sampling: SamplingParams | None = None,
+        thinking: Thinking | None = None,
+        parallel_tool_calls: bool = True,
+        limits: Limits | None = None,
+        approve: Approver | None = None,
+        workspace: Path | str | None = None,
+        files: Sequence[Path | str] = (),
+    ) -> None:
+        """tools: `Tool`s, `Toolset`s, and plain typed functions with a docstring. approve: asked for every call of a
+        tool that wants a person's word; without it such a call makes the run wait (`RunDone.waiting`). workspace:
+        folder of the files, one below it for each conversation; None is a temporary one. files: copied into the
+        workspace of each conversation, for the tools that work there.
+        """
+        self.model, self.system, self.name, self.description = model, system, name, description
+        self.sampling, self.thinking = sampling or SamplingParams(), thinking or Thinking()
+        self.parallel_tool_calls, self.limits, self.approve = parallel_tool_calls, limits or Limits(), approve
+        self.always: set[str] = set()  # tools that somebody allowed for good
+        self._own: list[Tool] = []
+        self._sets: list[Toolset] = []
+        for tool in tools:
+            if isinstance(tool, Toolset):
+                self._sets.append(tool)
+            else:
+                self._own.append(tool if isinstance(tool, Tool) else function_tool(tool))
+        self._files = [Path(file) for file in files]
+        self._workspace = None if workspace is None else Path(workspace)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._opened = False
+
+    def tools(self) -> list[Tool]:
+        """Those of this moment. Raises UserError for two of one name."""
+        found = [*self._own, *(tool for each in self._sets for tool in each.tools())]
+        names = [tool.name for tool in found]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise UserError(f"two tools are called {twice[0]}; rename one", param="tools")
+        return found
+
+    def notes(self) -> list[Note]:
+        return [Note(text) for each in self._sets for text in each.warnings()]
+
+    def workspace(self, conversation: str) -> Path:
+        if parts(conversation) != [conversation]:
+            raise UserError(f"{conversation!r} cannot name a conversation: its folder would lie elsewhere.")
+        folder = self._base() / conversation
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def furnish(self, conversation: str) -> None:
+        """Put the attached files into its workspace. What is there stays: the model may have worked on it."""
+        for file in self._files:
+            folder = self.workspace(conversation)
+            if not os.path.lexists(folder / file.name):
+                bring(folder, file.resolve(), file.name)
+
+    def _base(self) -> Path:
+        if self._workspace is not None:
+            return self._workspace
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ponder-", ignore_cleanup_errors=True)
+        return Path(self._temporary.name)
+
+    def start(
+        self,
+        messages: Messages,
+        *,
+        conversation: str | None = None,
+        session: Session | None = None,
+        decisions: dict[str, Decision] | None = None,
+    ) -> Run:
+        """A run over a conversation: its first prompt, or all messages so far. Ends a waiting run's calls first, as
+        `decisions` (call id -> decision) tell. conversation: names the workspace and the interpreter's state.
+        session: keeps a log of it. Must be called where an event loop runs."""
+        if isinstance(messages, str):
+            messages = [Message.user(messages)]
+        history = list(messages_from_dicts(messages))
+        if self.system:
+            history = _instructed(self.system, history)
+        return Run(self, history, conversation or uuid4().hex[:12], session, dict(decisions or {}))
+
+    async def open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
+        results = await asyncio.gather(*(each.open() for each in self._sets), return_exceptions=True)
+        errors = [r for r in results if isinstance(r, BaseException)]
+        if errors:
+            await self.close()
+            raise errors[0]
+
+    async def close(self) -> None:
+        """Close the tool sets and let a temporary workspace go. The model is the caller's."""
+        await asyncio.gather(*(each.close() for each in self._sets))
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+        self._opened = False
+
+
+def _instructed(system: str, history: list[Message]) -> list[Message]:
+    """The agent's own instructions first, then the caller's; once only, for a history comes back with them."""
+    if not history or history[0].role != "system":
+        return [Message.system(system), *history]
+    given = history[0].text
+    if given == system or given.startswith(f"{system}\n\n"):
+        return history
+    return [Message.system(f"{system}\n\n{given}"), *history[1:]]

@@ -1,0 +1,70 @@
+"""The text of a document, page by page: PDF, docx, HTML, and whatever is text."""
+
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+from ponder.agent.tools.html_text import html_text
+from ponder.core.errors import UserError
+from ponder.sandbox.workspace import read
+
+BYTES = 200_000_000
+WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+
+
+def content(path: Path, workspace: Path | None) -> bytes:
+    """workspace: where sandboxed code may be swapping files for links at this moment; None for what the user
+    attached."""
+    if workspace is not None:
+        return read(workspace, path.relative_to(workspace).as_posix(), BYTES)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file", param="files")
+    if path.stat().st_size > BYTES:
+        raise UserError(f"{path} is larger than {BYTES // 1_000_000} MB", param="files")
+    return path.read_bytes()
+
+
+def pages(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
+    """(where, text): "page 3" of a PDF, "" of what has no pages. path: says what kind it is. Raises UserError for what
+    cannot be read."""
+    match path.suffix.lower():
+        case ".pdf":
+            yield from _pdf(path, data)
+        case ".docx":
+            yield "", _docx(path, data)
+        case ".html" | ".htm" | ".xhtml":
+            yield "", html_text(_plain(path, data))
+        case _:
+            yield "", _plain(path, data)
+
+
+def _pdf(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        for n, page in enumerate(PdfReader(BytesIO(data)).pages, 1):
+            yield f"page {n}", page.extract_text()
+    except PyPdfError as e:
+        raise UserError(f"{path} is not a PDF that can be read: {e}", param="files") from e
+
+
+def _docx(path: Path, data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            info = archive.getinfo("word/document.xml")
+            if info.file_size > BYTES:
+                raise UserError(f"{path} unpacks to more than {BYTES // 1_000_000} MB", param="files")
+            root = ElementTree.fromstring(archive.read(info))
+    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError) as e:
+        raise UserError(f"{path} is not a docx that can be read: {e}", param="files") from e
+    return "\n".join("".join(run.text or "" for run in p.iter(f"{WORD}t")) for p in root.iter(f"{WORD}p"))
+
+
+def _plain(path: Path, data: bytes) -> str:
+    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is not a text; known are PDF, docx, HTML and text of any kind", param="files")
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return data.decode(encoding, "replace")

@@ -1,0 +1,236 @@
+"""`ponder eval MODEL`: scores on tasks with verifiers, thinking and not, over a row of budgets.
+
+ponder eval qwen3:0.6b --tasks count,swap --budgets 0,32,128,none --json result.json --html result.html
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ponder.cli import options
+from ponder.cli.terminal.printer import note
+from ponder.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ponder.core.protocol import ChatModel
+    from ponder.engine.llm import LLM
+    from ponder.eval.grade import Output
+    from ponder.eval.manifest import Manifest, ModelCard, Result
+    from ponder.eval.settings import Settings
+
+DESCRIPTION = "Score a model on tasks with verifiers: thinking, not thinking, and over a row of thinking budgets."
+NOTES = """\
+MODEL is what `ponder run` takes, or the URL of a server with OpenAI's API. The tables go to stdout as Markdown.
+
+Only the answer is graded, never the thoughts; thoughts that do not end are wrong. Scores have 95 % intervals over
+problems. Answers that were cut off, could not be read or went round in a loop are counted beside each score, and
+marked red above 2 %. Before anything is asked, the verifiers are tried on labelled answers.
+
+--json keeps everything: the scores, the curve, each answer as the model gave it, and a manifest (weights, tokenizer,
+template, tasks, sampling, seeds, versions). --repeat FILE asks the same again and compares the answers. While
+it runs, answers are in FILE.unfinished; after Ctrl-C, --resume goes on from there.
+
+examples:
+  ponder eval qwen3:0.6b --tasks count,add --n 200 --json result.json --html result.html
+  ponder eval qwen3:0.6b --tasks swap --modes think --budgets 0,32,64,128,none --levels 0-3
+  ponder eval http://localhost:8000/v1 --served-model Qwen/Qwen3-8B --tasks add --samples 4
+  ponder eval --repeat result.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model, or the URL of a server")
+    what = parser.add_argument_group("what is asked")
+    what.add_argument("--tasks", metavar="A,B", help="names of tasks, see docs/tasks.md (default: all)")
+    what.add_argument("--modes", metavar="A,B", help="think, no_think (default: those that the model has)")
+    what.add_argument("--budgets", metavar="N,N", help="most tokens of a thought; none is no limit (default: none)")
+    what.add_argument("--levels", metavar="L", help="levels of the tasks, such as 0-3,5 (default: all)")
+    what.add_argument("--n", type=int, default=100, help="problems of each task, over its levels (default: 100)")
+    what.add_argument("--samples", type=int, default=1, metavar="K",
+                      help="answers to each problem, for pass@k and maj@k (default: 1)")  # fmt: skip
+    what.add_argument("--split", choices=("test", "validation", "train"), default="test",
+                      help="which questions (default: test)")  # fmt: skip
+    what.add_argument("--seed", type=int, default=0, metavar="N", help="of the questions and of the draws (default: 0)")
+    out = parser.add_argument_group("what is kept")
+    out.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs and for --repeat")
+    out.add_argument("--html", type=Path, metavar="FILE", help="one page with curves and tables")
+    out.add_argument("--md", type=Path, metavar="FILE", help="the tables as Markdown")
+    out.add_argument("--resume", action="store_true", help="go on with the unfinished run of this --json FILE")
+    out.add_argument("--repeat", type=Path, metavar="FILE", help="ask what this --json result asked, and compare")
+    sampling = parser.add_argument_group("sampling (defaults come from the model, per mode)")
+    for name, (kind, text) in options.SAMPLING.items():
+        if name != "seed":
+            sampling.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text,
+                                  metavar="N" if kind is int else "X")  # fmt: skip
+    served = parser.add_argument_group("a server instead of a model")
+    served.add_argument("--served-model", metavar="NAME", help="the model's name there (default: the first it lists)")
+    served.add_argument("--key-file", type=Path, metavar="FILE", help="a file with the key for it")
+    served.add_argument("--in-flight", type=int, default=64, metavar="N", help="requests at a time (default: 64)")
+    options.add_load_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ponder.eval.manifest import load, manifest_of
+    from ponder.eval.settings import check_capability
+
+    if args.resume and args.json is None:
+        raise UserError("--resume needs the --json FILE of the run that was interrupted", param="resume")
+    if args.in_flight < 1:
+        raise UserError(f"--in-flight must be 1 or more, got {args.in_flight}", param="in-flight")
+    for path in (args.json, args.html, args.md):  # found out now, not after hours
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UserError(f"{path}: there is no folder {path.parent}")
+    before = load(args.repeat) if args.repeat else None
+    name = args.model or (before.manifest.model.name if before else None)
+    if name is None:
+        raise UserError("name a MODEL, or a result to --repeat", param="model")
+    wanted = before.manifest.settings if before else _settings(args)
+    with _opened(name, args) as (model, card):
+        settings = before.manifest.settings if before else _with_modes(wanted, args, card.capability)
+        check_capability(settings, card.name, card.capability)
+        command = shlex.join(["ponder", *sys.argv[1:]])
+        manifest = manifest_of(card, settings, command)
+        result = _evaluated(model, manifest, args)
+    _write(result, args)
+    if before:
+        _compare(before, result)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> "Settings":
+    """As far as they do not depend on the model: a wrong word should not cost the loading of one."""
+    from ponder.core.params import SamplingParams
+    from ponder.eval.settings import MODES, Settings, budgets_of, levels_of, modes_of
+    from ponder.tasks.table import TASKS
+
+    sampling = SamplingParams(**{n: getattr(args, n) for n in options.SAMPLING if n != "seed"})
+    return Settings(
+        tasks=tuple(TASKS) if args.tasks is None else tuple(t.strip() for t in args.tasks.split(",")),
+        modes=MODES if args.modes is None else modes_of(args.modes),
+        budgets=(None,) if args.budgets is None else budgets_of(args.budgets),
+        levels=None if args.levels is None else levels_of(args.levels),
+        n=args.n,
+        samples=args.samples,
+        seed=args.seed,
+        split=args.split,
+        sampling=sampling,
+    )
+
+
+def _with_modes(settings: "Settings", args: argparse.Namespace, capability: str) -> "Settings":
+    """Without --modes a model is asked in those that it has; budgets are a wish to see it think."""
+    from msgspec import structs
+
+    from ponder.eval.settings import modes_for
+
+    if args.modes is not None or args.budgets is not None:
+        return settings
+    return structs.replace(settings, modes=modes_for(capability))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _opened(name: str, args: argparse.Namespace) -> "Iterator[tuple[ChatModel, ModelCard]]":
+    from ponder.eval.manifest import ModelCard
+
+    if name.startswith(("http://", "https://")):
+        from ponder.engine.remote import RemoteModel
+
+        key = args.key_file.read_text("utf-8").strip() if args.key_file else None
+        with RemoteModel(name, model=args.served_model, api_key=key) as remote:
+            served = f"{remote.name} at {name}"  # asks the server, so that the profile knows what it can
+            yield remote, ModelCard(name=name, capability=remote.profile.capability, loaded={"served": served})
+        return
+    for flag in ("served_model", "key_file"):
+        if getattr(args, flag) is not None:
+            word = flag.replace("_", "-")
+            raise UserError(f"--{word} is for a server: MODEL must be its URL", param=word)
+    from ponder.cli.loading import open_llm
+
+    with open_llm(name, args) as llm:
+        yield llm, _card(name, llm, args)
+
+
+def _card(name: str, llm: "LLM", args: argparse.Namespace) -> "ModelCard":
+    import hashlib
+
+    from ponder.core.message import Message
+    from ponder.eval.manifest import ModelCard, digests
+    from ponder.model.hub.fetch import fetch
+    from ponder.model.hub.registry import resolve
+
+    named = resolve(name)
+    path = named.path if named.kind == "scripted" else fetch(name)
+    assert path is not None
+    kinds = (".safetensors", ".json", ".jinja", ".txt")
+    files = sorted(p for p in path.iterdir() if p.suffix in kinds) if path.is_dir() else [path]
+    probe = [Message.system("Be brief."), Message.user("1+1?"), Message.assistant("2"), Message.user("2+2?")]
+    prompts = [llm.render(probe), *([llm.render(probe, thinking=False)] if llm.profile.capability == "hybrid" else [])]
+    ids = repr([list(p.ids) for p in prompts]).encode()
+    return ModelCard(
+        name=name,
+        capability=llm.profile.capability,
+        files=digests(files),
+        prompts=hashlib.sha256(ids).hexdigest(),
+        loaded={"dtype": args.dtype, "kv_dtype": args.kv_dtype, "max_context": str(llm.profile.context)},
+    )
+
+
+def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespace) -> "Result":
+    from ponder.cli.terminal.progress import progress
+    from ponder.eval import manifest as files
+    from ponder.eval.run import run as ask
+
+    done: list[Output] = []
+    kept = files.unfinished(args.json) if args.json else None
+    if kept is not None and kept.exists():
+        if not args.resume:
+            raise UserError(f"{kept} is an unfinished run: --resume goes on with it; or delete it", param="resume")
+        done = files.resume(kept, manifest)
+        note(f"going on after {len(done)} answers")
+    start, file = time.monotonic(), files.begin(kept, manifest, done) if kept else None
+    try:
+        with progress("answers") as tick:
+            outputs = ask(
+                model, manifest.settings, done=done, in_flight=args.in_flight, tick=tick,
+                keep=lambda output: files.append(file, output) if file else None,
+            )  # fmt: skip
+    except BaseException:
+        if kept is not None:
+            note(f"what was answered is in {kept}; the same command with --resume goes on")
+        raise
+    finally:
+        if file:
+            file.close()
+    note(f"{len(outputs) - len(done)} answers in {time.monotonic() - start:.1f} s")
+    return files.result_of(manifest, outputs)
+
+
+def _write(result: "Result", args: argparse.Namespace) -> None:
+    from ponder.core.atomic import replacing
+    from ponder.eval.manifest import save, unfinished
+    from ponder.eval.report import html, markdown
+
+    text = markdown(result)
+    for path, content in ((args.md, lambda: text), (args.html, lambda: html(result))):
+        if path:
+            with replacing(path) as file:
+                file.write(content().encode())
+    if args.json:
+        save(result, args.json)
+        unfinished(args.json).unlink()
+    print(text, end="")
+
+
+def _compare(before: "Result", after: "Result") -> None:
+    from ponder.eval.manifest import differences
+
+    old = {o.key: (o.reasoning, o.answer) for o in before.outputs}
+    same = sum(old.get(o.key) == (o.reasoning, o.answer) for o in after.outputs)
+    note(f"{same} of {len(after.outputs)} answers are the same as in {len(old)} before")
+    for difference in differences(before.manifest, after.manifest):
+        note(f"not the same as before: {difference}")

@@ -1,0 +1,75 @@
+"""`ponder convert SRC DST` (and its alias `export`): a model from one format to another.
+
+ponder convert qwen2.5-coder:0.5b coder-hf                 # GGUF -> Hugging Face folder
+ponder export coder-hf coder.gguf --type Q8_0              # and back, for llama.cpp
+"""
+
+import argparse
+from pathlib import Path
+
+from ponder.cli.model_files import locate, new_folder, opened, refuse_existing, size_of
+from ponder.cli.terminal.progress import amount
+from ponder.core.errors import UserError
+
+GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "IQ4_NL", "Q4_0")
+HF_TYPES = ("auto", "f32", "bf16")
+DESCRIPTION = "Write a model as a Hugging Face folder or as a GGUF file."
+NOTES = """\
+SRC is a model's name, a Hugging Face folder or a GGUF file. What is written follows from DST: a name that ends in
+.gguf is a GGUF file for llama.cpp and its kin, anything else a folder for transformers, vLLM, SGLang and Ponder.
+For int8 and int4 folders, with a report on what they cost, there is `ponder quantize`. `export` is another name for
+`convert`. DST appears only when it is complete; an existing one is never overwritten.
+
+examples:
+  ponder convert qwen2.5-coder:0.5b coder-hf --type bf16
+  ponder export coder-hf coder-q8.gguf --type Q8_0
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SRC", help="name, folder or .gguf file")
+    parser.add_argument("target", metavar="DST", type=Path, help="folder or .gguf file to write")
+    parser.add_argument("--format", choices=("hf", "gguf"), help="what DST is to be (default: by its name)")
+    gguf, folder = ", ".join(GGUF_TYPES), ", ".join(HF_TYPES)
+    parser.add_argument("--type", metavar="TYPE", help=f"precision: {gguf} for GGUF (default: F16); {folder} for a "
+                        "folder (default: auto, as SRC, and bf16 where that is quantised)")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    target: Path = args.target
+    kind = args.format or ("gguf" if target.suffix == ".gguf" else "hf")
+    if kind == "gguf" and target.suffix != ".gguf":
+        raise UserError(f"a GGUF file must be called something.gguf, not {target}", param="format")
+    type_ = chosen_type(args.type, kind)
+    refuse_existing(target)
+    source = locate(args.source)
+    with opened(source, "converting") as checkpoint:
+        if type_ == "auto" and any(s.packed for s in checkpoint.tensors.values()):
+            type_ = "bf16"  # a folder that others read has no packed weights
+        if kind == "gguf":
+            from ponder.model.formats.gguf_write import write_gguf
+
+            write_gguf(target, checkpoint, source, type_)
+        else:
+            from ponder.model.formats.hf_save import save_hf
+            from ponder.text import tokenizer_files
+            from ponder.text.tokenizer.tokenizer import Tokenizer
+
+            with new_folder(target) as folder:
+                save_hf(folder, checkpoint, type_, copy_from=source if source.is_dir() else None)
+                if not source.is_dir():
+                    tokenizer_files.save(Tokenizer.from_path(source), folder)
+    print(f"{target}: {amount(size_of(target))}")
+    return 0
+
+
+def chosen_type(given: str | None, kind: str) -> str:
+    """--type as the writer of that format spells it. Raises UserError with the choices."""
+    choices = GGUF_TYPES if kind == "gguf" else HF_TYPES
+    if given is None:
+        return "F16" if kind == "gguf" else "auto"
+    found = [c for c in choices if c.lower() == given.lower()]
+    if not found:
+        hint = " For int8 and int4 use `ponder quantize`." if given.lower() in ("int8", "int4") else ""
+        raise UserError(f"--type {given}: choose one of {', '.join(choices)}.{hint}", param="type")
+    return found[0]

@@ -1,0 +1,44 @@
+"""`ponder list`: the models that are here, and the names that can be pulled."""
+
+import argparse
+import json
+
+DESCRIPTION = "List the models that are here, and those that can be pulled."
+NOTES = """\
+--json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...], "packed":
+[{"path", "bytes"}]}.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ponder.cli.terminal.progress import amount
+    from ponder.model.hub.fetch import cached, home
+    from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL
+    from ponder.model.weights.cache_list import kept
+
+    packed = kept()
+    models, names = cached(), [*BUNDLES, *RELEASED, *RETRIEVAL]
+    if args.json:
+        rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
+        print(json.dumps({"home": str(home()), "downloaded": rows, "names": names,
+                          "packed": [{"path": str(p.path), "bytes": p.nbytes} for p in packed]}))  # fmt: skip
+        return 0
+    print(f"downloaded, in {home()}:")
+    for m in models:
+        print(f"  {m.name:24} {amount(m.nbytes):>8}  {m.source}")
+    if not models:
+        print("  none yet")
+    if packed:
+        print("weights converted for a faster start (ponder rm --packed deletes them):")
+    for p in packed:
+        print(f"  {amount(p.nbytes):>8}  {p.path}")
+    print("can be pulled:")
+    for name in names:
+        if name not in {m.name for m in models}:
+            print(f"  {name}")
+    print("also hf:owner/name and ms:owner/name, a folder, or a .gguf file; `ponder show NAME` tells more")
+    return 0

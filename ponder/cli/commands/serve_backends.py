@@ -1,0 +1,161 @@
+"""Which models `ponder serve` offers and who computes them: this process, a child process, or other servers."""
+
+import argparse
+import contextlib
+import math
+import os
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ponder.cli.loading import open_llm
+from ponder.cli.terminal.printer import note
+from ponder.core.errors import UpstreamError, UserError
+
+if TYPE_CHECKING:
+    from ponder.engine.remote import RemoteModel
+    from ponder.server.runtime.pool import Pool
+
+KEY = "PONDER_UPSTREAM_KEY"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("who computes")
+    group.add_argument("--engine", default="local", choices=("local", "vllm", "sglang", "openai"),
+                       help="this process, vLLM, SGLang, or any OpenAI-compatible server (default: local)")  # fmt: skip
+    group.add_argument("--url", action="append", default=[], metavar="URL",
+                       help="of a server to attach to; repeat it for a fleet")  # fmt: skip
+    group.add_argument("--dialect", default="auto", metavar="NAME",
+                       help="what the servers at --url are: ponder, vllm, sglang, llama.cpp, ollama, openai "
+                       "(default: auto, they tell)")  # fmt: skip
+    group.add_argument("--upstream-key-file", metavar="FILE",
+                       help=f"a file with the key for the servers at --url (or {KEY} in the environment)")  # fmt: skip
+    group.add_argument("--engine-python", metavar="PYTHON", help="the Python that has vllm or sglang installed")
+    group.add_argument(
+        "--engine-args", default="", metavar="ARGS", help="further flags for vllm or sglang, in one text"
+    )
+
+
+def pool(args: argparse.Namespace, stack: contextlib.ExitStack) -> "Pool":
+    """stack: closes what is started here. Raises UserError for flags that do not go together."""
+    if args.engine == "local":
+        for flag in ("url", "upstream_key_file", "engine_python", "engine_args"):
+            if getattr(args, flag):
+                name = flag.replace("_", "-")
+                raise UserError(f"--{name} needs --engine vllm, sglang or openai", param=name)
+        return _local(args)
+    for flag in ("memory", "max_budget", "max_tokens"):
+        if getattr(args, flag) is not None:
+            name = flag.replace("_", "-")
+            raise UserError(f"--{name} is about models of this process: it needs --engine local", param=name)
+    return _remote(args, stack)
+
+
+def _local(args: argparse.Namespace) -> "Pool":
+    from ponder.engine.decoding.settings import Ceiling
+    from ponder.server.runtime.pool import Pool
+
+    if args.memory is None:
+        memory, kv_memory = None, None
+    elif not 0 < args.memory < math.inf:
+        raise UserError(f"--memory must be a number of GB above 0, got {args.memory:g}", param="memory")
+    else:
+        memory = int(args.memory * 1e9)
+        kv_memory = memory // 4
+    check_names(args.models)
+    ceiling = Ceiling(budget=args.max_budget, max_tokens=args.max_tokens)
+    opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
+    first_name = args.models[0] if args.models else None
+    first = opened(first_name)
+    names = [first_name or first.name, *args.models[1:]]
+    models = {first.name: partial(opened, names[0])}
+    models |= {name: partial(opened, name) for name in names[1:]}
+    needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, names)} if kv_memory else {}
+    offered = Pool(models, keep=args.keep, memory=memory, needs=needs)
+    if memory is not None and (need := offered.models[first.name].needs()) > memory:
+        raise UserError(f"{first.name} needs {need / 1e9:.1f} GB, --memory gives {memory / 1e9:.1f}", param="memory")
+    offered.models[first.name].hold(first)
+    return offered
+
+
+def check_names(models: list[str]) -> None:
+    """Raises UserError for a name that leads nowhere, before the first model is loaded and not when it is asked for."""
+    from ponder.model.hub.registry import resolve
+
+    for model in models:
+        resolve(model)
+
+
+def keys_in(file: str | None, flag: str = "--api-key-file") -> dict[str, str]:
+    """The API keys in the file that the flag names, each with its name. Raises UserError for a file without any or with
+    a bad one, OSError for a missing one."""
+    from ponder.server.runtime.keys import parse
+
+    if file is None:
+        return {}
+    try:
+        text = Path(file).read_text("utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{flag} {file}: this is no text file", param=flag.removeprefix("--")) from e
+    return parse(text, f"{flag} {file}")
+
+
+def _needs(name: str, args: argparse.Namespace, kv_memory: int) -> Callable[[], int]:
+    """Weights and cache of a model; its files are looked at once, when somebody asks."""
+    known: list[int] = []
+
+    def needs() -> int:
+        from ponder.model.hub.fetch import fetch
+        from ponder.model.hub.registry import resolve
+        from ponder.model.info import describe
+
+        if not known:
+            named = resolve(name)
+            if named.kind == "scripted":
+                known.append(0)
+            else:
+                info = describe(fetch(named.text), dtypes=(args.dtype,))
+                known.append(info.weight_bytes.get(args.dtype, info.stored_bytes) + kv_memory)
+        return known[0]
+
+    return needs
+
+
+def _remote(args: argparse.Namespace, stack: contextlib.ExitStack) -> "Pool":
+    from ponder.engine.remote import RemoteModel
+    from ponder.engine.remote.process import EngineProcess
+    from ponder.server.http.log import log
+    from ponder.server.runtime.pool import Pool
+
+    urls, names, dialect = list(args.url), list(args.models), args.dialect
+    if not urls:
+        if args.engine == "openai":
+            raise UserError("--engine openai needs --url", param="url")
+        if len(names) != 1:
+            raise UserError(f"--engine {args.engine} starts one model: name it, or give --url", param="models")
+        note(f"starting {args.engine} with {names[0]} ...")
+        child = EngineProcess(args.engine, names[0], python=args.engine_python, extra=shlex.split(args.engine_args),
+                              said=log.error)  # fmt: skip
+        stack.enter_context(child)
+        urls, names = [child.url], [child.name]
+    if args.engine in ("vllm", "sglang") and dialect == "auto":
+        dialect = args.engine
+    key = Path(args.upstream_key_file).read_text().strip() if args.upstream_key_file else os.environ.get(KEY)
+
+    def remote(name: str | None) -> "RemoteModel":
+        return RemoteModel(urls, model=name, api_key=key, dialect=dialect, watch=True)
+
+    if not names:
+        with remote(None) as asked:
+            try:
+                names = list(asked.offered())
+            except UpstreamError as e:
+                raise UserError(f"no server at --url answers: {e}", param="url") from e
+    if not names:
+        raise UserError("the servers at --url offer no model; name one", param="url")
+    offered = Pool({name: partial(remote, name) for name in names}, keep=len(names))
+    for name, served in offered.models.items():
+        served.hold(stack.enter_context(remote(name)))
+    return offered

@@ -1,0 +1,152 @@
+"""The slash commands of the chat: what each does to the session. The loop that reads them is chat.py."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ponder.cli.options import SAMPLING
+from ponder.cli.terminal.effective import in_force
+from ponder.cli.terminal.session import Session
+from ponder.core.errors import UserError
+
+
+class Outcome(NamedTuple):
+    """note: a remark for the user; ask: a question to ask the model now; leave: the user wants to go."""
+
+    note: str = ""
+    ask: str | None = None
+    leave: bool = False
+
+
+def think(session: Session, rest: str) -> Outcome:
+    session.set_thinking("enabled", True, "/think")
+    return Outcome("thinking on")
+
+
+def no_think(session: Session, rest: str) -> Outcome:
+    session.set_thinking("enabled", False, "/no_think")
+    return Outcome("thinking off")
+
+
+def budget(session: Session, rest: str) -> Outcome:
+    if rest == "off":
+        session.set_thinking("budget", None, "/budget")
+        return Outcome("no budget")
+    if not rest.isascii() or not rest.isdigit():
+        raise UserError("/budget N (tokens) or /budget off")
+    session.set_thinking("budget", int(rest), "/budget")
+    return Outcome(f"at most {rest} tokens of thought")
+
+
+def system(session: Session, rest: str) -> Outcome:
+    if rest:
+        session.system = None if rest == "off" else rest
+    return Outcome(f"system: {session.system}" if session.system is not None else "no system text")
+
+
+def set_(session: Session, rest: str) -> Outcome:
+    name, _, raw = rest.partition(" ")
+    name, raw = name.replace("-", "_"), raw.strip()
+    if name not in SAMPLING or not raw:
+        raise UserError(f"/set NAME VALUE or /set NAME default; names: {', '.join(SAMPLING)}")
+    if raw == "default":
+        session.set_sampling(name, None, "/set")
+        return Outcome(f"{name}: the model's default")
+    kind = SAMPLING[name][0]
+    try:
+        value = kind(raw)
+    except ValueError as e:
+        raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}, got {raw!r}") from e
+    session.set_sampling(name, value, "/set")
+    return Outcome(f"{name} {value}")
+
+
+def save(session: Session, rest: str) -> Outcome:
+    path = _path(rest, "/save FILE")
+    session.save(path)
+    return Outcome(f"saved {len(session.messages)} messages to {path}")
+
+
+def load(session: Session, rest: str) -> Outcome:
+    path = _path(rest, "/load FILE")
+    session.load(path)
+    return Outcome(f"loaded {len(session.messages)} messages from {path}")
+
+
+def _path(rest: str, usage: str) -> Path:
+    if not rest:
+        raise UserError(usage)
+    try:
+        return Path(rest).expanduser()
+    except RuntimeError as e:
+        raise UserError(f"{rest}: there is no such user") from e
+
+
+def retry(session: Session, rest: str) -> Outcome:
+    question = session.undo()
+    if question is None:
+        raise UserError("there is nothing to ask again")
+    return Outcome(ask=question)
+
+
+def undo(session: Session, rest: str) -> Outcome:
+    question = session.undo()
+    return Outcome("nothing to undo" if question is None else f"forgot: {question[:60]!r}")
+
+
+def clear(session: Session, rest: str) -> Outcome:
+    session.messages.clear()
+    return Outcome("forgot the conversation (the system text stays)")
+
+
+def leave(session: Session, rest: str) -> Outcome:
+    return Outcome(leave=True)
+
+
+def show(session: Session, rest: str) -> Outcome:
+    rows = [f"{name:20} {value:24} {source}" for name, value, source in in_force(session)]
+    return Outcome("\n".join(rows))
+
+
+def help_(session: Session, rest: str) -> Outcome:
+    return Outcome(help_text())
+
+
+def help_text() -> str:
+    return "\n".join([*(f"{usage:20} {text}" for _, usage, text in COMMANDS.values()), KEYS])
+
+
+COMMANDS: dict[str, tuple[Callable[[Session, str], Outcome], str, str]] = {
+    "think": (think, "/think", "think before answering"),
+    "no_think": (no_think, "/no_think", "answer at once"),
+    "budget": (budget, "/budget N|off", "think for at most N tokens"),
+    "system": (system, "/system [TEXT|off]", "show, set or remove the system text"),
+    "set": (set_, "/set NAME VALUE", "a sampling setting, such as temperature 0.7; VALUE default undoes it"),
+    "show": (show, "/show", "the settings in force, and where each comes from"),
+    "retry": (retry, "/retry", "ask the last question again"),
+    "undo": (undo, "/undo", "forget the last question and its answer"),
+    "clear": (clear, "/clear", "forget the conversation"),
+    "save": (save, "/save FILE", "write the conversation as JSON; a file that holds something else is kept"),
+    "load": (load, "/load FILE", "read one back"),
+    "help": (help_, "/help", "this list"),
+    "exit": (leave, "/exit", "leave (or Ctrl-D)"),
+}
+KEYS = """\
+Enter sends; Alt-Enter (or Esc, then Enter) begins a new line; \"\"\" opens and closes a block of lines.
+While the model works: Enter makes it stop thinking and answer now, Ctrl-C stops it."""
+
+
+def is_command(text: str) -> bool:
+    """Whether a line is for us. `/no_think Why?` is for the model: Qwen's soft switch inside a message."""
+    return text.startswith("/") and not (len(words := text.split(None, 1)) == 2 and words[0] in ("/think", "/no_think"))
+
+
+def run_command(session: Session, text: str) -> Outcome:
+    """Do what a slash line says. Raises UserError for a line that makes no sense."""
+    word, rest = (*text[1:].split(None, 1), "", "")[:2]
+    if word not in COMMANDS:
+        close = difflib.get_close_matches(word, COMMANDS, n=1)
+        hint = f"Did you mean /{close[0]}?" if close else "/help lists them."
+        raise UserError(f"no command /{word}. {hint} To send a line that begins with a slash, put a space before it.")
+    return COMMANDS[word][0](session, rest.strip())

@@ -1,0 +1,365 @@
+"""Everything that decides about ONE running sequence (one choice of one request).
+
+The engine computes logits and asks; Control answers. Per step, in the engine's thread:
+
+    while control.finish_reason is None:
+        if ids := control.forced():            # the hand-over: feed them all, nothing is sampled
+            for id_ in ids: control.accept(id_, sampled=False)
+        else:
+            rule = control.rule()
+            control.fill_mask()                # the part of the rule that changes with every id
+            [s] = draw(logits, [rule], [position])
+            keep = control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top)
+            # keep False: the id is dropped (an end token inside the thoughts), do not append or feed it
+        deliver(control.events())
+    finish = control.finish(cached_tokens=n); deliver(control.events()); deliver(finish)
+
+`finish_reason` may be set before the first step (no room for anything): look first. To cancel: `finish("cancelled")`.
+One phase machine, started from the prompt's ids (inside the parser), is read by all rules: budget, grammar, penalties,
+stop strings (RS-1). What holds in which phase is one table in docs/thinking.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage
+from ponder.core.params import SamplingParams
+from ponder.engine.decoding.answer_constraint import AnswerRules
+from ponder.engine.decoding.loop_guard import LoopGuard
+from ponder.engine.decoding.output_buffer import Delivery
+from ponder.engine.decoding.settings import Settings
+from ponder.engine.decoding.thinking_budget import Allowance, handover_ids
+from ponder.kernels.sampling import Penalties, Rule
+from ponder.text.chat.parse import StreamParser
+from ponder.text.chat.phase import Phase, turn_start
+from ponder.text.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ponder.engine.decoding.grammar import Matcher
+
+
+class Control:
+    """ids: what was generated so far, hand-over included. finish_reason: None while running. handover: why the
+    thoughts were cut, None when they were not."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tokenizer: Tokenizer,
+        prompt_ids: Sequence[int],
+        *,
+        rules: AnswerRules | None = None,
+        choice: int = 0,
+    ) -> None:
+        """rules: of `answer_rules`, shared by the choices of a request. choice: its index, for the random numbers."""
+        self.ids: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.handover: Handover | None = None
+        self._settings, self._tokenizer = settings, tokenizer
+        self._rules = rules or AnswerRules()
+        self._choice = choice
+        self._prompt_tokens = len(prompt_ids)
+        may_close = settings.thinking.tool_in_thinking == "close" and not self._rules.no_calls
+        may_call = not self._rules.text_calls
+        self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, drafts=may_call and may_close)
+        sampling = settings.sampling
+        self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
+        self._penalties = _penalties(sampling, prompt_ids)
+        self._made: dict[tuple[Phase, Matcher | None], Rule] = {}
+        self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
+        self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
+        has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
+        self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if has_block else ()
+        self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
+        self._pending: list[int] = []
+        self._allowance: Allowance | None = None
+        self._answer_now = False
+        self._after_close = False  # the next id is the first after a `</think>` that the model wrote
+        self._answer_ids = 0
+        self._reasoning_ids = 0
+        self._handover_count = 0
+        self._stop_reason: str | None = None
+        self._warnings = [*settings.warnings, *self._rules.warnings]
+        if self.phase == "reasoning":
+            self._open_block()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the next id."""
+        return self._parser.phase
+
+    def request_answer_now(self) -> None:
+        """Hand over at the next id, if thoughts are open then or open later; nothing happens in the answer. The only
+        method that any thread may call."""
+        self._answer_now = True
+
+    def turn_start(self, prompt_ids: Sequence[int]) -> int:
+        return turn_start(self._tokenizer, prompt_ids)
+
+    def forced(self) -> tuple[int, ...]:
+        """Ids to append next without sampling: feed them all through the model. () means sample."""
+        if self._answer_now and self.phase == "reasoning" and not self._pending and self.finish_reason is None:
+            assert self._allowance is not None
+            if self._allowance.room:
+                self._end_block("answer_now")
+            else:
+                self._answer_now = False
+                self._warnings.append("answer now: max_tokens leaves no room for the hand-over and an answer")
+        return tuple(self._pending)
+
+    def rule(self) -> Rule:
+        """How the next id is drawn: the same object as long as the same rule holds."""
+        phase = self.phase
+        if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
+            phase = "answer"
+        key = (phase, self._matcher)
+        rule = self._made.get(key)
+        if rule is None:
+            rule = self._made[key] = self._make_rule(phase)
+        return rule
+
+    def fill_mask(self) -> None:
+        """Say in the rule's mask what the grammar allows now; nothing to do without a grammar, or in the thoughts. May
+        run in any thread, while nothing else of this Control does."""
+        if self._matcher is None or self.phase == "reasoning":
+            return
+        self._matcher.fill_mask()
+        if self._after_close:
+            self._matcher.allow(self._newlines)
+        if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
+            self._matcher.allow((self._tokenizer.tool_call,))
+
+    @property
+    def drawable(self) -> int:
+        """How many ids may still be drawn at most, before the sequence ends or a hand-over is fed."""
+        left = self._settings.effective.max_tokens - len(self.ids)
+        return left if self._allowance is None else min(left, self._allowance.left)
+
+    @property
+    def horizon(self) -> int:
+        """How many ids the present rule holds for, if none of its `ends` comes."""
+        return self.drawable if self.phase != "start" and self.rule().steady else 1
+
+    @cached_property
+    def guess_rule(self) -> Rule:
+        """How another model's guess is drawn: with the random numbers of the real draws, without the answer's rules."""
+        s = self._settings.effective
+        return Rule(
+            vocab=self._settings.vocab,
+            temperature=s.temperature,
+            top_k=s.top_k,
+            top_p=s.top_p,
+            min_p=s.min_p,
+            seed=s.seed,
+            choice=self._choice,
+        )
+
+    def accept(
+        self, id_: int, *, sampled: bool, logprob: float | None = None, top: tuple[tuple[int, float], ...] = ()
+    ) -> bool:
+        """Move on over one id. False: the id does not belong to the sequence, forget it (TB-5)."""
+        assert self.finish_reason is None, "the sequence has ended"
+        if not sampled:
+            self._accept_forced(id_)
+            return True
+        phase = self.phase
+        ends = id_ in self._settings.eos_ids
+        if ends and phase == "reasoning" and not self._take_draft():
+            self._end_block("eos")
+            return False
+        self.ids.append(id_)
+        if logprob is not None:
+            data = self._tokenizer.token_bytes(id_)
+            self._delivery.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
+        if ends:
+            self._close("tool_calls" if self._delivery.calls else "stop")
+            return True
+        self._feed(id_)
+        if phase == "reasoning":
+            self._think(id_)
+        elif id_ == self._tokenizer.think:
+            self._open_block()
+        else:
+            self._answer(id_)
+        if self.finish_reason is None:
+            self._check_end()
+        return True
+
+    def foreseen(self) -> list[int]:
+        """What the grammar leaves no choice about: a good guess of what will be drawn, no more than that."""
+        return self._matcher.foreseen() if self._matcher is not None and self.phase == "answer" else []
+
+    def events(self) -> list[Event]:
+        """What is new since the last call."""
+        return self._delivery.take()
+
+    def finish(self, reason: FinishReason | None = None, *, cached_tokens: int = 0) -> Finish:
+        """The last event. reason: end it here for this reason ("cancelled"), if it has not ended by itself. What was
+        held back becomes an event, so call `events` once more."""
+        if self.finish_reason is None:
+            assert reason is not None, "the sequence has not ended"
+            self._close(reason)
+        assert self.finish_reason is not None
+        usage = Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=len(self.ids),
+            reasoning_tokens=self._reasoning_ids,
+            handover_tokens=self._handover_count,
+            cached_tokens=cached_tokens,
+        )
+        return Finish(
+            self.finish_reason,
+            usage,
+            self._settings.effective,
+            self._stop_reason,
+            self.handover,
+            self._parser.malformed_calls,
+            tuple(self._warnings),
+        )
+
+    def _make_rule(self, phase: Phase) -> Rule:
+        tok = self._tokenizer
+        opens = tok.think if phase == "start" else None
+        forbidden = [] if opens is not None else [tok.think]
+        if phase != "reasoning":
+            forbidden += [tok.end_think]
+            forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
+        masked = self._matcher is not None and phase != "reasoning"
+        return replace(
+            self.guess_rule,
+            logprobs=self._settings.sampling.logprobs,
+            forbidden=tuple(i for i in forbidden if i is not None),
+            bias=self._settings.sampling.logit_bias if phase != "reasoning" else {},
+            penalties=self._penalties if phase != "reasoning" else None,
+            mask=self._matcher.mask if self._matcher is not None and masked else None,
+            fallback=self._settings.eos_ids if masked else (),  # never an empty mask (SO-2)
+            exempt=opens,  # the model may want to think: rules of the answer must not talk it out of that
+            ends=frozenset(
+                i for i in (*self._settings.eos_ids, tok.think, tok.end_think, tok.tool_call) if i is not None
+            ),
+        )
+
+    def _open_block(self) -> None:
+        """`<think>` was sampled, or the prompt ends inside a block: from here on ids count."""
+        s = self._settings.effective
+        self._allowance = Allowance(s.budget, s.max_tokens, len(self.ids), len(self._handover_ids))
+        if self._allowance.left <= 0:
+            self._end_block(self._allowance.reason)
+
+    def _think(self, id_: int) -> None:
+        """One sampled id that came in the reasoning phase."""
+        assert self._allowance is not None
+        if id_ == self._tokenizer.end_think:
+            self._leave_block()
+            self._after_close = True
+            return
+        self._reasoning_ids += 1
+        self._allowance.spend()
+        if self._delivery.matched:
+            return
+        if self._allowance.left <= 0:
+            self._end_block(self._allowance.reason)
+        elif self._guard is not None and self._guard.feed(id_) and self._allowance.room:
+            self._end_block("loop")
+
+    def _take_draft(self) -> bool:
+        """The thoughts end here. Whether they end with calls that count: the request asks for it, and the answer could
+        hold these very calls (TC-3)."""
+        drafted, calls = self._parser.drafted, self._rules.calls
+        if not drafted or (self._rules.single_call and len(drafted) > 1):
+            return False
+        if calls is not None and not all(map(calls.fits, drafted)):
+            return False
+        self._delivery.put(self._parser.take_draft())
+        self._leave_block()
+        self._warnings.append('tool_in_thinking "close": the thoughts ended with a call and no </think>')
+        return True
+
+    def _end_block(self, why: Handover) -> None:
+        """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
+        assert self._allowance is not None
+        self._delivery.put(self._parser.release_draft())
+        if self._delivery.matched:  # a stop string in thoughts that were held back
+            self._close("stop")
+        elif self._allowance.room:
+            self._pending, self.handover = list(self._handover_ids), why
+        else:
+            self._close("length")
+
+    def _accept_forced(self, id_: int) -> None:
+        assert self._pending and self._pending[0] == id_, "forced ids are fed in order"
+        self._pending.pop(0)
+        self.ids.append(id_)
+        self._handover_count += 1
+        if id_ == self._tokenizer.end_think:
+            self._feed(id_)
+            self._leave_block()
+        elif self.phase == "reasoning":
+            self._reasoning_ids += 1
+            if self._settings.thinking.show_handover:
+                self._delivery.put(self._parser.feed([id_]), verbatim=True)
+        # what follows the tag is layout, not text: the parser need not see it
+
+    def _leave_block(self) -> None:
+        self._allowance = None
+        self._delivery.flush()
+        if self._guard is not None:
+            self._guard = LoopGuard(self._tokenizer.decode)
+
+    def _answer(self, id_: int) -> None:
+        """One sampled id of the answer."""
+        separator = self._after_close and id_ in self._newlines
+        self._after_close = False
+        if separator:
+            return
+        if id_ == self._tokenizer.tool_call and self._rules.free_calls:  # the answer is a call instead
+            self._matcher = self._rules.calls.start() if self._rules.calls is not None else None
+        self._answer_ids += 1
+        if self._penalties is not None:
+            self._penalties.add(id_)
+        if self._matcher is not None:
+            self._matcher.accept(id_)
+            if error := self._matcher.error:
+                self._warnings.append(f"the grammar could not be followed to its end: {error}")
+                self._close("length")
+        if id_ == self._tokenizer.end_tool_call and self._rules.free_calls:
+            self._matcher = None
+        if self.finish_reason is None and self._guard is not None and self._guard.feed(id_):
+            whole = self._matcher is None or self._matcher.complete
+            self._close("stop" if whole else "length")  # half a JSON text must not look complete
+            self._stop_reason = self._stop_reason or "repetition"
+
+    def _feed(self, id_: int) -> None:
+        """Through the parser to the caller. An end token of the vocabulary that does not end this model is no text."""
+        if id_ in self._tokenizer.eos_ids:
+            return
+        malformed = self._parser.malformed_calls
+        events = self._parser.feed([id_])
+        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
+
+    def _check_end(self) -> None:
+        if self._delivery.matched:
+            self._close("stop")
+        elif self._delivery.calls and self._rules.single_call:
+            self._close("tool_calls")
+        elif len(self.ids) >= self._settings.effective.max_tokens:
+            self._close("length")
+
+    def _close(self, reason: FinishReason) -> None:
+        """End the sequence: everything held back comes out, and may still complete a stop string."""
+        malformed = self._parser.malformed_calls
+        events = self._parser.finish()
+        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
+        self._delivery.flush()
+        self._stop_reason = self._delivery.matched
+        self.finish_reason = "stop" if self._delivery.matched and reason != "cancelled" else reason
+
+
+def _penalties(sampling: SamplingParams, prompt_ids: Sequence[int]) -> Penalties | None:
+    repetition, presence, frequency = sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty
+    assert repetition is not None and presence is not None and frequency is not None
+    if repetition == 1 and not presence and not frequency:
+        return None
+    return Penalties(repetition, presence, frequency, list(prompt_ids))

@@ -1,0 +1,279 @@
+"""The step loop: requests in, forward passes, ids out. One thread owns the model; everybody else only sends wishes.
+
+    handle = engine.submit(prompt_ids, [control])
+    for event in handle: ...
+
+A step computes the scheduler's work and draws an id for every sequence whose logits came out (`steps.py`), lets its
+Control decide what that means, and puts the events into the reader's channel (`outcomes.py`). Wishes (submit, cancel,
+answer now) arrive through a queue and are granted at the beginning of the next step. The thread starts with the first
+request and goes away when there has been nothing to do for a while, so a forgotten engine costs nothing. While it
+lives, the end of the program closes the engine: a thread that is still inside the kernels then would abort the process.
+"""
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from ponder.core.client import CALLER
+from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.engine.decoding.request_state import Control
+from ponder.engine.scheduling.block_pool import BlockPool
+from ponder.engine.scheduling.cancel import Interrupt
+from ponder.engine.scheduling.drafter import Drafter
+from ponder.engine.scheduling.handle import Channel, Handle
+from ponder.engine.scheduling.output_processor import Outcomes
+from ponder.engine.scheduling.runner import Runner
+from ponder.engine.scheduling.scheduler import Counters, Scheduler
+from ponder.engine.scheduling.sequence import Sequence
+from ponder.engine.scheduling.stats import Stats
+from ponder.engine.scheduling.step import Steps
+from ponder.engine.scheduling.verify import speculate
+
+IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
+STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
+BURST = 0.008  # short for a cancel, long for the readers' threads: they are woken once in a burst
+
+Wish = tuple[Callable[[Sequence], None], Sequence]
+
+
+class Engine:
+    """max_batch: sequences computed together. chunk: ids computed in one step at most; smaller steps make running
+    answers and cancels smoother, larger ones make long prompts a little faster.
+    drafter: guesses ids ahead; the output is the same with any and with none.
+    burst: seconds that may pass before running sequences are looked at again, where a step of the model takes less.
+    background=False: no thread; the caller drives `step()` (tests)."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        max_batch: int = 32,
+        chunk: int = 128,
+        drafter: Drafter | None = None,
+        burst: float = BURST,
+        background: bool = True,
+    ) -> None:
+        if chunk < 2:
+            raise UserError(f"chunk must be 2 or more ids, got {chunk}", param="chunk")
+        if not 0 < max_batch < chunk:
+            raise UserError(f"max_batch must be 1 or more and below the chunk of {chunk} ids", param="max_batch")
+        self.runner = runner
+        self.pool = BlockPool(runner.blocks, runner.block_size, runner.copy_block)
+        self.scheduler = Scheduler(self.pool, max_batch, chunk, runner.rope_factor)
+        self.context = min(runner.context, self.scheduler.capacity)
+        self._drafter = drafter
+        self._background = background
+        self._process = os.getpid()
+        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
+        wishes = self._wishes  # of which the steps learn, not of the engine: no circle keeps a forgotten one alive
+        self._outcomes = Outcomes(self.scheduler, drafter)
+        self._steps = Steps(runner, self.scheduler, self._outcomes, burst, lambda: not wishes.empty())
+        self._interrupt = Interrupt(max_batch)
+        self._prepared = threading.Event()  # memory is ready, or never will be
+        self._lock = threading.Lock()  # guards the next four
+        self._thread: threading.Thread | None = None
+        self._serial = 0
+        self._closed = False
+        self._broken: Exception | None = None
+        self._step_at = time.monotonic()
+
+    def submit(self, ids: list[int], controls: list[Control]) -> Handle:
+        """Start a request: one choice for every Control, which must agree on the prompt. Returns at once.
+
+        Raises UserError when it can never fit, or when the engine is closed.
+        """
+        if not ids:
+            raise UserError("the prompt is empty; give at least one token", param="prompt")
+        if len(ids) >= self.context:
+            raise ContextLengthExceeded(len(ids), self.context)
+        if os.getpid() != self._process:
+            raise UserError("this model was loaded before the process forked; load it in the child, or use spawn")
+        channel = Channel(len(controls))
+        with self._lock:
+            if self._closed:
+                raise UserError("this engine is closed; make a new LLM")
+            if self._broken:
+                raise self._broken
+            sequences: list[Sequence] = []
+            for choice, control in enumerate(controls):
+                leader = sequences[0] if sequences else None
+                sequences.append(Sequence(self._serial, list(ids), control, channel, choice, leader, CALLER.get()))
+                self._serial += 1
+            for sequence in sequences:
+                self._wishes.put((self._add, sequence))
+            self._start()
+        return Handle(sequences, channel, self._leave_soon, self._wish(self._answer_now))
+
+    def prepare(self, *, wait: bool = False) -> None:
+        """Start now to touch the memory that the first requests will write to, as the thread does whenever there is
+        nothing else to do: some systems take milliseconds for a megabyte. wait: return when that is done."""
+        with self._lock:
+            if self._closed or self._broken or not self._background:
+                return
+            self._prepared.clear()
+            self._wishes.put(None)  # for a thread that waits
+            self._start()
+        if wait:
+            self._prepared.wait()
+
+    def step(self) -> bool:
+        """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
+        self._grant(block=False)
+        work = self.scheduler.plan()
+        unwanted = self._interrupt.begin(work)
+        if not work:
+            return False
+        if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
+            speculate(self._steps, work, self._drafter, unwanted)
+        else:
+            self._steps.decode(work, unwanted)
+        self._step_at = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        """Cancel everything and stop. Idempotent; every open stream still gets its last event."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._wishes.put(None)
+        self._interrupt.close()
+        if thread is not None:
+            thread.join()
+        else:
+            self._shut_down()
+        atexit.unregister(self.close)
+
+    def stats(self) -> Stats:
+        counters: Counters = self.scheduler.counters
+        busy = bool(self.scheduler.running or self.scheduler.waiting)
+        return Stats(
+            steps=self._steps.count,
+            abandoned=self._steps.abandoned,
+            prefill_ids=counters.prefill_ids,
+            decode_ids=counters.decode_ids,
+            drafted=counters.drafted,
+            accepted=counters.accepted,
+            cached_ids=counters.cached_ids,
+            preemptions=counters.preemptions,
+            restarts=counters.restarts,
+            finished=self._outcomes.finished,
+            handovers=self._outcomes.handovers,
+            cancelled=self._outcomes.cancelled,
+            failed=self._outcomes.failed,
+            running=len(self.scheduler.running),
+            waiting=len(self.scheduler.waiting),
+            free_blocks=self.pool.available,
+            blocks=self.pool.count,
+            seconds_since_step=time.monotonic() - self._step_at if busy else 0.0,
+        )
+
+    @property
+    def dead(self) -> bool:
+        """Its thread failed: it takes no requests any more."""
+        with self._lock:  # a thread that `submit` is just starting is not alive yet
+            thread = self._thread
+            return self._broken is not None or (thread is not None and not thread.is_alive() and not self._closed)
+
+    def trouble(self) -> str | None:
+        """What is wrong: the thread failed, died or is inside one step for longer than any step takes (SR-4)."""
+        if self._broken is not None:
+            return f"the engine failed: {type(self._broken).__name__}: {self._broken}"
+        if self.dead:
+            return "the engine's thread died"
+        if (seconds := self.stats().seconds_since_step) > STUCK_SECONDS:
+            return f"no step for {seconds:.0f} s"
+        return None
+
+    def _start(self) -> None:
+        """With the lock held."""
+        if self._background and self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="ponder-engine", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+
+    def _loop(self) -> None:
+        """The thread: steps while there is work, makes memory ready and waits for wishes otherwise."""
+        while True:
+            try:
+                if not self.step() and not self._touch() and not self._grant(block=True):
+                    return
+            except Exception as error:  # a bug of ours: nobody may be left waiting for an event that never comes
+                self._break(error)
+                raise
+            if self._closed:
+                self._shut_down()
+                return
+
+    def _touch(self) -> bool:
+        """Make a piece of memory ready. False when there is enough."""
+        if self.runner.touch(self.pool.reached):
+            return True
+        self._prepared.set()
+        return False
+
+    def _grant(self, *, block: bool) -> bool:
+        """Grant all wishes. With block, wait for one; False when the thread has ended itself, out of work."""
+        while True:
+            try:
+                wish = self._wishes.get(block, IDLE_SECONDS)
+            except Empty:
+                if not block:
+                    return True
+                with self._lock:  # a submit that comes now finds no thread and starts one
+                    if self._wishes.empty():
+                        self._thread = None
+                        atexit.unregister(self.close)
+                        return False
+                continue
+            block = False
+            if wish is not None:
+                action, sequence = wish
+                if not sequence.finished:
+                    action(sequence)
+
+    def _wish(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
+        wishes = self._wishes
+        return lambda sequence: wishes.put((action, sequence))
+
+    def _leave_soon(self, sequence: Sequence) -> None:
+        """From any thread, and from destructors."""
+        self._wishes.put((self._cancel, sequence))
+        self._interrupt.leave(sequence)
+
+    def _add(self, sequence: Sequence) -> None:
+        if not self.scheduler.running and not self.scheduler.waiting:
+            self._step_at = time.monotonic()  # the time without work is nobody's delay
+        self.scheduler.add(sequence)
+        self._outcomes.follow_up(sequence)
+        self._outcomes.deliver(sequence)
+
+    def _cancel(self, sequence: Sequence) -> None:
+        self._outcomes.finish(sequence, "cancelled")
+
+    def _answer_now(self, sequence: Sequence) -> None:
+        sequence.control.request_answer_now()
+        self._outcomes.follow_up(sequence)
+        self._outcomes.deliver(sequence)
+
+    def _shut_down(self) -> None:
+        self._prepared.set()
+        self._grant(block=False)
+        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+            self._cancel(sequence)
+
+    def _break(self, error: Exception) -> None:
+        """The engine itself failed: every reader gets the error, new requests too."""
+        with self._lock:
+            self._broken = error
+        self._prepared.set()
+        left = {*self.scheduler.running, *self.scheduler.waiting}
+        while not self._wishes.empty():
+            if (wish := self._wishes.get()) is not None:
+                left.add(wish[1])
+        for sequence in left:
+            if not sequence.finished:
+                sequence.finished = True
+                sequence.channel.put(sequence.choice, [error])

@@ -1,0 +1,291 @@
+"""How a reader follows a running request: blocking, async, one choice at a time or all together.
+
+The engine writes into a `Channel`, a `Handle` reads from it; neither waits for the other, so a slow reader never holds
+up the engine (what may pile up is bounded by max_tokens). Leaving early cancels: breaking out of the loop, closing the
+generator, a cancelled task, or dropping the handle.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from threading import Condition
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ponder.core.errors import UserError
+from ponder.core.event import Event, Finish
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from asyncio import Event as AsyncEvent
+
+    from ponder.core.protocol import Progress
+    from ponder.engine.scheduling.sequence import Timings
+
+Waker = tuple["AbstractEventLoop", "AsyncEvent"]
+
+
+class Channel:
+    """Events of all choices of a request, from the engine's thread to readers in any thread or event loop."""
+
+    def __init__(self, choices: int) -> None:
+        self._changed = Condition()
+        self._items: list[deque[Event | Exception]] = [deque() for _ in range(choices)]
+        self._wakers: list[Waker] = []
+        self._resting: list[Waker] = []  # wait for an end only
+
+    def put(self, choice: int, items: Iterable[Event | Exception]) -> None:
+        with self._changed:
+            held = self._items[choice]
+            held.extend(items)
+            wakers, self._wakers = self._wakers, []
+            if held and isinstance(held[-1], Finish | Exception):
+                wakers += self._resting
+                self._resting = []
+            self._changed.notify_all()
+        for loop, event in wakers:
+            try:
+                loop.call_soon_threadsafe(event.set)
+            except RuntimeError:  # its loop was closed, so nobody waits any more
+                continue
+
+    def get(self, choices: set[int]) -> tuple[int, Event]:
+        """The next event of one of these choices; waits for it. Raises the error that ended the choice."""
+        with self._changed:
+            while (found := self._pop(choices)) is None:
+                self._changed.wait()
+        return _unwrap(found)
+
+    async def aget(self, choices: set[int]) -> list[tuple[int, Event]]:
+        """All events of these choices that are there; waits for one."""
+        import asyncio  # a tenth of the imports, and whoever reads this way has it already
+
+        while True:
+            event = asyncio.Event()
+            with self._changed:
+                if found := self._pop_all(choices):
+                    return found
+                self._wakers.append((asyncio.get_running_loop(), event))
+            await event.wait()
+
+    async def rest(self, choices: set[int], seconds: float) -> None:
+        """Wait so long, or until one of these ends: whoever reads at a pace need not be late at the end."""
+        import asyncio
+
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        with self._changed:
+            if any((items := self._items[c]) and isinstance(items[-1], Finish | Exception) for c in choices):
+                return
+            self._resting.append((loop, over))
+        timer = loop.call_later(seconds, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+            with self._changed:
+                self._resting = [waker for waker in self._resting if waker[1] is not over]
+
+    def begun(self, seconds: float) -> bool:
+        """Wait for the first event of any choice, so long at most; whether there is one."""
+        with self._changed:
+            return self._changed.wait_for(lambda: any(self._items), seconds)
+
+    async def abegun(self, seconds: float) -> bool:
+        import asyncio
+
+        event = asyncio.Event()
+        with self._changed:
+            if any(self._items):
+                return True
+            self._wakers.append((asyncio.get_running_loop(), event))
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _pop_all(self, choices: set[int]) -> list[tuple[int, Event]]:
+        """As often as `_pop` finds something new. An error is raised when what came before it has been read."""
+        found: list[tuple[int, Event]] = []
+        for choice in sorted(choices):
+            items = self._items[choice]
+            while items and not isinstance(items[0], Finish | Exception):
+                found.append((choice, items.popleft()))  # type: ignore[arg-type]
+            if items and isinstance(items[0], Finish):
+                found.append((choice, items[0]))
+            elif items and not found:
+                _unwrap((choice, items[0]))
+        return found
+
+    def _pop(self, choices: set[int]) -> tuple[int, Event | Exception] | None:
+        """The end of a choice stays: who reads again, or beside another reader, must not wait for what has gone."""
+        for choice in sorted(choices):
+            if items := self._items[choice]:
+                return choice, items[0] if isinstance(items[0], Finish | Exception) else items.popleft()
+        return None
+
+
+class Followed(Protocol):
+    """What a handle asks of a choice: a `Sequence` of the engine, or one that another server computes. ids: prompt and
+    everything generated; prompt: how many of them are the prompt."""
+
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def timings(self) -> "Timings": ...
+    @property
+    def ids(self) -> "Sequence[int]": ...
+    @property
+    def prompt(self) -> int: ...
+    def turn_ids(self) -> tuple[int, ...] | None: ...
+    def progress(self) -> "Progress | None": ...
+
+
+class Handle:
+    """One running request. Iterate it for the events of its only choice, or `choice(i)` / `merged()` when it has
+    several. Every choice ends with a `Finish`, or by raising what went wrong. The methods may come from any thread."""
+
+    def __init__(
+        self,
+        sequences: "Sequence[Followed]",
+        channel: Channel,
+        cancel: Callable[[Any], None],
+        answer_now: Callable[[Any], None],
+    ) -> None:
+        """cancel, answer_now: hand the wish to the engine; must be safe to call from a destructor."""
+        self._sequences = sequences
+        self._channel = channel
+        self._cancel = cancel
+        self._answer_now = answer_now
+
+    def __len__(self) -> int:
+        """How many choices there are."""
+        return len(self._sequences)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Event]:
+        return self.choice(self._only())
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self.achoice(self._only())
+
+    def choice(self, index: int) -> Iterator[Event]:
+        try:
+            for _, event in self._read({index}):
+                yield event
+        finally:
+            self._stop([index])
+
+    async def achoice(self, index: int) -> AsyncIterator[Event]:
+        try:
+            async for batch in self._aread({index}):
+                for _, event in batch:
+                    yield event
+        finally:
+            self._stop([index])
+
+    def merged(self) -> Iterator[tuple[int, Event]]:
+        """(choice, event) of all choices as they come."""
+        try:
+            yield from self._read(set(range(len(self))))
+        finally:
+            self.cancel()
+
+    async def amerged(self) -> AsyncIterator[tuple[int, Event]]:
+        try:
+            async for batch in self._aread(set(range(len(self)))):
+                for item in batch:
+                    yield item
+        finally:
+            self.cancel()
+
+    async def abatches(self, pace: float) -> AsyncIterator[list[tuple[int, Event]]]:
+        """The same in lists of what has come since the last one, at most one in `pace` seconds: a reader with costs of
+        its own (a write to a socket) pays them less often than there are ids."""
+        try:
+            async for batch in self._aread(set(range(len(self))), pace):
+                yield batch
+        finally:
+            self.cancel()
+
+    def progress(self) -> "Progress | None":
+        """Of the first choice; None where another server computes it."""
+        return self._sequences[0].progress()
+
+    def reading(self, pace: float) -> "Iterator[Progress]":
+        """Until the first event: every `pace` seconds how much of the prompt has been computed, where it moved (LC-6).
+        Read the events afterwards."""
+        known = None
+        while not self._channel.begun(pace):
+            if (progress := self.progress()) is not None and progress != known:
+                yield (known := progress)
+
+    async def areading(self, pace: float) -> "AsyncIterator[Progress]":
+        known = None
+        while not await self._channel.abegun(pace):
+            if (progress := self.progress()) is not None and progress != known:
+                yield (known := progress)
+
+    def cancel(self) -> None:
+        """Free slots and cache blocks within one step, before the end of a long one. Idempotent;
+        unfinished choices end with "cancelled"."""
+        self._stop(range(len(self)))
+
+    def answer_now(self) -> None:
+        """Hand over from thinking to the answer at the next id. Does nothing once the answer has begun."""
+        for sequence in self._sequences:
+            self._answer_now(sequence)
+
+    def timings(self, choice: int = 0) -> "Timings":
+        return self._sequences[choice].timings
+
+    def ids(self, choice: int = 0) -> tuple[int, ...]:
+        """The exact ids generated so far, fed ones included; complete once the choice has finished."""
+        sequence = self._sequences[choice]
+        return tuple(sequence.ids[sequence.prompt :])
+
+    def turn_ids(self, choice: int = 0) -> tuple[int, ...] | None:
+        """The exact ids of the assistant's turn: what the prompt began of it (an empty thinking block, say) and what
+        was generated. Complete once the choice has finished; `Message.ids` takes them (HC-2). None when another
+        server computes them."""
+        return self._sequences[choice].turn_ids()
+
+    def prompt_ids(self) -> tuple[int, ...]:
+        return tuple(self._sequences[0].ids[: self._sequences[0].prompt])
+
+    def __del__(self) -> None:
+        self.cancel()
+
+    def _only(self) -> int:
+        if len(self) > 1:
+            raise UserError(f"{len(self)} choices: read them with choice(i) or merged()", param="n")
+        return 0
+
+    def _stop(self, choices: "range | list[int]") -> None:
+        for index in choices:
+            if not self._sequences[index].finished:
+                self._cancel(self._sequences[index])
+
+    def _read(self, choices: set[int]) -> Iterator[tuple[int, Event]]:
+        while choices:
+            index, event = self._channel.get(choices)
+            if isinstance(event, Finish):
+                choices.remove(index)
+            yield index, event
+
+    async def _aread(self, choices: set[int], pace: float = 0.0) -> AsyncIterator[list[tuple[int, Event]]]:
+        while choices:
+            batch = await self._channel.aget(choices)
+            came = monotonic()
+            choices -= {index for index, event in batch if isinstance(event, Finish)}
+            yield batch
+            if choices and (rest := came + pace - monotonic()) > 0:
+                await self._channel.rest(choices, rest)
+
+
+def _unwrap(item: tuple[int, Event | Exception]) -> tuple[int, Event]:
+    choice, event = item
+    if isinstance(event, Exception):
+        raise event
+    return choice, event

@@ -1,0 +1,46 @@
+"""What this machine gives: how many CPUs this process may use, and the roofline that native loops measure.
+
+usable_cpus()              # the smaller of the affinity mask and the control group's quota
+read_bandwidth()           # bytes a second (csrc/runtime/peak.cpp)
+compute_peak("int8")       # operations a second
+"""
+
+import os
+from pathlib import Path
+
+from ponder.kernels.extension import _native
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cpus(cgroup: Path = _CGROUP) -> int:
+    """At least 1. A container limited to 2.5 CPUs counts as 2: a third thread would only be throttled."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def _quota(cgroup: Path) -> float | None:
+    """CPUs granted by cgroup v2 (cpu.max: "max 100000" or "250000 100000") or v1; None when unlimited or unreadable."""
+    try:
+        limit, period = (cgroup / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
+        return None if limit_us <= 0 else limit_us / int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def read_bandwidth(nbytes: int = 512 << 20, tries: int = 8) -> float:
+    """Bytes a second that all threads read from memory together, the best of several tries. nbytes: far above any
+    cache."""
+    return float(_native.read_bandwidth(nbytes, tries))
+
+
+def compute_peak(kind: str, tries: int = 8) -> float:
+    """Operations a second (a multiplication and an addition are two) of all threads with the best instruction of this
+    CPU for weights of this kind: "f32", "bf16", "int8" or "int4" (which is multiplied as int8)."""
+    return float(_native.compute_peak(kind, tries))

@@ -1,0 +1,90 @@
+"""A GGUF file as a Checkpoint: qwen2, qwen3 and qwen3moe, tensors memory-mapped under their HF names.
+
+    read_gguf("model.gguf").config
+
+Every tensor of the file is used and every parameter of the model filled, or a LoadError names them. That includes
+`rope_freqs.weight`: it would change the rotary frequencies and no Qwen file has it, so it is refused like any other
+unknown tensor. A hostile file ends in a LoadError too (SEC-3): `core.gguf` checks every size against the file.
+"""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.errors import LoadError, UserError
+from ponder.core.gguf import GGUF, TensorInfo
+from ponder.kernels.packing.pack import convert
+from ponder.kernels.tensor import GROUP, Kind, Tensor
+from ponder.model.config import ModelConfig
+from ponder.model.formats.ggml_blocks import Bytes, dequantise
+from ponder.model.formats.gguf_config import read_config
+from ponder.model.formats.gguf_names import to_hf
+from ponder.model.weights.build import check
+from ponder.model.weights.checkpoint import Checkpoint, Source
+
+_MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
+_PACKED: dict[str, Kind] = {"Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4", "IQ4_NL": "int4"}  # without loss
+_AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED}  # every other type: int8
+
+
+def read_gguf(path: str | Path) -> Checkpoint:
+    """Raises LoadError for a file that is damaged, of another architecture, or not exactly the model it claims."""
+    gguf = GGUF(path)
+    config = read_config(gguf)
+    if config.num_hidden_layers * 9 > len(gguf.tensors):  # before shapes() believes a hostile count
+        raise LoadError(f"{path}: {len(gguf.tensors)} tensors cannot make {config.num_hidden_layers} layers")
+    sources: dict[str, Source] = {}
+    for info in gguf.tensors.values():
+        place = to_hf(info.name)
+        if place is None:
+            sources[info.name] = _source(gguf, info)  # under its own name: `check` will name it
+        elif place[1] is None:
+            sources[place[0]] = _source(gguf, info)
+        else:
+            sources |= _experts(gguf, info, place[0], place[1], config)
+    checkpoint = Checkpoint(config, sources, str(path), gguf=gguf, files=(Path(path),))
+    check(checkpoint)
+    return replace(checkpoint, fits=True)
+
+
+def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: ModelConfig) -> dict[str, Source]:
+    """A stack [E, N, K] as E matrices."""
+    if len(info.shape) != 3 or info.shape[0] != config.num_experts:
+        raise LoadError(f"{gguf.path}: {info.name} has shape {info.shape}, not a stack of {config.num_experts} experts")
+    size = info.nbytes // info.shape[0]
+    parts = (
+        TensorInfo(f"{info.name}[{e}]", info.shape[1:], info.type, info.offset + e * size, size)
+        for e in range(info.shape[0])
+    )
+    return {f"{prefix}{e}.{suffix}": _source(gguf, part) for e, part in enumerate(parts)}
+
+
+def _source(gguf: GGUF, info: TensorInfo) -> Source:
+    convert = partial(_convert, gguf, info) if len(info.shape) == 2 else None
+    packed = convert is not None and info.type in _PACKED
+    mapped = _MAPPED.get(info.type)
+    return Source(
+        info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert, mapped
+    )
+
+
+def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
+    kind = _MAPPED.get(info.type) or _PACKED.get(info.type)
+    if kind is not None and len(info.shape) == 2:
+        return _convert(gguf, info, kind, GROUP)
+    return dequantise(info.type, _bytes(gguf, info)).reshape(info.shape)
+
+
+def _convert(gguf: GGUF, info: TensorInfo, kind: Kind, group: int) -> Tensor:
+    n, k = info.shape
+    try:
+        return convert(info.type, _bytes(gguf, info), (n, k), kind, group, mapped=True)
+    except UserError as e:
+        raise LoadError(f"{gguf.path}: {info.name}: {e}") from e
+
+
+def _bytes(gguf: GGUF, info: TensorInfo) -> Bytes:
+    return np.frombuffer(gguf.data(info), np.uint8)

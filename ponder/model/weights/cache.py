@@ -1,0 +1,165 @@
+"""Packed weights kept on disk, so that the second start of a model converts nothing.
+
+    want = wanted(checkpoint, plan, "int8", 32)       # None where it does not pay
+    held = want.find(warn) or want.make(warn)         # a PackedFile, None where it cannot be kept
+    held.value("lm_head.weight")               # Panels
+
+What must be converted at load (int8, int4, other float types) is written once, one matrix at a time, to a file that is
+mapped from then on; the first start uses the same mapping, so both compute with the same bytes. What a source file
+already holds in the right form stays mapped there.
+
+Where: in `.ponder/` beside the source, or in $PONDER_HOME/packed when that folder cannot be written. The name has a
+digest of everything the bytes depend on (see `identity`); files of the same source, dtype and group with another digest
+are outdated and are deleted when the new one is complete. Every reason not to have a file (read-only, disk full) is a
+warning, and the weights are made in memory as ever.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from ponder.core.errors import LoadError
+from ponder.core.fingerprint import fingerprint
+from ponder.kernels.tensor import Kind
+from ponder.model.hub.store import home
+from ponder.model.weights.cache_file import LAYOUT, PackedFile, Piece, bytes_of, write_packed
+from ponder.model.weights.checkpoint import Checkpoint, Source, read
+
+Plan = Mapping[str, tuple[Source, Kind]]
+Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
+Warn = Callable[[str], None]
+
+FOLDER = ".ponder"
+WORTH = 64 << 20  # bytes to convert: below, converting takes less than 0.1 s
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The packed file that a plan needs. pieces: what is in it. mark: its identity. places: where it may lie."""
+
+    checkpoint: Checkpoint
+    plan: Plan
+    group: int
+    pieces: dict[str, Piece]
+    mark: str
+    places: tuple[Path, ...]
+
+    def find(self, warn: Warn) -> PackedFile | None:
+        for path in self.places:
+            if (found := _valid(path, self, warn)) is not None:
+                return found
+        return None
+
+    def make(self, warn: Warn, progress: Progress | None = None) -> PackedFile | None:
+        """None when no place takes it: then the weights are made in memory as ever."""
+        refusals = []
+        for path in self.places:
+            try:
+                return _make(path, self, warn, progress)
+            except OSError as e:
+                refusals.append(f"{path.parent}: {e.strerror or e}")
+        warn(f"the packed weights cannot be kept for the next start: {'; '.join(refusals)}")
+        return None
+
+
+def wanted(checkpoint: Checkpoint, plan: Plan, dtype: str, group: int) -> Wanted | None:
+    """None for weights that are in memory anyway, or where converting is a matter of a tenth of a second."""
+    pieces = {name: piece for name, (source, kind) in plan.items() if (piece := piece_of(source, kind, group))}
+    files = checkpoint.files
+    if not (files or checkpoint.made) or sum(piece.nbytes() for piece in pieces.values()) < WORTH:
+        return None
+    mark = identity(files, checkpoint.made, pieces)
+    name = f"{stem(files[0]) if files else 'random'}-{dtype}-g{group}-{mark[:16]}.safetensors"
+    places = tuple(folder / name for folder in (folders(files[0]) if files else [home() / "packed" / mark[:8]]))
+    return Wanted(checkpoint, plan, group, pieces, mark, places)
+
+
+def piece_of(source: Source, kind: Kind, group: int) -> Piece | None:
+    """What of a tensor goes into the file; None if it is used where its source is mapped."""
+    if source.mapped == kind:
+        return None
+    if kind not in ("int8", "int4"):
+        return Piece(kind, source.shape)
+    own = source.packed and source.auto == kind and source.group
+    return Piece(kind, source.shape, own or group)
+
+
+def identity(files: tuple[Path, ...], made: str, pieces: Mapping[str, Piece]) -> str:
+    """A digest of what the bytes depend on: the layout, the pieces, the state of the source files."""
+    parts = [LAYOUT, made, dict(pieces), [fingerprint(file) for file in files]]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def stem(source: Path) -> str:
+    """What the packed files of a source are called: the GGUF file's name, or the folder's."""
+    name = source.stem if source.suffix == ".gguf" else source.absolute().parent.name
+    return re.sub(r"[^\w.-]+", "_", name) or "model"
+
+
+def folders(source: Path) -> list[Path]:
+    """Where the packed files of a source may lie, best first. source: its first file."""
+    beside = source.absolute().parent
+    place = hashlib.sha256(os.fsencode(beside)).hexdigest()[:8]
+    return [beside / FOLDER, home() / "packed" / f"{stem(source)}-{place}"]
+
+
+def _valid(path: Path, want: Wanted, warn: Warn) -> PackedFile | None:
+    """The file if it is there and is what we want. One that is damaged will be replaced."""
+    if not path.exists():
+        return None
+    try:
+        found = PackedFile(path)
+    except LoadError as e:
+        warn(f"{e}; it is made anew")
+        return None
+    return found if found.metadata.get("identity") == want.mark and found.pieces == want.pieces else None
+
+
+def _make(path: Path, want: Wanted, warn: Warn, progress: Progress | None) -> PackedFile:
+    """Convert and write. Another process that makes the same file is waited for, and its file taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.parent / ".lock"):
+        if (found := _valid(path, want, warn)) is not None:
+            return found
+        for left_over in path.parent.glob(f".{path.name}.*"):  # of a process that was killed: we hold the lock
+            left_over.unlink()
+        total, done = sum(want.plan[name][0].nbytes for name in want.pieces), 0
+        about = {"identity": want.mark, "source": want.checkpoint.made or want.checkpoint.origin}
+        with write_packed(path, want.pieces, about) as put:
+            for name in want.pieces:
+                source, kind = want.plan[name]
+                put(name, bytes_of(read(source, kind, want.group)))
+                done += source.nbytes
+                if progress:
+                    progress(done, total)
+        for old in _outdated(path):
+            old.unlink()
+    _link(path)
+    return PackedFile(path)
+
+
+def _link(path: Path) -> None:
+    """Leave a trace for `ponder list` of a file outside Ponder's own folder."""
+    if path.is_relative_to(home().absolute()):
+        return
+    link = home() / "packed" / path.name
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+    except OSError:
+        return  # it is only not listed
+
+
+def _outdated(path: Path) -> Iterator[Path]:
+    """Files of the same source, dtype and group for another state of the source or another version."""
+    prefix = path.name.removesuffix(".safetensors")[:-16]
+    for other in path.parent.glob(f"{prefix}*.safetensors"):
+        if other != path and re.fullmatch(r"[0-9a-f]{16}", other.name[len(prefix) : -len(".safetensors")]):
+            yield other

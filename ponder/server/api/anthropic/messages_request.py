@@ -1,0 +1,148 @@
+"""The body of POST /v1/messages -> `ChatRequest` (T17). Content is a text or a list of blocks, in both directions."""
+
+import json
+from typing import Any
+
+from msgspec import field
+
+from ponder.core.errors import UserError
+from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
+from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.request import ChatRequest
+from ponder.server.api.thinking_params import ThinkingBody, asked
+
+Block = dict[str, Any]
+
+
+class MessagesBody(ThinkingBody, frozen=True, kw_only=True):
+    messages: list[dict[str, Any]]
+    model: str = ""
+    max_tokens: int | None = None
+    system: str | list[Block] = ""
+    stream: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] = field(default_factory=list)
+    tools: list[Block] = field(default_factory=list)
+    tool_choice: Block = field(default_factory=dict)
+    output_config: Block = field(default_factory=dict)
+    metadata: Block = field(default_factory=dict)
+    service_tier: str | None = None
+
+
+def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
+    """-> the request, and a warning for every tool of the vendor's own kinds, which only the vendor can run."""
+    if not body.messages:
+        raise UserError("messages is empty: give at least one", param="messages")
+    tools, warnings = tools_of(body.tools)
+    choice, parallel = _tool_choice(body.tool_choice)
+    return ChatRequest(
+        messages=messages_of(body.system, body.messages),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=parallel,
+        sampling=SamplingParams(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            top_k=body.top_k,
+            max_tokens=body.max_tokens,
+            stop=tuple(body.stop_sequences),
+        ),
+        thinking=_thinking(body),
+        grammar=_grammar(body.output_config),
+    ), warnings
+
+
+def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """A user message with tool results becomes one `tool` message a result, then what else it says."""
+    out = []
+    if text := _text(system, "system"):
+        out.append(Message.system(text))
+    for n, message in enumerate(raw):
+        role, content = message.get("role"), message.get("content", "")
+        where = f"messages.{n}"
+        if role not in ("user", "assistant", "system"):
+            raise UserError(f"{where}: role must be user or assistant, got {role!r}", param="messages")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if not isinstance(blocks, list) or not all(isinstance(b, dict) for b in blocks):
+            raise UserError(f"{where}: content is a text or a list of blocks", param="messages")
+        if role == "assistant":
+            out.append(Message("assistant", tuple(p for b in blocks if (p := _said(b, where)) is not None)))
+            continue
+        results = [b for b in blocks if b.get("type") == "tool_result"]
+        out += [Message("tool", (_result(b, where),)) for b in results]
+        rest = [b for b in blocks if b.get("type") != "tool_result"]
+        if rest or not results:
+            out.append(Message(role, (Text(_text(rest, where)),)))
+    return tuple(out)
+
+
+def _said(block: Block, where: str) -> Text | Reasoning | ToolCall | None:
+    kind = block.get("type")
+    if kind == "text":
+        return Text(str(block.get("text", "")))
+    if kind == "thinking":
+        return Reasoning(str(block.get("thinking", "")))
+    if kind == "redacted_thinking":
+        return None  # nobody but its vendor can read it
+    if kind == "tool_use" and isinstance(block.get("name"), str):
+        arguments = json.dumps(block.get("input", {}), ensure_ascii=False)
+        return ToolCall(block["name"], arguments, str(block.get("id", "")))
+    raise UserError(f"{where}: an assistant's block is text, thinking or tool_use, got {kind!r}", param="messages")
+
+
+def _result(block: Block, where: str) -> ToolResult:
+    text = _text(block.get("content", ""), where)
+    return ToolResult(f"Error: {text}" if block.get("is_error") else text, str(block.get("tool_use_id", "")))
+
+
+def _text(content: Any, where: str) -> str:
+    if isinstance(content, str):
+        return content
+    parts = []
+    for block in content or []:
+        if not isinstance(block, dict) or not isinstance(block.get("text"), str):
+            kind = block.get("type") if isinstance(block, dict) else type(block).__name__
+            raise UserError(f"{where}: this model reads text only, not {kind!r} blocks", param=where.split(".")[0])
+        parts.append(block["text"])
+    return "\n".join(parts) if where == "system" else "".join(parts)
+
+
+def tools_of(tools: list[Block]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    out, warnings = [], []
+    for tool in tools:
+        if tool.get("type", "custom") != "custom":
+            warnings.append(f"tool {tool.get('name')!r} of type {tool['type']!r} was left out: nothing here can run it")
+            continue
+        if not isinstance(tool.get("name"), str):
+            raise UserError("every tool needs a name", param="tools")
+        function: dict[str, Any] = {"name": tool["name"]}
+        function |= {"description": tool["description"]} if "description" in tool else {}
+        function |= {"parameters": tool.get("input_schema", {})}
+        function |= {"strict": tool["strict"]} if tool.get("strict") else {}
+        out.append({"type": "function", "function": function})
+    return tuple(out), tuple(warnings)
+
+
+def _tool_choice(raw: Block) -> tuple[str, bool]:
+    kinds = {"auto": "auto", "any": "required", "none": "none", "tool": str(raw.get("name", ""))}
+    kind = raw.get("type", "auto")
+    if kind not in kinds or not kinds[kind]:
+        raise UserError("tool_choice.type is auto, any, none, or tool with a name", param="tool_choice")
+    return kinds[kind], not raw.get("disable_parallel_tool_use", False)
+
+
+def _thinking(body: MessagesBody) -> Thinking:
+    """Anthropic's models do not think unless asked to; a body without `thinking` leaves it to the server's default."""
+    word = body.output_config.get("effort")
+    return asked(body, None if word is None else ("output_config.effort", word))
+
+
+def _grammar(config: Block) -> Grammar | None:
+    form = config.get("format")
+    if form is None:
+        return None
+    if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
+        raise UserError('output_config.format is {"type": "json_schema", "schema": {...}}', param="output_config")
+    return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False))

@@ -1,0 +1,57 @@
+"""GET /props, as llama.cpp has it: what holds when a request says nothing, and where it comes from (TH-5)."""
+
+from typing import Any
+
+from msgspec import structs
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder.core.params import SamplingParams
+from ponder.engine.llm import LLM
+from ponder.server.api.openai.chat_reply import FINGERPRINT
+from ponder.server.runtime.service import Service
+
+Body = dict[str, Any]
+
+
+async def props(request: Request) -> Response:
+    """?model=NAME; without it the default model. Settings are known once the model is loaded."""
+    service: Service = request.app.state.service
+    served = service.pool.find(request.query_params.get("model"))
+    path = served.info.path if served.info else None
+    out: Body = {
+        "model_alias": served.name,
+        "model_path": str(path or ""),
+        "total_slots": service.running.capacity,
+        "modalities": {"vision": False, "audio": False},
+        "build_info": FINGERPRINT,
+        "is_sleeping": served.llm is None,
+    }
+    return JSONResponse(out | _settings(service, served.llm) if isinstance(served.llm, LLM) else out)
+
+
+def _settings(service: Service, llm: LLM) -> Body:
+    profile, server = llm.profile, service.thinking
+    if profile.capability != "hybrid":
+        enabled, source = profile.capability == "thinking", "model"
+    else:
+        enabled, source = (True, "default") if server.enabled is None else (server.enabled, "server")
+    chosen = profile.thinking_defaults if enabled else profile.answer_defaults
+    return {
+        "default_generation_settings": {"n_ctx": profile.context, "params": _said(chosen)},
+        "thinking": {
+            "capability": profile.capability,
+            "enabled": enabled,
+            "source": source,
+            "budget": server.budget,
+            "max_budget": llm.ceiling.budget,
+            "tool_in_thinking": server.tool_in_thinking or "text",
+        },
+        "sampling": {"thinking": _said(profile.thinking_defaults), "answer": _said(profile.answer_defaults)},
+    }
+
+
+def _said(sampling: SamplingParams) -> Body:
+    names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+    values = structs.asdict(sampling)
+    return {name: values[name] for name in names if values[name] is not None}

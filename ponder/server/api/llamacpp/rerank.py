@@ -1,0 +1,99 @@
+"""POST /v1/rerank, as Jina's and Cohere's: which documents fit a query best.
+
+Two kinds of models can tell. Embedding models, by the cosine of two vectors, -1 to 1: the query is written as the
+Qwen3-Embedding models were trained to see it, behind an instruction; documents stand as they are
+(https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, `get_detailed_instruct`). And the Qwen3-Reranker models, by "yes" or
+"no" (engine/scoring/reranker.py), 0 to 1. Their files say nothing of that, they are plain language models; only the
+name does, which is what other servers go by as well (huggingface/text-embeddings-inference#695,
+ggml-org/llama.cpp#15824). So `scoring` says it where the name does not.
+"""
+
+import asyncio
+import re
+import secrets
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.engine.scoring.embedding import Pooling
+from ponder.engine.scoring.reranker import INSTRUCTION
+from ponder.server.api.openai.embeddings import MAX_TEXTS, computed
+from ponder.server.http.body import parse, read_json
+from ponder.server.http.errors import ApiError
+from ponder.server.http.stream import unless_gone
+from ponder.server.runtime.backend import local
+from ponder.server.runtime.pool import Served
+from ponder.server.runtime.service import Service
+
+Scores = tuple[NDArray[np.float32], int]
+Scoring = Literal["cosine", "yes_no"]
+RERANKER = re.compile(r"qwen3[-_. ]?reranker", re.IGNORECASE)
+
+
+class Document(Struct, frozen=True):
+    text: str
+
+
+class RerankBody(Struct, frozen=True, kw_only=True):
+    """instruction: what makes a document fit; for a cosine, empty leaves the query as it is. top_n: how many to tell,
+    best first. scoring: null is "yes_no" for models that are called Qwen3-Reranker, "cosine" for others."""
+
+    query: str
+    documents: Annotated[list[str | Document], Meta(min_length=1, max_length=MAX_TEXTS - 1)]
+    model: str = ""
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool = True
+    instruction: str = INSTRUCTION
+    scoring: Scoring | None = None
+    pooling: Pooling | None = None
+    user: str | None = None
+
+
+async def rerank(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body, warnings = parse(await read_json(request, service.config), RerankBody, strict=service.config.strict)
+    texts = [document if isinstance(document, str) else document.text for document in body.documents]
+    scoring = body.scoring or scoring_of(service.pool.find(body.model))
+    score = by_yes_or_no if scoring == "yes_no" else by_cosine
+    try:
+        scores, count = await score(request, body, texts)
+    except ContextLengthExceeded as e:
+        told = f"query or documents: {e}"
+        raise ApiError(400, told, code="context_length_exceeded", param="documents") from e
+    results = []
+    for index in np.argsort(-scores, kind="stable").tolist()[: body.top_n]:  # of equal ones the first comes first
+        result: dict[str, Any] = {"index": index, "relevance_score": float(scores[index])}
+        results.append(result | ({"document": {"text": texts[index]}} if body.return_documents else {}))
+    name, usage = service.pool.find(body.model).name, {"prompt_tokens": count, "total_tokens": count}
+    reply = {"id": f"rerank-{secrets.token_hex(12)}", "model": name, "scoring": scoring, "results": results}
+    return JSONResponse(reply | {"usage": usage} | ({"warnings": list(warnings)} if warnings else {}))
+
+
+def scoring_of(served: Served) -> Scoring:
+    """By what the model is called: here, and in its files."""
+    names = (served.name, served.info.name if served.info else "")
+    return "yes_no" if any(map(RERANKER.search, names)) else "cosine"
+
+
+async def by_cosine(request: Request, body: RerankBody, texts: list[str]) -> Scores:
+    query = f"Instruct: {body.instruction}\nQuery:{body.query}" if body.instruction else body.query
+    vectors, count = await computed(request, body.model, [query, *texts], body.pooling or "last", None)
+    return (vectors[1:] * vectors[0]).sum(axis=1), count  # row by row: equal texts have equal scores, as @ has not
+
+
+async def by_yes_or_no(request: Request, body: RerankBody, texts: list[str]) -> Scores:
+    if body.pooling is not None:
+        raise UserError("pooling is for vectors, and this model answers yes or no; leave it out", param="pooling")
+    service: Service = request.app.state.service
+    async with service.running.admit("rerank-"), service.pool.use(body.model) as model:
+        llm = local(model, 'scoring "yes_no"')
+
+        def work() -> Scores:
+            return llm.relevance(body.query, texts, instruction=body.instruction)
+
+        return await unless_gone(request, lambda: asyncio.to_thread(work))

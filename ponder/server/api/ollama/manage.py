@@ -1,0 +1,59 @@
+"""Ollama's requests that change which models there are: /api/delete is done, /api/copy, /create, /push and /blobs are
+refused by name, because models are files and repositories here, not layers."""
+
+import asyncio
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ponder.core.errors import UserError
+from ponder.model.hub import store
+from ponder.model.hub.registry import Name, resolve
+from ponder.server.http.body import parse, read_json
+from ponder.server.http.errors import ApiError
+from ponder.server.runtime.service import Service
+
+REFUSED = {
+    "copy": "a model has one name here; give a folder or file another name and start `ponder serve` with it",
+    "create": "start `ponder serve` with a folder or a .gguf file; system prompts and options belong to the request",
+    "push": "use the hub's own tools to upload a model",
+    "blobs": "start `ponder serve` with a folder or a .gguf file",
+}
+
+
+class DeleteBody(Struct, frozen=True, kw_only=True):
+    model: str = ""
+    name: str = ""  # its old name
+
+
+async def delete(request: Request) -> Response:
+    """Remove a download. One that is offered is unloaded and no longer offered; the last one cannot go, nor one that
+    answers requests, nor files that the store did not download."""
+    service: Service = request.app.state.service
+    body, _ = parse(await read_json(request, service.config), DeleteBody, strict=service.config.strict)
+    if not (wanted := body.model or body.name):
+        raise UserError("model is empty: name one to delete", param="model")
+    name = await asyncio.to_thread(_downloaded, wanted)
+    offered = service.pool.offers(wanted)
+    if offered is not None:
+        await service.pool.withdraw(offered)
+    await asyncio.to_thread(store.remove, name)
+    return Response(status_code=200)
+
+
+def _downloaded(wanted: str) -> Name:
+    try:
+        name = resolve(wanted)
+    except UserError as e:
+        raise ApiError(404, f"model {wanted!r} not found", code="model_not_found", param="model") from e
+    if name.path is not None:
+        raise UserError(f"model {wanted!r} is a file of your own: nothing here deletes it", param="model")
+    if store.complete(store.slot(name)) is None:
+        raise ApiError(404, f"model {wanted!r} not found", code="model_not_found", param="model")
+    return name
+
+
+async def refused(request: Request) -> Response:
+    verb = request.url.path.split("/")[2]
+    raise ApiError(400, f"/api/{verb} is not supported: {REFUSED[verb]}", code="not_supported")

@@ -1,0 +1,185 @@
+"""The body of POST /v1/chat/completions -> `ChatRequest`. Fields: OpenAI's, and those that vLLM, SGLang, Qwen's own
+API and llama.cpp added for these models."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from ponder.core.errors import UserError
+from ponder.core.message import Message, messages_from_dicts
+from ponder.core.params import RANGES, Grammar, SamplingParams
+from ponder.core.request import ChatRequest, Truncation
+from ponder.server.api.thinking_params import ThinkingBody, asked
+
+Count = Annotated[int, Meta(ge=1)]
+HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
+
+
+class StreamOptions(Struct, frozen=True):
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+class SamplingBody(ThinkingBody, frozen=True, kw_only=True):
+    """How ids are drawn, in the spelling that chat and completions share, and how much to think."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] = field(default_factory=list)
+    logit_bias: dict[str, float] = field(default_factory=dict)
+    n: int = 1
+
+
+class ChatBody(SamplingBody, frozen=True, kw_only=True):
+    """Only what is listed here is understood; anything else becomes a warning, or a 400 on a strict server."""
+
+    messages: list[dict[str, Any]]
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    return_progress: bool = False  # as llama.cpp has it
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stop_in_reasoning: bool = False
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    tool_choice: str | dict[str, Any] = "auto"
+    parallel_tool_calls: bool = True
+    truncation: Truncation = "disabled"
+    preserve_thinking: Literal["auto", "all", "last", "none"] = "auto"
+    # accepted because every client library sends them; they change nothing that could be observed here
+    user: str | None = None
+    store: bool | None = None
+    metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+
+
+def chat_request(body: ChatBody) -> ChatRequest:
+    """Raises UserError naming the field that cannot be."""
+    choice, tools = tool_choice_of(body.tool_choice, body.tools)
+    return ChatRequest(
+        messages=messages_of(body.messages),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        sampling=_sampling(body),
+        thinking=asked(body),
+        grammar=grammar_of(body.response_format),
+        history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
+        truncation=body.truncation,
+    )
+
+
+def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """`developer` is a system message. Recorded ids are never taken from a client: they could hold control ids."""
+    if not raw:
+        raise UserError("messages is empty: give at least one", param="messages")
+    plain = [
+        {k: v for k, v in m.items() if k != "ids"} | ({"role": "system"} if m.get("role") == "developer" else {})
+        for m in raw
+    ]
+    return messages_from_dicts(plain)
+
+
+def _sampling(body: ChatBody) -> SamplingParams:
+    if body.top_logprobs is not None and not body.logprobs:
+        raise UserError("top_logprobs needs logprobs: true", param="top_logprobs")
+    low, high = RANGES["logprobs"]
+    if not low <= (body.top_logprobs or 0) <= high:
+        raise UserError(f"top_logprobs must be between {low} and {high}, got {body.top_logprobs}", param="top_logprobs")
+    return sampling_of(
+        body,
+        max_tokens=_max_tokens(body),
+        stop_in_reasoning=body.stop_in_reasoning,
+        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+    )
+
+
+def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
+    """others: fields that are spelt differently in each API."""
+    return SamplingParams(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=0 if body.top_k == -1 else body.top_k,  # -1 is vLLM's "all"
+        min_p=body.min_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        repetition_penalty=body.repetition_penalty,
+        seed=body.seed,
+        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
+        logit_bias=logit_bias_of(body.logit_bias),
+        n=body.n,
+        **others,
+    )
+
+
+def _max_tokens(body: ChatBody) -> int | None:
+    given = {"max_tokens": body.max_tokens, "max_completion_tokens": body.max_completion_tokens}
+    limits = [(name, value) for name, value in given.items() if value is not None]
+    for name, value in limits:
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, got {value}", param=name)
+    if len({value for _, value in limits}) > 1:
+        text = " and ".join(f"{name} is {value}" for name, value in limits)
+        raise UserError(f"{text}: give one of them", param="max_tokens")
+    return limits[0][1] if limits else None
+
+
+def logit_bias_of(raw: dict[str, float]) -> dict[int, float]:
+    bias = {}
+    for key, value in raw.items():
+        if not key.isascii() or not key.isdigit() or len(key) > 9:
+            raise UserError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
+        bias[int(key)] = value
+    return bias
+
+
+def grammar_of(form: dict[str, Any] | None) -> Grammar | None:
+    """response_format: text, json_object, json_schema; and vLLM's regex and choice under the same roof."""
+    kind = (form or {}).get("type", "text")
+    if form is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return Grammar("json_object")
+    if kind == "json_schema":
+        holder = form.get("json_schema")
+        return schema_grammar(holder if isinstance(holder, dict) else form, "response_format.json_schema")
+    text = f"response_format.type {kind!r}: there are text, json_object and json_schema"
+    raise UserError(text, param="response_format")
+
+
+def schema_grammar(form: dict[str, Any], where: str) -> Grammar:
+    """{"schema": ..., "strict": true or false}, as OpenAI's APIs spell it; strict is false where nothing is said."""
+    if not isinstance(form.get("schema"), dict | bool):
+        raise UserError(f"{where}.schema must be a JSON schema", param=where.partition(".json")[0])
+    if not isinstance(strict := form.get("strict"), bool | None):
+        raise UserError(f"{where}.strict is true or false", param=where.partition(".json")[0])
+    return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False), strict=bool(strict))
+
+
+def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """("auto" | "none" | "required" | a tool's name, the tools that may be called)."""
+    if isinstance(choice, dict):
+        if choice.get("type") == "allowed_tools":
+            allowed = choice.get("allowed_tools", choice)
+            names = {_name(t) for t in allowed.get("tools", ())}
+            return allowed.get("mode", "auto"), tuple(t for t in tools if _name(t) in names)
+        name = _name(choice)
+        if not name:
+            raise UserError("tool_choice names no function", param="tool_choice")
+        return name, tuple(tools)
+    return choice, tuple(tools)
+
+
+def _name(tool: Any) -> str:
+    inner = tool.get("function", tool) if isinstance(tool, dict) else {}
+    return str(inner.get("name", "")) if isinstance(inner, dict) else ""

@@ -1,0 +1,41 @@
+"""What is asked about kept replies of /v1/responses: one of them, its input, or that it be forgotten."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ponder.server.api.openai.response_store import KeptResponses
+from ponder.server.http.errors import ApiError
+
+
+async def kept_response(request: Request) -> Response:
+    """GET or DELETE: one route, so that other methods are told of both."""
+    kept: KeptResponses = request.app.state.responses
+    id_ = request.path_params["id"]
+    if request.method == "DELETE":
+        await asyncio.to_thread(kept.delete, id_)
+        return JSONResponse({"id": id_, "object": "response", "deleted": True})
+    if request.query_params.get("stream", "false") != "false":
+        raise ApiError(400, "stream: what is kept has ended; leave it out", param="stream")
+    reply, _ = await asyncio.to_thread(kept.get, id_)
+    return JSONResponse(reply)
+
+
+async def input_items(request: Request) -> Response:
+    """The items that were new in the request of a kept reply, newest first, a page at a time."""
+    kept: KeptResponses = request.app.state.responses
+    asked = request.query_params
+    _, items = await asyncio.to_thread(kept.get, request.path_params["id"])
+    if asked.get("order", "desc") not in ("asc", "desc"):
+        raise ApiError(400, "order is asc or desc", param="order")
+    if not (limit := asked.get("limit", "20")).isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= 100:
+        raise ApiError(400, "limit is a number from 1 to 100", param="limit")
+    items = items if asked.get("order") == "asc" else items[::-1]
+    ids = [item["id"] for item in items]
+    if (after := asked.get("after")) is not None and after not in ids:
+        raise ApiError(400, f"after: this request has no item {after!r}", param="after")
+    start = 0 if after is None else ids.index(after) + 1
+    page = items[start : start + int(limit)]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
+    return JSONResponse({"object": "list", "data": page, "has_more": start + len(page) < len(items), **ends})

@@ -1,0 +1,126 @@
+"""Streams that stay alive and end when the client leaves: server-sent events and JSON lines.
+
+Headers go out with the first item; while nothing is produced a comment is sent every few seconds (SR-5); an error after
+the headers is one more item. A client that hangs up ends the items' generator at once, whatever it waits for (SR-1).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ponder.server.http.errors import ApiError
+
+Items = AsyncGenerator[bytes, None]
+Result = TypeVar("Result")
+# Some clients split a stream into lines as Unicode does, and these end a line there. JSON has them in strings only.
+LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\u2028\u2029\u0085"]
+_encode = msgspec.json.Encoder().encode
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def encode(value: Any) -> bytes:
+    """One line of JSON, for every notion of a line."""
+    out = _encode(value)
+    for raw, escaped in LINE_ENDS:
+        out = out.replace(raw, escaped)
+    return out
+
+
+def data(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + encode(value) + b"\n\n"
+
+
+def event(name: str, value: Any) -> bytes:
+    """One named server-sent event (Responses and Anthropic)."""
+    return b"event: " + name.encode() + b"\ndata: " + encode(value) + b"\n\n"
+
+
+def line(value: Any) -> bytes:
+    """One JSON line (Ollama)."""
+    return encode(value) + b"\n"
+
+
+class Stream(Response):
+    """Sends the items as they come. comment: what to send after `silence` seconds without one; None for nothing.
+
+    `await Stream.open(items, ...)` computes the first item before any header is sent, so that what is wrong with the
+    request becomes a status, not a broken stream."""
+
+    def __init__(self, first: bytes, items: Items, media_type: str, silence: float, comment: bytes | None) -> None:
+        super().__init__(media_type=media_type, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._first, self._items, self._silence, self._comment = first, items, silence, comment
+        self._sent = 0.0
+
+    @classmethod
+    async def sse(cls, items: Items, silence: float) -> "Stream":
+        return cls(await anext(items), items, "text/event-stream", silence, KEEP_ALIVE)
+
+    @classmethod
+    async def lines(cls, items: Items) -> "Stream":
+        return cls(await anext(items), items, "application/x-ndjson", 3600.0, None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self._send(send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        except OSError:
+            return  # the client left while we were sending
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+            await self._items.aclose()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await self._put(send, self._first)
+        comments = asyncio.ensure_future(self._break_silence(send))
+        try:
+            async for item in self._items:
+                await self._put(send, item)
+        finally:
+            comments.cancel()
+            await asyncio.gather(comments, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _put(self, send: Send, item: bytes) -> None:
+        self._sent = time.monotonic()
+        await send({"type": "http.response.body", "body": item, "more_body": True})
+
+    async def _break_silence(self, send: Send) -> None:
+        """Beside the items, so that each of them costs no timer of its own."""
+        while self._comment is not None:
+            await asyncio.sleep(max(0.01, self._sent + self._silence - time.monotonic()))
+            if time.monotonic() - self._sent >= self._silence:
+                await self._put(send, self._comment)
+
+
+async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
+    """Await an answer that is not streamed; a client that hangs up cancels it (SR-1). Raises ApiError 499."""
+    task = asyncio.ensure_future(work())
+    gone = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ApiError(499, "the client closed the connection")
+    finally:
+        for t in (task, gone):
+            t.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

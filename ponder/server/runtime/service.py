@@ -1,0 +1,193 @@
+"""What every dialect needs to answer a request: admission, the model, defaults, and one way to run a `ChatRequest`."""
+
+import asyncio
+import contextlib
+import functools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from msgspec import structs
+
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
+from ponder.core.params import Thinking
+from ponder.core.request import ChatRequest
+from ponder.engine.llm import LLM
+from ponder.engine.result import Choice
+from ponder.engine.scheduling.handle import Handle
+from ponder.server.config import ServerConfig
+from ponder.server.http.errors import ApiError
+from ponder.server.http.log import tell
+from ponder.server.runtime.admission import Run, Running
+from ponder.server.runtime.backend import Model
+from ponder.server.runtime.pool import Pool
+from ponder.server.runtime.reasoning_cache import Conversation, KeptThoughts
+from ponder.text.chat.untagged_calls import PlainCalls
+
+PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
+
+
+def joined(batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+    """Neighbouring texts of one kind as one."""
+    for (choice, kind), group in groupby(batch, lambda item: (item[0], type(item[1]))):
+        events = [event for _, event in group]
+        if len(events) > 1 and kind in (TextDelta, ReasoningDelta):
+            yield choice, kind("".join(e.text for e in events))  # type: ignore[union-attr]
+        else:
+            yield from ((choice, event) for event in events)
+
+
+@dataclass
+class Active:
+    """One request that the engine works on."""
+
+    run: Run
+    llm: Model
+    handle: Handle
+    conversation: Conversation | None = None
+    readers: Sequence[PlainCalls] = ()  # of each choice, where the model writes its calls without tags
+
+    async def events(self) -> AsyncIterator[tuple[int, Event]]:
+        """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
+        cancelled, and says so."""
+        async for batch in self.handle.abatches(PACE):
+            for choice, event in self._read(batch):
+                if isinstance(event, Finish):
+                    self.run.finish = event
+                    if self.run.timed_out and event.reason == "cancelled":
+                        warnings = (*event.warnings, "the server's time limit")
+                        event = structs.replace(event, stop_reason="timeout", warnings=warnings)
+                    if self.conversation is not None:
+                        event = structs.replace(event, warnings=(*self.conversation.warnings, *event.warnings))
+                if self.conversation is not None:
+                    self.conversation.follow(choice, event)
+                yield choice, event
+
+    def _read(self, batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+        for choice, event in joined(batch):
+            if not self.readers:
+                yield choice, event
+                continue
+            reader = self.readers[choice]
+            yield from ((choice, shown) for shown in reader.feed(event))
+            if reader.over and len(self.handle) == 1:
+                self.handle.cancel()
+
+    async def choices(self) -> list[Choice]:
+        """The whole answer."""
+        events: list[list[Event]] = [[] for _ in range(len(self.handle))]
+        async for choice, event in self.events():
+            events[choice].append(event)
+        return list(self.llm.result(self.handle, events).choices)
+
+
+@dataclass
+class Service:
+    """thinking: what holds when a request says nothing about it. thoughts: those that may be restored."""
+
+    config: ServerConfig
+    pool: Pool
+    running: Running
+    thinking: Thinking = field(default_factory=Thinking)
+    thoughts: KeptThoughts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thoughts = KeptThoughts(self.config.restore_thoughts)
+
+    def with_defaults(self, wish: ChatRequest, llm: Model) -> ChatRequest:
+        """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
+        request that only asks for thoughts is still bounded (TH-5). A model that cannot switch, or cannot think, is
+        not asked to: the request did not say so. What a call in the thoughts is holds for every request that does not
+        say."""
+        enabled, budget = wish.thinking.enabled, wish.thinking.budget
+        close = wish.thinking.tool_in_thinking or self.thinking.tool_in_thinking
+        can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
+        if enabled is None and budget is None and can == "hybrid":
+            enabled = self.thinking.enabled
+        if budget is None and (can == "thinking" or (can == "hybrid" and enabled is not False)):
+            budget = self.thinking.budget
+        thinking = structs.replace(wish.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
+        return structs.replace(wish, thinking=thinking)
+
+    def run_chat(
+        self, model: str | None, wish: ChatRequest, prefix: str
+    ) -> "contextlib._AsyncGeneratorContextManager[Active]":
+        """The reply to a chat in any dialect."""
+        conversation = self.conversation(model, wish)
+
+        def submit(llm: Model) -> Handle:
+            return llm.stream(self.asked(wish, llm, conversation))
+
+        return self.run(model, submit, prefix, wish.messages, conversation, wish)
+
+    def asked(self, wish: ChatRequest, llm: Model, conversation: Conversation | None) -> ChatRequest:
+        """What the model is asked: with the server's defaults, and with thoughts that it restores."""
+        return self.with_defaults(wish if conversation is None else conversation.restored(), llm)
+
+    def conversation(self, model: str | None, wish: ChatRequest) -> Conversation | None:
+        """Of a server that restores thoughts."""
+        return Conversation(self.thoughts, self.pool.find(model).name, wish) if self.thoughts.limit else None
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self,
+        model: str | None,
+        submit: Callable[[Model], Handle],
+        prefix: str,
+        said: Any,
+        conversation: Conversation | None = None,
+        wish: ChatRequest | None = None,
+    ) -> AsyncIterator[Active]:
+        """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
+
+        said: what people wrote, for a log that may tell it. submit runs in a thread: rendering a long conversation or
+        compiling a grammar must not hold up the others. conversation: keeps the thoughts of the reply. wish: of a chat.
+        """
+        name = self.pool.find(model).name
+        async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
+            if self.config.log_prompts:
+                tell("prompt", id=run.id, prompt=said)
+            if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
+                raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
+            run.handle = await asyncio.to_thread(functools.partial(submit, llm))
+            if run.timed_out:
+                raise ApiError(
+                    503, "the server's time limit passed before the request began", code="timeout", retry_after=1
+                )
+            try:
+                yield Active(run, llm, run.handle, conversation, _readers(llm, wish, len(run.handle)))
+            finally:
+                _tell(run, name)
+
+
+def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[PlainCalls]:
+    """For a model that knows no thoughts, as Qwen2.5-Coder, and a reply that may have calls. None where these must keep
+    to a schema: only calls in tags are held to it."""
+    if wish is None or not wish.tools or wish.tool_choice == "none" or wish.grammar is not None:
+        return []
+    functions = [tool["function"] for tool in wish.tools]
+    if not isinstance(llm, LLM) or llm.tokenizer.think is not None or any(f.get("strict") for f in functions):
+        return []
+    names, single = {f["name"] for f in functions}, not wish.parallel_tool_calls
+    return [PlainCalls(names, single=single) for _ in range(choices)]
+
+
+def _tell(run: Run, model: str) -> None:
+    """A line about a request that has ended: numbers only."""
+    assert run.handle is not None
+    finish, timings = run.finish, run.handle.timings()
+    usage = finish.usage if finish else None
+    tell(
+        "request",
+        id=run.id,
+        model=model,
+        reason=finish.reason if finish else "left",
+        seconds=round(time.monotonic() - run.admitted, 3),
+        queue_s=round(timings.queue_s, 3),
+        first_s=round(timings.first_id_s, 3),
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else timings.generated,
+    )

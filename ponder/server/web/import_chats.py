@@ -1,0 +1,164 @@
+"""Conversations from a file that `export` wrote: one, or a list of them, checked whole before anything is stored.
+
+A file is untrusted: what the page draws must have the shape it draws, and messages must be a tree. What does not fit is
+a 400 that says where; a field that nobody knows is refused, too, for storing it would promise that it means something.
+Ids are made anew, so a file that is read twice gives two conversations and replaces nothing.
+"""
+
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from ponder.core.event import Usage
+from ponder.server.http.errors import ApiError
+from ponder.server.web.turn_steps import Row, State
+
+Title = Annotated[str, Meta(max_length=200)]
+
+
+class Known(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Fields that are UNSET were not in the file, and are not stored."""
+
+
+class Thought(Known, tag_field="kind", tag="thought"):
+    text: str
+    seconds: float = 0.0
+    tokens: int = 0
+    budget: int | None = None
+
+
+class Text(Known, tag_field="kind", tag="text"):
+    text: str
+
+
+class Note(Known, tag_field="kind", tag="note"):
+    text: str
+
+
+class Picture(Known):
+    media_type: str
+    data: str
+    name: str
+
+
+class Call(Known, tag_field="kind", tag="call"):
+    id: str
+    name: str
+    arguments: str
+    state: State
+    note: str = ""
+    output: str = ""
+    images: list[Picture] = field(default_factory=list)
+    diff: str = ""
+    told: str | UnsetType = UNSET
+
+
+class Facts(Known):
+    reason: str
+    handover: str | None
+    usage: Usage
+    effective: dict[str, Any] | None
+    used: int
+    warnings: list[str]
+    first_s: float | None
+    per_s: float | None
+    seconds: float
+    context: int
+    steps: int | UnsetType = UNSET
+
+
+class File(Known):
+    name: Title
+    text: str
+
+
+class Node(Known):
+    """Where a message stands in its tree."""
+
+    id: str
+    parent: str | None
+    content: str
+    created: float = field(default_factory=time.time)
+
+
+class User(Node, tag_field="role", tag="user"):
+    attachments: list[File] | UnsetType = UNSET
+
+
+class Assistant(Node, tag_field="role", tag="assistant"):
+    """steps: where a file has none, the content is the only one."""
+
+    steps: list[Thought | Text | Note | Call] | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    facts: Facts | UnsetType | None = UNSET
+    stopped: bool | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+
+
+class Settings(Known):
+    """Of the page (web/settings.js)."""
+
+    model: str | UnsetType = UNSET
+    thinking: bool | UnsetType = UNSET
+    budget: int | UnsetType | None = UNSET
+    system: str | UnsetType = UNSET
+    sampling: dict[
+        Literal["temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
+                "repetition_penalty", "max_tokens", "seed"], float] | UnsetType = UNSET  # fmt: skip
+    background: bool | UnsetType = UNSET
+    tools: bool | UnsetType = UNSET
+
+
+class Conversation(Known):
+    title: Title
+    messages: list[User | Assistant]
+    leaf: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    id: str = ""
+    created: float = field(default_factory=time.time)
+    changed: float = field(default_factory=time.time)
+
+
+def conversations_of(raw: bytes) -> list[Row]:
+    """The conversations of a file, as `Conversations.put` takes them. Raises ApiError 400."""
+    try:
+        found = msgspec.json.decode(raw, type=list[Conversation] | Conversation)
+    except msgspec.ValidationError as e:
+        text, _, path = str(e).partition(" - at `")
+        where = path.rstrip("`").removeprefix("$").removeprefix(".") or "file"
+        raise ApiError(400, f"not a conversation that Ponder exported: {where}: {text}", param=where) from e
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise ApiError(400, f"the file is not JSON: {e}", param="file") from e
+    many = found if isinstance(found, list) else [found]
+    if not many:
+        raise ApiError(400, "the file holds no conversation", param="file")
+    return [_row(each, f"[{n}]." if isinstance(found, list) else "") for n, each in enumerate(many)]
+
+
+def _row(conversation: Conversation, where: str) -> Row:
+    known: set[str | None] = {None}
+    for n, message in enumerate(conversation.messages):
+        at = f"{where}messages[{n}]"
+        if message.id in known:
+            raise ApiError(400, f"{at}.id: there is another message {message.id!r}", param=f"{at}.id")
+        if message.parent not in known:
+            text = f"{at}.parent: {message.parent!r} is not a message before it"
+            raise ApiError(400, text, param=f"{at}.parent")
+        known.add(message.id)
+        if isinstance(message, Assistant):
+            _settle(message)
+    if conversation.leaf not in known:
+        raise ApiError(400, f"{where}leaf {conversation.leaf!r} is not one of the messages", param=f"{where}leaf")
+    row: Row = msgspec.to_builtins(conversation)
+    return row
+
+
+def _settle(message: Assistant) -> None:
+    """Nobody carries out what a file says is still to be done: a call that ran or waited was not carried out."""
+    if message.steps is UNSET:
+        message.steps = [Text(text=message.content)]
+    for step in message.steps:
+        if isinstance(step, Call) and step.state in ("running", "waiting"):
+            step.state, step.note = "failed", "stopped"

@@ -1,0 +1,108 @@
+"""What a page asks of the model, and a plain reply as the source of a turn: thoughts and text, no tools."""
+
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from msgspec import Struct, field, structs
+
+from ponder.agent.loop.event import Decision
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
+from ponder.core.message import Message, messages_from_dicts
+from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import READING
+from ponder.core.request import ChatRequest
+from ponder.server.http.body import parse
+from ponder.server.runtime.service import Active, Service
+from ponder.server.web.runs import Source, Turn
+from ponder.server.web.turn_steps import Row, Transcript, messages_of
+
+PREFIX = "web-"
+CLOCK_SECONDS = 0.25  # between two readings of the thoughts' clock
+
+
+class ReplyBody(Struct, frozen=True, kw_only=True):
+    """parent: the message that is answered. background: go on when nobody looks. tools: the model may act.
+    message, decisions: go on with a turn that ended while calls waited, as decided by call id. The rest is the page's
+    settings."""
+
+    parent: str
+    model: str = ""
+    system: str = ""
+    thinking: bool | None = None
+    budget: int | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+    background: bool = False
+    tools: bool = False
+    message: str | None = None
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+
+def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
+    system = (Message.system(body.system),) if body.system.strip() else ()
+    told = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
+    sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
+    thinking = Thinking(enabled=body.thinking, budget=body.budget)
+    return ChatRequest(messages=(*system, *messages_from_dicts(told)), sampling=sampling, thinking=thinking)
+
+
+def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
+    """Raises UserError for settings that cannot hold."""
+    wish = wish_of(body, path)
+
+    async def source(turn: Turn) -> AsyncGenerator[Row, None]:
+        async with service.run_chat(body.model, wish, PREFIX) as active:
+            budget = service.with_defaults(wish, active.llm).thinking.budget
+            turn.open(active.handle, turn.begun(budget))
+            async for progress in active.handle.areading(READING):
+                yield {"type": "reading", "processed": progress.processed, "total": progress.total}
+            clock = 0.0
+            async for _, event in active.events():
+                for item in _items(active, turn.transcript, event):
+                    yield item
+                if time.monotonic() - clock > CLOCK_SECONDS:
+                    clock = time.monotonic()
+                    for item in _clock(active, turn.transcript):
+                        yield item
+
+    return source
+
+
+def _items(active: Active, transcript: Transcript, event: Event) -> list[Row]:
+    match event:
+        case ReasoningDelta(text):
+            return [transcript.write("thought", text)]
+        case TextDelta(text):
+            return [*_clock(active, transcript), transcript.write("text", text)]
+        case ToolCallDone(_, call):
+            begun = [*_clock(active, transcript), transcript.call(call.id, call.name, call.arguments)]
+            return [*begun, transcript.change(call.id, state="failed", output="There are no tools in this chat.")]
+        case Finish():
+            last = {"type": "finish", "facts": facts_of(active, event), "stopped": event.reason == "cancelled"}
+            return [*_clock(active, transcript), *said(transcript.counted(event.usage.reasoning_tokens)), last]
+    return []
+
+
+def _clock(active: Active, transcript: Transcript) -> list[Row]:
+    return said(transcript.thinking(active.handle.timings().generated))
+
+
+def said(item: Row | None) -> list[Row]:
+    return [] if item is None else [item]
+
+
+def facts_of(active: Active, finish: Finish) -> Row:
+    """What the line under a reply says. used: tokens of the context that are taken."""
+    timings = active.handle.timings()
+    return {
+        "reason": finish.reason,
+        "handover": finish.handover,
+        "usage": structs.asdict(finish.usage),
+        "effective": structs.asdict(finish.effective),
+        "used": finish.usage.prompt_tokens + finish.usage.completion_tokens,
+        "warnings": list(finish.warnings),
+        "first_s": round(timings.first_id_s, 3),
+        "per_s": round(1 / timings.per_id_s, 1) if timings.per_id_s else None,
+        "seconds": round(timings.finished - timings.submitted, 2),
+        "context": active.llm.profile.context,
+    }

@@ -1,0 +1,197 @@
+"""The web chat: its page, and what the page asks for. No script and no style comes from anywhere else (CSP below)."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct, field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ponder.server.config import ServerConfig
+from ponder.server.http.body import parse, read_json
+from ponder.server.http.errors import ApiError
+from ponder.server.runtime.service import Service
+from ponder.server.web import attachments
+from ponder.server.web.agent_turn import Toolbox
+from ponder.server.web.conversations import Conversations, missing
+from ponder.server.web.export import as_markdown
+from ponder.server.web.import_chats import conversations_of
+from ponder.server.web.markdown import to_html
+from ponder.server.web.runs import Turns
+
+PAGE = Path(__file__).parent / "static"
+TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " \
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # fmt: skip
+SAFETY = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+          "Cache-Control": "no-cache"}  # fmt: skip
+
+
+class MessageBody(Struct, frozen=True, kw_only=True):
+    content: str
+    parent: str | None = None
+    attachments: list[dict[str, str]] = field(default_factory=list)
+
+
+class ConversationBody(Struct, frozen=True, kw_only=True):
+    title: str | None = None
+    settings: dict[str, Any] | None = None
+    leaf: str | None = None
+
+
+class RenderBody(Struct, frozen=True, kw_only=True):
+    texts: list[str]
+
+
+def routes() -> list[BaseRoute]:
+    one = "/web/conversations/{id}"
+    return [
+        Route("/", page),
+        Route("/web/static/{name}", static),
+        Route("/web/models", models),
+        Route("/web/conversations", index, methods=["GET"]),
+        Route("/web/conversations", create, methods=["POST"]),
+        Route(one, read, methods=["GET"]),
+        Route(one, change, methods=["PATCH"]),
+        Route(one, delete, methods=["DELETE"]),
+        Route(one + "/export", export),
+        Route(one + "/messages", add, methods=["POST"]),
+        Route("/web/export", export_all),
+        Route("/web/import", import_, methods=["POST"]),
+        Route("/web/render", render, methods=["POST"]),
+        Route("/web/extract", extract, methods=["POST"]),
+    ]
+
+
+async def page(request: Request) -> Response:
+    return _file("index.html")
+
+
+async def static(request: Request) -> Response:
+    return _file(request.path_params["name"])
+
+
+def _file(name: str) -> Response:
+    path = PAGE / name
+    if not re.fullmatch(r"[\w-]+\.\w+", name) or path.suffix not in TYPES or not path.is_file():
+        raise ApiError(404, f"there is no file {name!r} here")
+    return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=SAFETY)
+
+
+async def models(request: Request) -> Response:
+    """What the model picker and the list of tools show. capability and context are known of loaded models."""
+    service: Service = request.app.state.service
+    box: Toolbox = request.app.state.toolbox
+    cards = []
+    for served in service.pool.models.values():
+        card: dict[str, Any] = {"name": served.name, "loaded": served.llm is not None}
+        if served.llm is not None:
+            profile = served.llm.profile
+            card |= {"capability": profile.capability, "context": profile.context}
+        cards.append(card)
+    tools = [{"name": tool.name, "description": tool.description, "approval": tool.approval} for tool in box.tools()]
+    told = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
+    return JSONResponse(told)
+
+
+async def index(request: Request) -> Response:
+    return JSONResponse(_store(request).all(request.query_params.get("q", "")[:200]))
+
+
+async def create(request: Request) -> Response:
+    body = await _body(request, ConversationBody)
+    return JSONResponse(_store(request).create((body.title or "")[:200], body.settings), 201)
+
+
+async def read(request: Request) -> Response:
+    """running: the messages that are being written; turn_routes has what they say by now."""
+    turns: Turns = request.app.state.turns
+    found = _store(request).get(request.path_params["id"])
+    return JSONResponse(found | {"running": turns.of(found["id"])})
+
+
+async def change(request: Request) -> Response:
+    body = await _body(request, ConversationBody)
+    title = None if body.title is None else body.title[:200]
+    _store(request).change(request.path_params["id"], title=title, settings=body.settings, leaf=body.leaf)
+    return JSONResponse({"changed": True})
+
+
+async def delete(request: Request) -> Response:
+    turns: Turns = request.app.state.turns
+    box: Toolbox = request.app.state.toolbox
+    if not _store(request).has(request.path_params["id"]):
+        raise missing(request.path_params["id"])
+    await turns.stop(request.path_params["id"])
+    _store(request).delete(request.path_params["id"])
+    await box.forget(request.path_params["id"])
+    return JSONResponse({"deleted": True})
+
+
+async def export(request: Request) -> Response:
+    """?format=json (all branches) or md (the one that is shown)."""
+    found = _store(request).get(request.path_params["id"])
+    kind = request.query_params.get("format", "json")
+    if kind not in ("json", "md"):
+        raise ApiError(400, "format is json or md", param="format")
+    name = quote(re.sub(r"[^\w-]+", "-", found["title"])[:60] or "conversation")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}.{kind}"}
+    if kind == "json":
+        return JSONResponse(found, headers=headers)
+    return PlainTextResponse(as_markdown(found), headers=headers, media_type="text/markdown")
+
+
+async def export_all(request: Request) -> Response:
+    """Every conversation, as a list that `import_` reads."""
+    store = _store(request)
+    found = await asyncio.to_thread(lambda: [store.get(c["id"]) for c in store.all()])
+    headers = {"Content-Disposition": "attachment; filename=conversations.json"}
+    return JSONResponse(found, headers=headers)
+
+
+async def import_(request: Request) -> Response:
+    """The body is an exported file, with one conversation or a list. All that it holds is stored, or nothing."""
+    store, raw = _store(request), await _file_of(request)
+    return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
+
+
+async def add(request: Request) -> Response:
+    body = await _body(request, MessageBody)
+    files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
+    said = {"content": body.content} | ({"attachments": files} if files else {})
+    return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", said), 201)
+
+
+async def render(request: Request) -> Response:
+    body = await _body(request, RenderBody)
+    return JSONResponse({"html": await asyncio.to_thread(lambda: [to_html(t) for t in body.texts])})
+
+
+async def extract(request: Request) -> Response:
+    raw = await _file_of(request)
+    name = request.query_params.get("name", "file")[:200]
+    return JSONResponse({"name": name, "text": await asyncio.to_thread(attachments.text_of, name, raw)})
+
+
+async def _file_of(request: Request) -> bytes:
+    config: ServerConfig = request.app.state.service.config
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > config.max_body:
+            text = f"the file has more than {config.max_body} bytes; the server's limit is --max-body"
+            raise ApiError(413, text, param="file")
+    return bytes(raw)
+
+
+def _store(request: Request) -> Conversations:
+    store: Conversations = request.app.state.conversations
+    return store
+
+
+async def _body(request: Request, type_: Any) -> Any:
+    return parse(await read_json(request, request.app.state.service.config), type_, strict=True).value

@@ -1,0 +1,79 @@
+"""What the page asks about replies: begin one, look at one that runs, stop it, answer now, decide on a call."""
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ponder.agent.loop.event import Decision
+from ponder.server.http.body import parse, read_json
+from ponder.server.http.stream import Stream, unless_gone
+from ponder.server.runtime.service import Service
+from ponder.server.web.agent_turn import Toolbox, acting
+from ponder.server.web.conversations import Conversations
+from ponder.server.web.plain_turn import ReplyBody, plain
+from ponder.server.web.runs import Turn, Turns
+
+
+class DecisionBody(Struct, frozen=True, kw_only=True):
+    call: str
+    decision: Decision
+
+
+def routes() -> list[BaseRoute]:
+    one = "/web/turns/{id}"
+    return [
+        Route("/web/conversations/{id}/reply", begin, methods=["POST"]),
+        Route(one, look, methods=["GET"]),
+        Route(one + "/stop", stop, methods=["POST"]),
+        Route(one + "/answer-now", answer_now, methods=["POST"]),
+        Route(one + "/decide", decide, methods=["POST"]),
+    ]
+
+
+async def begin(request: Request) -> Response:
+    """Events as soon as the engine has taken the request, until the reply ends."""
+    service: Service = request.app.state.service
+    store: Conversations = request.app.state.conversations
+    turns: Turns = request.app.state.turns
+    body: ReplyBody = parse(await read_json(request, service.config), ReplyBody, strict=True).value
+    conversation = request.path_params["id"]
+    box: Toolbox = request.app.state.toolbox
+    path = store.path_to(conversation, body.message or body.parent)
+    said = {"model": service.pool.find(body.model).name}
+    if body.message is not None:
+        said = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | said
+    act = body.tools and box.tools()
+    source = acting(service, box, body, path, conversation) if act else plain(service, body, path)
+    turn = await unless_gone(
+        request, lambda: turns.start(conversation, body.parent, said, source, background=body.background)
+    )
+    return await Stream.sse(turn.watch(), service.config.keep_alive)
+
+
+async def look(request: Request) -> Response:
+    """The same events for a page that comes later, everything so far in the first."""
+    service: Service = request.app.state.service
+    return await Stream.sse(_turn(request).watch(), service.config.keep_alive)
+
+
+async def stop(request: Request) -> Response:
+    _turn(request).stop()
+    return JSONResponse({"stopped": True})
+
+
+async def answer_now(request: Request) -> Response:
+    _turn(request).answer_now()
+    return JSONResponse({"answer_now": True})
+
+
+async def decide(request: Request) -> Response:
+    service: Service = request.app.state.service
+    body: DecisionBody = parse(await read_json(request, service.config), DecisionBody, strict=True).value
+    _turn(request).decide(body.call, body.decision)
+    return JSONResponse({"decided": body.decision})
+
+
+def _turn(request: Request) -> Turn:
+    turns: Turns = request.app.state.turns
+    return turns.find(request.path_params["id"])

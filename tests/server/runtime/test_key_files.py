@@ -1,0 +1,49 @@
+"""SEC-6: how a file of API keys reads, and what its keys are called."""
+
+import pytest
+
+from ponder.core.errors import UserError
+from ponder.server.config import ServerConfig
+from ponder.server.runtime.keys import callers, heirs, parse
+
+ONE, TWO, THREE = "sk-1" * 5, "sk-2:" * 5, "sk-3" * 5
+
+
+def test_comments_and_blank_lines_are_no_keys_and_names_are_read() -> None:
+    text = f"\ufeff# who may come in\n\nalice: {ONE}\r\n  {TWO}  \n\t# bob left\nc.d@e-f:\t{THREE} # of the laptop\n"
+    assert parse(text, "keys") == {ONE: "alice", TWO: "", THREE: "c.d@e-f"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{ONE}\nshort", "line 2: a key needs 16 characters"),
+        (f"a: {ONE}\n\nb: {ONE}", "line 3: this key stands there twice"),
+        (f"a: {ONE}\na: {TWO}", "line 2: the name a stands there twice"),
+        (f"{ONE} {TWO}", "line 1: one key a line"),
+        (f"my laptop: {ONE}", "line 1: one key a line"),
+        ("schlüssel-schlüssel", "line 1: a key is made of ASCII"),
+        ("# nothing\n\n", "there is no key in it"),
+        ("", "there is no key in it"),
+    ],
+)
+def test_what_is_no_key_is_refused_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        parse(text, "--api-key-file keys")
+    assert str(error.value).startswith("--api-key-file keys") and ONE not in str(error.value)
+
+
+def test_a_name_outlives_its_key_and_a_key_without_one_is_not_told() -> None:
+    assert callers((ONE,), {ONE: "alice"})[ONE] == callers((TWO,), {TWO: "alice"})[TWO] == "alice"
+    names = callers((ONE, TWO), {ONE: ""})
+    assert len(set(names.values())) == 2 and not any(key in name for key in names for name in names.values())
+    with pytest.raises(UserError, match="two keys are called alice"):  # the user would manage models as the admin does
+        ServerConfig(api_keys=(ONE,), admin_keys=(TWO,), key_names={ONE: "alice", TWO: "alice"})
+
+
+def test_who_gets_what_was_left_without_a_key() -> None:
+    names = {ONE: "one", TWO: "two", THREE: "three"}
+    assert heirs((), (), names) == frozenset()
+    assert heirs((ONE,), (), names) == {"one"}, "the only person there is"
+    assert heirs((ONE, TWO), (), names) == frozenset(), "nobody knows whose it is"
+    assert heirs((ONE, TWO), (TWO, THREE), names) == {"two", "three"}
