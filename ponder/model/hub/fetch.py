@@ -21,7 +21,8 @@ _PATIENCE = 10.0  # seconds for a server's first answer when the user named the 
 _QUICK = 3.0  # ... and when we only try what can be reached
 _MIB = 1 << 20
 
-_NAMES = {"hub": "Hugging Face hub", "modelscope": "ModelScope"}  # modules of ponder.model, in the order of trying
+# modules of model/hub, in the order of trying
+_NAMES = {"huggingface": "Hugging Face hub", "modelscope": "ModelScope"}
 _SERVERS = {"hub": ("huggingface",), "modelscope": ("modelscope",), "repository": ("huggingface", "modelscope")}
 
 
