@@ -8,33 +8,38 @@ from html import escape
 
 from ponder.eval.curve import Point, Score
 
-WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 130, 14, 34
+WIDTH, HEIGHT = 560, 270
+LINE = 13.0  # height of a name
+LEFT, RIGHT, TOP, BOTTOM = 44, 130, 34, 34
+
+
+Label = tuple[float, float, str, str]  # x, y, text, colour
 
 
 def curve_figure(points: Sequence[Point], without: Score | None, chance: float) -> str:
     """points: of one task, budgets ascending. without: the score without thoughts, drawn as a level line."""
-    inner = [_axes(points)]
+    inner, labels = [_axes(points)], list[Label]()
     values = [p.accuracy for p in points]
     if len(points) > 1:
         upper = [_xy(n, len(points), v.high or 0.0) for n, v in enumerate(values)]
         lower = [_xy(n, len(points), v.low or 0.0) for n, v in enumerate(values)]
         inner.append(f'<polygon points="{_joined([*upper, *reversed(lower)])}" fill="var(--think)" opacity=".16"/>')
-    inner.append(_level(chance, "chance", "var(--muted)", "2 4"))
+    inner.append(_level(chance, "no step", "var(--muted)", "2 4", labels))
     if without is not None:
-        inner.append(_level(without.pass_1.value or 0.0, "no thoughts", "var(--plain)", "7 4"))
-    inner.append(_line([v.value for v in values], "thinking", "var(--think)"))
-    return _svg("accuracy over the thinking budget", inner)
+        inner.append(_level(without.pass_1.value or 0.0, "no thoughts", "var(--plain)", "7 4", labels))
+    inner.append(_line([v.value for v in values], "thinking", "var(--think)", labels))
+    return _svg("accuracy in %, by thinking budget", [*inner, *_spread(labels)])
 
 
 def parts_figure(points: Sequence[Point]) -> str:
     """F, the share of thoughts that fit, and the accuracy behind whole and behind cut thoughts."""
+    labels = list[Label]()
     lines = [
-        _line([p.fits for p in points], "thoughts that fit", "var(--muted)"),
-        _line([p.whole for p in points], "right, whole", "var(--think)"),
-        _line([p.cut for p in points], "right, cut", "var(--cut)"),
+        _line([p.fits for p in points], "thoughts that fit", "var(--muted)", labels),
+        _line([p.whole for p in points], "right, whole", "var(--think)", labels),
+        _line([p.cut for p in points], "right, cut", "var(--cut)", labels),
     ]
-    return _svg("share of thoughts that fit, accuracy of whole and of cut thoughts", [_axes(points), *lines])
+    return _svg("its parts in %", [_axes(points), *lines, *_spread(labels)])
 
 
 def budget_name(budget: int | None) -> str:
@@ -43,7 +48,8 @@ def budget_name(budget: int | None) -> str:
 
 def _svg(title: str, inner: Sequence[str]) -> str:
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-    return "\n".join([head, *inner, "</svg>"])
+    caption = f'<text x="{LEFT}" y="14" font-weight="600">{escape(title)}</text>'
+    return "\n".join([head, caption, *inner, "</svg>"])
 
 
 def _xy(place: int, places: int, value: float) -> tuple[float, float]:
@@ -69,20 +75,27 @@ def _axes(points: Sequence[Point]) -> str:
     return "\n".join(parts)
 
 
-def _level(value: float, name: str, colour: str, dashes: str) -> str:
+def _level(value: float, name: str, colour: str, dashes: str, labels: list[Label]) -> str:
     _, y = _xy(0, 1, value)
     end = WIDTH - RIGHT
-    line = f'<line x1="{LEFT}" x2="{end}" y1="{y}" y2="{y}" stroke="{colour}" stroke-dasharray="{dashes}"/>'
-    return f'{line}\n<text x="{end + 6}" y="{y + 4}" fill="{colour}">{escape(name)}</text>'
+    labels.append((end, y, name, colour))
+    return f'<line x1="{LEFT}" x2="{end}" y1="{y}" y2="{y}" stroke="{colour}" stroke-dasharray="{dashes}"/>'
 
 
-def _line(values: Sequence[float | None], name: str, colour: str) -> str:
+def _line(values: Sequence[float | None], name: str, colour: str, labels: list[Label]) -> str:
     """A line through the values that there are, named at its last one. Gaps are bridged."""
     points = [_xy(n, len(values), v) for n, v in enumerate(values) if v is not None]
     if not points:
         return ""
+    labels.append((*points[-1], name, colour))
     dots = [f'<circle cx="{x}" cy="{y}" r="3.2" fill="{colour}"/>' for x, y in points]
-    x, y = points[-1]
-    line = f'<polyline points="{_joined(points)}" fill="none" stroke="{colour}" stroke-width="2"/>'
-    label = f'<text x="{x + 8}" y="{y + 4}" fill="{colour}">{escape(name)}</text>'
-    return "\n".join([line, *dots, label])
+    return "\n".join([f'<polyline points="{_joined(points)}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots])
+
+
+def _spread(labels: Sequence[Label]) -> list[str]:
+    """Names beside the ends of their lines, moved down where they would lie on each other."""
+    texts, below = [], -LINE
+    for x, y, name, colour in sorted(labels, key=lambda label: label[1]):
+        below = max(y, below + LINE)
+        texts.append(f'<text x="{x + 8}" y="{below + 4}" fill="{colour}">{escape(name)}</text>')
+    return texts

@@ -30,6 +30,7 @@ th:first-child, td:first-child { text-align: left; }
 svg text { font-size: 12px; } svg text:not([fill]) { fill: var(--text); }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
+WARNING = "Scores that say more about settings and formats than about the model"
 COLUMNS = ("mode, budget", "pass@1", "pass@k", "maj@k", "cut off", "not read", "loops", "thought tokens", "answers")
 
 
@@ -40,19 +41,25 @@ def markdown(result: Result) -> str:
     for task in manifest.settings.tasks:
         scores = [s for s in result.scores if s.task == task and s.level is None]
         parts += [f"## {task}", "", f"Without any step: {_percent(scores[0].chance)}.", ""]
-        parts += _table(COLUMNS, [[text if not red else f"🔴 {text}" for text, red in _row(s)] for s in scores])
+        parts += _table(
+            _columns(scores), [[text if not red else f"🔴 {text}" for text, red in _row(s)] for s in scores]
+        )
         points = _points(result, task, None)
         if len(points) > 1:
             head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut")
             parts += _table(head, [_parts(p) for p in points])
-    return "\n".join([*parts, *_remarks(result)]).rstrip() + "\n"
+    if remarks := _remarks(result):
+        parts += [f"{WARNING}:", "", *(f"* {remark}" for remark in remarks)]
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def html(result: Result) -> str:
     """One page that needs nothing else, for light and dark."""
     name = escape(result.manifest.model.name)
     body = [f"<h1>{name}</h1>", f"<p>{escape(_asked(result))}</p>"]
-    body += [f'<p class="red">{escape(remark)}</p>' for remark in _remarks(result)]
+    if remarks := _remarks(result):
+        items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+        body.append(f'<details class="red"><summary>{escape(WARNING)}</summary><ul>{items}</ul></details>')
     for task in result.manifest.settings.tasks:
         body += _section(result, task)
     manifest = escape(_manifest_text(result))
@@ -72,7 +79,7 @@ def _section(result: Result, task: str) -> list[str]:
         without = next((s for s in whole if s.cell.mode == "no_think"), None)
         figures = curve_figure(points, without, whole[0].chance) + parts_figure(points)
         parts.append(f'<div class="figures">{figures}</div>')
-    parts.append(_html_table(COLUMNS, [_row(s) for s in whole]))
+    parts.append(_html_table(_columns(whole), [_row(s) for s in whole]))
     if len(points) > 1:
         head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut")
         parts.append(_html_table(head, [[(cell, False) for cell in _parts(p)] for p in points]))
@@ -106,6 +113,11 @@ def _remarks(result: Result) -> list[str]:
             if bad:
                 remarks.append(f"{s.task}, {s.cell.title}: {', '.join(bad)} (more than 2 %).")
     return remarks
+
+
+def _columns(scores: Sequence[Score]) -> list[str]:
+    """COLUMNS with the number of answers to a problem for k."""
+    return [column.replace("@k", f"@{scores[0].k}") if scores[0].k > 1 else column for column in COLUMNS]
 
 
 def _row(score: Score) -> list[tuple[str, bool]]:

@@ -34,7 +34,8 @@ WRONG = (
 )  # fmt: skip
 NUMBER_RIGHT = (
     "{a}.0", "There are {a}.", "It comes to {a}", "{q} = {a}", "{c}", "**{c}**", "The answer is {c}.", "{a} times",
-    "The sum of 12 and 345 is {a}.", "It occurs {a} times in a word of 99 letters.", "\\boxed{{{a}}} of 99",
+    "The sum of 12 and 345 is {a}.", "The answer to 12 + 345 is {a}.",
+    "It occurs {a} times in a word of 99 letters.", "\\boxed{{{a}}} of 99",
 )  # fmt: skip
 NUMBER_WRONG = (
     "{a}.5", "{a}e3", "{a}%", "1/{a}", "{a}th", "{b}{a}", "{a},{b}", "{q} = {b}", "7.{a}", "1,{a}.5", "more than {a}",

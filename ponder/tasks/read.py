@@ -6,14 +6,18 @@ the text.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 NUMBER = r"(?<![\w.,/])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w/%]|[.,]\d)"
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 CALLED = re.compile(r"\banswer\b(?:\s+(?:is|would be|must be)\b)?\s*:?\s*((?:[^.;\n]|\.(?=\d))*)", re.I)
-# In such a sentence the number or name is what the answer is not, or one of several.
+# In such a sentence the number or name is what the answer is not, or one of several;
 HEDGED = re.compile(r"\b(?:not|n't|never|neither|nor|or|either|than|between|least|most|unlike|except)\b", re.I)
+
+# such a sentence takes back what was said before.
+RETRACTED = re.compile(r"(?:no|not|nope|wrong|wait|actually|or|sorry)\b", re.I)
+Find = Callable[[str], list[str]]  # the candidates in a piece of text, in canonical form
 
 
 def clean(text: str) -> str:
@@ -25,40 +29,45 @@ def clean(text: str) -> str:
 
 
 def one(found: Iterable[str]) -> str | None:
-    """The value of all that were found, if it is the same."""
+    """The value of all that were found, if it is the same; "" stands for a place without one."""
     values = set(found)
-    return values.pop() if len(values) == 1 else None
+    return (values.pop() or None) if len(values) == 1 else None
 
 
-def narrowed(text: str, find: Callable[[str], list[str]]) -> list[str] | None:
-    """What `find` finds where the text says that its answer is; None when it says it nowhere, or in several ways."""
+def read(text: str, find: Find, claim: str) -> str | None:
+    """claim: the pattern of what says that its group is the answer, where a sentence names several candidates."""
     if boxed := BOXED.findall(text):
-        return [found for part in boxed for found in find(clean(part)) or [""]]
-    called = [part for part in CALLED.findall(clean(text)) if find(part)]
+        return one(value for part in boxed for value in find(clean(part)) or [""])
+    said = clean(text)
+    called = [part for part in CALLED.findall(said) if find(part)]
+    if any(HEDGED.search(part) for part in called):
+        return None
     if called:
-        return [""] if any(HEDGED.search(part) for part in called) else [f for part in called for f in find(part)]
-    return None
+        return one(value for part in called for value in _stated([part], find, claim) or [""])
+    sentences = re.split(r"(?<=[.!?])\s+|\n+", said)
+    named = [sentence for sentence in sentences if find(sentence) and not sentence.endswith("?")]
+    if any(HEDGED.search(s) for s in named) or any(RETRACTED.match(s) for s in sentences[1:]):
+        return None
+    return one(_stated(named, find, claim))
+
+
+def _stated(parts: Sequence[str], find: Find, claim: str) -> list[str]:
+    """The only candidate; of several, those that are claimed."""
+    found = [value for part in parts for value in find(part)]
+    if len(set(found)) <= 1:
+        return found
+    return [value for part in parts for match in re.finditer(claim, part) for value in find(_group(match))]
+
+
+def _group(match: re.Match[str]) -> str:
+    """The group that took part."""
+    return next(group for group in match.groups() if group is not None)
 
 
 def read_number(text: str) -> str | None:
     """A whole number, as `str(int)` writes it."""
-    found = narrowed(text, _numbers)
-    if found is None:
-        found = _stated(clean(text))
-    value = one(found)
-    return value or None
-
-
-def _stated(text: str) -> list[str]:
-    """The numbers of a text that does not say which of them is its answer."""
-    if HEDGED.search(text):
-        return []
-    numbers = _numbers(text)
-    if len(set(numbers)) <= 1:
-        return numbers
-    claims = re.findall(rf"(?:=|\bis|\bare|\bequals|\bmakes|\bgives)\s*({NUMBER})", text)
-    claims += re.findall(rf"({NUMBER}) (?:times|occurrences|instances)\b", text)
-    return [value for claim in claims for value in _numbers(claim)]
+    claims = rf"(?:=|\bis|\bare|\bequals|\bmakes|\bgives)\s*({NUMBER})|({NUMBER}) (?:times|occurrences|instances)\b"
+    return read(text, _numbers, claims)
 
 
 def _numbers(text: str) -> list[str]:
@@ -88,13 +97,7 @@ def read_choice(text: str, options: str) -> str | None:
             return [alone.upper()]
         return re.findall(rf"(?<![\w'])[{options}](?![\w'])", part)
 
-    found = narrowed(text, find)
-    if found is None:
-        said = clean(text)
-        found = [] if HEDGED.search(said) else find(said)
-        if len(set(found)) > 1:
-            found = re.findall(rf"(?:=|:|\bis|\bholds|\bstands)\s*([{options}])(?![\w'])", said)
-    return one(found) or None
+    return read(text, find, rf"(?:=|:|\bis|\bholds|\bstands)\s*([{options}])(?![\w'])")
 
 
 def read_letters(text: str, alphabet: str, length: int) -> str | None:
@@ -108,14 +111,7 @@ def read_letters(text: str, alphabet: str, length: int) -> str | None:
             rows = [w for w in re.findall(r"(?<![\w'])\w+(?![\w'])", part) if _spelt(w, alphabet, length)]
         return [" ".join(re.findall(r"\w", row.lower())) for row in rows]
 
-    found = narrowed(text, find)
-    if found is None:
-        said = clean(text)
-        found = [] if HEDGED.search(said) else find(said)
-        if len(set(found)) > 1:
-            claims = re.findall(r"(?:=|:|->|\u2192|\bis|\bbecomes|\bgives)\s+([^.;:\n]*)", said)
-            found = [row for claim in claims for row in find(claim)]
-    return one(found) or None
+    return read(text, find, r"(?:=|:|->|\u2192|\bis|\bbecomes|\bgives)\s+([^.;:\n]*)")
 
 
 def _spelt(word: str, alphabet: str, length: int) -> bool:

@@ -1,7 +1,9 @@
 """What is asked, how it is graded, and what the scores and curves make of it."""
 
+import re
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from ponder.core.request import ChatRequest
 from ponder.core.sample import Problem
 from ponder.eval import manifest as files
 from ponder.eval.curve import RED, curve_of, scores_of
+from ponder.eval.figure import curve_figure, parts_figure
 from ponder.eval.grade import graded
 from ponder.eval.manifest import ModelCard, differences, manifest_of, result_of
 from ponder.eval.report import html, markdown
@@ -292,3 +295,14 @@ def test_a_result_is_read_back_as_it_was(tmp_path: Path) -> None:
 def test_jobs_are_in_the_order_of_the_report() -> None:
     jobs = jobs_of(settings(tasks=("count", "add"), n=3))
     assert [j.task.name for j in jobs] == ["count"] * 15 + ["add"] * 15
+
+
+def test_the_page_draws_each_point_and_no_name_on_another() -> None:
+    wanted = settings(budgets=(0, 4, None))
+    outputs = run(Fake(wanted, cut=wrong), wanted)
+    without = next(s for s in scores_of(wanted, outputs) if s.cell.mode == "no_think")
+    points = [p for p in curve_of(wanted, outputs) if p.level is None]
+    drawn = curve_figure(points, without, chance=1.0)  # no step, no thoughts and thinking all end at 100 %
+    heights = sorted(float(y) for y in re.findall(r'<text x="438[^"]*" y="([^"]+)"', drawn))
+    assert len(heights) == 3 and min(b - a for a, b in pairwise(heights)) >= 13
+    assert drawn.count("<circle") == 3 and parts_figure(points).count("<circle") == 3 + 2 + 2

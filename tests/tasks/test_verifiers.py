@@ -40,6 +40,12 @@ NUMBERS = {
     "12 of 15": None,
     "Answer: 12 of 15": None,
     "The answer to the question above is 4.": "4",
+    "The answer to 34 + 84 is 128.": "128",
+    "To add 9995 and 4945:\n\n\\[ 9995 + 4945 = 14940 \\]\n\nThis is obtained without steps or calculations.": "14940",
+    "To add 9995 and 4945:\n\n9995 + 4945 = 14940 or 14941": None,
+    "Is it 3? I cannot say.": None,
+    "It is 3. Not really.": None,
+    "It is 3. Wait, it is 3.": None,
     "\\boxed{5}, so the answer is 6": "5",
 }
 
