@@ -102,7 +102,7 @@ def check(samples: Sequence[Sample], vocab_size: int, positions: int) -> None:
                 "the data was made with another tokenizer",
                 param="vocab_size",
             )
-        if len(sample) > positions:
+        if len(sample) - 1 > positions:  # the last id is only predicted
             raise UserError(
                 f"sample {n} has {len(sample)} ids, the model has {positions} positions",
                 param="max_position_embeddings",
