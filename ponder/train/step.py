@@ -1,0 +1,168 @@
+"""One optimiser step: samples in, an update or a skipped step out, and a report of it.
+
+The samples are split into micro-batches whose losses are summed; the weights in their streams were normalised over
+the whole step, so that splitting changes nothing but memory. A step whose gradient is not finite, or many times
+longer than those before it, is left out and its samples are kept; three in a row stop the run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ponder.core.errors import UserError
+from ponder.core.sample import Sample
+from ponder.model.decoder import HEAD
+from ponder.model.model import Model
+from ponder.model.torch.modules import Decoder
+from ponder.train.batch import Packed, check, micro_batches, pack
+from ponder.train.broken import first_broken
+from ponder.train.head import TopK, Whole, divergence
+from ponder.train.loss import LossSettings, Streams, Sums, total
+from ponder.train.optim import Optimiser, OptimSettings
+
+STREAMS = ("ce", "rl", "kl", "advantage", "behaviour", "reference", "teacher_ids", "teacher_logprobs")
+IN_A_ROW = 3
+
+
+class Diverged(UserError):
+    """Training broke down; the text names the first tensor that did and where the samples are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    loss: LossSettings = field(default_factory=LossSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    max_tokens: int = 8192
+    """Ids of one micro-batch: memory, nothing else."""
+    recompute: bool = False
+    """Keep each layer's input only and compute the layer again in the backward pass: less memory, a third more work."""
+    spike: float = 10.0
+    """A gradient this many times longer than the median of the last `window` is a spike; 0 takes all."""
+    window: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    step: int
+    """Counted from 0, skipped ones included."""
+    loss: float
+    norm: float
+    """Of the gradient before clipping."""
+    rate: float
+    tokens: int
+    """Ids that were computed."""
+    skipped: Literal["", "not finite", "spike"]
+    metrics: dict[str, float]
+    """Means over what each is defined for: nll, entropy, clip_share, mismatch_kl, reference_kl, divergence."""
+
+
+@dataclass
+class Progress:
+    """What a step leaves behind besides weights and moments; part of a checkpoint."""
+
+    step: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
+    norms: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    def __init__(self, model: Model, settings: StepSettings, folder: Path, *, teacher: Model | None = None) -> None:
+        """model, teacher: over the torch ops. folder: where the samples of skipped steps are kept."""
+        self.model, self.settings, self.folder, self.teacher = model, settings, folder, teacher
+        self.decoder = Decoder(model, recompute=settings.recompute)
+        self.parameters: dict[str, Tensor] = dict(self.decoder.named_parameters())
+        self.optimiser = Optimiser(self.parameters, settings.optim)
+        self.progress = Progress()
+
+    def step(self, samples: Sequence[Sample], rate: float) -> StepReport:
+        check(samples, self.model.config.vocab_size, self.model.max_context)
+        self.optimiser.zero()
+        loss, sums, tokens = 0.0, Sums(), 0
+        for micro in micro_batches(samples, self.settings.max_tokens):
+            packed = pack(micro)
+            part, more = self.loss(packed)
+            part.backward()  # type: ignore[no-untyped-call]
+            loss, tokens = loss + part.item(), tokens + len(packed.ids)
+            for name, (value, count) in more.items():
+                old = sums.get(name)
+                sums[name] = (value, count) if old is None else (old[0] + value, old[1] + count)
+        norm = self.optimiser.norm()
+        skipped = self._verdict(loss, norm)
+        if skipped:
+            self._skip(samples, skipped)
+        else:
+            self.optimiser.step(rate, norm)
+            self.progress.in_a_row = 0
+            self.progress.norms = [*self.progress.norms, norm][-self.settings.window :]
+        metrics = {name: float(value) / max(int(count), 1) for name, (value, count) in sums.items()}
+        report = StepReport(step=self.progress.step, loss=loss, norm=norm, rate=rate, tokens=tokens, skipped=skipped,
+                            metrics=metrics)  # fmt: skip
+        self.progress.step += 1
+        return report
+
+    def loss(self, packed: Packed) -> tuple[Tensor, Sums]:
+        decoder = self.decoder
+        where = decoder.ops.prepare(packed.batch, *decoder.rope.rows(packed.batch))
+        hidden, _ = decoder.hidden_states(packed.ids, where)  # [T, D]
+        head = decoder.head
+        device = hidden.device
+        rows = torch.from_numpy(packed.rows).to(device)
+        logp, entropy = decoder.ops.token_losses(hidden[rows], head, packed.targets)
+        d = None
+        if len(packed.taught):
+            taught = torch.from_numpy(packed.taught).to(device)
+            d = divergence(hidden[taught], head, self._teacher(packed, taught), self.settings.loss.beta)
+        return total(logp, entropy, d, Streams.of(packed, device), self.settings.loss)
+
+    def _teacher(self, packed: Packed, taught: Tensor) -> TopK | Whole:
+        if packed.teacher_ids is not None and packed.teacher_logprobs is not None:
+            said = (torch.from_numpy(a).to(taught.device) for a in (packed.teacher_ids, packed.teacher_logprobs))
+            return TopK(*said)
+        if self.teacher is None:
+            raise UserError("samples with a kl weight need a teacher, or what a teacher said", param="teacher")
+        with torch.no_grad():
+            return Whole(self.teacher.hidden_states(packed.ids, packed.batch)[taught], self.teacher.weights[HEAD])
+
+    def _verdict(self, loss: float, norm: float) -> Literal["", "not finite", "spike"]:
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            return "not finite"
+        norms, factor = self.progress.norms, self.settings.spike
+        known = len(norms) >= self.settings.window // 4  # before that nobody knows what is usual
+        return "spike" if factor and known and norm > factor * median(norms) else ""
+
+    def _skip(self, samples: Sequence[Sample], why: str) -> None:
+        self.progress.skipped += 1
+        self.progress.in_a_row += 1
+        path = save_samples(self.folder / "skipped" / f"step-{self.progress.step:06d}.npz", samples)
+        if self.progress.in_a_row == IN_A_ROW:
+            packed = pack(micro_batches(samples, self.settings.max_tokens)[0])
+            raise Diverged(
+                f"{IN_A_ROW} steps in a row were {why}: {first_broken(self.model, self.parameters, packed)}. "
+                f"The samples are in {path.parent}. Go on from an earlier checkpoint with a lower rate.",
+                code="diverged",
+            )
+        self.optimiser.zero()
+
+
+def save_samples(path: Path, samples: Sequence[Sample]) -> Path:
+    """As numpy arrays `0.ids`, `0.ce`, ...; `load_samples` reads them back."""
+    arrays = {f"{i}.{name}": s.__dict__[name] for i, s in enumerate(samples) for name in ("ids", *STREAMS)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+    return path
+
+
+def load_samples(path: Path) -> list[Sample]:
+    with np.load(path, allow_pickle=False) as arrays:
+        names = {int(key.split(".")[0]) for key in arrays}
+        return [
+            Sample.of(**{s: arrays[f"{i}.{s}"] for s in ("ids", *STREAMS) if f"{i}.{s}" in arrays})
+            for i in sorted(names)
+        ]
