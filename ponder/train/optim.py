@@ -65,6 +65,7 @@ class Optimiser:
                 Piece(n, torch.nn.Parameter(master[at], requires_grad=False), name, at) for n, at in parts.items()
             ]
         self._optimisers = self._make()
+        self._make_room()
 
     def _make(self) -> list[torch.optim.Optimizer]:
         s = self.settings
@@ -123,12 +124,13 @@ class Optimiser:
         return out
 
     @torch.no_grad()
-    def blank(self) -> dict[str, Tensor]:
-        """`state()` with all its tensors there, to be read into; at the start of a run that goes on from a file."""
+    def _make_room(self) -> None:
+        """All moments, at 0: torch makes them in the first step, and a checkpoint may be written or read before it."""
         for piece in (p for pieces in self.groups.values() for p in pieces):
             piece.values.grad = torch.zeros_like(piece.values)
         self._update(0.0)
-        return self.state()
+        for moment in (m for o in self._optimisers for s in o.state.values() for m in s.values()):
+            moment.zero_()
 
 
 def group_of(name: str, dim: int, kind: str) -> Group:

@@ -10,7 +10,7 @@ from ponder.core.sample import Sample
 from ponder.model.config import ModelConfig
 from ponder.model.load import make_ops
 from ponder.model.model import Model
-from ponder.model.weights import build, random_checkpoint
+from ponder.model.weights.build import build, random_checkpoint
 
 WORDS = 29
 DENSE = ModelConfig(

@@ -1,0 +1,97 @@
+"""Checkpoints: everything that the next step depends on, written beside the old one and renamed when it is whole.
+
+    step-000120/        weights, moments and random state by torch.distributed.checkpoint, readable by any number of
+                        processes; state.json has the counters, the data cursor and the recipe it belongs to
+
+A run that goes on from one computes, on one process, the same bits as a run that was never interrupted.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+
+from ponder.core.errors import UserError
+from ponder.train.step import Progress, Trainer
+
+PARTIAL = ".partial"
+STATE = "state.json"
+
+
+class Resumed(NamedTuple):
+    offset: int
+    """Of metrics.jsonl."""
+    cursor: Any
+    """What the stage handed to `save`: where its data and its own random numbers stand."""
+
+
+def save(folder: Path, trainer: Trainer, recipe: Mapping[str, Any], *, cursor: Any, offset: int, keep: int = 2) -> Path:
+    """folder/step-N, of JSON values: recipe (a flat table, names to values) and cursor. keep: older ones go."""
+    path = folder / f"step-{trainer.progress.step:06d}"
+    partial = path.with_name(path.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed here
+    partial.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
+        state_dict_saver.save(_tensors(trainer), checkpoint_id=partial, no_dist=_alone())
+    state = {"progress": asdict(trainer.progress), "offset": offset, "cursor": cursor, "recipe": dict(recipe)}
+    with (partial / STATE).open("w") as file:
+        json.dump(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    for old in _whole(folder)[:-keep]:
+        shutil.rmtree(old)
+    return path
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole one; what was being written when a run died does not count."""
+    return next(reversed(_whole(folder)), None)
+
+
+def load(path: Path, trainer: Trainer, recipe: Mapping[str, Any], *, accept: Collection[str] = ()) -> Resumed:
+    """Into a trainer that was made as the first time. accept: recipe fields that may differ."""
+    state = json.loads((path / STATE).read_text())
+    _check_recipe(path, state["recipe"], recipe, accept)
+    tensors = _tensors(trainer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
+        state_dict_loader.load(tensors, checkpoint_id=path, no_dist=_alone())  # in place
+    torch.set_rng_state(tensors["random"])
+    trainer.progress = Progress(**state["progress"])
+    return Resumed(state["offset"], state["cursor"])
+
+
+def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+    weights = {f"weight/{name}": p.detach() for name, p in trainer.parameters.items()}
+    moments = {f"optim/{name}": m for name, m in trainer.optimiser.state().items()}
+    return {**weights, **moments, "random": torch.get_rng_state()}
+
+
+def _alone() -> bool:
+    return not torch.distributed.is_initialized()
+
+
+def _whole(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
+
+
+def _check_recipe(path: Path, old: dict[str, Any], new: Mapping[str, Any], accept: Collection[str]) -> None:
+    new = json.loads(json.dumps(dict(new)))  # a tuple comes back from the file as a list
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name) and name not in accept:
+            raise UserError(
+                f"{path} belongs to another recipe: {name} was {old.get(name)!r} and is {new.get(name)!r} now. "
+                f"Put it back, start in another folder, or go on all the same with --accept {name}",
+                param=name,
+            )
