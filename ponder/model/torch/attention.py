@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ponder.model.torch.packing import Packing
+from ponder.model.torch.packing import Gather, Packing, Scatter
 
-QUERIES = 256  # of a block
+QUERIES = 128  # of a block
 
 
 def packed_attention(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
@@ -48,68 +48,33 @@ def _rectangle(q: Tensor, k: Tensor, v: Tensor, shape: tuple[int, int]) -> Tenso
     return y.transpose(1, 2).reshape(b * s, *y.shape[1::2])
 
 
-class Gather(torch.autograd.Function):
-    """x [T, ...] -> [P, ...]: the rows that padding repeats get no gradient, so that of the others is a gather too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gather: Tensor, place: Tensor) -> Tensor:
-        ctx.save_for_backward(place)
-        return x.index_select(0, gather)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (place,) = ctx.saved_tensors
-        return grad.index_select(0, place), None, None
-
-
-class Scatter(torch.autograd.Function):
-    """y [P, ...] -> [T, ...], back in the order of the batch; padding is dropped."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, gather: Tensor, place: Tensor) -> Tensor:
-        ctx.save_for_backward(place)
-        ctx.places = len(gather)
-        return y.index_select(0, place)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (place,) = ctx.saved_tensors
-        return grad.new_zeros(ctx.places, *grad.shape[1:]).index_copy_(0, place, grad), None, None
-
-
 class BlockAttention(torch.autograd.Function):
     """The flash kernel forward, and backward by matrix products that recompute the probabilities of a block of queries.
     q [B, H, S, C], k and v [B, Hk, S, C] -> [B, H, S, C]"""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        repeated = (a.repeat_interleave(q.shape[1] // k.shape[1], 1) for a in (k, v))
-        y, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, *repeated, 0.0, True)
-        ctx.save_for_backward(q, k, v, y, lse)
-        return y  # type: ignore[no-any-return]
+        ctx.save_for_backward(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v, y, lse = ctx.saved_tensors
+        q, k, v = ctx.saved_tensors
         (b, h, s, c), hk = q.shape, k.shape[1]
         scale, heads = c**-0.5, (b * hk, h // hk)
-        q, y, grad = (a.reshape(*heads, s, c) for a in (q, y, grad))  # [B*Hk, G, S, C]
+        q, grad = (a.reshape(*heads, s, c) for a in (q, grad))  # [B*Hk, G, S, C]
         k, v = (a.reshape(b * hk, s, c) for a in (k, v))
-        lse = lse.reshape(*heads, s, 1)
-        row = (grad * y).sum(-1, keepdim=True)  # [B*Hk, G, S, 1]
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for first in range(0, s, QUERIES):
             last = min(first + QUERIES, s)
             n = last - first
-            qs, ys, norm, r = (a[:, :, first:last].reshape(b * hk, -1, a.shape[-1]) for a in (q, grad, lse, row))
+            later = torch.full((n, last), -torch.inf, dtype=q.dtype).triu_(first + 1).repeat(heads[1], 1)
+            qs, gs = (a[:, :, first:last].reshape(b * hk, -1, c) for a in (q, grad))  # [B*Hk, G*n, C]
             keys, values = k[:, :last], v[:, :last]
-            p = torch.bmm(qs, keys.transpose(1, 2)).float().mul_(scale).sub_(norm).exp_()  # [B*Hk, G*n, last]
-            p = p.view(-1, n, last).tril_(first).view(b * hk, -1, last)
-            ds = torch.bmm(ys, values.transpose(1, 2)).sub_(r).mul_(p).mul_(scale).to(q.dtype)
-            dv[:, :last] += torch.bmm(p.to(q.dtype).transpose(1, 2), ys)
-            dk[:, :last] += torch.bmm(ds.transpose(1, 2), qs)
-            dq[:, :, first:last] = torch.bmm(ds, keys).view(*heads, n, c)
+            p = torch.baddbmm(later, qs, keys.mT, alpha=scale).softmax(-1)  # [B*Hk, G*n, last]
+            ds = torch._softmax_backward_data(torch.bmm(gs, values.mT), p, -1, p.dtype)
+            dv[:, :last] += torch.bmm(p.mT, gs)
+            dk[:, :last] += torch.bmm(ds.mT, qs).mul_(scale)
+            dq[:, :, first:last] = torch.bmm(ds, keys).mul_(scale).view(*heads, n, c)
         return dq.view(b, h, s, c), dk.view(b, hk, s, c), dv.view(b, hk, s, c)

@@ -52,24 +52,5 @@ class Rope(torch.autograd.Function):
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
     """way: 1 forward, -1 back"""
-    (a, b), y = x.chunk(2, -1), torch.empty_like(x)
-    for out, main, other, sign in zip(y.chunk(2, -1), (a, b), (b, a), (-way, way)):
-        torch.mul(main, cos, out=out)
-        out.addcmul_(other, sin, value=sign)
-    return y
-
-
-class SwiGlu(torch.autograd.Function):
-    """silu(gate) * up; keeps no third array for the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        return torch.nn.functional.silu(gate).mul_(up)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
-        d_up = torch.nn.functional.silu(gate).mul_(grad)
-        return torch.ops.aten.silu_backward(grad * up, gate), d_up
+    a, b = x.chunk(2, -1)
+    return torch.cat([torch.addcmul(a * cos, b, sin, value=-way), torch.addcmul(b * cos, a, sin, value=way)], -1)

@@ -61,6 +61,12 @@ class Decoder(nn.Module):
         )
 
     @property
+    def layers(self) -> nn.ModuleList:
+        layers = self.get_submodule("model.layers")
+        assert isinstance(layers, nn.ModuleList)
+        return layers
+
+    @property
     def head(self) -> Tensor:
         """[V, D]; the embedding, if they are tied."""
         return self.get_parameter(decoder.EMBED if self.config.tie_word_embeddings else decoder.HEAD)
@@ -79,7 +85,7 @@ class Decoder(nn.Module):
         def run(
             w: Any, p: str, i: int, config: Any, ops: Any, h: Tensor, step: Step, cache: None
         ) -> tuple[Tensor, None]:
-            layer = self.model.layers[i]
+            layer = self.layers[i]
             h, routed = checkpoint(layer, h, step, use_reentrant=False) if self.recompute else layer(h, step)
             if routed is not None:
                 scores.append(routed)

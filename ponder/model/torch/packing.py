@@ -5,12 +5,13 @@ only, so no real token sees the padding and no mask is needed; what the padding 
 batch, with numpy, before anything runs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ponder.core.batch import Batch
 
@@ -62,3 +63,34 @@ def _groups(falling: NDArray[np.int32]) -> list[slice]:
         if most - n > max(LEAST, SLACK * most):
             cuts.append(i)
     return [slice(a, b) for a, b in zip(cuts, [*cuts[1:], len(falling)])]
+
+
+class Gather(torch.autograd.Function):
+    """x [T, ...] -> [P, ...]: the rows that padding repeats get no gradient, so that of the others is a gather too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gather: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        return x.index_select(0, gather)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (place,) = ctx.saved_tensors
+        return grad.index_select(0, place), None, None
+
+
+class Scatter(torch.autograd.Function):
+    """y [P, ...] -> [T, ...], back in the order of the batch; padding is dropped."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, gather: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        ctx.places = len(gather)
+        return y.index_select(0, place)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (place,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.places, *grad.shape[1:]).index_copy_(0, place, grad), None, None
