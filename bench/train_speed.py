@@ -1,4 +1,4 @@
-"""Training speed of the torch op set beside transformers' own Qwen3: the same weights, ids, number format and optimiser.
+"""Training speed of the torch op set beside transformers' Qwen3: the same weights, ids, number format and optimiser.
 
     python bench/train_speed.py                              # all shapes in float32
     python bench/train_speed.py --shapes 7m-4x512 --dtype bf16 --compile --threads 1
@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec.structs import replace
+from ponder.model.hf_save import save_hf
 from transformers import AutoModelForCausalLM
 
 from ponder.core.batch import Batch
 from ponder.model.config import PRESETS, ModelConfig
-from ponder.model.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.torch.modules import Decoder
 from ponder.model.weights import random_checkpoint

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
+from ponder.model.hf_save import save_hf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Step
 from ponder.model.config import PRESETS, ModelConfig
-from ponder.model.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.torch.modules import Decoder
 from ponder.model.torch.ops import TorchOps
