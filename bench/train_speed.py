@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec.structs import replace
-from ponder.model.hf_save import save_hf
 from transformers import AutoModelForCausalLM
 
 from ponder.core.batch import Batch
 from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.torch.modules import Decoder
-from ponder.model.weights import random_checkpoint
+from ponder.model.weights.build import random_checkpoint
 
 Step = Callable[[], float]
 TYPES = {"f32": torch.float32, "bf16": torch.bfloat16}

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
-from ponder.model.hf_save import save_hf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Step
 from ponder.model.config import PRESETS, ModelConfig
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.torch.modules import Decoder
 from ponder.model.torch.ops import TorchOps
-from ponder.model.weights import build, random_checkpoint
+from ponder.model.weights.build import build, random_checkpoint
 
 DENSE = PRESETS["tiny"]
 MOE = replace(PRESETS["tiny-moe"], num_experts=128, num_experts_per_tok=8)
