@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from ponder.agent.loop.limits import Limits
     from ponder.agent.loop.session import Session
     from ponder.agent.tools.function_tool import function_tool
-    from ponder.agent.tools.tool import Image, Output, Place, Tool, Toolset
+    from ponder.agent.tools.tool import Image, Output, Tool, ToolContext, Toolset
 
 _WHERE = {
     "Agent": "loop.agent", "Limits": "loop.limits", "Session": "loop.session",
-    "Image": "tools.tool", "Output": "tools.tool", "Place": "tools.tool", "Tool": "tools.tool", "Toolset": "tools.tool",
+    "Image": "tools.tool", "Output": "tools.tool", "Tool": "tools.tool", "ToolContext": "tools.tool",
+    "Toolset": "tools.tool",
     "function_tool": "tools.function_tool",
     "AgentTool": "compat.group", "GroupChat": "compat.group", "Router": "compat.group", "ReActModel": "compat.react",
     "Assistant": "compat.assistant", "BaseTool": "compat.qwen_agent", "register_tool": "compat.qwen_agent",
 }  # fmt: skip
 __all__ = [
-    "Agent", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output", "Place", "ReActModel",
-    "Router", "Session", "Tool", "Toolset", "function_tool", "register_tool",
+    "Agent", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output", "ReActModel", "Router",
+    "Session", "Tool", "ToolContext", "Toolset", "function_tool", "register_tool",
 ]  # fmt: skip
 
 

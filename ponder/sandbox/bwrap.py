@@ -25,7 +25,7 @@ from ponder.sandbox.launch import (
     starting,
     user_for,
 )
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 
 WORKSPACE, HOME, SCRIPTS = "/workspace", "/home/sandbox", "/run/ponder"
 PASSWD = "root:x:0:0::/:/bin/false\nsandbox:x:{uid}:{uid}:Sandbox:{home}:/bin/sh\n"
@@ -39,7 +39,7 @@ class Bubblewrap(Isolation):
     def __init__(self, program: str) -> None:
         self.program = program
 
-    def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
+    def launch(self, command: Sequence[str], workspace: Path, limits: SandboxLimits) -> Launch:
         owner = user_for(workspace)
         uid = os.geteuid() if owner is None else owner
         program = seccomp.program()

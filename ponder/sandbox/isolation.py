@@ -16,7 +16,7 @@ from ponder.core.errors import UserError
 from ponder.sandbox.bwrap import Bubblewrap
 from ponder.sandbox.landlocked import Landlocked
 from ponder.sandbox.launch import Host, Isolation
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 
 INSTALL = "apt-get install bubblewrap (or dnf, zypper, pacman, apk)"
 
@@ -53,7 +53,9 @@ def attempt(isolation: Isolation) -> str | None:
     """None if a command runs in it, else what went wrong."""
     with tempfile.TemporaryDirectory() as folder:
         hold, lifeline = os.pipe()
-        launch = isolation.launch([sys.executable, "-I", "-S", "-c", "print('isolated')"], Path(folder), Limits())
+        launch = isolation.launch(
+            [sys.executable, "-I", "-S", "-c", "print('isolated')"], Path(folder), SandboxLimits()
+        )
         for path in (folder, launch.home):
             if launch.uid is not None and path is not None:
                 os.chown(path, launch.uid, launch.uid)

@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 
 from ponder.core.errors import UserError
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 from ponder.sandbox.process import Sandboxed, start
 
 START_TIMEOUT = 30.0
@@ -70,7 +70,7 @@ class Kernel:
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def start(cls, isolation: Isolation, workspace: Path, limits: Limits) -> "Kernel":
+    async def start(cls, isolation: Isolation, workspace: Path, limits: SandboxLimits) -> "Kernel":
         read, write = os.pipe()
         command = ["python", "-P", f"{isolation.inside}/kernel.py", str(write)]
         try:
@@ -182,7 +182,7 @@ async def pump(reader: asyncio.StreamReader, frames: "asyncio.Queue[Frame | None
     await frames.put(None)
 
 
-def is_picture(frame: Frame, limits: Limits) -> bool:
+def is_picture(frame: Frame, limits: SandboxLimits) -> bool:
     return len(frame.data) <= limits.image and frame.type in MAGIC and frame.data.startswith(MAGIC[frame.type])
 
 

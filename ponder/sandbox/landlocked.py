@@ -25,7 +25,7 @@ from ponder.sandbox.launch import (
     starting,
     user_for,
 )
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -34,7 +34,7 @@ class Landlocked(Isolation):
     name = "Landlock and seccomp"
     inside = str(GUEST)
 
-    def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
+    def launch(self, command: Sequence[str], workspace: Path, limits: SandboxLimits) -> Launch:
         program = base64.b64encode(seccomp.program(separated=False)).decode()
         owner = user_for(workspace)
         home = tempfile.mkdtemp(prefix="ponder-home-")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 
 GUEST = Path(__file__).parent / "guest"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -45,7 +45,7 @@ class Isolation(ABC):
     inside: str
 
     @abstractmethod
-    def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch: ...
+    def launch(self, command: Sequence[str], workspace: Path, limits: SandboxLimits) -> Launch: ...
 
 
 class Host(Isolation):
@@ -55,7 +55,7 @@ class Host(Isolation):
     safe = False
     inside = str(GUEST)
 
-    def launch(self, command: Sequence[str], workspace: Path, limits: Limits) -> Launch:
+    def launch(self, command: Sequence[str], workspace: Path, limits: SandboxLimits) -> Launch:
         home = tempfile.mkdtemp(prefix="ponder-home-")
         argv = starting(f"{self.inside}/start.py", command, str(workspace), limits, None, others=other_processes())
         return Launch(argv, environment(home, home), [], home=home)
@@ -67,7 +67,7 @@ def user_for(workspace: Path) -> int | None:
 
 
 def starting(
-    script: str, command: Sequence[str], folder: str, limits: Limits, uid: int | None, *, others: int
+    script: str, command: Sequence[str], folder: str, limits: SandboxLimits, uid: int | None, *, others: int
 ) -> list[str]:
     """others: processes outside that count for the limit."""
     settings = {"uid": uid, "folder": folder, "limits": structs.asdict(limits), "others": others}

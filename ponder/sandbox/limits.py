@@ -5,7 +5,7 @@ from msgspec import Struct
 MB = 2**20
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class SandboxLimits(Struct, frozen=True, kw_only=True):
     """cpu: seconds of processor time for each process over its life. memory: bytes of all processes together, and
     address space of each one at twice that. processes: processes and threads. file: bytes of one file. workspace: bytes
     of all files in the workspace. entries: files and folders in the workspace. scratch: bytes in each of the home

@@ -9,7 +9,7 @@ ESCAPES = re.compile(
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class Capped:
+class BoundedOutput:
     """Bytes of which the first and the last half of `limit` are kept, however many come."""
 
     def __init__(self, limit: int) -> None:

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import MB, Limits
-from ponder.sandbox.output import Capped
-from ponder.sandbox.tree import MAX_DEPTH, Loan, size
+from ponder.sandbox.limits import MB, SandboxLimits
+from ponder.sandbox.output import BoundedOutput
+from ponder.sandbox.tree import MAX_DEPTH, ChownLease, size
 
 TICK = 0.25
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -37,8 +37,8 @@ class Sandboxed:
         lifeline: int,
         workspace: Path,
         home: str | None,
-        limits: Limits,
-        loan: Loan | None,
+        limits: SandboxLimits,
+        lease: ChownLease | None,
     ) -> None:
         self.process = process  # the guard; everything else is below it
         self.stdout = stdout  # reading end, -1 once closed
@@ -46,8 +46,8 @@ class Sandboxed:
         self.workspace = workspace
         self.home = home  # on disk, for an isolation that has none in memory
         self.limits = limits
-        self.loan = loan
-        self.output = Capped(limits.output)
+        self.lease = lease
+        self.output = BoundedOutput(limits.output)
         self.ended = ""
         os.set_blocking(stdout, False)
         asyncio.get_running_loop().add_reader(stdout, self.drain, 1)
@@ -108,16 +108,16 @@ class Sandboxed:
         await asyncio.gather(self._watcher, return_exceptions=True)
         self.drain()
         self._close()
-        if self.loan is not None:
-            loan, self.loan = self.loan, None
-            await asyncio.to_thread(loan.end)
+        if self.lease is not None:
+            lease, self.lease = self.lease, None
+            await asyncio.to_thread(lease.end)
 
 
 async def start(
     isolation: Isolation,
     command: Sequence[str],
     workspace: Path,
-    limits: Limits,
+    limits: SandboxLimits,
     *,
     stdin: bool,
     fds: Sequence[int] = (),
@@ -134,16 +134,21 @@ async def start(
 
 
 async def spawn(
-    isolation: Isolation, command: Sequence[str], workspace: Path, limits: Limits, stdin: bool, fds: Sequence[int]
+    isolation: Isolation,
+    command: Sequence[str],
+    workspace: Path,
+    limits: SandboxLimits,
+    stdin: bool,
+    fds: Sequence[int],
 ) -> Sandboxed:
     (read, write), (hold, lifeline) = os.pipe(), os.pipe()
     given = [write, hold, *fds]
-    launch = loan = None
+    launch = lease = None
     try:
         launch = isolation.launch(command, workspace, limits)
         given += launch.fds
         if launch.uid is not None:
-            loan = await asyncio.to_thread(Loan, workspace, launch.uid)
+            lease = await asyncio.to_thread(ChownLease, workspace, launch.uid)
             if launch.home is not None:
                 os.chown(launch.home, launch.uid, launch.uid)
         process = await asyncio.create_subprocess_exec(
@@ -159,12 +164,12 @@ async def spawn(
         close([read, lifeline])
         if launch is not None and launch.home is not None:
             shutil.rmtree(launch.home)
-        if loan is not None:
-            loan.end()
+        if lease is not None:
+            lease.end()
         raise
     finally:
         close(given)
-    return Sandboxed(process, read, lifeline, workspace, launch.home, limits, loan)
+    return Sandboxed(process, read, lifeline, workspace, launch.home, limits, lease)
 
 
 def close(fds: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 from ponder.sandbox.process import start
 
 
@@ -24,10 +24,15 @@ class Done(Struct, frozen=True):
 
 
 async def run(
-    isolation: Isolation, command: Sequence[str], workspace: Path, *, timeout: float, limits: Limits | None = None
+    isolation: Isolation,
+    command: Sequence[str],
+    workspace: Path,
+    *,
+    timeout: float,
+    limits: SandboxLimits | None = None,
 ) -> Done:
     """Returns after `timeout` seconds at the latest, and then nothing of the command is left, nor when cancelled."""
-    sandboxed = await start(isolation, command, workspace, limits or Limits(), stdin=False)
+    sandboxed = await start(isolation, command, workspace, limits or SandboxLimits(), stdin=False)
     problem = ""
     try:
         async with asyncio.timeout(timeout):

@@ -1,8 +1,8 @@
-"""What a call changed in the workspace: a look before, a look after, and the difference.
+"""What a call changed in the workspace: a snapshot before, one after, and the difference.
 
-before = look(workspace)
+before = snapshot(workspace)
 ...
-for change in differences(before, look(workspace, before)):
+for change in diff(before, snapshot(workspace, before)):
     print(change.kind, change.name, change.diff)
 """
 
@@ -23,7 +23,7 @@ MAX_TEXTS = 4 * 2**20  # bytes of all
 MAX_DIFF = 200  # lines
 
 
-class Seen(Struct, frozen=True):
+class FileState(Struct, frozen=True):
     size: int
     stamp: tuple[int, int, int]  # inode, change time, size: different after every write
     text: str | None  # None: large, or not text
@@ -38,9 +38,9 @@ class Change(Struct, frozen=True):
     diff: str
 
 
-def look(root: Path, earlier: dict[str, Seen] | None = None) -> dict[str, Seen]:
-    """earlier: a look whose texts are taken over where a file has not been touched since."""
-    found: dict[str, Seen] = {}
+def snapshot(root: Path, earlier: dict[str, FileState] | None = None) -> dict[str, FileState]:
+    """earlier: a snapshot whose texts are taken over where a file has not been touched since."""
+    found: dict[str, FileState] = {}
     room = MAX_TEXTS
     for name, status in workspace.files(root, MAX_FILES):
         stamp = (status.st_ino, status.st_ctime_ns, status.st_size)
@@ -51,7 +51,7 @@ def look(root: Path, earlier: dict[str, Seen] | None = None) -> dict[str, Seen]:
         elif status.st_size <= min(MAX_TEXT, room):
             text = small_text(root, name)
         room -= status.st_size if text is not None else 0
-        found[name] = Seen(status.st_size, stamp, text)
+        found[name] = FileState(status.st_size, stamp, text)
     return found
 
 
@@ -63,25 +63,25 @@ def small_text(root: Path, name: str) -> str | None:
         return None
 
 
-def differences(before: dict[str, Seen], after: dict[str, Seen]) -> list[Change]:
+def diff(before: dict[str, FileState], after: dict[str, FileState]) -> list[Change]:
     out = []
     for path in sorted(before.keys() | after.keys()):
         old, new, name = before.get(path), after.get(path), clean(os.fsencode(path)).replace("\n", "?")
         if old is None and new is not None:
-            out.append(Change(name, "added", new.size, diff(name, "", new.text)))
+            out.append(Change(name, "added", new.size, unified_diff(name, "", new.text)))
         elif new is None and old is not None:
-            out.append(Change(name, "removed", 0, diff(name, old.text, "")))
+            out.append(Change(name, "removed", 0, unified_diff(name, old.text, "")))
         elif old is not None and new is not None and rewritten(old, new):
-            out.append(Change(name, "changed", new.size, diff(name, old.text, new.text)))
+            out.append(Change(name, "changed", new.size, unified_diff(name, old.text, new.text)))
     return out
 
 
-def rewritten(old: Seen, new: Seen) -> bool:
+def rewritten(old: FileState, new: FileState) -> bool:
     """The time changes even if the same was written again; where the text is known, it decides."""
     return old.stamp != new.stamp and (old.text is None or old.text != new.text)
 
 
-def diff(name: str, old: str | None, new: str | None) -> str:
+def unified_diff(name: str, old: str | None, new: str | None) -> str:
     if old is None or new is None:
         return ""
     lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm="", n=2))

@@ -11,7 +11,7 @@ from msgspec import Struct
 MAX_DEPTH = 64  # of folders; without a bound a path could outgrow what the kernel takes, and hide
 
 
-class Held(Struct, frozen=True):
+class TreeSize(Struct, frozen=True):
     """bytes: on disk. entries: files, folders and links. depth: of the deepest folder seen."""
 
     bytes: int
@@ -19,7 +19,7 @@ class Held(Struct, frozen=True):
     depth: int
 
 
-def size(folder: Path, stop: int) -> Held:
+def size(folder: Path, stop: int) -> TreeSize:
     """stop: give up counting after this many entries, or below MAX_DEPTH."""
     total = entries = deepest = 0
     todo = [(str(folder), 0)]
@@ -37,17 +37,17 @@ def size(folder: Path, stop: int) -> Held:
                         break
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue  # gone, replaced or locked meanwhile
-    return Held(total, entries, deepest)
+    return TreeSize(total, entries, deepest)
 
 
-class Loan:
-    """The tree belongs to `uid` as long as one of its loans lasts, so that sandboxes started by root can work in it.
+class ChownLease:
+    """The tree belongs to `uid` as long as one of its leases lasts, so that sandboxes started by root can work in it.
 
     Afterwards what belongs to `uid` goes back to the owner of the folder before (to root, if a killed Ponder left it
-    lent).
+    so).
     """
 
-    _open: ClassVar[dict[Path, list[int]]] = {}  # folder -> [how many loans, owner before]
+    _open: ClassVar[dict[Path, list[int]]] = {}  # folder -> [how many leases, owner before]
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, folder: Path, uid: int) -> None:

@@ -91,7 +91,7 @@ def write(root: Path, name: str, data: bytes) -> None:
             raise UserError(f"{name} cannot be written: {reason(e)}.") from e
 
 
-def bring(root: Path, source: Path, name: str | None = None, *, limit: int = 512 * 2**20) -> str:
+def copy_in(root: Path, source: Path, name: str | None = None, *, limit: int = 512 * 2**20) -> str:
     """Copy a file of the host into the workspace and return its name there. Only regular files, and no links."""
     try:
         file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from ponder.agent.tools.tool import Place
+from ponder.agent.tools.tool import ToolContext
 
 FAULTS = Path(__file__).parent / "mcp_faults"
 MARK = "PONDER_TEST_MARK"
@@ -64,5 +64,5 @@ def no_orphans(seconds: float = 0.5) -> Iterator[Marked]:
         raise AssertionError(f"left behind: {left}")
 
 
-def place(folder: Path, progress: Callable[[str], None] = lambda text: None) -> Place:
-    return Place("test", folder, progress)
+def context(folder: Path, progress: Callable[[str], None] = lambda text: None) -> ToolContext:
+    return ToolContext("test", folder, progress)

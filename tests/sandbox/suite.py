@@ -34,11 +34,11 @@ from attacks import ATTACKS, PRELUDE, Attack
 from ponder.sandbox.isolation import attempt, find
 from ponder.sandbox.landlocked import Landlocked
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import MB, Limits
+from ponder.sandbox.limits import MB, SandboxLimits
 from ponder.sandbox.run import run
 from ponder.sandbox.seccomp import CLONE, DENIED
 
-LIMITS = Limits(memory=128 * MB, processes=64, file=16 * MB, workspace=32 * MB, scratch=32 * MB, cpu=1)
+LIMITS = SandboxLimits(memory=128 * MB, processes=64, file=16 * MB, workspace=32 * MB, scratch=32 * MB, cpu=1)
 VICTIM = """
 import ctypes, os, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: None)

@@ -12,18 +12,18 @@ from sandboxes import go, needs_sandbox, processes_of
 from ponder.sandbox import kernel
 from ponder.sandbox.isolation import find
 from ponder.sandbox.kernel import Answer, Kernel
-from ponder.sandbox.limits import MB, Limits
+from ponder.sandbox.limits import MB, SandboxLimits
 
 pytest.importorskip("ipykernel", reason="pip install 'ponder-llm[agent]'")
 pytestmark = needs_sandbox
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
 
 
-def session(folder: Path, *codes: str, timeout: float = 20, limits: Limits | None = None) -> list[Answer]:
+def session(folder: Path, *codes: str, timeout: float = 20, limits: SandboxLimits | None = None) -> list[Answer]:
     """The answers of one kernel to some calls."""
 
     async def run() -> list[Answer]:
-        started = await Kernel.start(find(), folder, limits or Limits())
+        started = await Kernel.start(find(), folder, limits or SandboxLimits())
         try:
             return [await started.execute(code, timeout) for code in codes]
         finally:
@@ -109,7 +109,7 @@ YIELDING = {
 
 def timed(folder: Path, code: str) -> tuple[float, Answer, Answer]:
     async def run() -> tuple[float, Answer, Answer]:
-        started = await Kernel.start(find(), folder, Limits())
+        started = await Kernel.start(find(), folder, SandboxLimits())
         try:
             await started.execute("kept = 7", 10)
             begin = time.monotonic()
@@ -157,7 +157,7 @@ def test_death_of_the_process_is_told(tmp_path: Path) -> None:
         tmp_path,
         "import os, time\nfor _ in range(3):\n    if os.fork() == 0: x = b'1' * (200 * 2**20); time.sleep(60)\n"
         "time.sleep(60)",
-        limits=Limits(memory=400 * MB),
+        limits=SandboxLimits(memory=400 * MB),
     )
     assert memory.lost == "all processes together used more than 400 MB of memory"
 
@@ -221,7 +221,7 @@ def test_two_kernels_share_nothing(tmp_path: Path) -> None:
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:
             folder.mkdir()
-        a, b = await asyncio.gather(*(Kernel.start(find(), folder, Limits()) for folder in folders))
+        a, b = await asyncio.gather(*(Kernel.start(find(), folder, SandboxLimits()) for folder in folders))
         try:
             await a.execute("secret = 42; open('/tmp/x', 'w').write('a'); open('f', 'w').write('a')", 10)
             return await a.execute("secret", 10), await b.execute(
@@ -237,12 +237,12 @@ def test_two_kernels_share_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("when", [0.0, 0.05, 0.2])
 def test_cancelled_start_and_call(tmp_path: Path, when: float) -> None:
     async def run() -> None:
-        start = asyncio.ensure_future(Kernel.start(find(), tmp_path, Limits(cpu=599)))
+        start = asyncio.ensure_future(Kernel.start(find(), tmp_path, SandboxLimits(cpu=599)))
         await asyncio.sleep(when)
         start.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await (await start).kill()  # a fast machine was ready before
-        started = await Kernel.start(find(), tmp_path, Limits(cpu=599))
+        started = await Kernel.start(find(), tmp_path, SandboxLimits(cpu=599))
         call = asyncio.ensure_future(started.execute("while True: pass", 30))
         await asyncio.sleep(when)
         call.cancel()

@@ -14,13 +14,13 @@ from sandboxes import go, needs_sandbox, processes_of
 from ponder.core.errors import UserError
 from ponder.sandbox import isolation
 from ponder.sandbox.isolation import Host, find
-from ponder.sandbox.limits import MB, Limits
+from ponder.sandbox.limits import MB, SandboxLimits
 from ponder.sandbox.run import Done, run
 
 pytestmark = needs_sandbox
 
 
-def sh(command: str, folder: Path, timeout: float = 10, limits: Limits | None = None) -> Done:
+def sh(command: str, folder: Path, timeout: float = 10, limits: SandboxLimits | None = None) -> Done:
     return go(run(find(), ["sh", "-c", command], folder, timeout=timeout, limits=limits))
 
 
@@ -107,17 +107,19 @@ def test_flood_is_cut_in_the_middle(tmp_path: Path) -> None:
 
 def test_memory_of_all_together(tmp_path: Path) -> None:
     code = "x = bytearray(b'1') * (120 * 2**20); import time; time.sleep(5)"
-    done = sh(f'for i in 1 2 3; do python -c "{code}" & done; wait', tmp_path, limits=Limits(memory=256 * MB))
+    done = sh(f'for i in 1 2 3; do python -c "{code}" & done; wait', tmp_path, limits=SandboxLimits(memory=256 * MB))
     assert done.problem == "all processes together used more than 256 MB of memory"
 
 
 @pytest.mark.flaky(reruns=2)  # judges time
 def test_workspace_size(tmp_path: Path) -> None:
     begin = time.monotonic()
-    limits = Limits(workspace=20 * MB, file=8 * MB)
+    limits = SandboxLimits(workspace=20 * MB, file=8 * MB)
     done = sh("for i in 1 2 3 4 5 6; do head -c 7000000 /dev/zero > f$i; done; sleep 9", tmp_path, limits=limits)
     assert done.problem == "the files in the workspace grew beyond 20 MB" and time.monotonic() - begin < 3
-    many = sh("i=0; while [ $i -lt 3000 ]; do : > n$i; i=$((i+1)); done; sleep 9", tmp_path, limits=Limits(entries=200))
+    many = sh(
+        "i=0; while [ $i -lt 3000 ]; do : > n$i; i=$((i+1)); done; sleep 9", tmp_path, limits=SandboxLimits(entries=200)
+    )
     assert many.problem == "the workspace holds more than 200 files and folders"
 
 

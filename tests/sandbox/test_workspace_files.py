@@ -14,8 +14,8 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.sandbox import workspace
-from ponder.sandbox.output import Capped, clean
-from ponder.sandbox.snapshot import differences, look
+from ponder.sandbox.output import BoundedOutput, clean
+from ponder.sandbox.snapshot import diff, snapshot
 from ponder.sandbox.tree import size
 
 OUTWARD = [
@@ -85,7 +85,7 @@ def test_pipes_and_devices_do_not_block(root: Path) -> None:
         workspace.read(root, "pipe", 100)
     for source in (root / "pipe", Path("/dev/zero")):
         with pytest.raises(UserError, match="not a regular file"):
-            workspace.bring(root, source)
+            workspace.copy_in(root, source)
     workspace.write(root, "pipe", b"now a file")
     assert time.monotonic() - begin < 1 and (root / "pipe").read_bytes() == b"now a file"
 
@@ -124,13 +124,13 @@ def test_a_folder_that_becomes_a_link(root: Path) -> None:
 
 
 def test_bring(root: Path) -> None:
-    assert workspace.bring(root, root.parent / "secret", "data/in.txt") == "data/in.txt"
+    assert workspace.copy_in(root, root.parent / "secret", "data/in.txt") == "data/in.txt"
     assert workspace.read(root, "data/in.txt", 100) == b"canary"
     (root.parent / "link").symlink_to("secret")
     with pytest.raises(UserError, match="symbolic link"):
-        workspace.bring(root, root.parent / "link")
+        workspace.copy_in(root, root.parent / "link")
     with pytest.raises(UserError, match="at most 3"):
-        workspace.bring(root, root.parent / "secret", limit=3)
+        workspace.copy_in(root, root.parent / "secret", limit=3)
 
 
 def test_differences(root: Path) -> None:
@@ -138,14 +138,14 @@ def test_differences(root: Path) -> None:
     (root / "gone").write_text("x\n")
     (root / "blob").write_bytes(b"\0" * 100)
     (root / "same").write_text("same")
-    before = look(root)
+    before = snapshot(root)
     (root / "kept").write_text("a\nB\nc\n")
     (root / "gone").unlink()
     (root / "blob").write_bytes(b"\0" * 200)
     (root / "same").write_text("same")
     (root / "new\x1b[31m").write_text("n\n")
     (root / "link").symlink_to("/etc/passwd")
-    found = {change.name: change for change in differences(before, look(root, before))}
+    found = {change.name: change for change in diff(before, snapshot(root, before))}
     assert {name: change.kind for name, change in found.items()} == {
         "kept": "changed",
         "gone": "removed",
@@ -182,7 +182,7 @@ def test_clean(raw: bytes, text: str) -> None:
 def test_capped_keeps_both_ends() -> None:
     whole = bytes(range(32, 127)) * 50
     for step in (1, 7, 100, 5000):
-        capped = Capped(1000)
+        capped = BoundedOutput(1000)
         for i in range(0, len(whole), step):
             capped.add(whole[i : i + step])
         text = capped.take()

@@ -8,7 +8,7 @@ import pytest
 from saying import call, thought
 
 from ponder.agent import Assistant
-from ponder.agent.loop.event import RunDone, Said
+from ponder.agent.loop.event import MessageAdded, RunDone
 from ponder.core.event import ReasoningDelta, TextDelta
 from ponder.engine.llm import LLM
 
@@ -36,7 +36,7 @@ def test_a_run_over_http_is_that_of_the_engine_here(url: str, scripted) -> None:
     for llm in ({"model": "m", "model_server": url, "api_key": "EMPTY"}, scripted(*replies)):
         with Assistant(llm=llm, function_list=[add]) as bot:
             events = list(bot.events([{"role": "user", "content": "17 + 25?"}]))
-        said = [e.message for e in events if isinstance(e, Said)]
+        said = [e.message for e in events if isinstance(e, MessageAdded)]
         text = "".join(e.text for e in events if isinstance(e, TextDelta))
         reasoning = "".join(e.text for e in events if isinstance(e, ReasoningDelta))
         end = next(e for e in events if isinstance(e, RunDone))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sample_steps import a_png
 
-from ponder.agent.tools.tool import Image, Output, Place, Tool
+from ponder.agent.tools.tool import Image, Output, Tool, ToolContext
 from ponder.core.errors import UserError
 
 NUMBERS = {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}, "required": ["a", "b"]}
@@ -18,14 +18,14 @@ class Add(Tool):
     name, description = "add", "Adds two numbers."
     parameters = NUMBERS
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], place: ToolContext) -> Output:
         return Output(str(arguments["a"] + arguments["b"]))
 
 
 class Draw(Tool):
     name, description, parameters = "draw", "Draws a square.", NOTHING
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], place: ToolContext) -> Output:
         return Output("drawn", images=(Image("image/png", a_png(16), "square.png"),))
 
 
@@ -34,7 +34,7 @@ class WriteNote(Tool):
     parameters = TEXT
     approval = "ask"
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], place: ToolContext) -> Output:
         path = place.workspace / "note.txt"
         old = path.read_text() if path.exists() else ""
         path.write_text(arguments["text"] + "\n")
@@ -48,7 +48,7 @@ class WriteNote(Tool):
 class Count(Tool):
     name, description, parameters = "count", "Counts slowly.", NOTHING
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], place: ToolContext) -> Output:
         for n in range(200):
             place.progress(f"{n} of 200")
             await asyncio.sleep(0.05)
@@ -58,5 +58,5 @@ class Count(Tool):
 class Fail(Tool):
     name, description, parameters = "fail", "Fails.", NOTHING
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], place: ToolContext) -> Output:
         raise UserError("the <b>network</b> is down")

@@ -23,7 +23,7 @@ from typing import Any
 from ponder.agent.compat.qwen_agent import BaseTool, Registered, Wrapped, from_qwen, qwen_message, settings, to_qwen
 from ponder.agent.loop.agent import Agent, Approver
 from ponder.agent.loop.background import Background
-from ponder.agent.loop.event import RunEvent, Said
+from ponder.agent.loop.event import MessageAdded, RunEvent
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.models import chat_model
 from ponder.agent.loop.run import Run
@@ -83,7 +83,7 @@ class Assistant:
                 reasoning += event.text
             elif isinstance(event, TextDelta):
                 text += event.text
-            elif isinstance(event, Said):
+            elif isinstance(event, MessageAdded):
                 done += to_qwen(event.message, self.name)
                 reasoning = text = ""
             else:

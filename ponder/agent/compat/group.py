@@ -17,7 +17,7 @@ from ponder.agent.loop.calls import failure
 from ponder.agent.loop.event import Note, RunEvent
 from ponder.agent.loop.follow import follow
 from ponder.agent.loop.run import Run
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.event import TextDelta
 from ponder.core.message import Message
@@ -37,12 +37,12 @@ class AgentTool(Tool):
         self.parameters = {"type": "object", "properties": {"task": task}, "required": ["task"]}
         self.timeout = agent.limits.seconds or 600.0
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         await self.agent.open()
-        run = self.agent.start(str(arguments["task"]), conversation=f"{place.conversation}-{self.name}")
+        run = self.agent.start(str(arguments["task"]), conversation=f"{context.conversation}-{self.name}")
         async for event in run:
             if isinstance(event, TextDelta):
-                place.progress(event.text)
+                context.progress(event.text)
         assert run.end is not None
         if run.end.reason in ("waiting", "error", "cancelled"):
             return failure(f"{self.name} came to no answer ({run.end.reason}): {run.end.text}")

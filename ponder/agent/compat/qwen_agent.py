@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolResult, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
@@ -51,7 +51,7 @@ class Wrapped(Tool):
         self.inner, self.name, self.description = tool, tool.name, tool.description
         self.parameters = tool.parameters if isinstance(tool.parameters, dict) else _schema(tool.parameters)
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         result = await asyncio.to_thread(self.inner.call, json.dumps(arguments, ensure_ascii=False))
         if isinstance(result, Output):
             return result

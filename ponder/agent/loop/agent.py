@@ -29,7 +29,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
-from ponder.sandbox.workspace import bring, parts
+from ponder.sandbox.workspace import copy_in, parts
 
 Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
 Messages = str | Sequence[Message | dict[str, Any]]
@@ -95,12 +95,12 @@ class Agent(Opened):
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def furnish(self, conversation: str) -> None:
+    def copy_attachments(self, conversation: str) -> None:
         """Put the attached files into its workspace. What is there stays: the model may have worked on it."""
         for file in self._files:
             folder = self.workspace(conversation)
             if not os.path.lexists(folder / file.name):
-                bring(folder, file.resolve(), file.name)
+                copy_in(folder, file.resolve(), file.name)
 
     def _base(self) -> Path:
         if self._workspace is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ponder.agent.loop.event import CallDone
 from ponder.agent.loop.limits import cut
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.message import ToolCall
 from ponder.text.chat.untagged_calls import letters
@@ -40,7 +40,7 @@ def failure(text: str) -> Output:
     return Output(text if text.startswith("Error") else f"Error: {text}", error=True)
 
 
-def meant(tools: Sequence[Tool], name: str) -> str:
+def resolve_name(tools: Sequence[Tool], name: str) -> str:
     """The name of the one tool that a model can mean: small ones write "fetch" for "fetch-fetch", and "_" for "-". A
     name that fits no tool, or two, stays as it is."""
     wanted = letters(name)
@@ -89,7 +89,7 @@ def _names(tool: Tool) -> str:
     return ", ".join(tool.parameters.get("properties") or ()) or "none"
 
 
-async def carry_out(call: ToolCall, tool: Tool, place: Place, seconds: float) -> CallDone:
+async def execute(call: ToolCall, tool: Tool, context: ToolContext, seconds: float) -> CallDone:
     """Run one call for at most `seconds`. Never raises for what a tool does wrong; a cancelled call is cancelled."""
     began = time.monotonic()
     arguments = read_arguments(tool, call.arguments)
@@ -97,7 +97,7 @@ async def carry_out(call: ToolCall, tool: Tool, place: Place, seconds: float) ->
         return CallDone(call.id, arguments)
     try:
         async with asyncio.timeout(seconds):
-            output = await tool.call(arguments, place)
+            output = await tool.call(arguments, context)
     except TimeoutError:
         output = failure(f"{tool.name} did not finish within {seconds:g} s and was stopped")
     except UserError as e:
@@ -107,14 +107,16 @@ async def carry_out(call: ToolCall, tool: Tool, place: Place, seconds: float) ->
     return CallDone(call.id, output, round(time.monotonic() - began, 3))
 
 
-async def carry_out_all(
-    calls: Sequence[tuple[ToolCall, Tool]], place: Callable[[ToolCall], Place], seconds: Callable[[Tool], float],
+async def execute_all(
+    calls: Sequence[tuple[ToolCall, Tool]],
+    context: Callable[[ToolCall], ToolContext],
+    seconds: Callable[[Tool], float],
     done: Callable[[CallDone], None],
-) -> None:  # fmt: skip
+) -> None:
     """The calls of one step: those that may run beside others together, the rest one by one, in order."""
 
     async def one(call: ToolCall, tool: Tool) -> None:
-        done(await carry_out(call, tool, place(call), seconds(tool)))
+        done(await execute(call, tool, context(call), seconds(tool)))
 
     async with asyncio.TaskGroup() as group:
         for call, tool in calls:

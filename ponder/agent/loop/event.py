@@ -24,7 +24,7 @@ class StepStarted(Struct, frozen=True, tag="step"):
     step: int
 
 
-class Said(Struct, frozen=True, tag="said"):
+class MessageAdded(Struct, frozen=True, tag="said"):
     """A finished message of the history: what the user asked, what the model said, what a tool gave."""
 
     message: Message
@@ -48,14 +48,14 @@ class CallDone(Struct, frozen=True, tag="done"):
     seconds: float = 0.0
 
 
-class Asked(Struct, frozen=True, tag="asked"):
+class ApprovalRequested(Struct, frozen=True, tag="asked"):
     """A call waits for a person. why: what the tool would do, in its own description."""
 
     call: ToolCall
     why: str = ""
 
 
-class Decided(Struct, frozen=True, tag="decided"):
+class ApprovalGiven(Struct, frozen=True, tag="decided"):
     call_id: str
     decision: Decision
 
@@ -84,5 +84,5 @@ class RunDone(Struct, frozen=True, tag="end"):
     waiting: tuple[ToolCall, ...] = ()
 
 
-Kept = StepStarted | Said | CallStarted | CallDone | Asked | Decided | Note | RunDone
-RunEvent = Kept | CallProgress | Reading | ReasoningDelta | TextDelta | Finish
+LoggedEvent = StepStarted | MessageAdded | CallStarted | CallDone | ApprovalRequested | ApprovalGiven | Note | RunDone
+RunEvent = LoggedEvent | CallProgress | Reading | ReasoningDelta | TextDelta | Finish

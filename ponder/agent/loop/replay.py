@@ -9,10 +9,18 @@ from typing import Any
 
 from ponder.agent.loop.agent import Agent
 from ponder.agent.loop.calls import BROKEN
-from ponder.agent.loop.event import Asked, CallDone, Decided, Kept, RunDone, Said, StepStarted
+from ponder.agent.loop.event import (
+    ApprovalGiven,
+    ApprovalRequested,
+    CallDone,
+    LoggedEvent,
+    MessageAdded,
+    RunDone,
+    StepStarted,
+)
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.session_markdown import transcript
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.event import Effective, Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Reasoning, Text, ToolCall
@@ -21,17 +29,19 @@ from ponder.core.request import ChatRequest
 SETTINGS = Effective(False, "default", None, 0.0, 1.0, 0, 0.0, 0, 0)  # nobody looks at them here
 
 
-async def replay(events: Sequence[Kept], limits: Limits | None = None) -> list[Kept]:
+async def replay(events: Sequence[LoggedEvent], limits: Limits | None = None) -> list[LoggedEvent]:
     """The events made anew. limits: those the session ran under. Raises UserError where record and loop part."""
-    made: list[Kept] = []
+    made: list[LoggedEvent] = []
     history: list[Message] = []
-    calls = {c.id: c for e in events if isinstance(e, Said) for c in e.message.tool_calls}
+    calls = {c.id: c for e in events if isinstance(e, MessageAdded) for c in e.message.tool_calls}
     for run in _runs(events):
         asked = _asked(run)
-        made += [Said(m) for m in asked]
+        made += [MessageAdded(m) for m in asked]
         agent = Agent(RecordedModel(run), tools=_tools(run, calls), limits=_limits(run, limits or Limits()))
-        new = agent.start([*history, *asked], decisions={e.call_id: e.decision for e in run if isinstance(e, Decided)})
-        made += [event async for event in new if isinstance(event, Kept)]
+        new = agent.start(
+            [*history, *asked], decisions={e.call_id: e.decision for e in run if isinstance(e, ApprovalGiven)}
+        )
+        made += [event async for event in new if isinstance(event, LoggedEvent)]
         history = new.messages
     before, after = transcript(events), transcript(made)
     if before != after:
@@ -42,7 +52,7 @@ async def replay(events: Sequence[Kept], limits: Limits | None = None) -> list[K
 class RecordedModel:
     """Says what the record says, turn by turn."""
 
-    def __init__(self, run: Sequence[Kept]) -> None:
+    def __init__(self, run: Sequence[LoggedEvent]) -> None:
         self._replies = iter(
             [(e, n + 1 < len(run) and _is_broken(run[n + 1])) for n, e in enumerate(run) if _from_model(e)]
         )
@@ -52,7 +62,7 @@ class RecordedModel:
         if reply is None:
             raise UserError("the record ends here")
         said, malformed = reply
-        assert isinstance(said, Said)
+        assert isinstance(said, MessageAdded)
         return RecordedStream(said.message, said.usage or Usage(), int(malformed))
 
 
@@ -91,16 +101,16 @@ class RecordedTool(Tool):
         self.concurrent = False
         self._outputs = iter(outputs)
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         output = next(self._outputs, None)
         if output is None:
             raise UserError(f"the record has no further call of {self.name}")
         return output
 
 
-def _runs(events: Sequence[Kept]) -> Iterator[list[Kept]]:
+def _runs(events: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
     """Split behind every end. A run that was killed goes on in the next one: no end lies between them."""
-    run: list[Kept] = []
+    run: list[LoggedEvent] = []
     for event in events:
         run.append(event)
         if isinstance(event, RunDone):
@@ -110,15 +120,15 @@ def _runs(events: Sequence[Kept]) -> Iterator[list[Kept]]:
         yield run
 
 
-def _asked(run: Sequence[Kept]) -> list[Message]:
+def _asked(run: Sequence[LoggedEvent]) -> list[Message]:
     """What stood there before the model spoke: the messages of user and system at the head."""
-    return [e.message for e in run if isinstance(e, Said) and e.message.role in ("user", "system")]
+    return [e.message for e in run if isinstance(e, MessageAdded) and e.message.role in ("user", "system")]
 
 
-def _tools(run: Sequence[Kept], calls: dict[str, ToolCall]) -> list[Tool]:
+def _tools(run: Sequence[LoggedEvent], calls: dict[str, ToolCall]) -> list[Tool]:
     """A tool for every name that was called. calls: of the whole session, by id."""
-    asked = {e.call.name for e in run if isinstance(e, Asked)}
-    asked |= {calls[e.call_id].name for e in run if isinstance(e, Decided)}
+    asked = {e.call.name for e in run if isinstance(e, ApprovalRequested)}
+    asked |= {calls[e.call_id].name for e in run if isinstance(e, ApprovalGiven)}
     outputs: dict[str, list[Output]] = {call.name: [] for call in calls.values()}
     for event in run:
         if isinstance(event, CallDone):
@@ -126,7 +136,7 @@ def _tools(run: Sequence[Kept], calls: dict[str, ToolCall]) -> list[Tool]:
     return [RecordedTool(name, found, name in asked) for name, found in outputs.items()]
 
 
-def _limits(run: Sequence[Kept], limits: Limits) -> Limits:
+def _limits(run: Sequence[LoggedEvent], limits: Limits) -> Limits:
     """Time does not repeat: a run that it ended is ended after as many steps."""
     from msgspec import structs
 
@@ -137,12 +147,12 @@ def _limits(run: Sequence[Kept], limits: Limits) -> Limits:
     return structs.replace(limits, seconds=None)
 
 
-def _from_model(event: Kept) -> bool:
-    return isinstance(event, Said) and event.message.role == "assistant"
+def _from_model(event: LoggedEvent) -> bool:
+    return isinstance(event, MessageAdded) and event.message.role == "assistant"
 
 
-def _is_broken(event: Kept) -> bool:
-    return isinstance(event, Said) and event.message.role == "tool" and event.message.text.startswith(BROKEN)
+def _is_broken(event: LoggedEvent) -> bool:
+    return isinstance(event, MessageAdded) and event.message.role == "tool" and event.message.text.startswith(BROKEN)
 
 
 def _difference(before: str, after: str) -> str:

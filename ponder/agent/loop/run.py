@@ -12,20 +12,30 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ponder.agent.loop.calls import CANCELLED, DENIED, OVER, broken, carry_out_all, failure, find, meant, text_for_model
+from ponder.agent.loop.calls import (
+    CANCELLED,
+    DENIED,
+    OVER,
+    broken,
+    execute_all,
+    failure,
+    find,
+    resolve_name,
+    text_for_model,
+)
 from ponder.agent.loop.event import (
-    Asked,
+    ApprovalGiven,
+    ApprovalRequested,
     CallDone,
     CallProgress,
     CallStarted,
-    Decided,
     Decision,
-    Kept,
+    LoggedEvent,
+    MessageAdded,
     Note,
     Reading,
     RunDone,
     RunEvent,
-    Said,
     StepStarted,
     StopReason,
 )
@@ -34,7 +44,7 @@ from ponder.agent.loop.history import for_prompt, unanswered
 from ponder.agent.loop.limits import cut
 from ponder.agent.loop.repetition_guard import RepeatGuard
 from ponder.agent.loop.session import Session
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Part, ToolCall
@@ -132,7 +142,7 @@ class Run:
     async def _loop(self) -> None:
         if self._session is not None:
             self._session.begin(self.messages)
-        await asyncio.to_thread(self._agent.furnish, self.conversation)
+        await asyncio.to_thread(self._agent.copy_attachments, self.conversation)
         for note in self._agent.notes():
             self._emit(note)
         while True:
@@ -226,7 +236,7 @@ class Run:
             if isinstance(part, ToolCall):
                 part = part if part.id and part.id not in used else structs.replace(part, id=self._new_id(len(used)))
                 used.add(part.id)
-                part = structs.replace(part, name=meant(tools, part.name))
+                part = structs.replace(part, name=resolve_name(tools, part.name))
             parts.append(part)
         return Message("assistant", tuple(parts))
 
@@ -307,7 +317,7 @@ class Run:
             results[event.call_id] = event
             self._emit(event)
 
-        await carry_out_all(ready, self._place, self._seconds, done)
+        await execute_all(ready, self._context, self._seconds, done)
         for call in calls:
             if call not in waiting:
                 self._answer_call(call, results[call.id], told=any(call is c for c, _ in ready))
@@ -320,19 +330,19 @@ class Run:
             return "once"
         decision = self._decisions.pop(call.id, None)
         if decision is None:
-            self._emit(Asked(call, tool.description))
+            self._emit(ApprovalRequested(call, tool.description))
             decision = "later" if self._agent.approve is None else await self._agent.approve(call, tool)
         if decision != "later":
-            self._emit(Decided(call.id, decision))
+            self._emit(ApprovalGiven(call.id, decision))
         if decision == "always":
             self._agent.always.add(tool.name)
         return decision
 
-    def _place(self, call: ToolCall) -> Place:
+    def _context(self, call: ToolCall) -> ToolContext:
         def progress(text: str) -> None:
             self._events.put_nowait(CallProgress(call.id, text))
 
-        return Place(self.conversation, self._agent.workspace(self.conversation), progress)
+        return ToolContext(self.conversation, self._agent.workspace(self.conversation), progress)
 
     def _seconds(self, tool: Tool) -> float:
         own = tool.timeout if tool.timeout is not None else self._limits.call_seconds
@@ -358,9 +368,9 @@ class Run:
 
     def _say(self, message: Message, usage: Usage | None = None) -> None:
         self.messages.append(message)
-        self._emit(Said(message, usage))
+        self._emit(MessageAdded(message, usage))
 
-    def _emit(self, event: Kept) -> None:
+    def _emit(self, event: LoggedEvent) -> None:
         if self._session is not None:
             self._session.add(event)
         self._events.put_nowait(event)

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ponder.agent.loop.calls import INTERRUPTED, failure
-from ponder.agent.loop.event import CallDone, CallStarted, Kept, Said
+from ponder.agent.loop.event import CallDone, CallStarted, LoggedEvent, MessageAdded
 from ponder.agent.tools.tool import Tool
 from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall
@@ -31,7 +31,7 @@ class Head(Struct, frozen=True, tag="session"):
     parent: str = ""
 
 
-Line = Head | Kept
+Line = Head | LoggedEvent
 _HEAD, _START = b'{"type":"session"', b'{"type":"'  # how a first line begins, and how any line does
 _decode = msgspec.json.Decoder(Line)
 _encode = msgspec.json.Encoder()
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def messages(self) -> list[Message]:
-        return [e.message for e in self.events if isinstance(e, Said)]
+        return [e.message for e in self.events if isinstance(e, MessageAdded)]
 
     def begin(self, messages: Sequence[Message]) -> None:
         """Log what a run starts with, if the log does not have it yet. Raises UserError if it has something else."""
@@ -74,9 +74,9 @@ class Session:
         if list(messages[: len(known)]) != known:
             raise UserError(f"{self.path} holds another conversation; branch it, or take a new file", param="session")
         for message in messages[len(known) :]:
-            self.add(Said(message))
+            self.add(MessageAdded(message))
 
-    def add(self, event: Kept) -> None:
+    def add(self, event: LoggedEvent) -> None:
         self.events.append(event)
         self._write(event)
 
@@ -113,7 +113,7 @@ class Session:
         os.fsync(self._file.fileno())
 
 
-def read_session(path: Path | str) -> list[Kept]:
+def read_session(path: Path | str) -> list[LoggedEvent]:
     """The events of a log that is only looked at. Raises UserError for a file that is none."""
     return _written(Path(path)).events
 
@@ -128,7 +128,7 @@ def branch(source: Path | str, path: Path | str, messages: int) -> Session:
     new.begun_from(f"{Path(source).name}@{messages}")
     count = 0
     for event in events:
-        count += isinstance(event, Said)
+        count += isinstance(event, MessageAdded)
         if count > messages:
             break
         new.add(event)
@@ -140,7 +140,7 @@ class _Log(Struct):
     unended: the last line is whole, but for the end of line."""
 
     head: Head | None = None
-    events: list[Kept] = []
+    events: list[LoggedEvent] = []
     good: int = 0
     torn: bool = False
     unended: bool = False

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from ponder.agent.loop.event import CallDone, Kept, Said
+from ponder.agent.loop.event import CallDone, LoggedEvent, MessageAdded
 from ponder.core.message import Reasoning, Text, ToolCall, ToolResult
 
 
-def transcript(events: Iterable[Kept]) -> str:
+def transcript(events: Iterable[LoggedEvent]) -> str:
     """Only what is in the history and what the calls gave: no times, no notes. Two runs of equal content are equal."""
     blocks: list[str] = []
     for event in events:
-        if isinstance(event, Said):
+        if isinstance(event, MessageAdded):
             blocks += [_block(event.message.role, part) for part in event.message.parts]
         elif isinstance(event, CallDone):
             blocks += [f"*[{event.call_id}: picture {i.name}, {len(i.data):,} bytes]*" for i in event.output.images]

@@ -51,7 +51,7 @@ ELSEWHERE = {
 }
 
 
-class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class McpServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server. Either command (with args, env, inherit_env, cwd), or url (with headers).
 
     type, transport: the same thing, "stdio", "http" (also "streamable-http") or "sse". A url without it is tried as
@@ -134,7 +134,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.approval.get("*", default)
 
 
-def read_config(config: Mapping[str, Any] | str | Path) -> dict[str, ServerConfig]:
+def read_config(config: Mapping[str, Any] | str | Path) -> dict[str, McpServerConfig]:
     """Servers by name. config: the object with `mcpServers`, what is inside it, or the path of a JSON file with either.
 
     Raises UserError that names the server and the key.
@@ -163,10 +163,10 @@ def read_config(config: Mapping[str, Any] | str | Path) -> dict[str, ServerConfi
     return {name: server for name, server in found.items() if not server.disabled}
 
 
-def _server(entry: Any) -> ServerConfig:
+def _server(entry: Any) -> McpServerConfig:
     if not isinstance(entry, Mapping):
         raise UserError(f"its settings must be an object, got {entry!r}")
-    keys = ServerConfig.__struct_fields__
+    keys = McpServerConfig.__struct_fields__
     for key in entry:
         if key in ELSEWHERE:
             raise UserError(f"unknown key {key!r}; here it is {ELSEWHERE[key]}", param=key)
@@ -175,7 +175,7 @@ def _server(entry: Any) -> ServerConfig:
             hint = f"did you mean {close[0]!r}?" if close else "the keys are " + ", ".join(keys)
             raise UserError(f"unknown key {key!r}; {hint}", param=str(key))
     try:
-        return msgspec.convert(_expand(dict(entry)), ServerConfig)
+        return msgspec.convert(_expand(dict(entry)), McpServerConfig)
     except msgspec.ValidationError as e:
         raise UserError(str(e)) from e
 

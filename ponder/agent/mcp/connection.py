@@ -1,4 +1,4 @@
-"""The link to one server. One task opens the session, watches it, opens it again when it dies, and closes it.
+"""The connection to one server. One task opens the session, watches it, opens it again when it dies, and closes it.
 
 That it is one task is not a matter of taste: the SDK's cancel scopes must be left by the task that entered them. Calls
 may come from any task: they only send a message and wait for the answer.
@@ -30,11 +30,11 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from ponder.agent.mcp.config import ServerConfig, Wire
-from ponder.agent.mcp.discovery import Listing, read_listing
+from ponder.agent.mcp.config import McpServerConfig, Wire
+from ponder.agent.mcp.discovery import Discovery, discover
 from ponder.agent.mcp.http import Http
 from ponder.agent.mcp.stdio import Stdio
-from ponder.agent.mcp.watched import Connection
+from ponder.agent.mcp.watched import WatchedTransport
 from ponder.core.errors import UserError
 
 Answer = TypeVar("Answer")
@@ -59,14 +59,14 @@ class Unavailable(Exception):
     """The server cannot be reached; the text says why, for the model and for people."""
 
 
-class Link:
+class Connection:
     """listed: awaited with what the server offers, each time that is read."""
 
     def __init__(
         self,
         name: str,
-        config: ServerConfig,
-        listed: Callable[["Link", Listing], Awaitable[None]],
+        config: McpServerConfig,
+        listed: Callable[["Connection", Discovery], Awaitable[None]],
         *,
         elicitation: ElicitationFnT | None = None,
         sampling: SamplingFnT | None = None,
@@ -179,11 +179,11 @@ class Link:
         try:
             with anyio.fail_after(limit) as patience:
                 async with Client(
-                    Connection(transport, self._lose), cache=None, message_handler=self._notified,
+                    WatchedTransport(transport, self._lose), cache=None, message_handler=self._notified,
                     client_info=Implementation(name="ponder", version=version("ponder-llm")),
                     elicitation_callback=self._elicitation, sampling_callback=self._sampling,
                 ) as client:  # fmt: skip
-                    await self._listed(self, await read_listing(client))
+                    await self._listed(self, await discover(client))
                     patience.deadline = float("inf")
                     self._up = True
                     self._settle(client)
@@ -203,7 +203,7 @@ class Link:
                 if self._stale and not self._lost:
                     self._stale = False
                     with anyio.fail_after(self.config.connect_timeout):
-                        await self._listed(self, await read_listing(client))
+                        await self._listed(self, await discover(client))
                     await asyncio.sleep(SETTLE)
             group.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ PAGES = 200  # a server that always has a next page is cut off here
 Page = TypeVar("Page", ListToolsResult, ListResourcesResult, ListResourceTemplatesResult, ListPromptsResult)
 
 
-class Listing(Struct, frozen=True):
+class Discovery(Struct, frozen=True):
     """has_resources: there is something to read, now; which, may change without a word (`read_resources`)."""
 
     tools: tuple[Tool, ...] = ()
@@ -29,10 +29,10 @@ class Listing(Struct, frozen=True):
     has_resources: bool = False
 
 
-async def read_listing(client: Client) -> Listing:
+async def discover(client: Client) -> Discovery:
     """Tools and prompts of a connected server, those kinds it says it has."""
     can = client.server_capabilities
-    return Listing(
+    return Discovery(
         tuple([t for page in await pages(client.list_tools) for t in page.tools] if can.tools is not None else ()),
         tuple(
             [p for page in await pages(client.list_prompts) for p in page.prompts] if can.prompts is not None else ()

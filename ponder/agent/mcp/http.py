@@ -8,7 +8,7 @@ from mcp.client._transport import TransportStreams
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from ponder.agent.mcp.config import ServerConfig
+from ponder.agent.mcp.config import McpServerConfig
 
 LIMIT = 64 << 20  # bytes of one message, whether a body or an event
 
@@ -16,7 +16,7 @@ LIMIT = 64 << 20  # bytes of one message, whether a body or an event
 class Http:
     """A connection to a url. sse: the older transport. auth: signs requests, if the server wants that."""
 
-    def __init__(self, config: ServerConfig, *, sse: bool, auth: httpx2.Auth | None = None) -> None:
+    def __init__(self, config: McpServerConfig, *, sse: bool, auth: httpx2.Auth | None = None) -> None:
         self._config, self._sse, self._auth = config, sse, auth
 
     @asynccontextmanager

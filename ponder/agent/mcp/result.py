@@ -126,5 +126,5 @@ def failure(text: str) -> Output:
     return Output(f"Error: {text}", error=True)
 
 
-def listing(lines: Iterable[str], limit: int) -> Output:
+def lines_output(lines: Iterable[str], limit: int) -> Output:
     return Output(shortened("\n".join(lines) or "(none)", limit))

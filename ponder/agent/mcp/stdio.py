@@ -16,7 +16,7 @@ from mcp.client._transport import TransportStreams
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 
-from ponder.agent.mcp.config import ServerConfig
+from ponder.agent.mcp.config import McpServerConfig
 from ponder.agent.mcp.process import ServerProcess
 
 LINE_LIMIT = 64 << 20  # bytes of one message
@@ -29,7 +29,7 @@ FLUSH = 0.5  # seconds for the last messages to be written before stdin closes
 class Stdio:
     """One process, for one `connect`. `complaint()` tells after a failure what the process had to say."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: McpServerConfig) -> None:
         self._config = config
         self._process: ServerProcess | None = None
         self._garbage = ""  # the last line that was no message

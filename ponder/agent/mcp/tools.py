@@ -1,4 +1,4 @@
-"""The tools of one server as the agent sees them: each calls over the link and answers with an `Output`, always."""
+"""The tools of one server as the agent sees them: each call goes over the connection and gives an `Output`, always."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,17 +8,17 @@ from mcp_types import Tool as ServerTool
 from msgspec import Struct
 from pydantic import ValidationError
 
-from ponder.agent.mcp.connection import Link, Unavailable
+from ponder.agent.mcp.connection import Connection, Unavailable
 from ponder.agent.mcp.discovery import read_resources
 from ponder.agent.mcp.pins import fingerprint
-from ponder.agent.mcp.result import failure, listing, resource_output, tool_output
+from ponder.agent.mcp.result import failure, lines_output, resource_output, tool_output
 from ponder.agent.mcp.text import clean, clean_schema, mended_schema
-from ponder.agent.tools.tool import Approval, Output, Place, Tool
+from ponder.agent.tools.tool import Approval, Output, Tool, ToolContext
 
 ABANDON = 5.0  # seconds beyond its own limit after which the loop may give a call up: ours always ends first
 
 
-class Offer(Struct, frozen=True):
+class ToolSpec(Struct, frozen=True):
     """A tool as its server describes it, made fit to be read. name: the server's own. hidden: characters that were
     taken out (or, in names and enums, should not be there)."""
 
@@ -30,81 +30,83 @@ class Offer(Struct, frozen=True):
     hidden: int
 
 
-def offer(tool: ServerTool) -> Offer:
+def tool_spec(tool: ServerTool) -> ToolSpec:
     description, in_text = clean(tool.description or tool.title or "")
     parameters, in_schema = clean_schema(tool.input_schema)
     read_only = tool.annotations is not None and bool(tool.annotations.read_only_hint)
     mark = fingerprint(tool.description or "", tool.input_schema, read_only)
     hidden = in_text + in_schema + clean(tool.name)[1]
-    return Offer(tool.name, description, mended_schema(parameters), read_only, mark, hidden)
+    return ToolSpec(tool.name, description, mended_schema(parameters), read_only, mark, hidden)
 
 
-class LinkedTool(Tool):
+class ConnectedTool(Tool):
     """A tool that asks a server."""
 
-    def __init__(self, name: str, link: Link, approval: Approval) -> None:
-        self.name, self.link, self.approval = name, link, approval
-        self.timeout = link.config.tool_timeout + ABANDON
+    def __init__(self, name: str, connection: Connection, approval: Approval) -> None:
+        self.name, self.connection, self.approval = name, connection, approval
+        self.timeout = connection.config.tool_timeout + ABANDON
 
 
-class McpTool(LinkedTool):
+class McpTool(ConnectedTool):
     """One tool of a server."""
 
-    def __init__(self, name: str, link: Link, described: Offer, approval: Approval) -> None:
-        super().__init__(name, link, approval)
+    def __init__(self, name: str, connection: Connection, described: ToolSpec, approval: Approval) -> None:
+        super().__init__(name, connection, approval)
         self.description, self.parameters = described.description, described.parameters
         self.own_name = described.name
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         if self.approval == "deny":
             return failure(f"{self.name} is not allowed here")
 
         async def told(progress: float, total: float | None, message: str | None) -> None:
             share = f"{progress:g}" if total is None else f"{progress:g} of {total:g}"
-            place.progress(f"{self.name}: {share}{f' {clean(message)[0]}' if message else ''}")
+            context.progress(f"{self.name}: {share}{f' {clean(message)[0]}' if message else ''}")
 
         async def ask() -> Output:
-            result = await self.link.ask(
+            result = await self.connection.ask(
                 lambda client: client.call_tool(self.own_name, arguments, progress_callback=told),
-                self.link.config.tool_timeout,
+                self.connection.config.tool_timeout,
             )
-            return tool_output(result, self.name, place.workspace, self.link.config.max_result)
+            return tool_output(result, self.name, context.workspace, self.connection.config.max_result)
 
         return await answered(ask)
 
 
-class ListResources(LinkedTool):
+class ListResources(ConnectedTool):
     """What there is to read on a server."""
 
-    def __init__(self, name: str, link: Link, approval: Approval) -> None:
-        super().__init__(name, link, approval)
-        self.description = f"Lists the resources that the server {link.name} offers for reading."
+    def __init__(self, name: str, connection: Connection, approval: Approval) -> None:
+        super().__init__(name, connection, approval)
+        self.description = f"Lists the resources that the server {connection.name} offers for reading."
         self.parameters = {"type": "object", "properties": {}}
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         async def ask() -> Output:
-            found, templates = await self.link.ask(read_resources, self.link.config.tool_timeout)
+            found, templates = await self.connection.ask(read_resources, self.connection.config.tool_timeout)
             lines = [_line(r.uri, r.name, r.mime_type, r.description) for r in found]
             lines += [_line(t.uri_template, t.name, t.mime_type, t.description) for t in templates]
-            return listing(lines, self.link.config.max_result)
+            return lines_output(lines, self.connection.config.max_result)
 
         return await answered(ask)
 
 
-class ReadResource(LinkedTool):
+class ReadResource(ConnectedTool):
     """One of them, by its address."""
 
-    def __init__(self, name: str, link: Link, approval: Approval) -> None:
-        super().__init__(name, link, approval)
-        self.description = f"Reads a resource of the server {link.name}."
+    def __init__(self, name: str, connection: Connection, approval: Approval) -> None:
+        super().__init__(name, connection, approval)
+        self.description = f"Reads a resource of the server {connection.name}."
         uri = {"type": "string", "description": "the address of the resource, as listed"}
         self.parameters = {"type": "object", "properties": {"uri": uri}, "required": ["uri"]}
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         async def ask() -> Output:
             uri = str(arguments["uri"])
-            result = await self.link.ask(lambda client: client.read_resource(uri), self.link.config.tool_timeout)
-            return resource_output(result, self.name, place.workspace, self.link.config.max_result)
+            result = await self.connection.ask(
+                lambda client: client.read_resource(uri), self.connection.config.tool_timeout
+            )
+            return resource_output(result, self.name, context.workspace, self.connection.config.max_result)
 
         return await answered(ask)
 

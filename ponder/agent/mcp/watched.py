@@ -10,7 +10,7 @@ from ponder.agent.mcp.http import Http
 from ponder.agent.mcp.stdio import Stdio
 
 
-class Connection:
+class WatchedTransport:
     """What the SDK wants a transport to be. ended: called once nothing more can come."""
 
     def __init__(self, transport: Stdio | Http, ended: Callable[[], None]) -> None:

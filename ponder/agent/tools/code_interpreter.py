@@ -3,7 +3,7 @@
     interpreter = CodeInterpreter()
     await interpreter.open()            # UserError where code cannot be isolated
     [tool] = interpreter.tools()
-    output = await tool.call({"code": "1 + 1"}, Place("chat-1", workspace))
+    output = await tool.call({"code": "1 + 1"}, ToolContext("chat-1", workspace))
     await interpreter.close()
 
 Variables stay between the calls of a conversation and are invisible to others. A call returns within its time limit; a
@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.agent.tools.format_result import report
-from ponder.agent.tools.tool import Output, Place, Tool, Toolset
+from ponder.agent.tools.format_result import format_result
+from ponder.agent.tools.tool import Output, Tool, ToolContext, Toolset
 from ponder.core.errors import UserError
 from ponder.sandbox.isolation import find
 from ponder.sandbox.kernel import MAGIC, Kernel, Picture
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import Limits
-from ponder.sandbox.snapshot import Change, Seen, differences, look
+from ponder.sandbox.limits import SandboxLimits
+from ponder.sandbox.snapshot import Change, FileState, diff, snapshot
 from ponder.sandbox.workspace import read
 
 PACKAGES = ("matplotlib", "numpy", "pandas", "seaborn", "scipy", "sklearn", "sympy", "PIL", "openpyxl", "bs4")
@@ -37,13 +37,13 @@ UNSAFE = (
 )
 
 
-class Conversation:
+class ConversationKernel:
     """Its kernel, and what has to be told at the next call."""
 
     def __init__(self) -> None:
         self.kernel: Kernel | None = None
         self.lost = ""
-        self.seen: dict[str, Seen] = {}
+        self.files: dict[str, FileState] = {}
         self.used = time.monotonic()
         self.lock = asyncio.Lock()
 
@@ -62,7 +62,7 @@ class CodeInterpreter(Toolset):
         self,
         *,
         timeout: float = 30.0,
-        limits: Limits | None = None,
+        limits: SandboxLimits | None = None,
         idle: float = 1800.0,
         kernels: int = 8,
         unsafe_host_exec: bool = False,
@@ -70,10 +70,10 @@ class CodeInterpreter(Toolset):
         if timeout <= 0 or idle <= 0 or kernels < 1:
             raise UserError("timeout and idle are seconds above 0, kernels is at least 1.")
         self.timeout, self.idle, self.kernels = timeout, idle, kernels
-        self.limits = limits or Limits()
+        self.limits = limits or SandboxLimits()
         self.unsafe = unsafe_host_exec
         self.isolation: Isolation | None = None
-        self.conversations: dict[str, Conversation] = {}
+        self.conversations: dict[str, ConversationKernel] = {}
         self._reaper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -103,15 +103,15 @@ class CodeInterpreter(Toolset):
         if conversation := self.conversations.pop(name, None):
             await conversation.end("closed")
 
-    async def run(self, code: str, place: Place) -> Output:
-        conversation = self._conversation(place)
+    async def run(self, code: str, context: ToolContext) -> Output:
+        conversation = self._conversation(context)
         async with conversation.lock:
             conversation.used = time.monotonic()
             notes = []
             if conversation.lost:
                 notes.append(f"fresh kernel: variables and imports of earlier calls were lost ({conversation.lost})")
-            before = await asyncio.to_thread(look, place.workspace, conversation.seen)
-            kernel = await self._kernel(conversation, place)
+            before = await asyncio.to_thread(snapshot, context.workspace, conversation.files)
+            kernel = await self._kernel(conversation, context)
             conversation.lost = ""
             try:
                 answer = await kernel.execute(code, self.timeout)
@@ -130,24 +130,24 @@ class CodeInterpreter(Toolset):
                 notes.append(f"{answer.error.removeprefix('TimeoutError: ')}; variables are still there")
             if answer.left_out:
                 notes.append(f"{answer.left_out} more images left out: at most {self.limits.images} are shown")
-            conversation.seen = await asyncio.to_thread(look, place.workspace, before)
-            changes = differences(before, conversation.seen)
+            conversation.files = await asyncio.to_thread(snapshot, context.workspace, before)
+            changes = diff(before, conversation.files)
             failed = answer.error is not None or bool(answer.lost)
             room = self.limits.images - len(answer.pictures)
-            saved = await asyncio.to_thread(saved_pictures, place.workspace, changes, self.limits.image)
+            saved = await asyncio.to_thread(saved_pictures, context.workspace, changes, self.limits.image)
             pictures = [*answer.pictures, *saved[:room]]
-            return report(answer.text, changes, pictures=pictures, notes=notes, error=failed)
+            return format_result(answer.text, changes, pictures=pictures, notes=notes, error=failed)
 
-    def _conversation(self, place: Place) -> Conversation:
-        return self.conversations.setdefault(place.conversation, Conversation())
+    def _conversation(self, context: ToolContext) -> ConversationKernel:
+        return self.conversations.setdefault(context.conversation, ConversationKernel())
 
-    async def _kernel(self, conversation: Conversation, place: Place) -> Kernel:
+    async def _kernel(self, conversation: ConversationKernel, context: ToolContext) -> Kernel:
         if conversation.kernel is not None and not conversation.kernel.alive:
             await conversation.end(conversation.kernel.sandboxed.ended or "its process ended between calls")
         if conversation.kernel is None:
             assert self.isolation is not None, "open() comes first"
             await self._make_room()
-            conversation.kernel = await Kernel.start(self.isolation, place.workspace.resolve(), self.limits)
+            conversation.kernel = await Kernel.start(self.isolation, context.workspace.resolve(), self.limits)
         return conversation.kernel
 
     async def _make_room(self) -> None:
@@ -185,8 +185,8 @@ class RunCode(Tool):
             "required": ["code"],
         }
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        return await self.interpreter.run(plain(arguments["code"]), place)
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        return await self.interpreter.run(plain(arguments["code"]), context)
 
 
 def there() -> str:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ponder.agent.tools.bm25 import BM25
 from ponder.agent.tools.doc_text import content, pages
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 
 CHARS, OVERLAP = 1200, 200  # of a passage, shared with the next one
@@ -52,8 +52,8 @@ class DocSearch(Tool):
         self.timeout = 300.0
         self._index: dict[tuple[tuple[str, int, int], ...], tuple[list[Passage], BM25, Any]] = {}
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        return await asyncio.to_thread(self.search, str(arguments["query"]), place.workspace)
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        return await asyncio.to_thread(self.search, str(arguments["query"]), context.workspace)
 
     def search(self, query: str, workspace: Path) -> Output:
         copies = {workspace / f.name for f in self._given}  # an agent puts them there; the original is read

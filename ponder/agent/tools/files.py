@@ -1,7 +1,7 @@
 """The file tools: list, read, write, edit and search files of the workspace, and nothing outside it.
 
     Files().tools()
-    await ReadFile().call({"name": "data/notes.txt"}, Place("chat-1", workspace))
+    await ReadFile().call({"name": "data/notes.txt"}, ToolContext("chat-1", workspace))
 
 They run in Ponder's own process, so they must not be led astray by what untrusted code left in the workspace: names are
 checked, links are never followed, only regular files are opened (`ponder/sandbox/workspace.py`). Search is for plain
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.agent.tools.format_result import report
-from ponder.agent.tools.tool import Output, Place, Tool, Toolset
+from ponder.agent.tools.format_result import format_result
+from ponder.agent.tools.tool import Output, Tool, ToolContext, Toolset
 from ponder.core.errors import UserError
 from ponder.sandbox import workspace
 from ponder.sandbox.output import clean
-from ponder.sandbox.snapshot import differences, look
+from ponder.sandbox.snapshot import diff, snapshot
 
 MAX_FILE = 10 * 2**20  # bytes of a file that is read or edited
 MAX_LISTED = 500
@@ -61,8 +61,8 @@ class ListFiles(Tool):
     description = "Lists the files of the workspace with their sizes."
     parameters = parameters([])
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        return await asyncio.to_thread(self.list, place.workspace)
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        return await asyncio.to_thread(self.list, context.workspace)
 
     def list(self, root: Path) -> Output:
         found = list(workspace.files(root, MAX_LISTED + 1))
@@ -82,9 +82,9 @@ class ReadFile(Tool):
         lines={"type": "integer", "minimum": 1, "maximum": MAX_LINES, "description": "How many lines."},
     )
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         start, count = arguments.get("start", 1), arguments.get("lines", MAX_LINES)
-        return await asyncio.to_thread(self.read, place.workspace, arguments["name"], start, count)
+        return await asyncio.to_thread(self.read, context.workspace, arguments["name"], start, count)
 
     def read(self, root: Path, name: str, start: int, count: int) -> Output:
         lines = text_of(root, name).splitlines()
@@ -103,8 +103,8 @@ class WriteFile(Tool):
     parameters = parameters(["name", "content"], name=NAME, content={"type": "string"})
     concurrent = False
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        return await asyncio.to_thread(replace, place.workspace, arguments["name"], arguments["content"])
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        return await asyncio.to_thread(replace, context.workspace, arguments["name"], arguments["content"])
 
 
 class EditFile(Tool):
@@ -118,9 +118,9 @@ class EditFile(Tool):
     )
     concurrent = False
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         return await asyncio.to_thread(
-            self.edit, place.workspace, arguments["name"], arguments["old"], arguments["new"]
+            self.edit, context.workspace, arguments["name"], arguments["old"], arguments["new"]
         )
 
     def edit(self, root: Path, name: str, old: str, new: str) -> Output:
@@ -140,8 +140,8 @@ class SearchFiles(Tool):
     description = "Finds lines that contain a plain text in the files of the workspace, upper and lower case alike."
     parameters = parameters(["text"], text={"type": "string", "minLength": 1})
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        return await asyncio.to_thread(self.search, place.workspace, arguments["text"])
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        return await asyncio.to_thread(self.search, context.workspace, arguments["text"])
 
     def search(self, root: Path, wanted: str) -> Output:
         hits: list[str] = []
@@ -159,9 +159,9 @@ class SearchFiles(Tool):
 
 
 def replace(root: Path, name: str, text: str) -> Output:
-    before = look(root)
+    before = snapshot(root)
     try:
         workspace.write(root, name, text.encode())
     except UnicodeEncodeError as e:
         raise UserError(f"The text cannot be written as UTF-8: {e}.") from e
-    return report("", differences(before, look(root, before)), error=False)
+    return format_result("", diff(before, snapshot(root, before)), error=False)

@@ -12,7 +12,7 @@ from ponder.sandbox.snapshot import Change
 LISTED = 20  # changed files that are named in the text
 
 
-def report(
+def format_result(
     text: str, changes: Sequence[Change], *, pictures: Sequence[Picture] = (), notes: Sequence[str] = (), error: bool
 ) -> Output:
     """notes: sentences about the call itself, shown in brackets. The diffs are in `structured["changes"]`: the model

@@ -23,26 +23,26 @@ from typing import Any
 
 import msgspec
 
-from ponder.agent.tools.tool import Approval, Output, Place, Tool
+from ponder.agent.tools.tool import Approval, Output, Tool, ToolContext
 from ponder.core.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class FunctionTool(Tool):
-    """function: what runs. It may take a parameter annotated `Place`, which the model does not see."""
+    """function: what runs. It may take a parameter annotated `ToolContext`, which the model does not see."""
 
     def __init__(self, function: Callable[..., Any], name: str, description: str, approval: Approval) -> None:
         self.function, self.name, self.description, self.approval = function, name, description, approval
-        self._types, self._place, self.parameters = _read_signature(function, name)
+        self._types, self._context, self.parameters = _read_signature(function, name)
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         unknown = [a for a in arguments if a not in self._types]
         if unknown:
             raise UserError(f"{self.name} has no parameter {unknown[0]!r}; it has {', '.join(self._types) or 'none'}")
         values = {name: _converted(self.name, name, value, self._types[name]) for name, value in arguments.items()}
-        if self._place:
-            values[self._place] = place
+        if self._context:
+            values[self._context] = context
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**values)
         else:
@@ -68,18 +68,18 @@ def function_tool(
 
 
 def _read_signature(function: Callable[..., Any], name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """(types by parameter, the parameter that wants the Place or "", JSON schema)."""
+    """(types by parameter, the parameter that wants the ToolContext or "", JSON schema)."""
     hints = typing.get_type_hints(function, include_extras=True)
     types: dict[str, Any] = {}
-    place, required = "", []
+    context, required = "", []
     defaults: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise UserError(f"tool {name}: {parameter} has no name a model could use", param="tools")
         if parameter.name not in hints:
             raise UserError(f"tool {name}: parameter {parameter.name} needs a type", param="tools")
-        if hints[parameter.name] is Place:
-            place = parameter.name
+        if hints[parameter.name] is ToolContext:
+            context = parameter.name
             continue
         types[parameter.name] = hints[parameter.name]
         if parameter.default is parameter.empty:
@@ -97,7 +97,7 @@ def _read_signature(function: Callable[..., Any], name: str) -> tuple[dict[str, 
         extra |= {"default": defaults[parameter_name]} if parameter_name in defaults else {}
         properties[parameter_name] = {**schema, **extra}
     parameters = {"type": "object", "properties": properties, "required": required}
-    return types, place, parameters | ({"$defs": components} if components else {})
+    return types, context, parameters | ({"$defs": components} if components else {})
 
 
 def _parameter_words(doc: str, types: dict[str, Any]) -> dict[str, str]:

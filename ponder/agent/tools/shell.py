@@ -1,6 +1,6 @@
 """The tool `shell`: one command in a sandbox of its own, which ends with it.
 
-    await shell.call({"command": "ls -l | head"}, Place("chat-1", workspace))
+    await shell.call({"command": "ls -l | head"}, ToolContext("chat-1", workspace))
 
 It sees the same workspace as the code interpreter of the conversation, and nothing else of its kernel.
 """
@@ -10,24 +10,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from ponder.agent.tools.code_interpreter import UNSAFE
-from ponder.agent.tools.format_result import report
-from ponder.agent.tools.tool import Output, Place, Tool, Toolset
+from ponder.agent.tools.format_result import format_result
+from ponder.agent.tools.tool import Output, Tool, ToolContext, Toolset
 from ponder.core.errors import UserError
 from ponder.sandbox.isolation import find
 from ponder.sandbox.launch import Isolation
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 from ponder.sandbox.run import run
-from ponder.sandbox.snapshot import differences, look
+from ponder.sandbox.snapshot import diff, snapshot
 
 
 class Shell(Toolset):
     """timeout: seconds of a call. unsafe_host_exec: no sandbox at all; announced in `warnings()`."""
 
-    def __init__(self, *, timeout: float = 60.0, limits: Limits | None = None, unsafe_host_exec: bool = False) -> None:
+    def __init__(
+        self, *, timeout: float = 60.0, limits: SandboxLimits | None = None, unsafe_host_exec: bool = False
+    ) -> None:
         if timeout <= 0:
             raise UserError("timeout is seconds above 0.")
         self.timeout = timeout
-        self.limits = limits or Limits()
+        self.limits = limits or SandboxLimits()
         self.unsafe = unsafe_host_exec
         self.isolation: Isolation | None = None
 
@@ -62,11 +64,11 @@ class RunCommand(Tool):
             "required": ["command"],
         }
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
-        workspace = place.workspace.resolve()
-        before = await asyncio.to_thread(look, workspace)
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
+        workspace = context.workspace.resolve()
+        before = await asyncio.to_thread(snapshot, workspace)
         command = ["sh", "-c", arguments["command"]]
         done = await run(self.isolation, command, workspace, timeout=self.shell.timeout, limits=self.shell.limits)
-        changes = differences(before, await asyncio.to_thread(look, workspace, before))
+        changes = diff(before, await asyncio.to_thread(snapshot, workspace, before))
         notes = [done.problem] if done.problem else [f"exit code {done.code}"] if done.code else []
-        return report(done.text, changes, notes=notes, error=bool(notes))
+        return format_result(done.text, changes, notes=notes, error=bool(notes))

@@ -4,7 +4,7 @@
         name, description = "add", "Adds two numbers."
         parameters = {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}}
 
-        async def call(self, arguments, place):
+        async def call(self, arguments, context):
             return Output(str(arguments["a"] + arguments["b"]))
 
 A typed function with a docstring becomes one through `function_tool`; an MCP server or an interpreter that lives as
@@ -45,7 +45,7 @@ class Output(Struct, frozen=True):
     error: bool = False
 
 
-class Place(Struct, frozen=True):
+class ToolContext(Struct, frozen=True):
     """Where a call runs. conversation: its name, the same for all turns. workspace: the folder of its files.
     progress: tell whoever watches how far the call is."""
 
@@ -70,7 +70,7 @@ class Tool(ABC):
     own_name: str = ""
 
     @abstractmethod
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         """arguments: parsed and checked against `parameters`. Must be cancellable: a cancelled call leaves nothing
         running. Raise UserError, or return an Output with `error`, for what the model can put right."""
 

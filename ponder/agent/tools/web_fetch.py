@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ponder.agent.tools.html_text import html_text
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 
 HOPS = 5
@@ -32,7 +32,7 @@ class WebFetch(Tool):
         start = {"type": "integer", "description": "first character of the text to return", "default": 0}
         self.parameters = {"type": "object", "properties": {"url": url, "start": start}, "required": ["url"]}
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         start = arguments.get("start", 0)
         if not isinstance(start, int) or start < 0:
             raise UserError(f"start must be a whole number from 0, got {start!r}")

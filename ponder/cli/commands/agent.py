@@ -201,7 +201,7 @@ async def _run(
     args: argparse.Namespace,
     once: bool,
 ) -> "RunDone":
-    from ponder.agent.loop.event import Asked
+    from ponder.agent.loop.event import ApprovalRequested
     from ponder.cli.terminal.agent_show import AgentPrinter
 
     run = agent.start(messages, session=session, conversation=session.conversation if session else "terminal")
@@ -210,7 +210,7 @@ async def _run(
         with nullcontext() if once else _stopped_by_ctrl_c(run):
             async for event in run:
                 printer.show(event)
-                if isinstance(event, Asked) and asker is not None:
+                if isinstance(event, ApprovalRequested) and asker is not None:
                     await asker.ask(event.call)
     finally:
         await run.cancel()

@@ -25,7 +25,16 @@ class AgentPrinter:
         self._reading = False  # the current line says how far the prompt is
 
     def show(self, event: "RunEvent") -> None:
-        from ponder.agent.loop.event import Asked, CallDone, CallProgress, CallStarted, Note, Reading, RunDone, Said
+        from ponder.agent.loop.event import (
+            ApprovalRequested,
+            CallDone,
+            CallProgress,
+            CallStarted,
+            MessageAdded,
+            Note,
+            Reading,
+            RunDone,
+        )
         from ponder.core.event import ReasoningDelta, TextDelta
 
         if self._reading and not isinstance(event, Reading):
@@ -46,9 +55,9 @@ class AgentPrinter:
                 self._write("progress", text, sys.stderr)
             case CallDone():
                 self._result(self._names.get(event.call_id, "?"), event.output, event.seconds)
-            case Said(message=message):
+            case MessageAdded(message=message):
                 self._names |= {call.id: call.name for call in message.tool_calls}
-            case Asked(call=call, why=why):
+            case ApprovalRequested(call=call, why=why):
                 self._line(f"? {call.name} {call.arguments}\n  {why}")
             case Note(text=text):
                 self._line(text)

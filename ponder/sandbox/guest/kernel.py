@@ -45,7 +45,7 @@ LISTED = 10  # files that are named when one is missing
 FRAMES = 8  # of a traceback that are shown
 
 
-class Link:
+class HostChannel:
     """Frames to the host."""
 
     def __init__(self, descriptor: int) -> None:
@@ -64,7 +64,7 @@ class Link:
 class PrintedSession(Session):
     """Takes what the shell would publish: text is printed, pictures are sent."""
 
-    link: Link
+    link: HostChannel
 
     def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> None:
         content = msg_or_type["content"] if isinstance(msg_or_type, dict) else content
@@ -83,7 +83,7 @@ class PrintedSession(Session):
             print(data["text/plain"])
 
 
-class Shell(ZMQInteractiveShell):
+class KernelShell(ZMQInteractiveShell):
     """Errors in a few lines, with the cell's own source and without the machinery around it."""
 
     error: str | None = None
@@ -181,11 +181,11 @@ def wants_network(error: BaseException | None) -> bool:
     return False
 
 
-class Kernel(IPythonKernel):
-    shell_class = Type(Shell)
+class GuestKernel(IPythonKernel):
+    shell_class = Type(KernelShell)
 
 
-def receive(inbox: "queue.SimpleQueue[dict[str, Any]]", link: Link, source: int) -> None:
+def receive(inbox: "queue.SimpleQueue[dict[str, Any]]", link: HostChannel, source: int) -> None:
     """Reads commands in a thread of its own, so that an interrupt arrives while code runs."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is for the main thread
     with os.fdopen(source, "rb") as stream:
@@ -199,7 +199,7 @@ def receive(inbox: "queue.SimpleQueue[dict[str, Any]]", link: Link, source: int)
     os._exit(0)  # the host is gone
 
 
-def execute(shell: Shell, link: Link, command: dict[str, Any]) -> None:
+def execute(shell: KernelShell, link: HostChannel, command: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     shell.error, shell.number = None, shell.execution_count
@@ -223,12 +223,12 @@ def main() -> None:
     for fd in (descriptor, source):
         os.set_inheritable(fd, False)  # not for the children of the code
     sys.path.append(os.getcwd())  # last: a file called random.py must not break the library
-    link = Link(descriptor)
+    link = HostChannel(descriptor)
     PrintedSession.link = link
     config = Config()
     config.HistoryManager.enabled = False  # no file, no thread
-    kernel = Kernel(session=PrintedSession(key=b""), config=config)  # type: ignore[no-untyped-call]
-    assert isinstance(kernel.shell, Shell)
+    kernel = GuestKernel(session=PrintedSession(key=b""), config=config)  # type: ignore[no-untyped-call]
+    assert isinstance(kernel.shell, KernelShell)
     del sys.modules["debugpy"]
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(inbox, link, source), daemon=True).start()

@@ -20,7 +20,7 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, TextContent, T
 from pydantic import BaseModel, Field
 
 from ponder.agent.tools.code_interpreter import CodeInterpreter
-from ponder.agent.tools.tool import Output, Place
+from ponder.agent.tools.tool import Output, ToolContext
 from ponder.core.errors import UserError
 
 SESSIONS = 256  # workspaces that are kept; more must wait for a restart
@@ -57,7 +57,7 @@ class CodeTools:
         await context.report_progress(0, message="running")
         try:
             [tool] = self._interpreter.tools()
-            output = await tool.call({"code": code}, Place(name, self._folder / name))
+            output = await tool.call({"code": code}, ToolContext(name, self._folder / name))
         except UserError as e:
             raise ToolError(str(e)) from e
         return _result(name, output)

@@ -14,17 +14,17 @@ from msgspec import structs
 
 from ponder.agent.loop.agent import Agent
 from ponder.agent.loop.event import (
-    Asked,
+    ApprovalGiven,
+    ApprovalRequested,
     CallDone,
     CallProgress,
     CallStarted,
-    Decided,
     Decision,
+    MessageAdded,
     Note,
     Reading,
     RunDone,
     RunEvent,
-    Said,
 )
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.models import for_tools
@@ -160,15 +160,15 @@ class Steps:
             case TextDelta(text):
                 yield from said(steps.thinking())
                 yield steps.write("text", text)
-            case Said(message, usage) if message.role == "assistant":
+            case MessageAdded(message, usage) if message.role == "assistant":
                 yield from self._spoken(message.tool_calls, usage or Usage())
-            case Said(message) if message.role == "tool":
+            case MessageAdded(message) if message.role == "tool":
                 yield from self._told(message.parts)
             case Reading(processed, total):
                 yield {"type": "reading", "processed": processed, "total": total}
-            case Asked(call, why):
+            case ApprovalRequested(call, why):
                 yield steps.change(call.id, state="waiting", note=why)
-            case Decided(id_, decision):
+            case ApprovalGiven(id_, decision):
                 yield steps.change(id_, state="denied" if decision == "deny" else "running", note="")
             case CallStarted(call):
                 yield steps.change(call.id, state="running", note="")

@@ -11,7 +11,7 @@ from saying import call, thought
 from ponder.agent import Assistant, BaseTool, register_tool
 from ponder.agent.loop.event import CallDone, RunDone
 from ponder.agent.loop.models import chat_model
-from ponder.agent.tools.tool import Output, Place, Tool, Toolset
+from ponder.agent.tools.tool import Output, Tool, ToolContext, Toolset
 from ponder.core.errors import UserError
 
 
@@ -87,7 +87,7 @@ def test_tools_of_every_kind(scripted) -> None:
         def __init__(self) -> None:
             self.parameters = {"type": "object", "properties": {}}
 
-        async def call(self, arguments: dict, place: Place) -> Output:
+        async def call(self, arguments: dict, context: ToolContext) -> Output:
             return Output("own")
 
     llm = scripted(call("plain", n=2) + "\n" + call("own") + "\n" + call("calculator", expression="2*3"), "Done.")

@@ -6,7 +6,7 @@ from saying import call, thought
 from ponder.agent.compat.group import AgentTool, GroupChat, Router
 from ponder.agent.compat.react import ReActModel, read_reply
 from ponder.agent.loop.agent import Agent
-from ponder.agent.loop.event import CallProgress, Note, Said
+from ponder.agent.loop.event import CallProgress, MessageAdded, Note
 from ponder.core.errors import UserError
 from ponder.core.event import TextDelta
 from ponder.core.message import Message
@@ -49,7 +49,7 @@ async def test_round_robin(scripted) -> None:
     events = [e async for e in group.talk("Discuss.")]
     assert group.said == [("Ann", "A1"), ("Ben", "B1"), ("Ann", "A2"), ("Ben", "B2")]
     assert [e.text for e in events if isinstance(e, Note)] == ["Ann speaks", "Ben speaks"] * 2
-    asked = [e.message.text for e in events if isinstance(e, Said) and e.message.role == "user"]
+    asked = [e.message.text for e in events if isinstance(e, MessageAdded) and e.message.role == "user"]
     assert not asked, "what a speaker sees is not said again"
     assert [m.text for m in group._seen("Discuss.", ann)] == ["Discuss.", "A1", "Ben: B1", "A2", "Ben: B2"]
     assert [m.text for m in group._seen("Discuss.", ben)] == ["Discuss.\n\nAnn: A1", "B1", "Ann: A2", "B2", "Go on."]

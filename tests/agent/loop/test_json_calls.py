@@ -9,7 +9,7 @@ import pytest
 from ponder.agent.loop.agent import Agent
 from ponder.agent.loop.json_calls import JsonCallModel
 from ponder.agent.loop.limits import Limits
-from ponder.agent.tools.tool import Output, Place, Tool
+from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.event import TextDelta
 from ponder.text.chat.untagged_calls import PlainCalls, read_calls
 
@@ -190,7 +190,7 @@ async def test_names_as_small_models_write_them(scripted) -> None:
             "required": ["url"],
         }
 
-        async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+        async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
             return Output(f"page of {arguments['url']}")
 
     said = ['{"name": "fetch", "arguments": {"url": "a"}}', '{"name": "Web_Fetch", "arguments": "b"}',
@@ -260,7 +260,7 @@ class Interpreter(Tool):
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         self.ran.append(arguments["code"])
         failed = "1 / 0" in arguments["code"]
         text = 'Traceback:\n  File "Cell In[1]", line 1\nZeroDivisionError: division by zero' if failed else "7"

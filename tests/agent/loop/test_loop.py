@@ -13,20 +13,20 @@ from saying import call, thought
 from ponder.agent.compat.react import ReActModel
 from ponder.agent.loop.agent import Agent
 from ponder.agent.loop.event import (
-    Asked,
+    ApprovalRequested,
     CallDone,
     CallProgress,
     CallStarted,
+    MessageAdded,
     Note,
     Reading,
     RunDone,
-    Said,
     StepStarted,
 )
 from ponder.agent.loop.history import unanswered
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.models import chat_model, for_tools
-from ponder.agent.tools.tool import Image, Output, Place, Tool
+from ponder.agent.tools.tool import Image, Output, Tool, ToolContext
 from ponder.core.event import Finish, ReasoningDelta, TextDelta
 from ponder.core.message import Message
 from ponder.core.params import Thinking
@@ -60,10 +60,10 @@ class Wait(Tool):
         self.seconds, self.concurrent = seconds, concurrent
         self.now = self.most = self.cancelled = 0
 
-    async def call(self, arguments: dict[str, Any], place: Place) -> Output:
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
         self.now += 1
         self.most = max(self.most, self.now)
-        place.progress("half-way")
+        context.progress("half-way")
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
@@ -104,10 +104,10 @@ async def test_think_call_observe_answer(scripted) -> None:
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == "I add.Done."
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 42."
     kinds = [type(e) for e in events if not isinstance(e, ReasoningDelta | TextDelta)]
-    turn = [StepStarted, Finish, Said]
-    assert kinds == [*turn, CallStarted, CallDone, Said, *turn, RunDone]
+    turn = [StepStarted, Finish, MessageAdded]
+    assert kinds == [*turn, CallStarted, CallDone, MessageAdded, *turn, RunDone]
     assert end.usage.completion_tokens == sum(
-        e.usage.completion_tokens for e in events if isinstance(e, Said) and e.usage
+        e.usage.completion_tokens for e in events if isinstance(e, MessageAdded) and e.usage
     )
 
 
@@ -123,7 +123,7 @@ async def test_the_loop_of_a_model_whose_prompt_opens_the_block(tmp_path: Path) 
         end, events, messages = await finished(Agent(llm, tools=[add]), "What is 17 + 25?")
     assert (end.reason, end.text, messages[-1].reasoning) == ("answered", "It is 42.", "Done.")
     assert messages[-3].reasoning == "I add." and results(messages) == ["42"]
-    first, second = (e.usage for e in events if isinstance(e, Said) and e.usage)
+    first, second = (e.usage for e in events if isinstance(e, MessageAdded) and e.usage)
     assert second.cached_tokens >= first.prompt_tokens + first.completion_tokens - 2
 
 
@@ -132,7 +132,7 @@ async def test_a_step_computes_only_what_is_new(scripted) -> None:
     replies = [thought(f"Step {n}, with enough words to fill blocks.") + call("add", a=n) for n in range(10)]
     llm = scripted(*replies, thought("Enough.") + "Ten.")
     _, events, messages = await finished(Agent(llm, tools=[add]), "Count to ten.")
-    usages = [e.usage for e in events if isinstance(e, Said) and e.usage]
+    usages = [e.usage for e in events if isinstance(e, MessageAdded) and e.usage]
     assert len(usages) == 11
     for before, after in pairwise(usages):
         known = before.prompt_tokens + before.completion_tokens
@@ -228,7 +228,9 @@ async def test_past_a_limit_there_is_still_an_answer(scripted, limits: Limits, r
 async def test_the_thinking_budget_is_that_of_the_whole_run(scripted) -> None:
     replies = [thought("one two three four five six seven eight nine ten") + call("add", a=n) for n in range(9)]
     end, events, _ = await finished(Agent(scripted(*replies), tools=[add], limits=Limits(thinking_tokens=25)), "Go.")
-    drawn = [e.usage.reasoning_tokens - e.usage.handover_tokens for e in events if isinstance(e, Said) and e.usage]
+    drawn = [
+        e.usage.reasoning_tokens - e.usage.handover_tokens for e in events if isinstance(e, MessageAdded) and e.usage
+    ]
     assert sum(drawn) <= 25 and end.reason == "max_thinking"
 
 
@@ -426,7 +428,7 @@ async def test_a_person_decides(scripted, decision: str, result: str) -> None:
     agent = asking(scripted, call("guarded", a=21), call("guarded", a=21), "Done.", approve=approve)
     _, events, messages = await finished(agent, "Go.")
     assert all(result in r for r in results(messages))
-    assert len(asked) == (1 if decision == "always" else 2) and any(isinstance(e, Asked) for e in events)
+    assert len(asked) == (1 if decision == "always" else 2) and any(isinstance(e, ApprovalRequested) for e in events)
 
 
 async def test_a_run_waits_and_goes_on_another_day(scripted) -> None:

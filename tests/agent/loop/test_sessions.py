@@ -13,7 +13,7 @@ import pytest
 from saying import call, thought
 
 from ponder.agent.loop.agent import Agent
-from ponder.agent.loop.event import CallDone, CallStarted, RunDone, Said
+from ponder.agent.loop.event import CallDone, CallStarted, MessageAdded, RunDone
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.replay import replay
 from ponder.agent.loop.session import Session, branch, read_session
@@ -60,7 +60,7 @@ async def test_a_replay_is_the_same_transcript(scripted, tmp_path: Path) -> None
     assert read_session(tmp_path / "s.jsonl") == events, "what was written is what was kept"
     again = await replay(events)
     assert transcript(again) == transcript(events)
-    assert [e for e in again if isinstance(e, Said)] == [e for e in events if isinstance(e, Said)]
+    assert [e for e in again if isinstance(e, MessageAdded)] == [e for e in events if isinstance(e, MessageAdded)]
     assert transcript(events).count("**call ") == 4 == transcript(events).count("**result call_")
     ends = [e for e in again if isinstance(e, RunDone)]
     assert [e.text for e in ends] == ["Two, and a picture.", "Four."]
@@ -197,11 +197,11 @@ async def test_what_is_no_log_is_left_byte_for_byte(tmp_path: Path, content: byt
 async def test_the_source_of_a_branch_is_not_written(tmp_path: Path, torn: bytes) -> None:
     source = tmp_path / "a.jsonl"
     with Session(source, "s") as session:
-        session.add(Said(Message.user("1?")))
+        session.add(MessageAdded(Message.user("1?")))
     source.write_bytes(before := source.read_bytes() + torn)
     with branch(source, tmp_path / "b.jsonl", 1) as new:
         assert [m.text for m in new.messages] == ["1?"]
-    assert [e.message.text for e in read_session(source) if isinstance(e, Said)] == ["1?"]
+    assert [e.message.text for e in read_session(source) if isinstance(e, MessageAdded)] == ["1?"]
     assert source.read_bytes() == before
     with Session(source), branch(source, tmp_path / "c.jsonl", 0) as new:
         assert new.messages == [], "also of one that is in use"
@@ -214,7 +214,7 @@ async def test_opening_drops_only_what_was_torn_off(tmp_path: Path) -> None:
     log = tmp_path / "s.jsonl"
     log.write_bytes(b"")
     with Session(log) as session:
-        session.add(Said(Message.user("1?")))
+        session.add(MessageAdded(Message.user("1?")))
     whole = log.read_bytes()
     for tail, kept in ((b'{"type":"said","mess', whole), (b"{", whole)):
         log.write_bytes(whole + tail)

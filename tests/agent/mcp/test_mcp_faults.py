@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mcp_faulty import MARK, Marked, no_orphans, place
+from mcp_faulty import MARK, Marked, context, no_orphans
 
 from ponder.agent.mcp.servers import McpServers
-from ponder.agent.tools.tool import Output, Place
+from ponder.agent.tools.tool import Output, ToolContext
 from ponder.core.errors import UserError
 
 
@@ -26,7 +26,7 @@ def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ponder.agent.mcp.process.TERM_GRACE", 0.3)
 
 
-async def call(servers: McpServers, name: str, where: Place, **arguments: object) -> Output:
+async def call(servers: McpServers, name: str, where: ToolContext, **arguments: object) -> Output:
     tool = next(t for t in servers.tools() if t.name == name)
     return await tool.call(arguments, where)
 
@@ -38,14 +38,14 @@ def beside_a_good_one(tmp_path: Path, fault: str, tool: str, limit: float, **mor
         config = {"bad": marked.server(fault, **more), "good": marked.server("good")}
         async with McpServers(config) as servers:
             start = time.monotonic()
-            bad = asyncio.create_task(call(servers, f"bad-{tool}", place(tmp_path)))
+            bad = asyncio.create_task(call(servers, f"bad-{tool}", context(tmp_path)))
             await asyncio.sleep(0.1)
-            good = await call(servers, "good-echo", place(tmp_path), words="meanwhile")
+            good = await call(servers, "good-echo", context(tmp_path), words="meanwhile")
             assert good.text == "meanwhile"
             assert time.monotonic() - start < 2
             out = await bad
             assert time.monotonic() - start < limit
-            good = await call(servers, "good-echo", place(tmp_path), words="afterwards")
+            good = await call(servers, "good-echo", context(tmp_path), words="afterwards")
             assert good.text == "afterwards"
             return out, list(servers.warnings())
 
@@ -57,7 +57,7 @@ def test_a_server_that_dies_of_a_call_says_so_and_comes_back(tmp_path: Path) -> 
     async def run(marked: Marked) -> None:
         async with McpServers({"bad": marked.server("dies_in_call", tool_timeout=5)}) as servers:
             for _ in range(2):  # the second time it has been started again
-                out = await call(servers, "bad-die", place(tmp_path))
+                out = await call(servers, "bad-die", context(tmp_path))
                 assert out.error
                 assert out.text.startswith("Error:")
                 assert "went away" in out.text
@@ -119,7 +119,7 @@ def test_a_server_that_does_not_read_cannot_block_us(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"bad": marked.server("deaf")}) as servers:
             start = time.monotonic()
-            calls = [call(servers, "bad-work", place(tmp_path), words="x" * 300_000) for _ in range(3)]
+            calls = [call(servers, "bad-work", context(tmp_path), words="x" * 300_000) for _ in range(3)]
             outs = await asyncio.gather(*calls)
             assert all(out.error for out in outs)
             assert time.monotonic() - start < 2
@@ -140,7 +140,7 @@ def test_a_server_that_never_initializes_is_skipped_by_name(tmp_path: Path) -> N
             assert "'mute'" in warning
             assert "within 1 seconds" in warning
             assert "thinking about it" in warning
-            assert (await call(servers, "good-echo", place(tmp_path), words="hi")).text == "hi"
+            assert (await call(servers, "good-echo", context(tmp_path), words="hi")).text == "hi"
 
     with no_orphans() as marked:
         asyncio.run(run(marked))
@@ -193,7 +193,7 @@ def test_a_crash_loop_is_given_up_and_costs_nothing(tmp_path: Path, monkeypatch:
             [warning] = servers.warnings()
             assert "after 3 attempts" in warning
             before = time.process_time()
-            out = await tool.call({}, place(tmp_path))
+            out = await tool.call({}, context(tmp_path))
             assert out.error
             assert "not available" in out.text
             await asyncio.sleep(0.5)
@@ -217,7 +217,7 @@ def test_a_server_that_was_gone_for_long_comes_back(tmp_path: Path, monkeypatch:
     async def run(marked: Marked) -> None:
         async with McpServers({"a": marked.server("dies_in_call", str(broken))}) as servers:
             broken.touch()
-            await call(servers, "a-die", place(tmp_path))
+            await call(servers, "a-die", context(tmp_path))
             await until(lambda: not servers.tools())
             assert "a" in servers.down()
             broken.unlink()
@@ -233,7 +233,7 @@ def test_a_server_that_was_gone_for_long_comes_back(tmp_path: Path, monkeypatch:
 def test_waiting_for_a_dead_or_a_silent_server_spins_nothing(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"a": marked.server("dies_in_call"), "b": marked.server("good")}) as servers:
-            await call(servers, "a-die", place(tmp_path))
+            await call(servers, "a-die", context(tmp_path))
             before = time.process_time()
             await asyncio.sleep(1)
             assert time.process_time() - before < 0.2
@@ -254,7 +254,7 @@ def test_a_tree_that_ignores_sigterm_is_ended_within_five_seconds(
     async def run(marked: Marked) -> None:
         servers = McpServers({"bad": marked.server("ignores_term")})
         await servers.open()
-        assert (await call(servers, "bad-work", place(tmp_path))).text == "fine"
+        assert (await call(servers, "bad-work", context(tmp_path))).text == "fine"
         assert len(marked.processes()) >= 4  # the warden, the server, its child, the daemon
         start = time.monotonic()
         await servers.close()
@@ -273,7 +273,7 @@ def test_sets_of_servers_close_in_any_order(tmp_path: Path, order: str) -> None:
         await two.open()
         first, second = (one, two) if order == "first opened" else (two, one)
         await first.close()
-        assert (await call(second, second.tools()[0].name, place(tmp_path), words="still here")).text == "still here"
+        assert (await call(second, second.tools()[0].name, context(tmp_path), words="still here")).text == "still here"
         await second.close()
 
     with no_orphans() as marked:
@@ -283,12 +283,12 @@ def test_sets_of_servers_close_in_any_order(tmp_path: Path, order: str) -> None:
 def test_a_cancelled_call_tells_the_server(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"bad": marked.server("never_answers", tool_timeout=30)}) as servers:
-            task = asyncio.create_task(call(servers, "bad-wait", place(tmp_path)))
+            task = asyncio.create_task(call(servers, "bad-wait", context(tmp_path)))
             await asyncio.sleep(0.2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            out = await call(servers, "bad-cancelled", place(tmp_path))
+            out = await call(servers, "bad-cancelled", context(tmp_path))
             assert out.text == "1 call cancelled"
 
     with no_orphans() as marked:
@@ -355,10 +355,10 @@ def test_a_killed_warden_takes_the_server_with_it(tmp_path: Path) -> None:
         async with McpServers({"good": marked.server("good", tool_timeout=5)}) as servers:
             warden = next(p for p in marked.processes() if "mcp/supervisor.py" in " ".join(p.cmdline()))
             warden.kill()
-            out = await call(servers, "good-echo", place(tmp_path), words="x")
+            out = await call(servers, "good-echo", context(tmp_path), words="x")
             assert out.text == "x" or out.error  # started again in time, or said to be gone
             await asyncio.sleep(1)
-            assert (await call(servers, "good-echo", place(tmp_path), words="again")).text == "again"
+            assert (await call(servers, "good-echo", context(tmp_path), words="again")).text == "again"
 
     with no_orphans() as marked:
         asyncio.run(run(marked))
@@ -373,7 +373,7 @@ def test_the_environment_of_a_server_is_an_allow_list(tmp_path: Path, monkeypatc
     async def run(marked: Marked) -> dict[str, str]:
         config = {"env": marked.server("shows_env", inherit_env=["MY_OTHER"])}
         async with McpServers(config) as servers:
-            structured = (await call(servers, "env-show", place(tmp_path))).structured
+            structured = (await call(servers, "env-show", context(tmp_path))).structured
             assert isinstance(structured, dict)
             return structured
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_faulty import place
+from mcp_faulty import context
 
 from ponder.agent.mcp.servers import McpServers
 
@@ -132,7 +132,7 @@ def test_a_call_ends_in_time_and_says_what_was_wrong(fault: str, tmp_path: Path)
     async def test(servers: McpServers) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.monotonic()
-        out = await servers.tools()[0].call({}, place(tmp_path))
+        out = await servers.tools()[0].call({}, context(tmp_path))
         assert time.monotonic() - start < 2
         assert out.error
         assert out.text.startswith("Error:")
@@ -144,7 +144,7 @@ def test_a_call_ends_in_time_and_says_what_was_wrong(fault: str, tmp_path: Path)
 @pytest.mark.parametrize("fault", ["10 MB", "10 MB event"])
 def test_ten_megabytes_are_cut(fault: str, tmp_path: Path) -> None:
     async def test(servers: McpServers) -> None:
-        out = await servers.tools()[0].call({}, place(tmp_path))
+        out = await servers.tools()[0].call({}, context(tmp_path))
         assert not out.error
         assert len(out.text) < 50_100
         assert "characters left out" in out.text

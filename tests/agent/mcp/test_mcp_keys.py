@@ -9,7 +9,7 @@ import pytest
 from live import server
 
 from ponder.agent.mcp.servers import McpServers
-from ponder.agent.tools.tool import Place
+from ponder.agent.tools.tool import ToolContext
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 
@@ -36,7 +36,7 @@ def test_a_bearer_key_from_the_environment(
             assert "'old'" in told and "4711" not in told and "4712" not in told
             if kind != "sse":  # which this server does not speak
                 (chat,) = (tool for tool in servers.tools() if tool.name == "docs-chat")
-                assert (await chat.call({"prompt": "2 + 2?"}, Place("c", tmp_path))).text == "Four."
+                assert (await chat.call({"prompt": "2 + 2?"}, ToolContext("c", tmp_path))).text == "Four."
 
     config = ServerConfig(api_keys=("sesame-4711",))
     with server({"tiny": partial(LLM, f"scripted:{tmp_path / 's.jsonl'}")}, config) as url:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_faulty import no_orphans, place
+from mcp_faulty import context, no_orphans
 
 from ponder.agent.mcp.servers import McpServers
 from ponder.agent.tools.tool import Output
@@ -52,7 +52,7 @@ def page() -> Iterator[str]:
 
 async def call(servers: McpServers, name: str, where: Path, **arguments: Any) -> Output:
     tool = next(t for t in servers.tools() if t.name == name)
-    return await tool.call(arguments, place(where))
+    return await tool.call(arguments, context(where))
 
 
 def npm(package: str, *args: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def test_npm_everything(tmp_path: Path) -> None:
             assert out.images[0].media_type == "image/png"
             told: list[str] = []
             tool = next(t for t in servers.tools() if t.name == "all-trigger-long-running-operation")
-            out = await tool.call({"duration": 1, "steps": 3}, place(tmp_path, told.append))
+            out = await tool.call({"duration": 1, "steps": 3}, context(tmp_path, told.append))
             assert "completed" in out.text
             assert told[-1].startswith("all-trigger-long-running-operation: 3 of 3")
             listed = await call(servers, "all-list_resources", tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp_faulty import no_orphans, place
+from mcp_faulty import context, no_orphans
 
 from ponder.agent.mcp.config import read_config
 from ponder.agent.mcp.servers import McpServers
@@ -73,10 +73,10 @@ def over_http() -> Iterator[dict[str, str]]:
 
 
 async def everything(servers: McpServers, folder: Path) -> None:
-    out = await tool(servers, "k-add").call({"a": 2, "b": 3}, place(folder))
+    out = await tool(servers, "k-add").call({"a": 2, "b": 3}, context(folder))
     assert out.structured == {"sum": 5}
     assert json.loads(out.text) == {"sum": 5}
-    out = await tool(servers, "k-mixed").call({}, place(folder))
+    out = await tool(servers, "k-mixed").call({}, context(folder))
     assert not out.error
     assert [(i.media_type, i.data[:4]) for i in out.images] == [("image/png", b"\x89PNG")]
     assert out.text.splitlines() == [
@@ -90,37 +90,37 @@ async def everything(servers: McpServers, folder: Path) -> None:
         "[image/png: not valid base64]",
     ]
     assert [(folder / f).read_bytes() for f in out.files] == [b"RIFF", b"%PDF-fake"]
-    out = await tool(servers, "k-fail").call({"why": "no salt"}, place(folder))
+    out = await tool(servers, "k-fail").call({"why": "no salt"}, context(folder))
     assert out.error
     assert out.text.startswith("Error")
     assert "no salt" in out.text
-    out = await tool(servers, "k-add").call({"a": "many"}, place(folder))
+    out = await tool(servers, "k-add").call({"a": "many"}, context(folder))
     assert out.error
     told: list[str] = []
-    out = await tool(servers, "k-steps").call({}, place(folder, told.append))
+    out = await tool(servers, "k-steps").call({}, context(folder, told.append))
     assert out.text == "done"
     assert told == ["k-steps: 1 of 3 step 1", "k-steps: 2 of 3 step 2", "k-steps: 3 of 3 step 3"]
-    out = await tool(servers, "k-list_resources").call({}, place(folder))
+    out = await tool(servers, "k-list_resources").call({}, context(folder))
     assert "menu://today (menu, text/plain): What there is" in out.text
     assert "recipe://{dish}" in out.text
-    out = await tool(servers, "k-read_resource").call({"uri": "recipe://stew"}, place(folder))
+    out = await tool(servers, "k-read_resource").call({"uri": "recipe://stew"}, context(folder))
     assert out.text == "[resource recipe://stew]\nhow to make stew"
-    out = await tool(servers, "k-read_resource").call({"uri": "photo://soup"}, place(folder))
+    out = await tool(servers, "k-read_resource").call({"uri": "photo://soup"}, context(folder))
     assert out.images[0].name == "photo://soup"
-    out = await tool(servers, "k-read_resource").call({"uri": "no://where"}, place(folder))
+    out = await tool(servers, "k-read_resource").call({"uri": "no://where"}, context(folder))
     assert out.error
     assert [p.name for p in servers.prompts()["k"]] == ["suggest"]
     prompt = await servers.get_prompt("k", "suggest", {"taste": "sour"})
     assert prompt.messages[0].content.text == "Suggest something sour."  # type: ignore[union-attr]
-    out = await tool(servers, "k-grow").call({}, place(folder))  # since 2026-07-28 only who listens is told
+    out = await tool(servers, "k-grow").call({}, context(folder))  # since 2026-07-28 only who listens is told
     await until(lambda: f"k-{out.text}" in names(servers))
-    assert (await tool(servers, f"k-{out.text}").call({}, place(folder))).text == "more"
+    assert (await tool(servers, f"k-{out.text}").call({}, context(folder))).text == "more"
     start = time.monotonic()
     quick = servers._links["k"]
     with pytest.raises(Exception, match=r"did not answer within 0\.3"):
         await quick.ask(lambda client: client.call_tool("slow", {}), 0.3)
     assert time.monotonic() - start < 2
-    out = await tool(servers, "k-add").call({"a": 1, "b": 1}, place(folder))
+    out = await tool(servers, "k-add").call({"a": 1, "b": 1}, context(folder))
     assert out.structured == {"sum": 2}
 
 
@@ -178,12 +178,12 @@ def test_an_http_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
         process = await asyncio.to_thread(start)
         async with McpServers({"k": {"url": f"http://127.0.0.1:{port}/mcp", "tool_timeout": 15}}) as servers:
             add = tool(servers, "k-add")
-            assert (await add.call({"a": 1, "b": 2}, place(tmp_path))).structured == {"sum": 3}
+            assert (await add.call({"a": 1, "b": 2}, context(tmp_path))).structured == {"sum": 3}
             process.kill()
             process.wait()
-            assert (await add.call({"a": 1, "b": 2}, place(tmp_path))).error
+            assert (await add.call({"a": 1, "b": 2}, context(tmp_path))).error
             process = await asyncio.to_thread(start)
-            assert (await add.call({"a": 1, "b": 3}, place(tmp_path))).structured == {"sum": 4}
+            assert (await add.call({"a": 1, "b": 3}, context(tmp_path))).structured == {"sum": 4}
         process.kill()
         process.wait()
 
@@ -200,10 +200,10 @@ def test_a_server_can_ask_the_user(tmp_path: Path) -> None:
     async def run() -> None:
         with no_orphans() as marked:
             async with McpServers({"k": marked.server("asks")}, elicitation=answer) as servers:
-                out = await tool(servers, "k-order").call({}, place(tmp_path))
+                out = await tool(servers, "k-order").call({}, context(tmp_path))
                 assert json.loads(out.text) == {"action": "accept", "content": {"dish": "pasta"}}
             async with McpServers({"k": marked.server("asks")}) as servers:
-                assert "not supported" in (await tool(servers, "k-order").call({}, place(tmp_path))).text
+                assert "not supported" in (await tool(servers, "k-order").call({}, context(tmp_path))).text
 
     asyncio.run(run())
 
@@ -215,7 +215,7 @@ def test_a_set_can_be_opened_again_in_another_event_loop(tmp_path: Path) -> None
         async def run() -> None:
             async with servers:
                 await servers.open()  # twice is once
-                assert (await tool(servers, "g-echo").call({"words": "hi"}, place(tmp_path))).text == "hi"
+                assert (await tool(servers, "g-echo").call({"words": "hi"}, context(tmp_path))).text == "hi"
                 assert servers.warnings() == []
             assert servers.tools() == []
 
@@ -240,7 +240,7 @@ def test_names_are_legal_and_unique_and_schemas_whole(tmp_path: Path) -> None:
                 assert nested["$defs"]["Place"]["required"] == ["city"]
                 assert nested["properties"]["place"] == {"$ref": "#/$defs/Place", "description": "where to go"}
                 for name in ("odd_one-with_space_and_dots", "odd_one-with_space_and_dots_2"):
-                    out = await tool(servers, name).call({}, place(tmp_path))
+                    out = await tool(servers, name).call({}, context(tmp_path))
                     assert out.text in ("with space/and.dots", "with space and.dots")
                 hidden = tool(servers, "odd_one-hidden")
                 assert hidden.description == "Adds numbers. esrever"
@@ -294,10 +294,10 @@ def test_a_new_tool_appears_and_a_changed_one_is_switched_off(tmp_path: Path, ow
     async def run() -> None:
         with no_orphans() as marked:
             async with McpServers({"c": marked.server("changes")}) as servers:
-                await tool(servers, "c-grow").call({}, place(tmp_path))
+                await tool(servers, "c-grow").call({}, context(tmp_path))
                 await until(lambda: "c-extra_0" in names(servers))
                 helper = tool(servers, "c-helper")
-                await tool(servers, "c-turn").call({}, place(tmp_path))
+                await tool(servers, "c-turn").call({}, context(tmp_path))
                 await until(lambda: "c-helper" not in names(servers))
                 [warning] = servers.warnings()
                 assert "'helper' is switched off" in warning
@@ -315,7 +315,7 @@ def test_a_changed_tool_stays_off_until_it_is_approved(tmp_path: Path) -> None:
         with no_orphans() as marked:
             entry = marked.server("changes")
             async with McpServers({"c": entry}) as servers:
-                await tool(servers, "c-turn").call({}, place(tmp_path))
+                await tool(servers, "c-turn").call({}, context(tmp_path))
                 await until(lambda: "c-helper" not in names(servers))
                 with pytest.raises(UserError, match="no tool 'c-other' waits"):
                     await servers.approve("c-other")
@@ -336,10 +336,10 @@ def test_a_storm_of_changes_is_read_a_few_times_a_second(tmp_path: Path) -> None
         with no_orphans() as marked:
             async with McpServers({"c": marked.server("changes", tool_timeout=10)}) as servers:
                 before = time.process_time()
-                assert (await tool(servers, "c-storm").call({}, place(tmp_path))).text == "done"
+                assert (await tool(servers, "c-storm").call({}, context(tmp_path))).text == "done"
                 await asyncio.sleep(1)
                 assert time.process_time() - before < 2
-                assert (await tool(servers, "c-grow").call({}, place(tmp_path))).text == "done"
+                assert (await tool(servers, "c-grow").call({}, context(tmp_path))).text == "done"
 
     asyncio.run(run())
 
@@ -384,7 +384,7 @@ def test_a_denied_tool_never_runs(tmp_path: Path) -> None:
             async with McpServers({"g": marked.server("good", approval={"echo": "deny"})}) as servers:
                 echo = tool(servers, "g-echo")
                 assert echo.approval == "deny"
-                assert (await echo.call({"words": "x"}, place(tmp_path))).error
+                assert (await echo.call({"words": "x"}, context(tmp_path))).error
 
     asyncio.run(run())
 

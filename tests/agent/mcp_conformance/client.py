@@ -16,7 +16,7 @@ from conformance_auth import signer
 from mcp_types import ElicitRequestFormParams, ElicitResult
 
 from ponder.agent.mcp.servers import McpServers
-from ponder.agent.tools.tool import Place
+from ponder.agent.tools.tool import ToolContext
 
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "tools_call": ("add_numbers", {"a": 5, "b": 3}),
@@ -46,8 +46,8 @@ async def main() -> int:
         print("tools:", ", ".join(tools), file=sys.stderr)
         name, arguments = CALLS.get(scenario, ("test-tool" if "suite-test-tool" in tools else "", {}))
         if name:
-            place = Place("conformance", Path(tempfile.gettempdir()))
-            out = await tools[f"suite-{name}"].call(arguments, place)
+            context = ToolContext("conformance", Path(tempfile.gettempdir()))
+            out = await tools[f"suite-{name}"].call(arguments, context)
             print(out.text, file=sys.stderr)
             return 1 if out.error else 0
         return 1 if servers.warnings() else 0

@@ -16,7 +16,7 @@ from ponder.agent.tools.calculator import calculate
 from ponder.agent.tools.clock import now
 from ponder.agent.tools.doc_search import DocSearch
 from ponder.agent.tools.html_text import html_text
-from ponder.agent.tools.tool import Place
+from ponder.agent.tools.tool import ToolContext
 from ponder.agent.tools.web_fetch import WebFetch, is_public
 from ponder.core.errors import UserError
 
@@ -127,7 +127,7 @@ def site() -> Iterator[str]:
 
 async def fetched(url: str, start: int = 0, **options: object) -> str:
     tool = WebFetch(**{"allow_private": True, "seconds": 5.0, **options})
-    return (await tool.call({"url": url, "start": start}, Place("c", Path()))).text
+    return (await tool.call({"url": url, "start": start}, ToolContext("c", Path()))).text
 
 
 async def test_a_page_is_read(site: str) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from ponder.agent.tools.code_interpreter import CodeInterpreter, plain
 from ponder.agent.tools.shell import Shell
-from ponder.agent.tools.tool import Output, Place
+from ponder.agent.tools.tool import Output, ToolContext
 from ponder.core.errors import UserError
 from ponder.sandbox.isolation import probe
-from ponder.sandbox.limits import Limits
+from ponder.sandbox.limits import SandboxLimits
 
 pytestmark = pytest.mark.skipif(probe()[0] is None, reason=" ".join(probe()[1]))
 
@@ -34,7 +34,7 @@ async def opened(**options: Any) -> AsyncIterator[CodeInterpreter]:
 
 async def call(interpreter: CodeInterpreter, code: str, folder: Path, conversation: str = "one") -> Output:
     [tool] = interpreter.tools()
-    return await tool.call({"code": code}, Place(conversation, folder))
+    return await tool.call({"code": code}, ToolContext(conversation, folder))
 
 
 def test_a_conversation(tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_missing_ipykernel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_shell(tmp_path: Path) -> None:
     async def run() -> None:
-        shell = Shell(timeout=2, limits=Limits())
+        shell = Shell(timeout=2, limits=SandboxLimits())
         await shell.open()
         [tool] = shell.tools()
-        place = Place("one", tmp_path)
+        context = ToolContext("one", tmp_path)
 
         async def sh(command: str) -> Output:
-            return await tool.call({"command": command}, place)
+            return await tool.call({"command": command}, context)
 
         assert await sh("echo hi | tr h H") == Output("Hi", structured={"changes": []})
         failed = await sh("ls nothing; exit 4")

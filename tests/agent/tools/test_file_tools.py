@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from ponder.agent.tools.files import MAX_HITS, Files
-from ponder.agent.tools.tool import Output, Place
+from ponder.agent.tools.tool import Output, ToolContext
 from ponder.core.errors import UserError
 
 
 def call(tool: str, folder: Path, **arguments: Any) -> Output:
     [found] = [t for t in Files().tools() if t.name == tool]
     assert set(arguments) <= set(found.parameters["properties"])
-    return asyncio.run(found.call(arguments, Place("one", folder)))
+    return asyncio.run(found.call(arguments, ToolContext("one", folder)))
 
 
 def test_write_read_edit_list_search(tmp_path: Path) -> None:

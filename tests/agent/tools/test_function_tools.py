@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from ponder.agent.tools.function_tool import function_tool
-from ponder.agent.tools.tool import Output, Place
+from ponder.agent.tools.tool import Output, ToolContext
 from ponder.core.errors import UserError
 
 pytestmark = pytest.mark.anyio
-PLACE = Place("c", Path())
+PLACE = ToolContext("c", Path())
 
 
 class Color(enum.Enum):
@@ -80,9 +80,9 @@ async def test_wrong_arguments(given: dict, why: str) -> None:
 
 
 async def test_async_functions_and_the_place() -> None:
-    async def where(place: Place, n: int = 1) -> str:
+    async def where(context: ToolContext, n: int = 1) -> str:
         """Where."""
-        return f"{place.conversation} {n}"
+        return f"{context.conversation} {n}"
 
     tool = function_tool(where)
     assert list(tool.parameters["properties"]) == ["n"]
