@@ -33,7 +33,7 @@ from ponder.model.model import Model
 from ponder.model.quantise.calibrate import calibrated
 from ponder.model.quantise.calibration_text import calibration_ids
 from ponder.model.quantise.quality import WINDOW, compare, read_text
-from ponder.model.weights.build import EMBED, build, held, read
+from ponder.model.weights.build import EMBED, build, in_memory, read
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -54,7 +54,7 @@ def dithered(checkpoint: Checkpoint, seed: int) -> Checkpoint:
         span = x.max(axis=1, keepdims=True) - x.min(axis=1, keepdims=True)
         step = {"Q4_K": span / 15, "Q5_0": top / 16, "Q6_K": top / 32, "Q8_0": top / 127}[types[name]]
         noise = (rng.random(x.shape, np.float32) - np.float32(0.5)) * step
-        tensors[name] = held((x + noise).reshape(values.shape).astype(np.float32))
+        tensors[name] = in_memory((x + noise).reshape(values.shape).astype(np.float32))
     return replace(checkpoint, tensors=tensors)
 
 
@@ -89,17 +89,17 @@ def build_weights(row: str, checkpoint: Checkpoint, ids: np.ndarray) -> Model:
     for name, source in tensors.items():
         if name.endswith("_proj.weight"):
             if kind == "int8" or any(f".{part}" in name for part in in_eight):
-                tensors[name] = held(read(source, "int8", group))
+                tensors[name] = in_memory(read(source, "int8", group))
             elif how in (["plain"], ["linear"]):
                 values = np.asarray(read(source, "f32"))
-                tensors[name] = held(
+                tensors[name] = in_memory(
                     Tensor.quantise(values, "int4", group)
                     if how == ["plain"]
                     else from_rows([values], source.shape, "int4", group, grid=LINEAR)  # type: ignore[arg-type]
                 )
             else:
-                tensors[name] = held(read(tuned.get(name, source), "int4", group))
-    tensors[HEAD] = held(read(tensors.get(HEAD, tensors[EMBED]), "int4" if "head" in in_eight else "int8", group))
+                tensors[name] = in_memory(read(tuned.get(name, source), "int4", group))
+    tensors[HEAD] = in_memory(read(tensors.get(HEAD, tensors[EMBED]), "int4" if "head" in in_eight else "int8", group))
     model = build(replace(checkpoint, tensors=tensors), NativeOps(), "auto")
     if "exact" in in_eight:
         coarse = model.weights.pop(COARSE)

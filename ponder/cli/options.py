@@ -69,18 +69,18 @@ def add_generation_flags(parser: argparse.ArgumentParser) -> None:
                           help="end the answer before this text; repeat the flag for more")  # fmt: skip
 
 
-class Wishes(NamedTuple):
+class GenerationOptions(NamedTuple):
     sampling: "SamplingParams"
     thinking: "Thinking"
     grammar: "Grammar | None"
 
 
-def wishes(args: argparse.Namespace) -> Wishes:
+def generation_options(args: argparse.Namespace) -> GenerationOptions:
     """What the generation flags ask for. Raises UserError for a value that no model could take."""
     from ponder.core.params import SamplingParams, Thinking
 
     sampling = SamplingParams(**{name: getattr(args, name) for name in SAMPLING}, stop=tuple(args.stop))
-    return Wishes(sampling, Thinking(enabled=args.think, budget=args.budget), _grammar(args))
+    return GenerationOptions(sampling, Thinking(enabled=args.think, budget=args.budget), _grammar(args))
 
 
 def _grammar(args: argparse.Namespace) -> "Grammar | None":

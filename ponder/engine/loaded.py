@@ -124,7 +124,9 @@ def open_model(
         if max_context is not None:  # before the weights are read
             raise UserError(f"max_context {max_context}: {text}; ask for less, or give it more", param="max_context")
         warnings = (*warnings, f"{text}, the model could take {context}")
-    loaded = build(checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress, keep=keep_packed)
+    loaded = build(
+        checkpoint, make_ops("native"), dtype, max_context=max_context, progress=progress, use_cache=keep_packed
+    )
     runner = ModelRunner(loaded, max_batch=max_batch, blocks=blocks, kv_memory=kv_memory, kv_dtype=kv_dtype)
     warnings = (*warnings, *loaded.warnings)
     profile = ModelProfile(

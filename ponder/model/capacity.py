@@ -1,7 +1,7 @@
 """How much memory a model takes on a machine, and the token rate that the memory's bandwidth allows. Nothing is loaded.
 
-    plan(released("qwen3:8b"), Machine("here", memory=24e9, bandwidth=50e9), "int4", "bf16", context=32768, streams=1)
-    plan(released("qwen3:235b-a22b"), gpus("H20", 4), "fp8", "bf16", context=32768, streams=8)
+    estimate(released("qwen3:8b"), Machine("CPU", 24e9, 50e9), "int4", "bf16", context=32768, streams=1)
+    estimate(released("qwen3:235b-a22b"), gpus("H20", 4), "fp8", "bf16", context=32768, streams=8)
 
 On a CPU the bytes are those of `weights.running_plan`, to the byte. On GPUs they are what vLLM keeps on each one under
 tensor parallelism: the arithmetic of docs/plan.md. All sizes are bytes, GB is 10^9 bytes as on the data sheets.
@@ -58,7 +58,7 @@ class Machine(Struct, frozen=True):
                 raise UserError(f"--{flag} must be more than 0", param=flag)
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Capacity(Struct, frozen=True, kw_only=True):
     """Bytes are those of one device (GPUs are all alike). weights_by: what they are made of, "experts int4" -> bytes.
 
     memory: what may be used, reserve taken off. room: tokens of cache that fit beside the weights, over all streams.
@@ -89,7 +89,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rate_empty: float
 
 
-class Stored(Struct, frozen=True):
+class TensorSize(Struct, frozen=True):
     """One tensor on one device."""
 
     kind: str
@@ -125,9 +125,9 @@ def released(name: str) -> Checkpoint | None:
     return Checkpoint(PRESETS[preset], sources, name)
 
 
-def plan(
+def estimate(
     checkpoint: Checkpoint, machine: Machine, dtype: str, kv: str, *, context: int, streams: int, name: str = ""
-) -> Plan:
+) -> Capacity:
     """Raises UserError for a precision the machine's engine lacks, a split that cannot be, sizes out of range."""
     config, on_gpu = checkpoint.config, machine.gpus > 0
     _check(config, on_gpu, dtype, kv, context, streams)
@@ -140,7 +140,7 @@ def plan(
     work = activations(config, streams, machine.gpus)
     memory = int(machine.memory * (1 - GPU_RESERVE)) if on_gpu else max(0, int(machine.memory) - CPU_RESERVE)
     read, needed = step_weights(config, tensors, streams), weights + cache + work
-    return Plan(
+    return Capacity(
         model=name or checkpoint.origin,
         machine=machine,
         dtype=dtype,
@@ -177,18 +177,18 @@ def _check(config: ModelConfig, on_gpu: bool, dtype: str, kv: str, context: int,
         raise UserError(f"--streams {streams} must be at least 1", param="streams")
 
 
-def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, Stored]:
+def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, TensorSize]:
     """What `weights.build` would keep: a sum equal to `Model.nbytes`."""
     packing = checkpoint.config.quantization_config
     out = {}
     for name, (source, kind) in running_plan(storage_plan(checkpoint, dtype, prove_tie=False)).items():
         values = math.prod(source.shape)
         if kind in ("f32", "bf16"):
-            out[name] = Stored(kind, values * (4 if kind == "f32" else 2))
+            out[name] = TensorSize(kind, values * (4 if kind == "f32" else 2))
             continue
         group = packing.group_size if packing and source.packed and source.auto == kind else GROUP
         check_group(kind, source.shape[-1], group)
-        out[name] = Stored(kind, values // (2 if kind == "int4" else 1) + values // group * 2)  # float16 scales
+        out[name] = TensorSize(kind, values // (2 if kind == "int4" else 1) + values // group * 2)  # float16 scales
     return out
 
 
@@ -203,7 +203,7 @@ def weight_bytes(checkpoint: Checkpoint, dtypes: Iterable[str] = CPU_DTYPES) -> 
     return sizes
 
 
-def gpu_tensors(config: ModelConfig, dtype: str, count: int) -> dict[str, Stored]:
+def gpu_tensors(config: ModelConfig, dtype: str, count: int) -> dict[str, TensorSize]:
     """What each of `count` GPUs keeps, as vLLM divides a model: outputs of q, k, v, gate and up, inputs of o and down,
     words of the table and the head; norms and routers are everywhere, and k and v when there are more GPUs than heads.
 
@@ -216,15 +216,15 @@ def gpu_tensors(config: ModelConfig, dtype: str, count: int) -> dict[str, Stored
     for name, shape in shapes.items():
         values = math.prod(shape)
         if name.endswith(("norm.weight", ".mlp.gate.weight")):
-            out[name] = Stored("bf16", 2 * values)
+            out[name] = TensorSize("bf16", 2 * values)
             continue
         parts = kv_parts if ".k_proj." in name or ".v_proj." in name else count
         if dtype == "bf16" or len(shape) == 1 or name in (EMBED, HEAD):
-            out[name] = Stored("bf16", 2 * values // parts)
+            out[name] = TensorSize("bf16", 2 * values // parts)
             continue
         rows_cut = name.endswith(("o_proj.weight", "down_proj.weight"))
         n, k = (shape[0], shape[1] // parts) if rows_cut else (shape[0] // parts, shape[1])
-        out[name] = Stored("fp8", n * k + 4 * math.ceil(n / BLOCK) * math.ceil(k / BLOCK))
+        out[name] = TensorSize("fp8", n * k + 4 * math.ceil(n / BLOCK) * math.ceil(k / BLOCK))
     return out
 
 
@@ -308,7 +308,7 @@ def step_weights(config: ModelConfig, tensors: Mapping[str, Measured], streams: 
     return total
 
 
-def _by_part(tensors: dict[str, Stored]) -> dict[str, int]:
+def _by_part(tensors: dict[str, TensorSize]) -> dict[str, int]:
     """ "attention bf16" -> bytes, in the order of the model."""
     out: dict[str, int] = {}
     for name, tensor in tensors.items():

@@ -30,7 +30,7 @@ class Yarn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attention_factor: Positive | None = None
 
 
-class Packing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PackedFormat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """HF `quantization_config` of a folder written by `ponder quantize`: grouped int8 or int4 matrices."""
 
     bits: Literal[4, 8]
@@ -64,7 +64,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = ()
     pad_token_id: int | None = None
-    quantization_config: Packing | None = None
+    quantization_config: PackedFormat | None = None
 
     def __post_init__(self) -> None:
         if self.num_attention_heads % self.num_key_value_heads:

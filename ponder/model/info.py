@@ -144,8 +144,8 @@ def _eos(
     """The ids that end a turn, and a warning when the files say otherwise: they are overruled (RL-3)."""
     names = ("<|endoftext|>",) if capability == "base" else ("<|im_end|>", "<|endoftext|>")
     right = tuple(added[n] for n in names if n in added)
-    said = generation.get("eos_token_id", list(config.eos_token_ids))
-    wrong = sorted(set(said if isinstance(said, list) else [said]) - set(right), key=str)
+    declared = generation.get("eos_token_id", list(config.eos_token_ids))
+    wrong = sorted(set(declared if isinstance(declared, list) else [declared]) - set(right), key=str)
     if not wrong:
         return right, ()
     return right, (f"the model's files name {wrong} as end of text; a {capability} model ends with {list(right)}",)

@@ -15,7 +15,7 @@ from ponder.model.config import ModelConfig
 Floats = NDArray[np.float32]
 
 
-def balance(weights: dict[str, Weight], config: ModelConfig, ops: Ops) -> Floats:
+def equalisation(weights: dict[str, Weight], config: ModelConfig, ops: Ops) -> Floats:
     """[layers, 2, Hk, C]: factors of queries and of keys."""
     layers = range(config.num_hidden_layers)
     sizes = np.stack([[_sizes(weights, f"model.layers.{i}.", name, config, ops) for name in "qk"] for i in layers])

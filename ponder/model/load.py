@@ -18,12 +18,14 @@ from ponder.model.weights.checkpoint import Checkpoint
 
 def load(
     path: str | Path, *, dtype: str = "auto", ops: str = "native", max_context: int | None = None,
-    progress: Progress | None = None, keep: bool = False,
+    progress: Progress | None = None, use_cache: bool = False,
 ) -> Model:  # fmt: skip
-    """keep: packed weights are kept on disk for the next start (native ops only; ponder/model/weights/cache.py).
+    """use_cache: converted weights stay on disk for the next start (native ops only; ponder/model/weights/cache.py).
 
     Raises LoadError for a file that cannot be loaded, UserError for an option that does not fit."""
-    return build(open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress, keep=keep)
+    return build(
+        open_checkpoint(path), make_ops(ops), dtype, max_context=max_context, progress=progress, use_cache=use_cache
+    )
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

@@ -15,7 +15,7 @@ from ponder.kernels.ops import Array, Cache, Ops, Weight
 from ponder.kernels.program.run import Program
 from ponder.model import decoder
 from ponder.model.config import ModelConfig
-from ponder.model.kv_equalisation import balance
+from ponder.model.kv_equalisation import equalisation
 from ponder.model.rope import Rope, factor_for
 
 
@@ -63,7 +63,7 @@ class Model:
         c = self.config
         cache = self.ops.cache(c.num_hidden_layers, blocks, block_size, c.num_key_value_heads, c.head_dim, dtype)
         if dtype == "int8":
-            cache.balance[...] = balance(self.weights, c, self.ops)
+            cache.balance[...] = equalisation(self.weights, c, self.ops)
         return cache
 
     def rope_factor(self, length: int) -> float:

@@ -126,10 +126,10 @@ def test_a_download_is_not_begun_on_a_disk_that_is_too_small(say: Say, monkeypat
 def test_an_error_of_the_file_format_library_is_an_error_of_the_disk(tmp_path: Path) -> None:
     import numpy as np
 
-    from ponder.model.formats.safetensors_file import Stored, write_file
+    from ponder.model.formats.safetensors_file import StoredTensor, write_file
 
     with pytest.raises(OSError, match="No such file or directory"):
-        write_file(tmp_path / "no" / "x.safetensors", {"a": Stored("F32", np.zeros(3, np.float32))})
+        write_file(tmp_path / "no" / "x.safetensors", {"a": StoredTensor("F32", np.zeros(3, np.float32))})
 
 
 def test_flags_of_serve_reach_the_engine(say: Say) -> None:

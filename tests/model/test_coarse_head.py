@@ -11,7 +11,7 @@ from ponder.kernels import native
 from ponder.kernels.native import NativeOps
 from ponder.kernels.reference.ops import ReferenceOps
 from ponder.model import decoder
-from ponder.model.capacity import Machine, cpu_tensors, plan
+from ponder.model.capacity import Machine, cpu_tensors, estimate
 from ponder.model.config import PRESETS
 from ponder.model.decoder import COARSE, HEAD
 from ponder.model.formats.hf_save import save_hf
@@ -20,7 +20,7 @@ from ponder.model.model import Model
 from ponder.model.weights import build as weights
 from ponder.model.weights import cache, cache_file
 from ponder.model.weights.build import build, random_checkpoint
-from ponder.model.weights.cache_file import PackedFile
+from ponder.model.weights.cache_file import CacheFile
 
 CONFIG = replace(PRESETS["tiny"], vocab_size=1003)
 IDS = np.arange(30, dtype=np.int32)
@@ -89,15 +89,15 @@ def test_kept_on_disk_with_the_rest(form: str, tmp_path: Path, monkeypatch: pyte
     source = tmp_path / "model"
     save_hf(source, random_checkpoint(CONFIG), form)
     monkeypatch.setattr(weights, "WORTH_COARSE", 1 << 30)
-    load(source, dtype="int4", keep=True)
+    load(source, dtype="int4", use_cache=True)
     (old,) = (source / ".ponder").glob("*.safetensors")
-    assert COARSE not in PackedFile(old).pieces
+    assert COARSE not in CacheFile(old).pieces
     monkeypatch.setattr(weights, "WORTH_COARSE", 1000)
     plain = logits(load(source, dtype="int4"))
     for _ in range(2):
-        np.testing.assert_array_equal(logits(load(source, dtype="int4", keep=True)), plain)
+        np.testing.assert_array_equal(logits(load(source, dtype="int4", use_cache=True)), plain)
     (new,) = (source / ".ponder").glob("*.safetensors")
-    assert PackedFile(new).pieces[COARSE].kind == "int4" and new.name != old.name
+    assert CacheFile(new).pieces[COARSE].kind == "int4" and new.name != old.name
 
 
 def test_a_quantised_folder_computes_alike(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_quantised_folder_computes_alike(tmp_path: Path) -> None:
 
 def test_a_plan_counts_what_is_read() -> None:
     checkpoint, machine = random_checkpoint(CONFIG), Machine("here", 24e9, 50e9)
-    one, many = (plan(checkpoint, machine, "int4", "bf16", context=100, streams=n) for n in (1, 1000))
+    one, many = (estimate(checkpoint, machine, "int4", "bf16", context=100, streams=n) for n in (1, 1000))
     tensors = cpu_tensors(checkpoint, "int4")
     idle = tensors[HEAD].nbytes * (1 - 16 * 6 / 1003)
     table = tensors["model.embed_tokens.weight"].nbytes

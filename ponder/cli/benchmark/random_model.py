@@ -108,7 +108,7 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
         checkpoint = packed_random(config, dtype)
         model = build(
             checkpoint, make_ops("native"), dtype, max_context=args.max_context, progress=tick,
-            keep=config.parameter_counts().total > KEPT and not args.no_packed,
+            use_cache=config.parameter_counts().total > KEPT and not args.no_packed,
         )  # fmt: skip
     kv_dtype = cache_dtype(args.kv_dtype, checkpoint, dtype)
     runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=kv_dtype)

@@ -89,18 +89,18 @@ def run(args: argparse.Namespace) -> int:
         prompt = read_stdin().strip() or None
     if prompt is None and not sys.stdin.isatty() and not (session and session.messages):
         raise UserError("there is no PROMPT; say what the agent shall do", param="prompt")
-    wishes = options.wishes(args)
-    if wishes.grammar is not None:
+    generation = options.generation_options(args)
+    if generation.grammar is not None:
         raise UserError("an agent's answers have no grammar; use ponder run for those", param="json_schema")
     if args.url:
         from ponder.agent.loop.models import chat_model
 
-        return asyncio.run(_talk(chat_model(_server(args, model)), args, wishes, session, prompt))
+        return asyncio.run(_talk(chat_model(_server(args, model)), args, generation, session, prompt))
     from ponder.agent.loop.models import for_tools
     from ponder.cli.loading import open_llm
 
     with open_llm(model, args) as llm:
-        return asyncio.run(_talk(for_tools(llm), args, wishes, session, prompt))
+        return asyncio.run(_talk(for_tools(llm), args, generation, session, prompt))
 
 
 def _server(args: argparse.Namespace, model: str | None) -> dict[str, str | None]:
@@ -134,7 +134,11 @@ class Asker:
 
 
 async def _talk(
-    model: "ChatModel", args: argparse.Namespace, wishes: options.Wishes, session: "Session | None", prompt: str | None
+    model: "ChatModel",
+    args: argparse.Namespace,
+    generation: options.GenerationOptions,
+    session: "Session | None",
+    prompt: str | None,
 ) -> int:
     from ponder.agent.loop.history import unanswered
     from ponder.agent.loop.limits import Limits
@@ -143,7 +147,7 @@ async def _talk(
     limits = Limits(steps=args.steps, seconds=args.seconds, thinking_tokens=args.thinking_tokens)
     asker = Asker() if sys.stdin.isatty() and not args.yes else None
     approve = _allow if args.yes else asker.approve if asker else None
-    agent = _agent(model, args, wishes, limits, approve)
+    agent = _agent(model, args, generation, limits, approve)
     messages = list(session.messages) if session else []
     once = prompt is not None or not sys.stdin.isatty()
     async with agent:
@@ -175,7 +179,7 @@ def _greeting(agent: "Agent", args: argparse.Namespace, messages: int) -> str:
 def _agent(
     model: "ChatModel",
     args: argparse.Namespace,
-    wishes: options.Wishes,
+    generation: options.GenerationOptions,
     limits: "Limits",
     approve: "Approver | None",
 ) -> "Agent":
@@ -187,8 +191,8 @@ def _agent(
     if args.file:
         tools.append(builtin_tool("doc_search", {"files": args.file}))
     return Agent(
-        model, tools=tools, system=args.system, sampling=wishes.sampling, thinking=wishes.thinking, limits=limits,
-        approve=approve, workspace=args.workspace or workspaces(note),
+        model, tools=tools, system=args.system, sampling=generation.sampling, thinking=generation.thinking,
+        limits=limits, approve=approve, workspace=args.workspace or workspaces(note),
         files=[file for file in args.file if not Path(file).is_dir()],
     )  # fmt: skip
 

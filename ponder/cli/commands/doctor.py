@@ -143,7 +143,7 @@ def models() -> Iterator[Line]:
     import shutil
 
     from ponder.cli.terminal.progress import amount
-    from ponder.model.hub.fetch import cached, home
+    from ponder.model.hub.fetch import downloads, home
 
     existing = next(p for p in (home(), *home().parents) if p.exists())
     try:
@@ -153,7 +153,7 @@ def models() -> Iterator[Line]:
         problem = f" cannot be written ({e.strerror}); set PONDER_HOME to a folder that can"
     yield "PONDER_HOME", f"{home()}{problem}", not problem
     yield "disk", f"{amount(shutil.disk_usage(existing).free)} free", True
-    for model in cached():
+    for model in downloads():
         yield model.name, f"{amount(model.nbytes)}, {model.source}", True
 
 

@@ -19,7 +19,7 @@ from ponder.cli.terminal.printer import Printer, note, remarks, stats
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
-    from ponder.cli.terminal.session import Session
+    from ponder.cli.terminal.session import ChatSession
     from ponder.engine.llm import LLM
 
 SAMPLE = "Write a Python function that tells whether a string is a palindrome."
@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
     if prompt is not None and (remark := remark_on_files(prompt)):
         note(remark)
     prompt = with_stdin(prompt)
-    wishes = options.wishes(args)  # before the model is loaded: a wrong flag should not cost a minute
+    generation = options.generation_options(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
     with open_llm(model, args) as llm:
         loaded = time.perf_counter() - start
-        session = new_session(llm, wishes, args.system)
+        session = new_session(llm, generation, args.system)
         if prompt is None or (args.then_chat and sys.stdin.isatty() and sys.stdout.isatty()):
             llm.engine.prepare()  # while the user types
             return start_chat(llm, session, prompt, args)
@@ -140,24 +140,26 @@ def check_text(prompt: str) -> None:
         raise UserError("the PROMPT is not valid UTF-8 text") from e
 
 
-def new_session(llm: "LLM", wishes: options.Wishes, system: str | None) -> "Session":
-    from ponder.cli.terminal.session import Session
+def new_session(llm: "LLM", generation: options.GenerationOptions, system: str | None) -> "ChatSession":
+    from ponder.cli.terminal.session import ChatSession
 
-    given = {name: getattr(wishes.sampling, name) for name in options.SAMPLING} | {
-        "enabled": wishes.thinking.enabled,
-        "budget": wishes.thinking.budget,
+    given = {name: getattr(generation.sampling, name) for name in options.SAMPLING} | {
+        "enabled": generation.thinking.enabled,
+        "budget": generation.thinking.budget,
     }
     sources = {name: "flag" for name, value in given.items() if value is not None}
-    return Session(llm.profile, wishes.sampling, wishes.thinking, wishes.grammar, system, sources=sources)
+    return ChatSession(
+        llm.profile, generation.sampling, generation.thinking, generation.grammar, system, sources=sources
+    )
 
 
-def one_shot(llm: "LLM", session: "Session", prompt: str, args: argparse.Namespace, loaded: float) -> int:
-    from ponder.cli.terminal.keys import controls
+def one_shot(llm: "LLM", session: "ChatSession", prompt: str, args: argparse.Namespace, loaded: float) -> int:
+    from ponder.cli.terminal.keys import watch_keys
     from ponder.cli.terminal.reading import reading
 
     stream = llm.stream(session.request(prompt))
     printer = Printer(thoughts=not (args.hide_thinking or args.json), answer=not args.json)
-    with controls(stream, keys=False):
+    with watch_keys(stream, keys=False):
         finish = printer.show(reading(stream))
     if finish.reason == "cancelled":
         raise KeyboardInterrupt
@@ -190,7 +192,7 @@ def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
     }
 
 
-def start_chat(llm: "LLM", session: "Session", first: str | None, args: argparse.Namespace) -> int:
+def start_chat(llm: "LLM", session: "ChatSession", first: str | None, args: argparse.Namespace) -> int:
     from ponder.cli.terminal.chat import chat
     from ponder.model.hub.data_folder import typed_lines
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ponder.cli.terminal.chat_commands import Outcome, is_command, run_command
-from ponder.cli.terminal.keys import HINT, controls
+from ponder.cli.terminal.chat_commands import CommandResult, is_command, run_command
+from ponder.cli.terminal.keys import HINT, watch_keys
 from ponder.cli.terminal.printer import Printer, note, remarks, stats
 from ponder.cli.terminal.reading import reading
-from ponder.cli.terminal.session import Session
+from ponder.cli.terminal.session import ChatSession
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ QUOTES = '"""'
 
 
 def chat(
-    llm: "LLM", session: Session, first: str | None = None, *,
+    llm: "LLM", session: ChatSession, first: str | None = None, *,
     history: Path, thoughts: bool = True, verbose: bool = False,
 ) -> int:  # fmt: skip
     """Talk until the user leaves. first: a question to begin with. history: file of typed lines. -> exit code."""
@@ -41,7 +41,7 @@ def chat(
         ahead.clear()
         before = list(session.messages)
         try:
-            outcome = run_command(session, text.rstrip()) if is_command(text) else Outcome(ask=text)
+            outcome = run_command(session, text.rstrip()) if is_command(text) else CommandResult(ask=text)
             if outcome.note:
                 note(outcome.note)
             if outcome.leave:
@@ -53,14 +53,14 @@ def chat(
             print(f"ponder: {e}", file=sys.stderr)
 
 
-def ask(llm: "LLM", session: Session, text: str, ahead: list[str], *, thoughts: bool, verbose: bool) -> bool:
+def ask(llm: "LLM", session: ChatSession, text: str, ahead: list[str], *, thoughts: bool, verbose: bool) -> bool:
     """One turn; what the user types meanwhile goes to `ahead`.
 
     Stopped with an answer begun: the part stays. Stopped before: returns False, the turn did not happen.
     """
     stream = llm.stream(session.request(text))
     printer = Printer(thoughts=thoughts, on_thinking=lambda: note(HINT))
-    with controls(stream, keys=True) as typed:
+    with watch_keys(stream, keys=True) as typed:
         finish = printer.show(reading(stream))
     ahead.append("".join(typed))
     if finish.reason == "cancelled" and not printer.text:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from ponder.cli.options import SAMPLING
 from ponder.cli.terminal.effective import in_force
-from ponder.cli.terminal.session import Session
+from ponder.cli.terminal.session import ChatSession
 from ponder.core.errors import UserError
 
 
-class Outcome(NamedTuple):
+class CommandResult(NamedTuple):
     """note: a remark for the user; ask: a question to ask the model now; leave: the user wants to go."""
 
     note: str = ""
@@ -19,59 +19,59 @@ class Outcome(NamedTuple):
     leave: bool = False
 
 
-def think(session: Session, rest: str) -> Outcome:
+def think(session: ChatSession, rest: str) -> CommandResult:
     session.set_thinking("enabled", True, "/think")
-    return Outcome("thinking on")
+    return CommandResult("thinking on")
 
 
-def no_think(session: Session, rest: str) -> Outcome:
+def no_think(session: ChatSession, rest: str) -> CommandResult:
     session.set_thinking("enabled", False, "/no_think")
-    return Outcome("thinking off")
+    return CommandResult("thinking off")
 
 
-def budget(session: Session, rest: str) -> Outcome:
+def budget(session: ChatSession, rest: str) -> CommandResult:
     if rest == "off":
         session.set_thinking("budget", None, "/budget")
-        return Outcome("no budget")
+        return CommandResult("no budget")
     if not rest.isascii() or not rest.isdigit():
         raise UserError("/budget N (tokens) or /budget off")
     session.set_thinking("budget", int(rest), "/budget")
-    return Outcome(f"at most {rest} tokens of thought")
+    return CommandResult(f"at most {rest} tokens of thought")
 
 
-def system(session: Session, rest: str) -> Outcome:
+def system(session: ChatSession, rest: str) -> CommandResult:
     if rest:
         session.system = None if rest == "off" else rest
-    return Outcome(f"system: {session.system}" if session.system is not None else "no system text")
+    return CommandResult(f"system: {session.system}" if session.system is not None else "no system text")
 
 
-def set_(session: Session, rest: str) -> Outcome:
+def set_(session: ChatSession, rest: str) -> CommandResult:
     name, _, raw = rest.partition(" ")
     name, raw = name.replace("-", "_"), raw.strip()
     if name not in SAMPLING or not raw:
         raise UserError(f"/set NAME VALUE or /set NAME default; names: {', '.join(SAMPLING)}")
     if raw == "default":
         session.set_sampling(name, None, "/set")
-        return Outcome(f"{name}: the model's default")
+        return CommandResult(f"{name}: the model's default")
     kind = SAMPLING[name][0]
     try:
         value = kind(raw)
     except ValueError as e:
         raise UserError(f"{name} takes {'a whole number' if kind is int else 'a number'}, got {raw!r}") from e
     session.set_sampling(name, value, "/set")
-    return Outcome(f"{name} {value}")
+    return CommandResult(f"{name} {value}")
 
 
-def save(session: Session, rest: str) -> Outcome:
+def save(session: ChatSession, rest: str) -> CommandResult:
     path = _path(rest, "/save FILE")
     session.save(path)
-    return Outcome(f"saved {len(session.messages)} messages to {path}")
+    return CommandResult(f"saved {len(session.messages)} messages to {path}")
 
 
-def load(session: Session, rest: str) -> Outcome:
+def load(session: ChatSession, rest: str) -> CommandResult:
     path = _path(rest, "/load FILE")
     session.load(path)
-    return Outcome(f"loaded {len(session.messages)} messages from {path}")
+    return CommandResult(f"loaded {len(session.messages)} messages from {path}")
 
 
 def _path(rest: str, usage: str) -> Path:
@@ -83,41 +83,41 @@ def _path(rest: str, usage: str) -> Path:
         raise UserError(f"{rest}: there is no such user") from e
 
 
-def retry(session: Session, rest: str) -> Outcome:
+def retry(session: ChatSession, rest: str) -> CommandResult:
     question = session.undo()
     if question is None:
         raise UserError("there is nothing to ask again")
-    return Outcome(ask=question)
+    return CommandResult(ask=question)
 
 
-def undo(session: Session, rest: str) -> Outcome:
+def undo(session: ChatSession, rest: str) -> CommandResult:
     question = session.undo()
-    return Outcome("nothing to undo" if question is None else f"forgot: {question[:60]!r}")
+    return CommandResult("nothing to undo" if question is None else f"forgot: {question[:60]!r}")
 
 
-def clear(session: Session, rest: str) -> Outcome:
+def clear(session: ChatSession, rest: str) -> CommandResult:
     session.messages.clear()
-    return Outcome("forgot the conversation (the system text stays)")
+    return CommandResult("forgot the conversation (the system text stays)")
 
 
-def leave(session: Session, rest: str) -> Outcome:
-    return Outcome(leave=True)
+def leave(session: ChatSession, rest: str) -> CommandResult:
+    return CommandResult(leave=True)
 
 
-def show(session: Session, rest: str) -> Outcome:
+def show(session: ChatSession, rest: str) -> CommandResult:
     rows = [f"{name:20} {value:24} {source}" for name, value, source in in_force(session)]
-    return Outcome("\n".join(rows))
+    return CommandResult("\n".join(rows))
 
 
-def help_(session: Session, rest: str) -> Outcome:
-    return Outcome(help_text())
+def help_(session: ChatSession, rest: str) -> CommandResult:
+    return CommandResult(help_text())
 
 
 def help_text() -> str:
     return "\n".join([*(f"{usage:20} {text}" for _, usage, text in COMMANDS.values()), KEYS])
 
 
-COMMANDS: dict[str, tuple[Callable[[Session, str], Outcome], str, str]] = {
+COMMANDS: dict[str, tuple[Callable[[ChatSession, str], CommandResult], str, str]] = {
     "think": (think, "/think", "think before answering"),
     "no_think": (no_think, "/no_think", "answer at once"),
     "budget": (budget, "/budget N|off", "think for at most N tokens"),
@@ -142,7 +142,7 @@ def is_command(text: str) -> bool:
     return text.startswith("/") and not (len(words := text.split(None, 1)) == 2 and words[0] in ("/think", "/no_think"))
 
 
-def run_command(session: Session, text: str) -> Outcome:
+def run_command(session: ChatSession, text: str) -> CommandResult:
     """Do what a slash line says. Raises UserError for a line that makes no sense."""
     word, rest = (*text[1:].split(None, 1), "", "")[:2]
     if word not in COMMANDS:

@@ -1,13 +1,13 @@
 """The settings that hold for the next message of a chat, and where each comes from (TH-5)."""
 
 from ponder.cli.options import SAMPLING
-from ponder.cli.terminal.session import Session
+from ponder.cli.terminal.session import ChatSession
 from ponder.engine.decoding.settings import choose_mode, resolve
 
 Row = tuple[str, str, str]
 
 
-def in_force(session: Session) -> list[Row]:
+def in_force(session: ChatSession) -> list[Row]:
     """(setting, value, source) as the next message will see them, unless it holds a soft switch itself."""
     profile = session.profile
     mode = choose_mode(session.thinking, session.context(), profile)

@@ -18,7 +18,7 @@ HINT = "thinking ... (Enter: answer now, Ctrl-C: stop)"
 
 
 @contextmanager
-def controls(stream: ChatStream, *, keys: bool) -> Iterator[list[str]]:
+def watch_keys(stream: ChatStream, *, keys: bool) -> Iterator[list[str]]:
     """Within this block Ctrl-C cancels `stream`; a second Ctrl-C raises KeyboardInterrupt as usual.
 
     keys: also read the keyboard, where stdin is a terminal that belongs to us. Yields what is typed meanwhile: the

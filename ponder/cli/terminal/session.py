@@ -17,7 +17,7 @@ from ponder.engine.decoding.settings import ModelProfile, choose_mode
 
 
 @dataclass
-class Session:
+class ChatSession:
     """profile: the loaded model's abilities and defaults.
     sampling, thinking: what was asked for; None in them is "the model's default for the mode in force".
     sources: setting name -> "flag" or "/command", for the ones that were asked for.
@@ -30,7 +30,7 @@ class Session:
     system: str | None = None
     messages: list[Message] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
-    _kept: dict[Path, bytes] = field(default_factory=dict)  # files that hold this conversation, as they were last seen
+    _files: dict[Path, bytes] = field(default_factory=dict)  # files that hold this conversation, as they were last seen
 
     def context(self) -> list[Message]:
         """What was said so far, the system text first."""
@@ -87,16 +87,16 @@ class Session:
                 raise UserError(f"{path} exists and holds something else; choose another name, or delete it first")
             with replacing(path) as file:
                 file.write(text)
-            self._kept[path.resolve()] = text
+            self._files[path.resolve()] = text
         except OSError as e:
             raise UserError(f"cannot save to {path}: {e.strerror}") from e
 
     def _may_replace(self, path: Path, messages: list[Any]) -> bool:
-        held = path.read_bytes()
-        if not held or self._kept.get(path.resolve()) == held:
+        content = path.read_bytes()
+        if not content or self._files.get(path.resolve()) == content:
             return True
         try:
-            earlier = json.loads(held)
+            earlier = json.loads(content)
         except (ValueError, RecursionError):
             return False
         return isinstance(earlier, list) and messages[: len(earlier)] == earlier
@@ -104,8 +104,8 @@ class Session:
     def load(self, path: Path) -> None:
         """Replace the conversation by a saved one: a JSON list of messages in the OpenAI form."""
         try:
-            held = path.read_bytes()
-            raw = json.loads(held.decode("utf-8"))
+            content = path.read_bytes()
+            raw = json.loads(content.decode("utf-8"))
         except OSError as e:
             raise UserError(f"cannot read {path}: {e.strerror}") from e
         except ValueError as e:
@@ -116,4 +116,4 @@ class Session:
         has_system = bool(messages) and messages[0].role == "system"
         self.system = messages[0].text if has_system else None
         self.messages = messages[1:] if has_system else messages
-        self._kept[path.resolve()] = held
+        self._files[path.resolve()] = content

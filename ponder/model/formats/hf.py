@@ -21,7 +21,7 @@ from ponder.core.errors import LoadError
 from ponder.kernels.packing import pack
 from ponder.kernels.tensor import Floats, Grid, Kind, Tensor, from_bf16
 from ponder.model.config import ModelConfig
-from ponder.model.formats.safetensors_file import Stored, map_file
+from ponder.model.formats.safetensors_file import StoredTensor, map_file
 from ponder.model.weights.checkpoint import Checkpoint, Source
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -34,7 +34,7 @@ def read_hf(folder: str | Path) -> Checkpoint:
     """Map a folder; nothing big is read yet. Raises LoadError that names the file."""
     folder = Path(folder)
     config = ModelConfig.from_hf(_json(folder / "config.json"), str(folder / "config.json"))
-    stored: dict[str, Stored] = {}
+    stored: dict[str, StoredTensor] = {}
     files = _weight_files(folder)
     for file in files:
         part = map_file(file)
@@ -78,7 +78,7 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / SINGLE]
 
 
-def _sources(stored: dict[str, Stored], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Source]]:
+def _sources(stored: dict[str, StoredTensor], config: ModelConfig, folder: Path) -> Iterator[tuple[str, Source]]:
     for name, tensor in stored.items():
         if name.endswith(("_scale", "_grid")) and name.rpartition("_")[0] in stored:
             continue
@@ -90,7 +90,7 @@ def _sources(stored: dict[str, Stored], config: ModelConfig, folder: Path) -> It
             yield name, _plain(tensor)
 
 
-def _plain(tensor: Stored) -> Source:
+def _plain(tensor: StoredTensor) -> Source:
     convert = partial(_convert, tensor) if tensor.data.ndim == 2 else None
     mapped = _MAPPED.get(tensor.type) if tensor.mapped else None
     return Source(
@@ -99,13 +99,13 @@ def _plain(tensor: Stored) -> Source:
     )  # fmt: skip
 
 
-def _convert(tensor: Stored, kind: Kind, group: int) -> Tensor:
+def _convert(tensor: StoredTensor, kind: Kind, group: int) -> Tensor:
     n, k = tensor.data.shape
     raw = tensor.data.view(np.uint8)
     return pack.convert(tensor.type, raw, (n, k), kind, group, mapped=tensor.mapped)
 
 
-def _value(tensor: Stored) -> Floats | Tensor:
+def _value(tensor: StoredTensor) -> Floats | Tensor:
     if tensor.type == "BF16":
         if tensor.data.ndim != 2:
             return from_bf16(tensor.data)
@@ -113,7 +113,7 @@ def _value(tensor: Stored) -> Floats | Tensor:
     return tensor.data.astype(np.float32, copy=False)
 
 
-def _packed(name: str, stored: dict[str, Stored], config: ModelConfig, folder: Path) -> Source:
+def _packed(name: str, stored: dict[str, StoredTensor], config: ModelConfig, folder: Path) -> Source:
     q, scale = stored[name], stored.get(name + "_scale")
     if config.quantization_config is None or scale is None or scale.type != "F16" or q.data.ndim != 2:
         raise LoadError(
@@ -132,7 +132,7 @@ def _packed(name: str, stored: dict[str, Stored], config: ModelConfig, folder: P
     return Source(shape, kind, nbytes, read, packed=True, group=group)
 
 
-def _grid(name: str, stored: dict[str, Stored], folder: Path) -> Grid:
+def _grid(name: str, stored: dict[str, StoredTensor], folder: Path) -> Grid:
     grid = stored.get(name + "_grid")
     if grid is None or grid.type != "I8" or grid.data.shape != (16,):
         raise LoadError(
@@ -143,7 +143,7 @@ def _grid(name: str, stored: dict[str, Stored], folder: Path) -> Grid:
     return grid.data
 
 
-def _unstack(name: str, tensor: Stored) -> Iterator[tuple[str, Source]]:
+def _unstack(name: str, tensor: StoredTensor) -> Iterator[tuple[str, Source]]:
     """transformers 5's stacks: gate_up_proj [E, 2I, D] and down_proj [E, D, I] as the hub's matrices per expert."""
     prefix, _, which = name.rpartition(".")
     for e, matrix in enumerate(tensor.data):

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from ponder.core.errors import UserError
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor, to_bf16
-from ponder.model.config import Packing
+from ponder.model.config import PackedFormat
 from ponder.model.decoder import HEAD
 from ponder.model.formats.hf import INDEX, SINGLE
-from ponder.model.formats.safetensors_file import Stored, write_file
+from ponder.model.formats.safetensors_file import StoredTensor, write_file
 from ponder.model.weights.build import read, storage_plan
 from ponder.model.weights.checkpoint import Checkpoint, Source
 from ponder.text import tokenizer_files
@@ -74,14 +74,14 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
         tokenizer_files.save(Tokenizer.from_path(source), folder)
 
 
-def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_bytes: int) -> Packing | None:
+def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_bytes: int) -> PackedFormat | None:
     """-> how the packed ones are packed, None if none is."""
     shards = _shards(plan, max_shard_bytes)
     weight_map: dict[str, str] = {}
     packed: set[tuple[int, int]] = set()  # bits, group
     for i, names in enumerate(shards, 1):
         file = SINGLE if len(shards) == 1 else f"model-{i:05}-of-{len(shards):05}.safetensors"
-        tensors: dict[str, Stored] = {}
+        tensors: dict[str, StoredTensor] = {}
         for name in names:
             source, kind = plan[name]
             value = read(source, kind, group)
@@ -98,9 +98,11 @@ def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_b
         return None
     groups = {g for _, g in packed}
     if len(groups) > 1:
-        held = min(groups - {group})
-        raise UserError(f"parts of the model are packed already, in groups of {held}: keep to that size", param="group")
-    return Packing(bits=4 if any(bits == 4 for bits, _ in packed) else 8, group_size=groups.pop())
+        packed_group = min(groups - {group})
+        raise UserError(
+            f"parts of the model are packed already, in groups of {packed_group}: keep to that size", param="group"
+        )
+    return PackedFormat(bits=4 if any(bits == 4 for bits, _ in packed) else 8, group_size=groups.pop())
 
 
 def _shards(plan: Plan, limit: int) -> list[list[str]]:
@@ -116,15 +118,15 @@ def _shards(plan: Plan, limit: int) -> list[list[str]]:
     return shards
 
 
-def _stored(name: str, value: Floats | Tensor, narrow: bool) -> dict[str, Stored]:
+def _stored(name: str, value: Floats | Tensor, narrow: bool) -> dict[str, StoredTensor]:
     """narrow: a float32 norm, bias or router goes into the file as bf16."""
     if not isinstance(value, Tensor):
-        return {name: Stored("BF16", to_bf16(value)) if narrow else Stored("F32", value)}
-    out = {name: Stored(_TYPE[value.kind], value.data)}
+        return {name: StoredTensor("BF16", to_bf16(value)) if narrow else StoredTensor("F32", value)}
+    out = {name: StoredTensor(_TYPE[value.kind], value.data)}
     if value.scale is not None:
-        out[name + "_scale"] = Stored("F16", value.scale)
+        out[name + "_scale"] = StoredTensor("F16", value.scale)
     if value.grid is not None:
-        out[name + "_grid"] = Stored("I8", value.grid)
+        out[name + "_grid"] = StoredTensor("I8", value.grid)
     return out
 
 

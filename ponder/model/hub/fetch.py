@@ -12,10 +12,10 @@ from importlib import import_module
 from pathlib import Path
 
 from ponder.core.errors import LoadError
-from ponder.model.hub.registry import Name, resolve
-from ponder.model.hub.store import Cached, Progress, cached, complete, finish, home, locked, remove, slot
+from ponder.model.hub.registry import ModelName, resolve
+from ponder.model.hub.store import Download, Progress, complete, downloads, finish, home, locked, remove, slot
 
-__all__ = ["Cached", "Progress", "best_available", "cached", "fetch", "home", "remove"]
+__all__ = ["Download", "Progress", "best_available", "downloads", "fetch", "home", "remove"]
 
 _PATIENCE = 10.0  # seconds for a server's first answer when the user named the model
 _QUICK = 3.0  # ... and when we only try what can be reached
@@ -49,7 +49,7 @@ def fetch(text: str, progress: Progress | None = None, *, timeout: float = _PATI
     return done.path
 
 
-def _from_servers(name: Name, folder: Path, progress: Progress | None, timeout: float) -> None:
+def _from_servers(name: ModelName, folder: Path, progress: Progress | None, timeout: float) -> None:
     refusals = []
     for server in _SERVERS[name.kind]:
         module = import_module(f"ponder.model.hub.{server}")  # network code: not for a model that is here
@@ -60,7 +60,7 @@ def _from_servers(name: Name, folder: Path, progress: Progress | None, timeout: 
             continue
         finish(folder, name.text, _NAMES[server], files, name.file)
         return
-    have = ", ".join(c.name for c in cached())
+    have = ", ".join(c.name for c in downloads())
     hint = f"Without a network there is: {have}." if have else "Check the network, or give the path of a local model."
     raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}. {hint}")
 
@@ -72,7 +72,7 @@ def best_available(progress: Progress | None = None) -> tuple[str, str]:
     ModelScope, by memory; else the packaged one.
     """
     memory = _memory()
-    fitting = [c for c in cached() if c.nbytes * 1.5 < memory and not c.name.endswith("-base")]
+    fitting = [c for c in downloads() if c.nbytes * 1.5 < memory and not c.name.endswith("-base")]
     if fitting:
         best = max(fitting, key=lambda c: ("qwen3" in c.name.lower(), c.nbytes))
         return best.name, f"{best.name}: the best downloaded model that fits the memory."

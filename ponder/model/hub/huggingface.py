@@ -13,7 +13,7 @@ from ponder.core.errors import LoadError
 from ponder.model.hub.store import Progress, size_of
 
 # What a folder needs to run, nothing else: repositories also hold pickles, images and other formats.
-WANTED = (
+PATTERNS = (
     "*.safetensors",
     "model.safetensors.index.json",
     "config.json",
@@ -34,12 +34,12 @@ def choose(files: dict[str, int], repository: str, file: str) -> dict[str, int]:
             ggufs = ", ".join(f for f in files if f.endswith(".gguf")) or "none"
             raise LoadError(f"{repository} has no file {file!r}; its .gguf files: {ggufs}")
         return {file: files[file]}
-    wanted = {f: n for f, n in files.items() if "/" not in f and any(fnmatch(f, w) for w in WANTED)}
-    if "config.json" not in wanted or not any(f.endswith(".safetensors") for f in wanted):
+    chosen = {f: n for f, n in files.items() if "/" not in f and any(fnmatch(f, w) for w in PATTERNS)}
+    if "config.json" not in chosen or not any(f.endswith(".safetensors") for f in chosen):
         ggufs = [f for f in files if f.endswith(".gguf")]
         hint = f"; name one of its files: hf:{repository}/{ggufs[0]}" if ggufs else ""
         raise LoadError(f"{repository} has no config.json with safetensors weights{hint}")
-    return wanted
+    return chosen
 
 
 def download(repository: str, file: str, folder: Path, progress: Progress | None, timeout: float) -> list[str]:

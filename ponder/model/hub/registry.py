@@ -22,7 +22,7 @@ from ponder.core.errors import UserError
 Kind = Literal["folder", "gguf", "hub", "modelscope", "repository", "bundle", "scripted"]
 
 
-class Name(Struct, frozen=True):
+class ModelName(Struct, frozen=True):
     """What a name stands for.
 
     kind: "folder", "gguf" and "scripted" have a `path`; "hub", "modelscope" and "repository" (either of the two) have
@@ -76,24 +76,24 @@ QUOTED = 80  # characters of a name in an error: what is taken for one may be a 
 _REPOSITORY = re.compile(r"(hf:|ms:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?", re.ASCII)
 
 
-def resolve(text: str) -> Name:
+def resolve(text: str) -> ModelName:
     """A local path wins over a repository of the same name. Raises UserError with close matches and the list."""
     if text.startswith("scripted:"):
-        return Name(text, "scripted", path=Path(text.removeprefix("scripted:")))
+        return ModelName(text, "scripted", path=Path(text.removeprefix("scripted:")))
     lower = _SHORT.get(text.lower(), text.lower())
     if (target := RELEASED.get(lower) or RETRIEVAL.get(lower)) is not None:
         owner, name, *file = target.split("/")
-        return Name(lower, "repository", repository=f"{owner}/{name}", file="".join(file))
+        return ModelName(lower, "repository", repository=f"{owner}/{name}", file="".join(file))
     if lower in BUNDLES:
-        return Name(lower, "bundle")
+        return ModelName(lower, "bundle")
     if is_path(text):
         path = Path(text).expanduser()
-        return Name(text, "folder" if path.is_dir() else "gguf", path=path)
+        return ModelName(text, "folder" if path.is_dir() else "gguf", path=path)
     match = _REPOSITORY.fullmatch(text)
     if not match or ".." in text:
         raise UserError(unknown(text), param="model")
     kind: dict[str | None, Kind] = {"hf:": "hub", "ms:": "modelscope", None: "repository"}
-    return Name(text, kind[match[1]], repository=match[2], file=match[3] or "")
+    return ModelName(text, kind[match[1]], repository=match[2], file=match[3] or "")
 
 
 def is_path(text: str) -> bool:

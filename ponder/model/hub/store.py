@@ -18,13 +18,13 @@ from msgspec import Struct
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.model.hub.registry import Name
+from ponder.model.hub.registry import ModelName
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: not known)
 MARKER = "ponder-model.json"
 
 
-class Cached(Struct, frozen=True):
+class Download(Struct, frozen=True):
     """A complete download. path: what the loader opens, a folder or a .gguf file. source: where it came from."""
 
     name: str
@@ -44,7 +44,7 @@ def home() -> Path:
     return Path(os.environ.get("PONDER_HOME") or Path.home() / ".cache" / "ponder")
 
 
-def slot(name: Name) -> Path:
+def slot(name: ModelName) -> Path:
     """The folder of a model, whether it is there or not. The hub and ModelScope share one: the files are the same."""
     text = f"{name.repository}/{name.file}".rstrip("/") if name.repository else name.text
     return home() / "models" / re.sub(r"[^\w.-]+", "--", text)
@@ -58,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def complete(folder: Path) -> Cached | None:
+def complete(folder: Path) -> Download | None:
     """The model in this folder, None if it is not there, was interrupted, or lost a file since."""
     try:
         marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=_Marker)
@@ -66,7 +66,7 @@ def complete(folder: Path) -> Cached | None:
             return None
     except (OSError, msgspec.DecodeError):
         return None
-    return Cached(marker.name, folder / marker.load, sum(marker.files.values()), marker.source)
+    return Download(marker.name, folder / marker.load, sum(marker.files.values()), marker.source)
 
 
 def finish(folder: Path, name: str, source: str, files: list[str], load: str = "") -> None:
@@ -76,17 +76,17 @@ def finish(folder: Path, name: str, source: str, files: list[str], load: str = "
         out.write(msgspec.json.format(msgspec.json.encode(marker)))
 
 
-def cached() -> list[Cached]:
+def downloads() -> list[Download]:
     """Every complete download, by name."""
     folders = (home() / "models").glob("*/")
     return sorted((c for f in folders if (c := complete(f))), key=lambda c: c.name)
 
 
-def remove(name: Name) -> int:
+def remove(name: ModelName) -> int:
     """Delete a download, complete or not. -> bytes freed. Raises UserError if nothing is there."""
     folder = slot(name)
     if not folder.is_dir():
-        have = ", ".join(c.name for c in cached()) or "none"
+        have = ", ".join(c.name for c in downloads()) or "none"
         raise UserError(f"{name.text!r} is not downloaded. Downloaded models: {have}.", param="model")
     with locked(folder):
         size = size_of(folder)

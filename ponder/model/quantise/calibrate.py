@@ -24,7 +24,7 @@ from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.reference.ops import ReferenceOps
 from ponder.kernels.reference.scale_search import nearest, slots
 from ponder.kernels.tensor import GROUP, Floats, Tensor, pack_int4
-from ponder.model.weights.build import build, held, read, storage_plan
+from ponder.model.weights.build import build, in_memory, read, storage_plan
 from ponder.model.weights.checkpoint import Checkpoint
 
 DAMPING = 0.01  # of the mean of H's diagonal, added to it
@@ -79,7 +79,7 @@ def calibrated(
             weights = read(wanted[name], "f32")
             assert isinstance(weights, np.ndarray)
             tensor = rounded(weights, ops.grams.pop(name, None), group)
-            tensors[name] = held(tensor)
+            tensors[name] = in_memory(tensor)
             model.weights[name] = ops.weight(tensor)
             done += 1
             if progress:

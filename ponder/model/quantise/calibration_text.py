@@ -1,7 +1,7 @@
 """The text that `calibrate.py` rounds weights for: a file of the user's, or what every Python brings along.
 
 The default is half the reference of the language (pydoc_data, English prose about code) and half sources of the
-library, cut at places of a fixed seed: nothing to ship, and nothing of fidelity.txt, which measures the result.
+library, cut at places of a fixed seed: nothing to ship, and nothing of quality.txt, which measures the result.
 """
 
 import json

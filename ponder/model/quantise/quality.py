@@ -1,9 +1,9 @@
-"""What a quantisation costs: a model beside its reference, on a fixed text (QU-1).
+"""What a quantisation costs: a model compared with its reference, on a fixed text (QU-1).
 
 For each token of the text both models give a distribution of the next one. Reported are the mean and largest
 Kullback-Leibler divergence (nats), how often the most likely token agrees, and both perplexities. The text is
-fidelity.txt beside this file (prose, code, mathematics and tables in ten languages, written for this purpose), or any
-other file; each window of it starts afresh.
+quality.txt beside this file (prose, code, mathematics and tables in ten languages, written for this purpose), or any
+other file; each window of it starts without the ones before.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ WINDOW = 512
 _ROWS = 64  # logits of so many tokens exist at a time: 64 x 151,936 float32 are 39 MB
 
 
-class Fidelity(Struct, frozen=True):
+class Quality(Struct, frozen=True):
     """kl in nats, reference against quantised. top1: share of tokens for which both have the same favourite."""
 
     tokens: int
@@ -62,7 +62,7 @@ def measure(
     ids: NDArray[np.int32],
     text_sha256: str,
     progress: Callable[[int, int], None] | None = None,
-) -> Fidelity:
+) -> Quality:
     """ids [T] -> Fidelity over the T tokens, each window's last one without a successor to score."""
     return compare(reference, [quantised], ids, text_sha256, progress)[0]
 
@@ -73,8 +73,8 @@ def compare(
     ids: NDArray[np.int32],
     text_sha256: str,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Fidelity]:
-    """`measure` for several models beside one reference, which reads the text once."""
+) -> list[Quality]:
+    """`measure` for several models compared with one reference, which reads the text once."""
     sums = [_Sums([], [], []) for _ in quantised]
     reference_nll = []
     for (p, *qs), target in _distributions((reference, *quantised), ids, progress):
@@ -95,9 +95,9 @@ class _Sums(NamedTuple):
     agree: list[NDArray[np.bool_]]
     nll: list[NDArray[np.float32]]
 
-    def report(self, tokens: int, text_sha256: str, reference_perplexity: float) -> Fidelity:
+    def report(self, tokens: int, text_sha256: str, reference_perplexity: float) -> Quality:
         divergence = np.concatenate(self.kl)
-        return Fidelity(
+        return Quality(
             tokens=tokens,
             text_sha256=text_sha256,
             mean_kl=max(0.0, float(divergence.mean())),  # rounding may leave -1e-17

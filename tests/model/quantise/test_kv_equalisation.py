@@ -7,7 +7,7 @@ import pytest
 from ponder.core.batch import Batch
 from ponder.kernels.native import NativeOps
 from ponder.model.config import PRESETS
-from ponder.model.kv_equalisation import balance
+from ponder.model.kv_equalisation import equalisation
 from ponder.model.load import make_ops
 from ponder.model.model import Model
 from ponder.model.weights.build import build, random_checkpoint
@@ -56,7 +56,7 @@ def test_large_channels_cost_less(preset: str) -> None:
 @pytest.mark.parametrize("preset", ["tiny", "tiny-qwen2"])
 def test_powers_of_two_shared_by_the_pairs_of_rope(preset: str) -> None:
     model = outliers(preset)
-    factors = balance(model.weights, model.config, NativeOps())
+    factors = equalisation(model.weights, model.config, NativeOps())
     half = model.config.head_dim // 2
     assert factors.shape == (2, 2, model.config.num_key_value_heads, model.config.head_dim)
     assert (np.frexp(factors)[0] == 0.5).all() and (factors[:, 0] * factors[:, 1] == 1).all()

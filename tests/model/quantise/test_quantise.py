@@ -18,7 +18,7 @@ from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load
 from ponder.model.quantise import quality, quantise
 from ponder.model.quantise.calibration_text import calibration_ids
-from ponder.model.quantise.quality import Fidelity, measure, read_text
+from ponder.model.quantise.quality import Quality, measure, read_text
 from ponder.model.weights.build import build
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -124,7 +124,7 @@ def test_numbers_against_torch(text: Path, monkeypatch: pytest.MonkeyPatch) -> N
         agree.append(p.argmax(1) == q.argmax(1))
         for x, out in zip(logits, losses):
             out.append(torch.nn.functional.cross_entropy(x[:-1], torch.tensor(window[1:]).long(), reduction="none"))
-    expected = Fidelity(
+    expected = Quality(
         250, "sha", torch.cat(kl).mean().item(), torch.cat(kl).max().item(), torch.cat(agree).double().mean().item(),
         torch.cat(losses[1]).mean().exp().item(), torch.cat(losses[0]).mean().exp().item(),
     )  # fmt: skip

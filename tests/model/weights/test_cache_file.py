@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from ponder.core.errors import LoadError
 from ponder.model.weights import cache_file
-from ponder.model.weights.cache_file import PackedFile, Piece, write_packed
+from ponder.model.weights.cache_file import CacheFile, Piece, write_cache_file
 
 PIECES = {
     "vector": Piece("f32", (5,)),
@@ -29,7 +29,7 @@ PIECES = {
 def _write(path: Path, pieces: dict[str, Piece] = PIECES) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     buffers = {name: rng.integers(0, 256, piece.nbytes(), np.uint8) for name, piece in pieces.items()}
-    with write_packed(path, pieces, {"identity": "abc"}) as put:
+    with write_cache_file(path, pieces, {"identity": "abc"}) as put:
         for name, buffer in buffers.items():
             put(name, buffer)
     return buffers
@@ -37,7 +37,7 @@ def _write(path: Path, pieces: dict[str, Piece] = PIECES) -> dict[str, np.ndarra
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     buffers = _write(tmp_path / "a.safetensors")
-    file = PackedFile(tmp_path / "a.safetensors")
+    file = CacheFile(tmp_path / "a.safetensors")
     assert file.pieces == PIECES
     assert file.metadata["identity"] == "abc"
     assert file.nbytes == (tmp_path / "a.safetensors").stat().st_size
@@ -108,7 +108,7 @@ def test_a_header_that_lies_is_refused(lie: str, tmp_path: Path) -> None:
     LIES[lie](header)
     path.write_bytes(_with_header(path.read_bytes(), header))
     with pytest.raises(LoadError, match=r"a\.safetensors: not a file of packed weights"):
-        PackedFile(path)
+        CacheFile(path)
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 9, 100, -64, -1])
@@ -117,7 +117,7 @@ def test_a_cut_file_is_refused(length: int, tmp_path: Path) -> None:
     _write(path)
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(LoadError):
-        PackedFile(path)
+        CacheFile(path)
 
 
 def test_a_longer_file_is_refused(tmp_path: Path) -> None:
@@ -125,14 +125,14 @@ def test_a_longer_file_is_refused(tmp_path: Path) -> None:
     _write(path)
     path.write_bytes(path.read_bytes() + bytes(64))
     with pytest.raises(LoadError):
-        PackedFile(path)
+        CacheFile(path)
 
 
 def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", (1 << 62) + 56) + bytes(1000))
     with pytest.raises(LoadError):
-        PackedFile(path)
+        CacheFile(path)
 
 
 @settings(max_examples=300, deadline=None)
@@ -148,7 +148,7 @@ def test_any_flipped_header_is_an_error_or_harmless(
         raw[data.draw(st.integers(0, end - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(raw)
     try:
-        file = PackedFile(path)
+        file = CacheFile(path)
     except LoadError:
         return
     for name, piece in file.pieces.items():  # whatever it claims now lies inside the file
@@ -156,7 +156,7 @@ def test_any_flipped_header_is_an_error_or_harmless(
 
 
 def test_what_raises_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), write_packed(tmp_path / "a.safetensors", PIECES, {}) as put:
+    with pytest.raises(KeyError), write_cache_file(tmp_path / "a.safetensors", PIECES, {}) as put:
         put("vector", np.zeros(20, np.uint8))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
@@ -166,7 +166,7 @@ def test_no_room_is_an_error_before_anything_is_written(tmp_path: Path, monkeypa
     monkeypatch.setattr(cache_file, "RESERVE", 1 << 60)
     with (
         pytest.raises(OSError, match="do not fit"),
-        write_packed(tmp_path / "a.safetensors", PIECES, {}) as put,
+        write_cache_file(tmp_path / "a.safetensors", PIECES, {}) as put,
     ):
         put("vector", np.zeros(20, np.uint8))
     assert list(tmp_path.iterdir()) == []
@@ -177,8 +177,8 @@ def test_a_killed_writer_leaves_no_file_under_the_name(tmp_path: Path) -> None:
 import sys, time
 from pathlib import Path
 import numpy as np
-from ponder.model.weights.cache_file import Piece, write_packed
-with write_packed(Path(sys.argv[1]), {"x": Piece("f32", (1 << 20,)), "y": Piece("f32", (4,))}, {}) as put:
+from ponder.model.weights.cache_file import Piece, write_cache_file
+with write_cache_file(Path(sys.argv[1]), {"x": Piece("f32", (1 << 20,)), "y": Piece("f32", (4,))}, {}) as put:
     put("x", np.zeros(4 << 20, np.uint8))
     print("half", flush=True)
     time.sleep(60)

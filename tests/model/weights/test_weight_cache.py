@@ -56,10 +56,10 @@ def test_the_second_start_computes_the_same(shape: str, form: str, dtype: str, t
     source = _source(tmp_path, shape, form)
     plain = _logits(load(source, dtype=dtype))
     assert _kept(source) == []
-    assert np.array_equal(_logits(load(source, dtype=dtype, keep=True)), plain)
+    assert np.array_equal(_logits(load(source, dtype=dtype, use_cache=True)), plain)
     (file,) = _kept(source)
     written = file.stat().st_mtime_ns
-    second = load(source, dtype=dtype, keep=True)
+    second = load(source, dtype=dtype, use_cache=True)
     assert np.array_equal(_logits(second), plain)
     assert second.warnings == ()
     assert [p.stat().st_mtime_ns for p in _kept(source)] == [written]
@@ -67,17 +67,17 @@ def test_the_second_start_computes_the_same(shape: str, form: str, dtype: str, t
 
 def test_what_the_file_maps_already_is_not_stored_again(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
-    load(source, dtype="int8", keep=True)
-    pieces = cache_file.PackedFile(_kept(source)[0]).pieces
+    load(source, dtype="int8", use_cache=True)
+    pieces = cache_file.CacheFile(_kept(source)[0]).pieces
     assert "model.embed_tokens.weight" not in pieces
     assert pieces["model.layers.0.self_attn.q_proj.weight"].kind == "int8"
 
 
 def test_small_models_and_memory_have_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build(random_checkpoint(CONFIGS["tied"]), NativeOps(), "int8", keep=True)
+    build(random_checkpoint(CONFIGS["tied"]), NativeOps(), "int8", use_cache=True)
     monkeypatch.setattr(cache, "WORTH", 1 << 20)
     source = _source(tmp_path, "tied", "folder")
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     assert _kept(source) == []
 
 
@@ -94,64 +94,64 @@ def _rewrite(source: Path, seed: int) -> None:
 
 def test_a_replaced_source_is_noticed_even_with_its_old_time(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     (old,) = _kept(source)
     _rewrite(source, seed=1)
-    assert np.array_equal(_logits(load(source, dtype="int8", keep=True)), _logits(load(source, dtype="int8")))
+    assert np.array_equal(_logits(load(source, dtype="int8", use_cache=True)), _logits(load(source, dtype="int8")))
     (new,) = _kept(source)
     assert new.name != old.name  # the outdated one is gone
 
 
 def test_one_changed_byte_in_place_is_noticed(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     file = source / "model.safetensors"
     with file.open("r+b") as f:  # between the samples, which lie at the ends of this small file too
         f.seek(file.stat().st_size // 2 + 77)
         f.write(b"\x12")
-    assert np.array_equal(_logits(load(source, dtype="int8", keep=True)), _logits(load(source, dtype="int8")))
+    assert np.array_equal(_logits(load(source, dtype="int8", use_cache=True)), _logits(load(source, dtype="int8")))
 
 
 def test_precisions_live_side_by_side(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
     for dtype in ("int8", "int4", "int8"):
-        load(source, dtype=dtype, keep=True)
+        load(source, dtype=dtype, use_cache=True)
     assert len(_kept(source)) == 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "header", "empty"])
 def test_a_damaged_file_is_made_anew(damage: str, tmp_path: Path) -> None:
     source = _source(tmp_path, "moe", "folder")
-    plain = _logits(load(source, dtype="int4", keep=True))
+    plain = _logits(load(source, dtype="int4", use_cache=True))
     (file,) = _kept(source)
     raw = file.read_bytes()
     file.write_bytes({"cut": raw[:-64], "header": raw[:20] + b"\0" + raw[21:], "empty": b""}[damage])
-    model = load(source, dtype="int4", keep=True)
+    model = load(source, dtype="int4", use_cache=True)
     assert np.array_equal(_logits(model), plain)
-    assert any("made anew" in w for w in model.warnings)
+    assert any("made again" in w for w in model.warnings)
     assert file.read_bytes() == raw
-    assert load(source, dtype="int4", keep=True).warnings == ()
+    assert load(source, dtype="int4", use_cache=True).warnings == ()
 
 
 def test_a_file_for_something_else_is_not_used(tmp_path: Path) -> None:
     """Someone copied a packed file over another name: the identity inside decides."""
     a, b = _source(tmp_path, "untied", "folder"), tmp_path / "b"
     save_hf(b, random_checkpoint(CONFIGS["untied"], 5), "bf16")
-    load(a, dtype="int8", keep=True)
-    load(b, dtype="int8", keep=True)
+    load(a, dtype="int8", use_cache=True)
+    load(b, dtype="int8", use_cache=True)
     plain = _logits(load(b, dtype="int8"))
     _kept(b)[0].write_bytes(_kept(a)[0].read_bytes())
-    assert np.array_equal(_logits(load(b, dtype="int8", keep=True)), plain)
+    assert np.array_equal(_logits(load(b, dtype="int8", use_cache=True)), plain)
 
 
 def test_a_folder_that_cannot_be_written_uses_home(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
     (source / ".ponder").write_text("in the way")  # root may write anywhere, so permissions would not stop it
-    model = load(source, dtype="int8", keep=True)
+    model = load(source, dtype="int8", use_cache=True)
     assert model.warnings == ()
     (file,) = (tmp_path / "home" / "packed").rglob("*.safetensors")
     written = file.stat().st_mtime_ns
-    assert np.array_equal(_logits(load(source, dtype="int8", keep=True)), _logits(model))
+    assert np.array_equal(_logits(load(source, dtype="int8", use_cache=True)), _logits(model))
     assert file.stat().st_mtime_ns == written
 
 
@@ -159,7 +159,7 @@ def test_no_place_at_all_is_a_warning(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
     (source / ".ponder").write_text("in the way")
     (tmp_path / "home").write_text("in the way")
-    model = load(source, dtype="int8", keep=True)
+    model = load(source, dtype="int8", use_cache=True)
     assert "cannot be kept" in model.warnings[0]
     assert np.array_equal(_logits(model), _logits(load(source, dtype="int8")))
 
@@ -167,7 +167,7 @@ def test_no_place_at_all_is_a_warning(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _source(tmp_path, "untied", "folder")
     monkeypatch.setattr(cache_file, "RESERVE", 1 << 60)
-    model = load(source, dtype="int8", keep=True)
+    model = load(source, dtype="int8", use_cache=True)
     assert "do not fit the disk" in model.warnings[0]
     assert np.array_equal(_logits(model), _logits(load(source, dtype="int8")))
     assert _kept(source) == []
@@ -175,10 +175,10 @@ def test_a_full_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_left_overs_of_killed_writers_are_removed(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     (file,) = _kept(source)
     file.rename(file.with_name(f".{file.name}.killed"))
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     assert _kept(source) == [file]
 
 
@@ -188,7 +188,7 @@ def test_a_tied_head_that_differs_is_still_refused(tmp_path: Path) -> None:
     tensors = dict(checkpoint.tensors)
     tensors["lm_head.weight"] = tensors["model.layers.0.mlp.gate_proj.weight"]  # of another shape: caught by check
     with pytest.raises(LoadError):
-        build(type(checkpoint)(config, tensors, "x"), NativeOps(), "int8", keep=True)
+        build(type(checkpoint)(config, tensors, "x"), NativeOps(), "int8", use_cache=True)
 
 
 LOAD = """
@@ -198,7 +198,7 @@ from ponder.model import packed, packed_file, packed_list
 packed.WORTH = packed_file.RESERVE = 0
 from ponder.core.batch import Batch
 from ponder.model.load import load
-model = load(sys.argv[1], dtype="int4", keep=True)
+model = load(sys.argv[1], dtype="int4", use_cache=True)
 logits = model.forward(np.arange(40, dtype=np.int32), Batch.packed([40]))
 sys.stdout.write(np.asarray(logits).tobytes().hex() + " " + repr(model.warnings))
 """
@@ -216,19 +216,19 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
 
 def test_the_source_folder_still_opens(tmp_path: Path) -> None:
     source = _source(tmp_path, "untied", "folder")
-    load(source, dtype="int8", keep=True)
+    load(source, dtype="int8", use_cache=True)
     assert len(open_checkpoint(source).files) == 2  # config.json, model.safetensors: ours is not among them
 
 
 def test_what_is_kept_is_listed_and_removed(tmp_path: Path) -> None:
     a, b = _source(tmp_path, "untied", "folder"), _source(tmp_path, "tied", "Q8_0")
     for source, dtype in ((a, "int8"), (a, "int4"), (b, "int4")):
-        load(source, dtype=dtype, keep=True)
-    assert [k.path for k in cache_list.kept()] == sorted([*_kept(a), *_kept(b)])
-    assert [k.path for k in cache_list.kept(b)] == _kept(b)
+        load(source, dtype=dtype, use_cache=True)
+    assert [k.path for k in cache_list.cached_weights()] == sorted([*_kept(a), *_kept(b)])
+    assert [k.path for k in cache_list.cached_weights(b)] == _kept(b)
     size = sum(p.stat().st_size for p in _kept(a))
-    assert cache_list.remove_kept(cache_list.kept(a)) == size
-    assert _kept(a) == [] and len(cache_list.kept()) == 1
+    assert cache_list.remove_cached_weights(cache_list.cached_weights(a)) == size
+    assert _kept(a) == [] and len(cache_list.cached_weights()) == 1
     assert a.is_dir() and (a / "model.safetensors").exists()
 
 
@@ -240,11 +240,11 @@ def test_random_weights_are_drawn_once(dtype: str, tmp_path: Path) -> None:
     assert np.isfinite(plain).all() and plain.std() > 0
     for _ in range(2):
         assert np.array_equal(
-            _logits(build(packed_random(config, dtype, seed=3), NativeOps(), dtype, keep=True)), plain
+            _logits(build(packed_random(config, dtype, seed=3), NativeOps(), dtype, use_cache=True)), plain
         )
-    assert len(cache_list.kept()) == 1
-    build(packed_random(config, dtype, seed=4), NativeOps(), dtype, keep=True)
-    assert len(cache_list.kept()) == 2
+    assert len(cache_list.cached_weights()) == 1
+    build(packed_random(config, dtype, seed=4), NativeOps(), dtype, use_cache=True)
+    assert len(cache_list.cached_weights()) == 2
     write_gguf(
         tmp_path / "x.gguf",
         packed_random(config, dtype, seed=3),
@@ -264,7 +264,7 @@ PINNED = {"int8": (3, "401a1535302e73e4"), "int4": (3, "78945dea9d19b129")}
 @pytest.mark.parametrize("dtype", PINNED)
 def test_the_layout_number_stands_for_these_bytes(dtype: str, tmp_path: Path) -> None:
     source = _source(tmp_path, "moe", "folder")
-    load(source, dtype=dtype, keep=True)
-    file = cache_file.PackedFile(_kept(source)[0])
+    load(source, dtype=dtype, use_cache=True)
+    file = cache_file.CacheFile(_kept(source)[0])
     digest = hashlib.sha256(b"".join(file.buffer(name).tobytes() for name in sorted(file.pieces))).hexdigest()
     assert (cache_file.LAYOUT, digest[:16]) == PINNED[dtype]

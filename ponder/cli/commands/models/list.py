@@ -16,12 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ponder.cli.terminal.progress import amount
-    from ponder.model.hub.fetch import cached, home
+    from ponder.model.hub.fetch import downloads, home
     from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL
-    from ponder.model.weights.cache_list import kept
+    from ponder.model.weights.cache_list import cached_weights
 
-    packed = kept()
-    models, names = cached(), [*BUNDLES, *RELEASED, *RETRIEVAL]
+    packed = cached_weights()
+    models, names = downloads(), [*BUNDLES, *RELEASED, *RETRIEVAL]
     if args.json:
         rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
         print(json.dumps({"home": str(home()), "downloaded": rows, "names": names,

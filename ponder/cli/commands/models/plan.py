@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
-    from ponder.model.capacity import Machine, Plan
+    from ponder.model.capacity import Capacity, Machine
     from ponder.model.weights.checkpoint import Checkpoint
 
 DESCRIPTION = "Tell whether a model fits a machine, and how fast its memory lets it be."
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         import msgspec
 
-        said = [{"model": name, "dtype": dtype, "why": str(why)} for name, dtype, why in refused]
-        print(json.dumps({"plans": msgspec.to_builtins(plans), "refused": said}))
+        reasons = [{"model": name, "dtype": dtype, "why": str(why)} for name, dtype, why in refused]
+        print(json.dumps({"plans": msgspec.to_builtins(plans), "refused": reasons}))
         return 0
     if len(plans) + len(refused) == 1:
         for name, value in details(plans[0]):
@@ -130,11 +130,11 @@ def dtypes(wanted: str | None, checkpoint: "Checkpoint", here: "Machine") -> tup
     return ("bf16", "int8", "int4") if matrices == {"bf16"} else ("auto", "bf16", "int8", "int4")
 
 
-def make(checkpoint: "Checkpoint", name: str, here: "Machine", dtype: str, args: argparse.Namespace) -> "Plan":
-    from ponder.model.capacity import plan
+def make(checkpoint: "Checkpoint", name: str, here: "Machine", dtype: str, args: argparse.Namespace) -> "Capacity":
+    from ponder.model.capacity import estimate
 
     context = checkpoint.config.native_context if args.context is None else args.context
-    return plan(checkpoint, here, dtype, args.kv, context=context, streams=args.streams, name=name)
+    return estimate(checkpoint, here, dtype, args.kv, context=context, streams=args.streams, name=name)
 
 
 def where(here: "Machine") -> str:
@@ -144,11 +144,11 @@ def where(here: "Machine") -> str:
     return f"{name}: {amount(here.memory)}, {amount(here.bandwidth)}/s"
 
 
-def plans_context(plans: "list[Plan]") -> str:
+def plans_context(plans: "list[Capacity]") -> str:
     return " or ".join(f"{n:,}" for n in sorted({p.context for p in plans}))
 
 
-def table(plans: "list[Plan]") -> list[tuple[str, ...]]:
+def table(plans: "list[Capacity]") -> list[tuple[str, ...]]:
     """One line a plan, in columns."""
     from ponder.cli.terminal.progress import amount
 
@@ -162,11 +162,11 @@ def table(plans: "list[Plan]") -> list[tuple[str, ...]]:
     return [tuple(f"{cell:{w + 1}}" for cell, w in zip(row, widths)) for row in [head, *rows]]
 
 
-def verdict(p: "Plan") -> str:
+def verdict(p: "Capacity") -> str:
     return "yes" if p.fits else "no"
 
 
-def details(p: "Plan") -> list[tuple[str, str]]:
+def details(p: "Capacity") -> list[tuple[str, str]]:
     from ponder.cli.terminal.progress import amount
 
     each = " on each GPU" if p.machine.gpus > 1 else ""

@@ -24,15 +24,15 @@ def run(args: argparse.Namespace) -> int:
     from ponder.model.hub.fetch import remove
     from ponder.model.hub.registry import resolve
     from ponder.model.hub.store import size_of, slot
-    from ponder.model.weights.cache_list import kept, remove_kept
+    from ponder.model.weights.cache_list import cached_weights, remove_cached_weights
 
     if args.packed:
-        files = kept(where(args.name) if args.name else None)
+        files = cached_weights(where(args.name) if args.name else None)
         if not files:
             raise UserError(f"no converted weights are kept{f' of {args.name}' if args.name else ''}", param="packed")
         if not sure(f"{len(files)} converted files ({amount(sum(f.nbytes for f in files))})", args.yes):
             return 1
-        print(f"freed {amount(remove_kept(files))}")
+        print(f"freed {amount(remove_cached_weights(files))}")
         return 0
     if not args.name:
         raise UserError("name a model, or give --packed", param="name")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ponder.core.errors import UserError
 from ponder.model.hub import store
-from ponder.model.hub.registry import Name, resolve
+from ponder.model.hub.registry import ModelName, resolve
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.service import Service
@@ -42,7 +42,7 @@ async def delete(request: Request) -> Response:
     return Response(status_code=200)
 
 
-def _downloaded(wanted: str) -> Name:
+def _downloaded(wanted: str) -> ModelName:
     try:
         name = resolve(wanted)
     except UserError as e:

@@ -15,13 +15,13 @@ from ponder.model.capacity import (
     CPU_RESERVE,
     GPUS,
     SIZES,
+    Capacity,
     Machine,
-    Plan,
     activations,
     cache_per_token,
     distinct_experts,
+    estimate,
     gpus,
-    plan,
     released,
 )
 from ponder.model.config import PRESETS, ModelConfig
@@ -36,10 +36,10 @@ HERE = Machine("CPU", memory=24e9, bandwidth=50e9)
 
 def of(
     name: str, machine: Machine = HERE, dtype: str = "bf16", kv: str = "bf16", context: int = 32768, streams: int = 1
-) -> Plan:
+) -> Capacity:
     checkpoint = released(name)
     assert checkpoint is not None
-    return plan(checkpoint, machine, dtype, kv, context=context, streams=streams)
+    return estimate(checkpoint, machine, dtype, kv, context=context, streams=streams)
 
 
 def in_f32(config: ModelConfig) -> int:
@@ -73,7 +73,7 @@ def test_every_released_name_and_no_other() -> None:
 def test_weights_are_those_of_the_loaded_model(preset: str, dtype: str) -> None:
     config = replace(PRESETS["tiny"], tie_word_embeddings=False) if preset == "untied" else PRESETS[preset]
     checkpoint = random_checkpoint(config)
-    planned = plan(checkpoint, HERE, dtype, "bf16", context=64, streams=1)
+    planned = estimate(checkpoint, HERE, dtype, "bf16", context=64, streams=1)
     assert planned.weights == build(checkpoint, make_ops("numpy"), dtype).nbytes == sum(planned.weights_by.values())
 
 
@@ -85,7 +85,7 @@ def test_weights_of_files(form: str, dtype: str, tmp_path: Path) -> None:
         write_gguf(path, random_checkpoint(CONFIGS["moe"]), tiny_tokenizer(tmp_path), form)
     else:
         save_hf(path, random_checkpoint(CONFIGS["moe"]), "int4", group=16)
-    planned = plan(open_checkpoint(path), HERE, dtype, "bf16", context=64, streams=1)
+    planned = estimate(open_checkpoint(path), HERE, dtype, "bf16", context=64, streams=1)
     assert planned.weights == load(path, dtype=dtype, ops="numpy").nbytes
 
 
