@@ -194,8 +194,8 @@ def test_a_tied_head_that_differs_is_still_refused(tmp_path: Path) -> None:
 LOAD = """
 import sys
 import numpy as np
-from ponder.model import packed, packed_file, packed_list
-packed.WORTH = packed_file.RESERVE = 0
+from ponder.model.weights import cache, cache_file
+cache.WORTH = cache_file.RESERVE = 0
 from ponder.core.batch import Batch
 from ponder.model.load import load
 model = load(sys.argv[1], dtype="int4", use_cache=True)
