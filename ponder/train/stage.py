@@ -1,0 +1,105 @@
+"""What a stage of a recipe is: a section of TOML that knows how to do what it says.
+
+    class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):     # tag: its `kind` in a recipe
+        from_: str = field(name="from")                                  # the stage whose model it goes on from
+        batch: int = 64
+
+        def parents(self): return {"from": self.from_}
+        def run(self, ctx): ...
+
+A recipe names stages in order, `[[stage]]` with `name`, `kind` and the fields of that kind; a field that means another
+stage holds its name and is in `parents()`. `recipe.read` makes the structs, `recipe.graph` runs those that are not
+finished, each in a folder of its own whose name has a hash of the section, the seed and the parents' hashes.
+
+What a stage gets is a `Context`. What it has to keep:
+
+* It writes into `ctx.folder` only, and reads nothing else than its section, `ctx.seed` and its parents' folders: what
+  made it is in the hash, and the hash is trusted. All randomness follows from `ctx.seed` (and the step).
+* A model that it made is the Hugging Face folder `ctx.folder / "model"`, tokenizer files included. A stage that makes
+  a tokenizer only puts its files into `ctx.folder / "tokenizer"`; text is `ctx.folder / "text.jsonl"`.
+* `run` returns when everything is done. It may be killed at any moment and is then called again with the same folder
+  and section: it goes on from what it finds there, and what comes out has the same bits as if nothing had happened.
+  `stages.training` does this for everything with an optimiser: its batches are a function of the step alone (and of
+  the weights, where they are asked), so that there is no cursor to keep.
+* Between two steps it asks `ctx.stop()`. When that is true it saves and raises `Interrupted`.
+* Input that cannot be is a `UserError` raised as early as possible: in `__post_init__` what the section alone shows,
+  in `run` before the first step the rest.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from msgspec import Struct, to_builtins
+
+from ponder.model.load import load
+from ponder.model.model import Model
+from ponder.text.tokenizer.tokenizer import Tokenizer
+
+MODEL = "model"
+TOKENIZER = "tokenizer"
+TEXT = "text.jsonl"
+
+
+class Interrupted(KeyboardInterrupt):
+    """The stage was asked to stop, and everything is saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a stage runs with."""
+
+    folder: Path
+    """Its own. Exists; holds what an earlier, interrupted run left."""
+    parents: Mapping[str, Path]
+    """The finished folders of other stages, by the roles of `Stage.parents`."""
+    identity: Mapping[str, Any]
+    """Flat table of what made this stage, parents' hashes included: the `recipe` of `checkpoint.save`."""
+    seed: int
+    accept: Collection[str] = ()
+    """Fields of `identity` in which a checkpoint may differ."""
+    stop: Callable[[], bool] = lambda: False
+    """Whether Ctrl-C was pressed."""
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One line a step, written by `stages.training`."""
+        return self.folder / "metrics.jsonl"
+
+    def model(self, role: str = "from") -> Model:
+        """A fresh one over the torch ops, in float32, with the weights that the parent ended with."""
+        return load(self.parents[role] / MODEL, dtype="f32", ops="torch")
+
+    def tokenizer(self, role: str = "from") -> Tokenizer:
+        """That of the parent's model, or the one it made."""
+        folder = self.parents[role]
+        return Tokenizer.from_path(folder / (MODEL if (folder / MODEL).is_dir() else TOKENIZER))
+
+    def say(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+
+class Stage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """One section of a recipe. Subclasses add fields, `parents` and `run`, and stand in `recipe.read.Section`."""
+
+    name: str
+    """Of this stage, unique in the recipe; the beginning of its folder's name."""
+
+    def parents(self) -> dict[str, str]:
+        """Role -> name of the stage in this recipe."""
+        return {}
+
+    def run(self, ctx: Context) -> None:
+        raise NotImplementedError
+
+    def fields(self) -> dict[str, Any]:
+        """As a recipe writes them, defaults included."""
+        found: dict[str, Any] = to_builtins(self)
+        return found

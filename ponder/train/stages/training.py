@@ -1,0 +1,115 @@
+"""What every stage with an optimiser shares: its fields, its trainer, and the loop over steps.
+
+    trainer = self.trainer(ctx, ctx.model())
+    self.learn(ctx, trainer, lambda step: Drawn(normalise(samples_of(step), "token")))
+
+`learn` restores the newest checkpoint of the folder before it asks for the first batch, so that a stage that reads the
+weights (an engine over `trainer.decoder.checkpoint()`) must take them as changed at every call. It checkpoints, writes
+`metrics.jsonl`, shows progress, and saves the model at the end.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+from ponder.core.errors import UserError
+from ponder.core.sample import Sample
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.model import Model
+from ponder.text import tokenizer_files
+from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train import checkpoint
+from ponder.train.loss import LossSettings
+from ponder.train.metrics import Metrics, ProgressLine
+from ponder.train.optim import OptimSettings
+from ponder.train.schedule import Schedule, Shape
+from ponder.train.stage import MODEL, Context, Interrupted, Stage
+from ponder.train.step import StepSettings, Trainer
+
+PARTIAL = ".partial"
+
+
+class Drawn(NamedTuple):
+    """The samples of one step, their weights normalised (`weights.normalise`)."""
+
+    samples: list[Sample]
+    metrics: Mapping[str, float] = {}
+    """What else is known of them, such as the mean reward: to metrics.jsonl and the progress line."""
+
+
+class TrainingStage(Stage, frozen=True, kw_only=True):
+    """steps is the only field without a default."""
+
+    steps: int
+    rate: float = 1e-3
+    """At the peak."""
+    warmup: int = 0
+    decay: int = 0
+    shape: Shape = "linear"
+    floor: float = 0.0
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    weight_decay: float = 0.1
+    beta2: float = 0.95
+    clip: float = 1.0
+    max_tokens: int = 8192
+    """Ids of one micro-batch."""
+    checkpoint_every: int = 100
+    """Steps between two checkpoints."""
+    checkpoint_seconds: float = 120.0
+    """Longest time without one, looked at after each step."""
+
+    def __post_init__(self) -> None:
+        self.schedule()
+        if self.checkpoint_every < 1:
+            raise UserError("checkpoint_every must be 1 step or more", param="checkpoint_every")
+
+    def schedule(self) -> Schedule:
+        return Schedule(steps=self.steps, peak=self.rate, warmup=self.warmup, decay=self.decay, shape=self.shape,
+                        floor=self.floor)  # fmt: skip
+
+    def trainer(
+        self, ctx: Context, model: Model, *, loss: LossSettings | None = None, teacher: Model | None = None
+    ) -> Trainer:
+        """loss: how `rl` and `kl` weights count; supervised stages need none."""
+        optim = OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
+        settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens)
+        return Trainer(model, settings, ctx.folder, teacher=teacher)
+
+    def learn(self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, batch: Callable[[int], Drawn]) -> None:
+        """All steps that are left, then `ctx.folder / "model"`. batch: of a step, the same whenever it is asked."""
+        offset = self._resume(ctx, trainer)
+        first, schedule = trainer.progress.step, self.schedule()
+        progress = ProgressLine(self.name, self.steps, first=first, out=ctx.out)
+        with Metrics(ctx.metrics, offset) as metrics:
+            saved = time.monotonic()
+            for step in range(first, self.steps):
+                drawn = batch(step)
+                report = trainer.step(drawn.samples, schedule.rate(step))
+                metrics.write(report, **drawn.metrics)
+                progress.show(report, **drawn.metrics)
+                late = time.monotonic() - saved > self.checkpoint_seconds
+                if ctx.stop() or late or (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps:
+                    checkpoint.save(ctx.checkpoints, trainer, ctx.identity, cursor=None, offset=metrics.offset)
+                    saved = time.monotonic()
+                if ctx.stop():
+                    raise Interrupted
+        save_model(ctx, trainer, tokenizer)
+
+    def _resume(self, ctx: Context, trainer: Trainer) -> int:
+        newest = checkpoint.latest(ctx.checkpoints)
+        if newest is None:
+            return 0
+        offset = checkpoint.load(newest, trainer, ctx.identity, accept=ctx.accept).offset
+        ctx.say(f"{self.name}: goes on at step {trainer.progress.step} of {self.steps}")
+        return offset
+
+
+def save_model(ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> None:
+    """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all."""
+    partial = ctx.folder / (MODEL + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    save_hf(partial, trainer.decoder.checkpoint(), "f32")
+    tokenizer_files.save(tokenizer, partial)
+    shutil.rmtree(ctx.folder / MODEL, ignore_errors=True)
+    partial.rename(ctx.folder / MODEL)
