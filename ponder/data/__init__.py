@@ -1,0 +1,1 @@
+"""Text to learn from: where it comes from, and the tokenizer that is made of it."""
