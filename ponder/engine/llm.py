@@ -276,6 +276,14 @@ class LLM:
         """What is wrong with the engine; None when it is well (SR-4)."""
         return self.engine.trouble()
 
+    @property
+    def weights_version(self) -> int:
+        return self.engine.weights_version
+
+    def weights_changed(self) -> int:
+        """After the model's weights were changed in place, see `Engine.weights_changed`."""
+        return self.engine.weights_changed()
+
     def close(self) -> None:
         """Cancel what runs, stop the engine, let the model go. Idempotent."""
         self.engine.close()

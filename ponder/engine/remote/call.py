@@ -32,6 +32,7 @@ class RemoteChoice:
     finished: bool = False
     ids: tuple[int, ...] = ()
     prompt: int = 0
+    forced: frozenset[int] = frozenset()
 
     def turn_ids(self) -> None:
         return None

@@ -44,7 +44,7 @@ class Engine:
     answers and cancels smoother, larger ones make long prompts a little faster.
     drafter: guesses ids ahead; the output is the same with any and with none.
     burst: seconds that may pass before running sequences are looked at again, where a step of the model takes less.
-    background=False: no thread; the caller drives `step()` (tests)."""
+    background=False: no thread; the caller drives `step()` (training, tests)."""
 
     def __init__(
         self,
@@ -79,6 +79,7 @@ class Engine:
         self._closed = False
         self._broken: Exception | None = None
         self._step_at = time.monotonic()
+        self.weights_version = 0  # how often `weights_changed` was called
 
     def submit(self, ids: list[int], controls: list[Control]) -> Handle:
         """Start a request: one choice for every Control, which must agree on the prompt. Returns at once.
@@ -132,6 +133,32 @@ class Engine:
             self._steps.decode(work, unwanted)
         self._step_at = time.monotonic()
         return True
+
+    @property
+    def has_thread(self) -> bool:
+        """Steps come by themselves; otherwise the caller drives `step()`."""
+        return self._background
+
+    def weights_changed(self) -> int:
+        """The model's weights were changed in place: forget the keys and values that the old ones made. Returns the
+        new `weights_version`.
+
+        Raises UserError while a request runs or waits: half of it would come from other weights than its log-probs
+        say. A drafter keeps nothing of a sequence that has ended, and its guesses never change the output.
+        """
+        if not self._background:
+            self._grant(block=False)  # cancelled requests still hold their blocks
+        with self._lock:  # no request can come meanwhile; the thread touches blocks for requests only
+            open_requests = self._serial - self._outcomes.finished - self._outcomes.failed
+            if open_requests:
+                raise UserError(
+                    f"the weights cannot change while {open_requests} sequences run or wait: read them to their end, "
+                    "or cancel them and wait",
+                    code="engine_busy",
+                )
+            self.pool.clear()
+            self.weights_version += 1
+            return self.weights_version
 
     def close(self) -> None:
         """Cancel everything and stop. Idempotent; every open stream still gets its last event."""

@@ -6,7 +6,7 @@ generator, a cancelled task, or dropping the handle.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -126,7 +126,7 @@ class Channel:
 
 class Followed(Protocol):
     """What a handle asks of a choice: a `Sequence` of the engine, or one that another server computes. ids: prompt and
-    everything generated; prompt: how many of them are the prompt."""
+    everything generated; prompt: how many of them are the prompt; forced: the places of those that were fed."""
 
     @property
     def finished(self) -> bool: ...
@@ -136,6 +136,8 @@ class Followed(Protocol):
     def ids(self) -> "Sequence[int]": ...
     @property
     def prompt(self) -> int: ...
+    @property
+    def forced(self) -> "Set[int]": ...
     def turn_ids(self) -> tuple[int, ...] | None: ...
     def progress(self) -> "Progress | None": ...
 
@@ -244,6 +246,11 @@ class Handle:
         """The exact ids generated so far, fed ones included; complete once the choice has finished."""
         sequence = self._sequences[choice]
         return tuple(sequence.ids[sequence.prompt :])
+
+    def forced(self, choice: int = 0) -> frozenset[int]:
+        """The places in `ids` of those that were fed, not sampled: the hand-over."""
+        sequence = self._sequences[choice]
+        return frozenset(at - sequence.prompt for at in sequence.forced)
 
     def turn_ids(self, choice: int = 0) -> tuple[int, ...] | None:
         """The exact ids of the assistant's turn: what the prompt began of it (an empty thinking block, say) and what
