@@ -29,7 +29,7 @@ def chat_template(template: Family) -> str:
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The content of a tokenizer.json (facts 1.5)."""
+    """The content of a tokenizer.json, as the released models have it."""
     vocab = tokenizer.vocabulary
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False}

@@ -23,7 +23,7 @@ from ponder.core.event import Event, Finish, Usage
 from ponder.core.message import Message, ToolCall, ToolResult
 from ponder.core.protocol import ChatModel, ChatStream, Progress
 from ponder.core.request import ChatRequest
-from ponder.text.chat.untagged_calls import PlainCalls
+from ponder.text.chat.untagged_calls import UntaggedCalls
 
 INTERPRETER = "code_interpreter"
 PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)
@@ -60,7 +60,7 @@ class JsonCallStream:
         mends: bool,
         in_words: Callable[[], ChatStream],
     ) -> None:
-        self._inner, self._reader, self._mends = inner, PlainCalls(names, allowed=allowed), mends
+        self._inner, self._reader, self._mends = inner, UntaggedCalls(names, allowed=allowed), mends
         self._allowed, self._in_words = allowed, in_words
         self._cancelled = False
 

@@ -63,7 +63,7 @@ class Control:
         self._prompt_tokens = len(prompt_ids)
         may_close = settings.thinking.tool_in_thinking == "close" and not self._rules.no_calls
         may_call = not self._rules.text_calls
-        self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, drafts=may_call and may_close)
+        self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
         sampling = settings.sampling
         self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
         self._penalties = _penalties(sampling, prompt_ids)
@@ -267,12 +267,12 @@ class Control:
     def _take_draft(self) -> bool:
         """The thoughts end here. Whether they end with calls that count: the request asks for it, and the answer could
         hold these very calls (TC-3)."""
-        drafted, calls = self._parser.drafted, self._rules.calls
+        drafted, calls = self._parser.pending, self._rules.calls
         if not drafted or (self._rules.single_call and len(drafted) > 1):
             return False
         if calls is not None and not all(map(calls.fits, drafted)):
             return False
-        self._delivery.put(self._parser.take_draft())
+        self._delivery.put(self._parser.accept_pending())
         self._leave_block()
         self._warnings.append('tool_in_thinking "close": the thoughts ended with a call and no </think>')
         return True
@@ -280,7 +280,7 @@ class Control:
     def _end_block(self, why: Handover) -> None:
         """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
         assert self._allowance is not None
-        self._delivery.put(self._parser.release_draft())
+        self._delivery.put(self._parser.release_pending())
         if self._delivery.matched:  # a stop string in thoughts that were held back
             self._close("stop")
         elif self._allowance.room:

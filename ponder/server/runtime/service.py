@@ -24,7 +24,7 @@ from ponder.server.runtime.admission import Run, Running
 from ponder.server.runtime.backend import Model
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.reasoning_cache import Conversation, KeptThoughts
-from ponder.text.chat.untagged_calls import PlainCalls
+from ponder.text.chat.untagged_calls import UntaggedCalls
 
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
 
@@ -47,7 +47,7 @@ class Active:
     llm: Model
     handle: Handle
     conversation: Conversation | None = None
-    readers: Sequence[PlainCalls] = ()  # of each choice, where the model writes its calls without tags
+    readers: Sequence[UntaggedCalls] = ()  # of each choice, where the model writes its calls without tags
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
         """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
@@ -162,7 +162,7 @@ class Service:
                 _tell(run, name)
 
 
-def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[PlainCalls]:
+def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[UntaggedCalls]:
     """For a model that knows no thoughts, as Qwen2.5-Coder, and a reply that may have calls. None where these must keep
     to a schema: only calls in tags are held to it."""
     if wish is None or not wish.tools or wish.tool_choice == "none" or wish.grammar is not None:
@@ -171,7 +171,7 @@ def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[PlainCa
     if not isinstance(llm, LLM) or llm.tokenizer.think is not None or any(f.get("strict") for f in functions):
         return []
     names, single = {f["name"] for f in functions}, not wish.parallel_tool_calls
-    return [PlainCalls(names, single=single) for _ in range(choices)]
+    return [UntaggedCalls(names, single=single) for _ in range(choices)]
 
 
 def _tell(run: Run, model: str) -> None:

@@ -34,7 +34,7 @@ class OpenCall:
     def flush_character(self) -> None:
         self._append(self._utf8.flush())
 
-    def takes_tag(self, tag: str) -> bool:
+    def absorb_tag(self, tag: str) -> bool:
         """Whether the tag falls into an open string, and so belongs to the call's text."""
         self.flush_character()
         if self._strings.inside:

@@ -3,10 +3,10 @@
     printf '{"text": "<think>\\nhm\\n</think>\\n\\nHi"}' | ponder parse
 
 The concatenated events are the same however the ids are cut into pieces, and streaming equals parsing at once.
-Rules, each from a bug seen in the wild (user-demand T3, T4, T15):
+Rules, each from a bug seen in the wild (docs/requirements.md):
 * `<think>` and `</think>` ids never show up in a text (RS-2); special and unused ids neither (UT-3).
 * Newlines that the template puts around a block or before a call are not part of the text.
-* A tool call in the thoughts is text of the thoughts; one that ends them can be told apart (`drafted`, TC-3).
+* A tool call in the thoughts is text of the thoughts; one that ends them can be told apart (`pending`, TC-3).
 * A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired.
 * `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
   the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
@@ -24,9 +24,9 @@ from msgspec import structs
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall, Tag
-from ponder.text.chat.pending_calls import Draft
-from ponder.text.chat.phase import Marks, Phase, PhaseMachine, turn_start
-from ponder.text.chat.text_stream import Channel
+from ponder.text.chat.pending_calls import PendingCalls
+from ponder.text.chat.phase import ControlTokens, Phase, PhaseMachine, turn_start
+from ponder.text.chat.text_stream import TextStream
 
 
 class StreamParser:
@@ -34,24 +34,24 @@ class StreamParser:
     the prompt + the index in the turn: unique in a conversation, the same in every run.
 
     calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
-    tools in words reads them itself. drafts: whether calls at the end of the thoughts are held back until it is known
-    that nothing follows; `take_draft` then makes calls of them."""
+    tools in words reads them itself. hold_calls: whether calls at the end of the thoughts are held back until it is
+    known that nothing follows; `accept_pending` then makes calls of them."""
 
     def __init__(
-        self, tokenizer: Marks, prompt_ids: Sequence[int] = (), *, calls: bool = True, drafts: bool = False
+        self, tokenizer: ControlTokens, prompt_ids: Sequence[int] = (), *, calls: bool = True, hold_calls: bool = False
     ) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
         self._events: list[Event] = []
         self._run: list[str] = []  # deltas of one kind, joined when another kind follows
         self._run_kind: type[ReasoningDelta] | type[TextDelta] = TextDelta
-        self._reasoning = Channel(lambda text: self._emit(ReasoningDelta, text))
-        self._text = Channel(lambda text: self._emit(TextDelta, text))
+        self._reasoning = TextStream(lambda text: self._emit(ReasoningDelta, text))
+        self._text = TextStream(lambda text: self._emit(TextDelta, text))
         self._machine = PhaseMachine(tokenizer)
         self._call: OpenCall | None = None
         self._reads_calls = calls
-        self._reads_drafts = drafts
-        self._draft: Draft | None = None
+        self._hold_calls = hold_calls
+        self._pending: PendingCalls | None = None
         self._calls = 0
         self._ended = False
         self.malformed_calls = 0
@@ -66,36 +66,36 @@ class StreamParser:
         """The events that these ids make certain."""
         for id_ in ids:
             self._step(id_)
-        return self._take()
+        return self._drain()
 
     @property
-    def drafted(self) -> tuple[tuple[int, ...], ...]:
+    def pending(self) -> tuple[tuple[int, ...], ...]:
         """The ids of each call that the thoughts end with; () when they end with anything else."""
-        return () if self._draft is None else self._draft.complete
+        return () if self._pending is None else self._pending.complete
 
-    def take_draft(self) -> list[Event]:
-        """The turn ends behind what was `drafted`: these are calls, as if `</think>` stood before them."""
-        assert self._draft is not None and self._draft.complete
-        calls, self._draft, self._ended = self._draft.calls, None, True
+    def accept_pending(self) -> list[Event]:
+        """The turn ends after what is `pending`: these are calls, as if `</think>` stood before them."""
+        assert self._pending is not None and self._pending.complete
+        calls, self._pending, self._ended = self._pending.calls, None, True
         self._reasoning.flush_character()
         self._reasoning.drop_held()
         for call in calls:
             self._call_done(call)
-        return self._take()
+        return self._drain()
 
-    def release_draft(self) -> list[Event]:
+    def release_pending(self) -> list[Event]:
         """The thoughts are cut here: what was held back is their text."""
-        self._drop_draft()
-        return self._take()
+        self._drop_pending()
+        return self._drain()
 
     def finish(self) -> list[Event]:
         """The stream is over: what was held back."""
-        self._drop_draft()
+        self._drop_pending()
         self._resolve_call()
-        for channel in (self._reasoning, self._text):
-            channel.flush_character()
-            channel.release()
-        return self._take()
+        for stream in (self._reasoning, self._text):
+            stream.flush_character()
+            stream.release()
+        return self._drain()
 
     def _replay_prompt(self) -> None:
         """Bring the parser into the state in which the prompt left the turn (RS-1): a block open or closed, a call
@@ -104,8 +104,8 @@ class StreamParser:
         first = next((n for n, id_ in enumerate(turn) if id_ in self._machine.tags), len(turn))
         for id_ in turn[first:]:
             self._step(id_)
-        self._drop_draft()
-        self._take()
+        self._drop_pending()
+        self._drain()
         self._reasoning.drop_held()
         self._text.drop_held()
         self.malformed_calls = 0
@@ -134,23 +134,23 @@ class StreamParser:
 
     def _think(self, id_: int) -> None:
         """One id of the thoughts."""
-        if self._draft is not None:
-            if self._draft.takes(id_, self._tokenizer):
+        if self._pending is not None:
+            if self._pending.absorb(id_, self._tokenizer):
                 return
-            self._drop_draft()
-        if self._reads_drafts and id_ == self._tokenizer.tool_call:
-            self._draft = Draft(id_)
+            self._drop_pending()
+        if self._hold_calls and id_ == self._tokenizer.tool_call:
+            self._pending = PendingCalls(id_)
         else:
             self._reasoning.feed(self._tokenizer.text_bytes(id_))
 
-    def _drop_draft(self) -> None:
-        if self._draft is not None:
-            ids, self._draft = self._draft.ids, None
+    def _drop_pending(self) -> None:
+        if self._pending is not None:
+            ids, self._pending = self._pending.ids, None
             for id_ in ids:
                 self._reasoning.feed(self._tokenizer.text_bytes(id_))
 
     def _think_tag(self, id_: int, before: Phase) -> None:
-        self._drop_draft()
+        self._drop_pending()
         self._resolve_call()
         if id_ == self._tokenizer.think:
             if before == "reasoning":
@@ -171,7 +171,7 @@ class StreamParser:
             call.feed(self._tokenizer.text_bytes(id_))
             return
         is_close = id_ == self._tokenizer.end_tool_call
-        if call.takes_tag(CLOSE if is_close else OPEN):
+        if call.absorb_tag(CLOSE if is_close else OPEN):
             return
         self._end_call(call, closed=is_close)
         self._call = None if is_close else OpenCall()
@@ -232,13 +232,13 @@ class StreamParser:
             self._events.append(self._run_kind("".join(self._run)))
             self._run = []
 
-    def _take(self) -> list[Event]:
+    def _drain(self) -> list[Event]:
         self._close_run()
         events, self._events = self._events, []
         return events
 
 
-def parse(ids: Iterable[int], tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> Message:
+def parse(ids: Iterable[int], tokenizer: ControlTokens, prompt_ids: Sequence[int] = ()) -> Message:
     """The whole turn as a message: parts in the order they were produced. An empty thinking block leaves no part
     (TH-3), except where the text holds a literal `</think>`, which the template would take for the end of one."""
     parser = StreamParser(tokenizer, prompt_ids)

@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 Phase = Literal["start", "reasoning", "answer", "tool_call"]
 
 
-class Marks(Protocol):
+class ControlTokens(Protocol):
     """What phases and the parser need of a tokenizer: the ids that mean something, None where there is none, and the
     bytes of those that are text."""
 
@@ -42,7 +42,7 @@ class Marks(Protocol):
 class PhaseMachine:
     """`phase` is the phase of the id that comes next. "start": nothing generated yet, a block may still open."""
 
-    def __init__(self, tokenizer: Marks, prompt_ids: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: ControlTokens, prompt_ids: Sequence[int] = ()) -> None:
         self._think, self._end_think = tokenizer.think, tokenizer.end_think
         self._call, self._end_call = tokenizer.tool_call, tokenizer.end_tool_call
         self.tags = {i for i in (self._think, self._end_think, self._call, self._end_call) if i is not None}
@@ -68,7 +68,7 @@ class PhaseMachine:
         return self.phase
 
 
-def turn_start(tokenizer: Marks, prompt_ids: Sequence[int]) -> int:
+def turn_start(tokenizer: ControlTokens, prompt_ids: Sequence[int]) -> int:
     """Index in a prompt's ids at which the open assistant turn begins (after `<|im_start|>assistant`), its length when
     the last turn is somebody else's or is closed, 0 for a prompt without any turn (plain completion)."""
     for at in range(len(prompt_ids) - 1, -1, -1):

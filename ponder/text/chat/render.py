@@ -2,7 +2,7 @@
 
     printf '{"messages": [{"role": "user", "content": "hi"}]}' | ponder render
 
-Equal to the official Qwen3 template byte for byte for input that template takes (facts 2.2), and to the ids that
+Equal to the official Qwen3 template byte for byte for input that template takes, and to the ids that
 Hugging Face makes of it, as long as no text holds a control token's name: such text stays text here (SEC-1).
 Total: any list of messages renders; what the template leaves out is named in `warnings`, never dropped in silence.
 """
@@ -85,7 +85,7 @@ def _qwen3(
     history: History,
     template: Template,
 ) -> None:
-    """facts 2.2, rule by rule; what the later templates do differently is what an assistant's turn looks like."""
+    """The later templates differ from Qwen3's first one only in what an assistant's turn looks like."""
     first_is_system = bool(messages) and messages[0].role == "system"
     if tools or first_is_system:
         system = messages[0].text if first_is_system else None
@@ -193,7 +193,8 @@ def _qwen25_assistant(writer: Writer, message: Message) -> None:
 def _header(
     writer: Writer, system: str | None, tools: Sequence[dict[str, Any]], *, gap: bool, own: bool = True
 ) -> None:
-    """Rule 1 and facts 2.3. system: the text of the first message if it is a system message (`own`) or a default."""
+    """The system turn, with the tools. system: the text of the first message if it is a system message (`own`), or a
+    default."""
     writer.at(0 if own and system is not None else -1, "system")
     writer.control("<|im_start|>", "header")
     writer.text("system\n", "header")

@@ -1,4 +1,4 @@
-"""The soft switch: `/think` and `/no_think` in user or system text (facts 3.1). The newest one wins.
+"""The soft switch: `/think` and `/no_think` in user or system text of Qwen3. The newest one wins.
 
 The model reads the words itself; this function tells the engine which sampling defaults and which report fit.
 """
@@ -26,5 +26,5 @@ def soft_switch(messages: Sequence[Message]) -> bool | None:
 
 
 def is_tool_response(text: str) -> bool:
-    """A tool's result that came as a user message (facts 2.2 rule 2)."""
+    """A tool's result that came as a user message, which is how the official template writes it."""
     return text.startswith("<tool_response>") and text.endswith("</tool_response>")

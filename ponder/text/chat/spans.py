@@ -12,7 +12,7 @@ SpanKind = Literal["header", "text", "reasoning", "tool_call", "tool_result", "e
 
 
 class Span(Struct, frozen=True):
-    """ids[start:end] of one message (-1: of none). `trainable`: the model itself generates these ids (FT-1): its
+    """ids[start:end] of one message (-1: of none). `trainable`: the model itself generates these ids: its
     thoughts with their tags, its text, its calls and <|im_end|>. An empty block that the template puts where the
     message has no reasoning part is not. A token across a border belongs to the span of its first character."""
 

@@ -32,7 +32,7 @@ _SAID = {
     "qwen3-thinking": "Qwen3-Thinking-2507",
     "qwq": "QwQ",
 }
-# A tag that is the end of a piece of output: behind it come newlines at most, then a quote or the next statement.
+# A tag that is the end of a piece of output: after it come newlines at most, then a quote or the next statement.
 # Inside a quoted piece Jinja writes newlines as \\n.
 _OPEN_TAG = re.compile(r"""<think>(?:\\n|\s)*(?:['"]|\{[%{#]|$)""")
 
@@ -42,7 +42,7 @@ def capability_of(text: str) -> Capability:
     if "enable_thinking" in text:
         return "hybrid"
     _, mark, prompt = text.rpartition("add_generation_prompt")
-    return "thinking" if mark and _OPEN_TAG.search(prompt) else "instruct"  # facts 2.6: 2507 opens the block itself
+    return "thinking" if mark and _OPEN_TAG.search(prompt) else "instruct"  # Thinking-2507 opens the block itself
 
 
 def of_model(text: str | None, capability: Capability, *, has_block: bool) -> Template:

@@ -1,6 +1,6 @@
 """One kind of text of a turn (thoughts, or answer) on its way out: bytes in, characters out, newlines held back.
 
-The template puts newlines around a block and before a tool call that are not part of the text (facts 2.2). Whether a
+The template puts newlines around a block and before a tool call that are not part of the text. Whether a
 newline is one of them is known only when the next thing comes, so trailing newlines wait.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
 
-class Channel:
+class TextStream:
     """`emit` receives text as soon as it is certain. `skip_newlines`: drop newlines until the first other character.
     `after_call`: the next text follows a tool call, so all its leading white space waits, not only newlines."""
 

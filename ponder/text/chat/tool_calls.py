@@ -1,4 +1,4 @@
-"""The tool-call codec: one call as the JSON text between `<tool_call>` and `</tool_call>` (facts 2.2 rule 5, 2.3).
+"""The tool-call codec: one call as the JSON text between `<tool_call>` and `</tool_call>`.
 
 Arguments stay JSON text, byte for byte: serialising them again would change what the model wrote. A call is either
 well formed or it is not; nothing is repaired (TC-5).

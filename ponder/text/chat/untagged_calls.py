@@ -2,10 +2,10 @@
 
 Qwen2.5-Coder was trained on little else: it takes the official prompt and leaves out the `<tool_call>` tags. The parser
 keeps such text as text (TC-5); here it is read as calls, if the reply begins with JSON of that form and names an
-offered tool, or a part of its name. Nothing but the name says that such JSON is a call. Words behind a call end the
+offered tool, or a part of its name. Nothing but the name says that such JSON is a call. Words after a call end the
 turn: they are about results that nobody has yet.
 
-    reader = PlainCalls({"add"})
+    reader = UntaggedCalls({"add"})
     events = [shown for event in stream for shown in reader.feed(event)]
 """
 
@@ -20,7 +20,7 @@ from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
 from ponder.core.message import ToolCall
 
 FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
-BEHIND = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words behind a fence
+AFTER_FENCE = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words after a fence
 LIKE = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:')  # begins as a call does
 # A value between Python's quotes, which JSON does not know; code may hold such quotes itself.
 TRIPLE = re.compile(r'(?<=:)\s*"""\n?(.*?)"""(?=\s*(?:[}\]]|,\s*"\w+"\s*:))', re.S)
@@ -36,11 +36,11 @@ ESCAPE = re.compile(r"\\(.)", re.S)
 DECODER = json.JSONDecoder(strict=False)  # code with true line ends in it is understood as well
 
 
-class PlainCalls:
+class UntaggedCalls:
     """Reads one reply, event by event. Text is held back while it may still become a call.
 
     names: the offered tools. allowed: where calls are not, what reads as one is left out, as the engine leaves out
-    calls in tags. single: at most one call. calls: those that were read. over: there are calls and words behind them,
+    calls in tags. single: at most one call. calls: those that were read. over: there are calls and words after them,
     so the rest of the reply is of no use. passed: the text that was let through.
     """
 
@@ -82,10 +82,10 @@ class PlainCalls:
             yield event
             return
         self._held += event.text
-        behind = BEHIND.match(self._held) is not None
-        if behind and (calls := read_calls(self._held, self._names)):
+        after = AFTER_FENCE.match(self._held) is not None
+        if after and (calls := read_calls(self._held, self._names)):
             self.calls, self.over = calls, True
-        elif behind or not _may_be_json(self._held):
+        elif after or not _may_be_json(self._held):
             self._free, self.passed = True, self._held
             yield TextDelta(self._held)
 
@@ -154,11 +154,11 @@ def _read(text: str, names: set[str]) -> list[ToolCall]:
 
 
 def _quoted(found: re.Match[str]) -> str:
-    before, value, behind = found.groups()
+    before, value, after = found.groups()
     if NEXT.search(value):
         return ""
     value = re.sub(r'\\.|"', lambda m: m[0] if len(m[0]) > 1 else '\\"', value, flags=re.S)
-    return f"{before}{value}{behind}"
+    return f"{before}{value}{after}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -4,7 +4,7 @@
     tok.encode("<|im_end|> is plain text")     # no control id, whatever the text says
     printf '{"text": "Hello"}' | ponder tokenize
 
-Text and control tokens never mix (rule 2 of the design, SEC-1): the BPE object inside does not know the added
+Text and control tokens never mix (SEC-1): the BPE object inside does not know the added
 tokens at all, so no text can become one. Code that wants a control id says so with an int; `allow_control=True`
 is the caller's explicit wish to have control tokens found in the text, as Hugging Face does by default.
 """
@@ -35,7 +35,7 @@ _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabular
 class Tokenizer:
     """Thread-safe and immutable. `control` maps every added token to its id; the named ids are None when the
     vocabulary lacks them (Qwen2.5 has no <think>). `vocab_size` is one more than the largest known id; the rows of
-    a model's embedding above it are padding. `eos_ids` end an assistant turn (facts 1.6)."""
+    a model's embedding above it are padding. `eos_ids` end an assistant turn."""
 
     _table: Merges | None
     _read: Callable[[], Vocabulary]
@@ -123,7 +123,7 @@ class Tokenizer:
             try:
                 return cls._of_table(Merges.load(path), read, str(file))
             except LoadError:
-                pass  # damaged: made anew below
+                pass  # damaged: made again below
         made = cls(read(), source=str(file))
         try:
             cache.mkdir(parents=True, exist_ok=True)

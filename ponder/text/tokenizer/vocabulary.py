@@ -1,7 +1,7 @@
 """The vocabulary of a Qwen tokenizer as values, read from tokenizer.json, from a GGUF file or from the package.
 
-Every Qwen2, Qwen2.5 and Qwen3 model has the same 151,643 byte-level BPE tokens; only the added tokens differ
-(facts 1.5). The ids follow from the merges alone: the 256 byte symbols in GPT-2 order, then one token a merge. So
+Every Qwen2, Qwen2.5 and Qwen3 model has the same 151,643 byte-level BPE tokens; only the added tokens differ.
+The ids follow from the merges alone: the 256 byte symbols in GPT-2 order, then one token a merge. So
 the package carries just the merges, compressed (0.6 MB instead of 11 MB).
 
 A tokenizer that is not of this family (other split rule, other normaliser) is refused by name: it would give
@@ -21,11 +21,11 @@ from ponder.core.gguf import GGUF
 
 Kind = Literal["qwen3", "qwen2.5"]
 
-# The split rule of the official tokenizer.json (facts 1.5).
+# The split rule of the official tokenizer.json.
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# facts 1.5: id 151643 and up, in this order. Qwen2.5 ends before <tool_response>.
+# Id 151643 and up, in this order, as in the official tokenizer.json. Qwen2.5 ends before <tool_response>.
 _ADDED = """
 <|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> <|box_end|>
 <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> <|image_pad|> <|video_pad|>
@@ -173,7 +173,7 @@ class _File(Struct):
     pre_tokenizer: dict[str, Any] | None = None
 
     def check(self, path: Path) -> None:
-        """Raise LoadError unless this is byte-level BPE with the Qwen split and NFC (facts 1.5)."""
+        """Raise LoadError unless this is byte-level BPE with the Qwen split and NFC."""
         m = self.model
         plain = not (m.dropout or m.byte_fallback or m.ignore_merges)
         if m.type != "BPE" or not plain or m.continuing_subword_prefix or m.end_of_word_suffix:

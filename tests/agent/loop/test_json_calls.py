@@ -11,7 +11,7 @@ from ponder.agent.loop.json_calls import JsonCallModel
 from ponder.agent.loop.limits import Limits
 from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.event import TextDelta
-from ponder.text.chat.untagged_calls import PlainCalls, read_calls
+from ponder.text.chat.untagged_calls import UntaggedCalls, read_calls
 
 pytestmark = pytest.mark.anyio
 CALL = '{"name": "add", "arguments": {"a": 1}}'
@@ -55,7 +55,7 @@ def test_one_name_that_is_offered_makes_the_others_calls_too() -> None:
 
 @pytest.mark.parametrize("text", ["<p>Hi", "```python\n", "<toolbox>", "Well, {"])
 def test_what_cannot_become_a_call_is_not_held_back(text: str) -> None:
-    reader = PlainCalls({"add"})
+    reader = UntaggedCalls({"add"})
     assert (
         "".join(e.text for letter in text for e in reader.feed(TextDelta(letter)) if isinstance(e, TextDelta)) == text
     )
@@ -63,7 +63,7 @@ def test_what_cannot_become_a_call_is_not_held_back(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["<to", "<tools>\n{", "``", "```json\n", " [", "{"])
 def test_what_may_become_a_call_is_held_back(text: str) -> None:
-    reader = PlainCalls({"add"})
+    reader = UntaggedCalls({"add"})
     assert not [e for letter in text for e in reader.feed(TextDelta(letter))]
 
 

@@ -31,19 +31,19 @@ def thoughts_of(events: list[Event]) -> str:
 def test_what_counts_as_the_end(tok: Tokenizer, text: str, count: int) -> None:
     ids = tok.encode("<think>\n" + text, allow_control=True)
     for size in (1, 3, len(ids)):
-        parser = StreamParser(tok, drafts=True)
+        parser = StreamParser(tok, hold_calls=True)
         events = [e for at in range(0, len(ids), size) for e in parser.feed(ids[at : at + size])]
-        assert len(parser.drafted) == count
+        assert len(parser.pending) == count
         assert not any(isinstance(e, ToolCallDone) for e in events)
         if not count:
             continue
-        assert all(s[0] == tok.tool_call and s[-1] == tok.end_tool_call for s in parser.drafted)
-        events += parser.take_draft() + parser.finish()
+        assert all(s[0] == tok.tool_call and s[-1] == tok.end_tool_call for s in parser.pending)
+        events += parser.accept_pending() + parser.finish()
         calls = [e for e in events if isinstance(e, ToolCallDone)]
         assert [c.index for c in calls] == list(range(count)) and len({c.call.id for c in calls}) == count
         plain = thoughts_of(whole_of(tok, ids))
         assert plain.startswith(thoughts_of(events)) and not thoughts_of(events).endswith("\n")
-        assert parser.drafted == () and parser.feed(tok.encode("more")) == []
+        assert parser.pending == () and parser.feed(tok.encode("more")) == []
 
 
 def whole_of(tok: Tokenizer, ids: list[int]) -> list[Event]:
@@ -60,12 +60,12 @@ def test_nothing_is_lost_when_nothing_counts(tok: Tokenizer) -> None:
     held = 0
     for _ in range(10_000):
         ids = [tok.think or 0] * r.randint(0, 1) + [i for _ in range(r.randint(0, 9)) for i in r.choice(encoded)]
-        parser, events = StreamParser(tok, drafts=True), []
+        parser, events = StreamParser(tok, hold_calls=True), []
         for id_ in ids:
             events += parser.feed([id_])
-            held += bool(parser.drafted)
+            held += bool(parser.pending)
             if r.random() < 0.01:
-                events += parser.release_draft()
+                events += parser.release_pending()
         events += parser.finish()
         plain = StreamParser(tok)
         expected = plain.feed(ids) + plain.finish()
@@ -88,7 +88,7 @@ def joined(events: list[Event]) -> list[Event]:
 
 def test_a_prompt_that_drafts_leaves_nothing_held(tok: Tokenizer) -> None:
     prompt = tok.encode("<|im_start|>assistant\n<think>\nso <tool_call>\n{", allow_control=True)
-    parser = StreamParser(tok, prompt, drafts=True)
+    parser = StreamParser(tok, prompt, hold_calls=True)
     assert thoughts_of(parser.feed(tok.encode('"a": 1}')) + parser.finish()) == '"a": 1}'
 
 
@@ -104,7 +104,7 @@ def test_a_prompt_that_drafts_leaves_nothing_held(tok: Tokenizer) -> None:
 )  # fmt: skip
 def test_linear_time(tok: Tokenizer, ids: list[int]) -> None:
     def seconds(part: list[int]) -> float:
-        parser = StreamParser(tok, drafts=True)
+        parser = StreamParser(tok, hold_calls=True)
         start = time.thread_time()
         for id_ in [151667, *part]:
             parser.feed([id_])
