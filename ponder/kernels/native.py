@@ -138,7 +138,7 @@ class NativeOps(HostOps):
     def add(self, a: Floats, b: Floats) -> Floats:
         return np.add(a, b)
 
-    def take(self, x: Floats, rows: Ints) -> Floats:
+    def gather_rows(self, x: Floats, rows: Ints) -> Floats:
         return np.take(x, rows, axis=0)
 
     def route(self, logits: Floats, top_k: int, normalise: bool) -> tuple[Ints, Floats]:

@@ -22,7 +22,7 @@ class Step(NamedTuple):
 
     sequences: where each sequence lies, as `attention` wants it (numpy and native: the Batch itself).
     cos, sin: [T, C/2] rotary positions, as `rope` wants them.
-    logit_rows: [R] the tokens whose logits are wanted, as `take` wants them.
+    logit_rows: [R] the tokens whose logits are wanted, as `gather_rows` wants them.
     """
 
     sequences: Any
@@ -67,7 +67,7 @@ class Ops(Protocol):
 
     def add(self, a: Array, b: Array) -> Array: ...
 
-    def take(self, x: Array, rows: Array) -> Array:
+    def gather_rows(self, x: Array, rows: Array) -> Array:
         """x [T, D], rows [R] -> [R, D]"""
 
     def route(self, logits: Array, top_k: int, normalise: bool) -> tuple[Array, Array]:

@@ -26,7 +26,7 @@ def forward(
     """ids [T] -> logits [R, V] of `batch.logit_rows`."""
     step = ops.prepare(batch, *rope.rows(batch))
     h = hidden_states(weights, config, ops, ids, step, cache)
-    return logits(weights, ops, ops.take(h, step.logit_rows))
+    return logits(weights, ops, ops.gather_rows(h, step.logit_rows))
 
 
 def logits(weights: Weights, ops: Ops, x: Array) -> Array:

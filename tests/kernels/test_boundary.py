@@ -52,7 +52,7 @@ ODD = OPS.weight(np.ones((4, 31), np.float32))
         lambda: OPS.route(zeros(2, 4), 0, True),
         lambda: OPS.experts(zeros(1, 32), np.int32([[1]]), zeros(1, 1), [W], [W], [ODD]),
         lambda: OPS.experts(zeros(1, 32), np.int32([[1]]), zeros(1, 1), [], [], []),
-        lambda: OPS.take(zeros(2, 3), np.int32([2])),
+        lambda: OPS.gather_rows(zeros(2, 3), np.int32([2])),
         lambda: OPS.cache(1, 1, 1, 1, 8, "fp8"),
         lambda: native.set_isa("mmx"),
         lambda: native.set_threads(0),

@@ -31,7 +31,7 @@ def prompt_logprobs(model: Model, ids: list[int], top: int, vocab: int) -> list[
     out: list[Scored] = []
     for first in range(0, len(ids) - 1, ROWS):
         rows = np.arange(first, min(first + ROWS, len(ids) - 1), dtype=np.int32)
-        logits = decoder.logits(model.weights, model.ops, model.ops.take(states, rows))
+        logits = decoder.logits(model.weights, model.ops, model.ops.gather_rows(states, rows))
         known = np.asarray(logits, np.float32)[:, :vocab]  # [R, V]
         out += [_scored(row, ids[place + 1], top) for row, place in zip(_log_softmax(known), rows.tolist())]
     return out

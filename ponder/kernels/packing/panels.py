@@ -58,7 +58,7 @@ class Panels:
         kind = tensor.kind
         assert kind == "int8" or kind == "int4", f"{kind} has no panels"
         assert tensor.scale is not None
-        buffer = arena.take(panel_bytes(kind, tensor.shape, tensor.group))
+        buffer = arena.allocate(panel_bytes(kind, tensor.shape, tensor.group))
         # a mapped file may hold them at odd addresses
         data, scale = (np.require(a, requirements=("C", "A")) for a in (tensor.data, tensor.scale))
         _native.to_panels(kind, tensor.group, data, scale, tensor.grid, buffer)
@@ -85,7 +85,7 @@ class Arena:
         self._lock = Lock()
         self._slab: NDArray[np.uint8] = np.empty(0, np.uint8)  # what is left of the newest one
 
-    def take(self, nbytes: int) -> NDArray[np.uint8]:
+    def allocate(self, nbytes: int) -> NDArray[np.uint8]:
         """Uninitialised bytes at an address that is a multiple of 64."""
         with self._lock:
             if len(self._slab) < nbytes:

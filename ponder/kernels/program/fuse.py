@@ -130,13 +130,13 @@ Instruction = Embed | Prepare | Linear | Heads | Attend | Route | Experts | Resc
 
 def fuse(calls: list[Call], result: Symbol) -> tuple[list[Instruction], Buffer]:
     """-> the instructions and the buffer of the result, which has the wanted rows."""
-    lowering = _Lowering(take_early(calls))
+    lowering = _Lowering(gather_early(calls))
     for at, call in enumerate(lowering.calls):
         lowering.lower(at, call)
     return lowering.code, lowering.buffer(lowering.calls[-1].out[0])
 
 
-def take_early(calls: list[Call]) -> list[Call]:
+def gather_early(calls: list[Call]) -> list[Call]:
     """All that follows the last attention works row by row, so it is done for the wanted rows only."""
     last = max(i for i, call in enumerate(calls) if call.op == "attention")
     early, tail = calls[: last + 1], []
@@ -146,14 +146,14 @@ def take_early(calls: list[Call]) -> list[Call]:
         for x in call.xs:
             if x.value not in now:
                 now[x.value] = values
-                tail.append(Call("take", (x,), (Symbol(values, x.shape),)))
+                tail.append(Call("gather_rows", (x,), (Symbol(values, x.shape),)))
                 values += 1
-        if call.op == "take":
+        if call.op == "gather_rows":
             now[call.out[0].value] = now[call.xs[0].value]
             continue
         now |= {out.value: out.value for out in call.out}
         tail.append(Call(call.op, tuple(Symbol(now[x.value], x.shape) for x in call.xs), call.out, call.data))
-    assert any(call.op == "take" for call in calls[last + 1 :]), "no logit rows are taken after attention"
+    assert any(call.op == "gather_rows" for call in calls[last + 1 :]), "no logit rows are taken after attention"
     return early + tail
 
 
@@ -171,7 +171,7 @@ class _Lowering:
         match call.op:
             case "embed":
                 self.code.append(Embed(data["weight"], self.new(out, wanted=False)))
-            case "rms_norm" | "add" | "take":
+            case "rms_norm" | "add" | "gather_rows":
                 self.waiting[out.value] = call
             case "linear":
                 self.linear(call.xs[0], out, data["weight"], data["bias"])
@@ -263,7 +263,7 @@ class _Lowering:
         call = self.waiting.pop(x.value, None)
         if call is None:
             return Prepare(self.buffers[x.value])
-        if call.op == "take":
+        if call.op == "gather_rows":
             return Prepare(self.buffer(call.xs[0]), gather=True)
         assert call.op == "add"
         a, b = call.xs

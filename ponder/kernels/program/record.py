@@ -82,8 +82,8 @@ class Recorder(HostOps):
     def add(self, a: Symbol, b: Symbol) -> Symbol:
         return self._call("add", (a, b), a.shape)
 
-    def take(self, x: Symbol, rows: str) -> Symbol:
-        return self._call("take", (x,), x.shape)
+    def gather_rows(self, x: Symbol, rows: str) -> Symbol:
+        return self._call("gather_rows", (x,), x.shape)
 
     def route(self, logits: Symbol, top_k: int, normalise: bool) -> tuple[Symbol, Symbol]:
         ids, weights = Symbol(self.values, (top_k,)), Symbol(self.values + 1, (top_k,))

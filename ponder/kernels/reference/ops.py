@@ -67,7 +67,7 @@ class ReferenceOps(HostOps):
     def add(self, a: Floats, b: Floats) -> Floats:
         return a + b
 
-    def take(self, x: Floats, rows: Ints) -> Floats:
+    def gather_rows(self, x: Floats, rows: Ints) -> Floats:
         return x[rows]
 
     def route(self, logits: Floats, top_k: int, normalise: bool) -> tuple[Ints, Floats]:

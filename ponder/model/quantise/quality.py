@@ -136,7 +136,7 @@ def _nll(log_probs: NDArray[np.float32], target: NDArray[np.int32]) -> NDArray[n
 
 def _log_probs(model: Model, hidden: Any, rows: NDArray[Any]) -> NDArray[np.float32]:
     """[R, V] float32; summed in float64."""
-    logits = decoder.logits(model.weights, model.ops, model.ops.take(hidden, rows))
+    logits = decoder.logits(model.weights, model.ops, model.ops.gather_rows(hidden, rows))
     x = np.array(logits, np.float32)
     x -= x.max(axis=1, keepdims=True)
     x -= np.log(np.exp(x).sum(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)

@@ -76,7 +76,7 @@ class Decoder(nn.Module):
         router scores [T, E] of each layer that has a router."""
         step = self.ops.prepare(batch, *self.rope.rows(batch))
         h, scores = self.hidden_states(ids, step)
-        return *self.ops.token_losses(self.ops.take(h, step.logit_rows), self.head, targets), scores
+        return *self.ops.token_losses(self.ops.gather_rows(h, step.logit_rows), self.head, targets), scores
 
     def hidden_states(self, ids: Any, step: Step) -> tuple[Tensor, list[Tensor]]:
         """ids [T] -> [T, D] after the final norm, and the router scores."""

@@ -81,7 +81,7 @@ class TorchOps:
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return a + b
 
-    def take(self, x: Tensor, rows: Any) -> Tensor:
+    def gather_rows(self, x: Tensor, rows: Any) -> Tensor:
         return x if rows is None else x[self._index(rows)]
 
     def route(self, logits: Tensor, top_k: int, normalise: bool) -> tuple[Tensor, Tensor]:

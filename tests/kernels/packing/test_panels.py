@@ -80,7 +80,7 @@ def test_every_code_survives() -> None:
 def test_a_mapped_buffer_is_used_where_it_lies() -> None:
     tensor = Tensor.quantise(normal(48, 64), "int4")
     packed = Panels.pack(tensor)
-    room = arena.take(packed.nbytes + ALIGNMENT)
+    room = arena.allocate(packed.nbytes + ALIGNMENT)
     room[ALIGNMENT:] = packed.buffer
     room.setflags(write=False)
     weight = OPS.weight(Panels("int4", (48, 64), 32, room[ALIGNMENT:]))
@@ -94,7 +94,7 @@ def test_refusals() -> None:
     with pytest.raises(AssertionError, match="bytes"):
         Panels("int8", (16, 64), 32, packed.buffer[:-64])
     with pytest.raises(AssertionError, match="aligned"):
-        Panels("int8", (16, 64), 32, arena.take(packed.nbytes + 1)[1:])
+        Panels("int8", (16, 64), 32, arena.allocate(packed.nbytes + 1)[1:])
     with pytest.raises(AssertionError, match="no panels"):
         Panels.pack(Tensor.quantise(normal(16, 64), "bf16"))
     with pytest.raises(ValueError, match="bad group"):
