@@ -52,7 +52,7 @@ def probe() -> tuple[Isolation | None, tuple[str, ...]]:
 def attempt(isolation: Isolation) -> str | None:
     """None if a command runs in it, else what went wrong."""
     with tempfile.TemporaryDirectory() as folder:
-        hold, lifeline = os.pipe()
+        theirs, owner = os.pipe()
         launch = isolation.launch(
             [sys.executable, "-I", "-S", "-c", "print('isolated')"], Path(folder), SandboxLimits()
         )
@@ -61,16 +61,16 @@ def attempt(isolation: Isolation) -> str | None:
                 os.chown(path, launch.uid, launch.uid)
         try:
             done = subprocess.run(
-                launch.guarded(hold),
+                launch.supervised(theirs),
                 env=launch.env,
-                pass_fds=[hold, *launch.fds],
+                pass_fds=[theirs, *launch.fds],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=20,
             )
         finally:
-            for fd in (hold, lifeline, *launch.fds):
+            for fd in (theirs, owner, *launch.fds):
                 os.close(fd)
     if done.stdout == "isolated\n":
         return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from ponder.sandbox.limits import SandboxLimits
+from ponder.sandbox.supervisor import supervised
 
 GUEST = Path(__file__).parent / "guest"
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -30,10 +31,9 @@ class Launch(Struct):
     uid: int | None = None
     home: str | None = None
 
-    def guarded(self, lifeline: int) -> list[str]:
-        """lifeline: the reading end of the pipe whose end ends the sandbox."""
-        settings = json.dumps({"lifeline": lifeline, "home": self.home})
-        return [sys.executable, "-I", "-S", str(GUEST / "supervisor.py"), settings, *self.argv]
+    def supervised(self, owner: int) -> list[str]:
+        """owner: the reading end of the pipe whose end ends the sandbox."""
+        return supervised(self.argv, owner, home=self.home)
 
 
 class Isolation(ABC):
@@ -49,7 +49,7 @@ class Isolation(ABC):
 
 
 class Host(Isolation):
-    """No isolation: limits for each process, and the guard."""
+    """No isolation: limits for each process, and the supervisor."""
 
     name = "none (unsafe host execution)"
     safe = False

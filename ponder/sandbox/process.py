@@ -34,15 +34,15 @@ class Sandboxed:
         self,
         process: asyncio.subprocess.Process,
         stdout: int,
-        lifeline: int,
+        owner: int,
         workspace: Path,
         home: str | None,
         limits: SandboxLimits,
         lease: ChownLease | None,
     ) -> None:
-        self.process = process  # the guard; everything else is below it
+        self.process = process  # the supervisor; everything else is below it
         self.stdout = stdout  # reading end, -1 once closed
-        self.lifeline = lifeline  # closing it ends everything; -1 once closed
+        self.owner = owner  # our end of the pipe to the supervisor: closing it ends everything; -1 once closed
         self.workspace = workspace
         self.home = home  # on disk, for an isolation that has none in memory
         self.limits = limits
@@ -96,9 +96,9 @@ class Sandboxed:
 
     def kill_now(self) -> None:
         """Without waiting for the effect."""
-        if self.lifeline >= 0:
-            os.close(self.lifeline)
-            self.lifeline = -1
+        if self.owner >= 0:
+            os.close(self.owner)
+            self.owner = -1
 
     async def kill(self) -> None:
         """Ends everything in it and returns when nothing of it is left. Safe to call twice, and after the end."""
@@ -141,8 +141,8 @@ async def spawn(
     stdin: bool,
     fds: Sequence[int],
 ) -> Sandboxed:
-    (read, write), (hold, lifeline) = os.pipe(), os.pipe()
-    given = [write, hold, *fds]
+    (read, write), (theirs, owner) = os.pipe(), os.pipe()
+    given = [write, theirs, *fds]
     launch = lease = None
     try:
         launch = isolation.launch(command, workspace, limits)
@@ -152,16 +152,16 @@ async def spawn(
             if launch.home is not None:
                 os.chown(launch.home, launch.uid, launch.uid)
         process = await asyncio.create_subprocess_exec(
-            *launch.guarded(hold),
+            *launch.supervised(theirs),
             env=launch.env,
-            pass_fds=[hold, *launch.fds, *fds],
+            pass_fds=[theirs, *launch.fds, *fds],
             start_new_session=True,
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=write,
             stderr=write,
         )
-    except BaseException:  # the guard, whose part this is, may not have started
-        close([read, lifeline])
+    except BaseException:  # the supervisor, whose part this is, may not have started
+        close([read, owner])
         if launch is not None and launch.home is not None:
             shutil.rmtree(launch.home)
         if lease is not None:
@@ -169,7 +169,7 @@ async def spawn(
         raise
     finally:
         close(given)
-    return Sandboxed(process, read, lifeline, workspace, launch.home, limits, lease)
+    return Sandboxed(process, read, owner, workspace, launch.home, limits, lease)
 
 
 def close(fds: Sequence[int]) -> None:

@@ -2,8 +2,6 @@
 which needs an environment of its own (`make serve-vllm`)."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -67,11 +65,12 @@ def test_it_comes_up_comes_back_and_goes(script: Path) -> None:
     with EngineProcess("vllm", str(script), python=sys.executable, said=told.append) as engine:
         assert answers(engine.url) and engine.name == "s.jsonl"
         first = engine.pid
-        os.kill(first, signal.SIGKILL)
+        [child] = psutil.Process(first).children()
+        child.kill()
         assert soon(lambda: engine.pid != first and answers(engine.url)), "it is started again"
         assert "ended with code -9" in told[0]
-        last = engine.pid
-    assert soon(lambda: not psutil.pid_exists(last)), "nothing is left behind"
+        last = [psutil.Process(engine.pid), *psutil.Process(engine.pid).children()]
+    assert len(last) == 2 and soon(lambda: not any(p.is_running() for p in last)), "nothing is left behind"
 
 
 def test_one_that_does_not_come_up_says_why(script: Path) -> None:
@@ -104,9 +103,10 @@ def test_the_child_dies_with_the_server_even_when_that_is_killed(script: Path) -
         ask = {"messages": [{"role": "user", "content": "2 + 2?"}], "enable_thinking": False}
         reply = httpx.post(url + "/v1/chat/completions", json=ask, timeout=30).json()
         assert reply["choices"][0]["message"]["content"] == "Four." and reply["model"] == "s.jsonl"
-        [child] = psutil.Process(process.pid).children()
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 2, "the engine and its supervisor"
         process.kill()
-        assert soon(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        assert soon(lambda: all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in children))
 
 
 @pytest.mark.parametrize(

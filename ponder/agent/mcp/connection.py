@@ -80,7 +80,7 @@ class Connection:
         self._transport: Stdio | Http | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Event()  # set, and replaced, whenever the state changes
-        self._news = asyncio.Event()  # the supervisor has something to look at
+        self._news = asyncio.Event()  # the session's task has something to look at
         self._lost = self._stale = self._up = False  # of the session there is: ended, to be listed anew, ever ready
 
     # -- for the owner ----------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Connection:
             raise Unavailable(f"MCP server {self.name!r} went away during the call{self._complaint()}") from e
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Whatever ended the supervisor, nobody may wait for it any longer."""
+        """Whatever ended the task, nobody may wait for it any longer."""
         if not self.down:
             error = None if task.cancelled() else task.exception()
             self._settle(None, down=True, problem=f"{type(error).__name__}: {error}" if error else "it was closed")

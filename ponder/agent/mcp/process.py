@@ -1,7 +1,7 @@
-"""The process of a stdio server: started under a warden, its stderr remembered, ended with its whole tree.
+"""The process of a stdio server: started under a supervisor, its stderr remembered, ended with its whole tree.
 
-The warden (`supervisor.py`) is what makes "no orphan, ever" true: it lives in a session of its own and ends the server
-when the pipe that this object holds is closed, by `stop()` or because this process is gone.
+The supervisor (`ponder/sandbox/supervisor.py`) makes "no orphan, ever" true: it lives in a session of its own and ends
+the server when the pipe that this object holds is closed, by `stop()` or because this process is gone.
 """
 
 import asyncio
@@ -9,17 +9,16 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
 from ponder.core.errors import UserError
+from ponder.sandbox.supervisor import supervised
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
 STDIN_GRACE = 1.5  # seconds for a server to end by itself once its stdin is closed
 TERM_GRACE = 1.5  # then, between SIGTERM and SIGKILL
-KILL_GRACE = 1.5  # then, for the warden to be done; after that the group is killed from here
+KILL_GRACE = 1.5  # then, for the supervisor to be done; after that the group is killed from here
 STDERR_KEPT = 8192  # bytes of stderr that are remembered
 LINE_LIMIT = 64 << 20  # bytes of one message
 
@@ -27,9 +26,9 @@ LINE_LIMIT = 64 << 20  # bytes of one message
 class ServerProcess:
     """Make it with `start`. stdin and stdout are the server's own pipes, as asyncio streams."""
 
-    def __init__(self, process: asyncio.subprocess.Process, control: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, owner: int) -> None:
         self._process = process
-        self._control = control
+        self._owner = owner  # our end of the pipe to the supervisor; -1 once closed
         self._stderr: deque[bytes] = deque()
         self._reader = asyncio.create_task(self._remember())
         assert process.stdin is not None and process.stdout is not None
@@ -49,7 +48,7 @@ class ServerProcess:
         theirs, ours = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(SUPERVISOR), str(theirs), str(TERM_GRACE), command, *args,
+                *supervised([command, *args], theirs, grace=TERM_GRACE),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
                 env=dict(env), cwd=cwd, start_new_session=True, pass_fds=(theirs,), limit=LINE_LIMIT,
             )  # fmt: skip
@@ -62,7 +61,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The warden's; the server and what it starts are below it."""
+        """The supervisor's; the server and what it starts are below it."""
         return self._process.pid
 
     @property
@@ -99,10 +98,10 @@ class ServerProcess:
         self._process._transport.close()  # type: ignore[attr-defined]  # pipes that a runaway grandchild keeps open
 
     def _let_go(self) -> None:
-        """Close our end of the control pipe, once: the sign for the warden."""
-        if self._control >= 0:
-            os.close(self._control)
-            self._control = -1
+        """Close our end of the pipe, once: the sign for the supervisor."""
+        if self._owner >= 0:
+            os.close(self._owner)
+            self._owner = -1
 
     async def _ended(self, seconds: float) -> bool:
         """Not `process.wait()`: that also waits for pipes which a grandchild may hold open."""

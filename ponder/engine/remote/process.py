@@ -4,14 +4,13 @@
         model = RemoteModel(engine.url, dialect="vllm")
 
 They need an environment of their own, so `python` names its interpreter. What the child prints goes into a file; the
-end of it is shown when it does not come up. A child that dies later is started again, a few times.
+end of it is shown when it does not come up. A child that dies later is started again, a few times. It runs under a
+supervisor (`ponder/sandbox/supervisor.py`), which ends it and all its workers when we close or are gone.
 """
 
-import ctypes
 import importlib.util
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from types import TracebackType
 from typing import Literal
 
 from ponder.core.errors import LoadError, UserError
+from ponder.sandbox.supervisor import exit_code, supervised
 
 Kind = Literal["vllm", "sglang"]
 TAIL, NAMED = 15, 5  # lines of its output that an error shows: at the end, and above that those with an error's name
@@ -33,7 +33,6 @@ ERROR = re.compile(r"\b\w*(?:Error|Exception): ")
 RESTARTS = 3  # in a row, each of which lived less than STABLE seconds
 STABLE = 300.0
 STOP_SECONDS = 15.0
-PR_SET_PDEATHSIG = 1
 
 
 def command(kind: Kind, model: str, python: str, port: int, name: str, extra: Sequence[str]) -> list[str]:
@@ -77,6 +76,8 @@ class EngineProcess:
         self._command = command(kind, model, python or sys.executable, self._port, self.name, extra)
         self._output = Path(tempfile.mkstemp(prefix=f"ponder-{kind}-", suffix=".log")[1])
         self._closed = threading.Event()
+        self._lock = threading.Lock()  # no start after the end
+        self._owner = -1  # our end of the pipe to the supervisor; closing it ends the engine
         self._process = self._start()
         try:
             self._wait(patience)
@@ -91,17 +92,18 @@ class EngineProcess:
 
     @property
     def pid(self) -> int:
+        """The supervisor's; the engine and its workers are below it."""
         return self._process.pid
 
     def close(self) -> None:
         """End it, and whatever it started. Idempotent."""
-        self._closed.set()
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, sig)
-                self._process.wait(STOP_SECONDS)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        with self._lock:
+            self._closed.set()
+            self._let_go()
+        try:
+            self._process.wait(2 * STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
         self._output.unlink(missing_ok=True)
 
     def __enter__(self) -> "EngineProcess":
@@ -113,19 +115,29 @@ class EngineProcess:
         self.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        """In a process group of its own: Ctrl-C in the terminal is ours to deal with."""
-        with self._output.open("ab") as output:
-            return subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=_die_with_us if sys.platform == "linux" else None,
-                env={"VLLM_NO_USAGE_STATS": "1", **os.environ},
-            )  # fmt: skip
+        """In a session of its own: Ctrl-C in the terminal is ours to deal with."""
+        theirs, self._owner = os.pipe()
+        try:
+            with self._output.open("ab") as output:
+                return subprocess.Popen(
+                    supervised(self._command, theirs, grace=STOP_SECONDS), pass_fds=[theirs], start_new_session=True,
+                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                    env={"VLLM_NO_USAGE_STATS": "1", **os.environ},
+                )  # fmt: skip
+        finally:
+            os.close(theirs)
+
+    def _let_go(self) -> None:
+        """Close our end of the pipe to the supervisor, once."""
+        if self._owner >= 0:
+            os.close(self._owner)
+            self._owner = -1
 
     def _wait(self, patience: float) -> None:
         deadline = time.monotonic() + patience
         while not self._answers():
             if (code := self._process.poll()) is not None:
-                raise LoadError(f"{self._command[2]} ended with code {code}:\n{self.tail()}")
+                raise LoadError(f"{self._command[2]} ended with code {exit_code(code)}:\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise LoadError(f"{self._command[2]} did not come up within {patience:.0f} s:\n{self.tail()}")
             if self._closed.wait(0.5):
@@ -152,21 +164,20 @@ class EngineProcess:
             code = self._process.wait()
             if self._closed.is_set():
                 return
+            self._let_go()
             left = RESTARTS if time.monotonic() - began > STABLE else left - 1
-            self._said(f"{self.name}: the engine ended with code {code}:\n{self.tail()}")
+            self._said(f"{self.name}: the engine ended with code {exit_code(code)}:\n{self.tail()}")
             if left < 0:
                 self._said(f"{self.name}: it is not started again, it ended too often")
                 return
-            self._process = self._start()
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                self._process = self._start()
             try:
                 self._wait(patience)
             except LoadError as e:
                 self._said(str(e))
-
-
-def _die_with_us() -> None:
-    """Runs in the child: when our process is killed, it gets SIGTERM from the system (Linux)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_port() -> int:

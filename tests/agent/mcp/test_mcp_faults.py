@@ -309,7 +309,7 @@ def test_opening_that_is_cancelled_leaves_nothing() -> None:
 
 OWNER = """
 import asyncio, os, sys
-from ponder.agent import mcp_process
+from ponder.agent.mcp import process as mcp_process
 from ponder.agent.mcp.servers import McpServers
 
 mcp_process.STDIN_GRACE = mcp_process.TERM_GRACE = 0.3
@@ -350,11 +350,11 @@ def test_whatever_ends_the_owner_ends_the_servers(how: str, tmp_path: Path) -> N
         assert owner.returncode != 0 or how == "forget"
 
 
-def test_a_killed_warden_takes_the_server_with_it(tmp_path: Path) -> None:
+def test_a_killed_supervisor_takes_the_server_with_it(tmp_path: Path) -> None:
     async def run(marked: Marked) -> None:
         async with McpServers({"good": marked.server("good", tool_timeout=5)}) as servers:
-            warden = next(p for p in marked.processes() if "mcp/supervisor.py" in " ".join(p.cmdline()))
-            warden.kill()
+            supervisor = next(p for p in marked.processes() if "sandbox/supervisor.py" in " ".join(p.cmdline()))
+            supervisor.kill()
             out = await call(servers, "good-echo", context(tmp_path), words="x")
             assert out.text == "x" or out.error  # started again in time, or said to be gone
             await asyncio.sleep(1)
