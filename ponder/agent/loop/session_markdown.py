@@ -22,15 +22,16 @@ def _block(role: str, part: Text | Reasoning | ToolCall | ToolResult) -> str:
         case Reasoning(text=text):
             return "\n".join(f"> {line}" for line in text.strip("\n").split("\n"))
         case ToolCall(name=name, arguments=arguments, id=id_):
-            return f"**call {id_}** `{name}`\n{_fenced(arguments)}"
+            return f"**call {id_}** `{name}`\n{fenced(arguments)}"
         case ToolResult(text=text, call_id=id_):
-            return f"**result {id_}**\n{_fenced(text)}"
+            return f"**result {id_}**\n{fenced(text)}"
         case Text(text=text):
             return f"**{role}:** {text.strip()}"
 
 
-def _fenced(text: str) -> str:
+def fenced(text: str, language: str = "") -> str:
+    """In a fence that is longer than any inside."""
     fence = "```"
     while fence in text:
         fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"

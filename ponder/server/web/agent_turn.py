@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
+from msgspec import to_builtins
 
 from ponder.agent.loop.agent import Agent
 from ponder.agent.loop.event import (
@@ -33,6 +33,7 @@ from ponder.agent.tools.tool import Output, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.core.event import Finish, Handover, ReasoningDelta, TextDelta, Usage
 from ponder.core.message import ToolCall
+from ponder.core.turn import TurnFacts, spoken
 from ponder.server.http.log import log
 from ponder.server.runtime.service import Service
 from ponder.server.web.plain_turn import CLOCK_SECONDS, PREFIX, ReplyBody, said, wish_of
@@ -217,16 +218,15 @@ class Steps:
         )
 
     def _end(self, end: RunDone) -> Iterator[Row]:
-        if end.text and end.text not in self.transcript.body()["content"]:
+        if end.text and end.text not in spoken(self.transcript.steps()):
             yield self.transcript.write("text", end.text)
         now = time.monotonic()
-        facts: Row = {
-            "reason": end.reason, "handover": self._handover, "usage": structs.asdict(end.usage), "effective": None,
-            "warnings": [*self._warnings], "per_s": self._rate,
-            "first_s": round(self._first - self._began, 3) if self._first else None,
-            "seconds": round(now - self._began, 2), "used": self._used, "context": self._context, "steps": end.steps,
-        }  # fmt: skip
-        yield {"type": "finish", "facts": facts, "stopped": end.reason == "cancelled"}
+        facts = TurnFacts(
+            reason=end.reason, handover=self._handover, usage=end.usage, effective=None, used=self._used,
+            warnings=[*self._warnings], first_s=round(self._first - self._began, 3) if self._first else None,
+            per_s=self._rate, seconds=round(now - self._began, 2), context=self._context, steps=end.steps,
+        )  # fmt: skip
+        yield {"type": "finish", "facts": to_builtins(facts), "stopped": end.reason == "cancelled"}
 
 
 def diff_of(output: Output) -> str:

@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 class Conversations:
     """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came: a user's
-    "attachments", an assistant's "steps" (see transcript.py), "model", "facts", "stopped", "error". heirs: callers who
+    "attachments", an assistant's "steps" (core/turn.py), "model", "facts", "stopped", "error". heirs: callers who
     also see what was left while there were no keys."""
 
     def __init__(self, path: Path, heirs: frozenset[str] = frozenset()) -> None:
@@ -67,7 +67,7 @@ class Conversations:
         return self.get(id_)
 
     def put(self, found: Sequence[Row]) -> list[Row]:
-        """Whole conversations, as `get` gives them and `imported.py` checked them, under new ids: all of them or none.
+        """Whole conversations, as `get` gives them and `import_chats.py` checked them, under new ids: all or none.
         -> what `all` tells of each."""
         told = []
         with self._file.writing() as db:

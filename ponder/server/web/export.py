@@ -1,5 +1,7 @@
 """A conversation as a text for people: the branch that is shown, thoughts and tool calls in folds."""
 
+from ponder.agent.loop.session_markdown import fenced
+from ponder.core.turn import CallStep, NoteStep, Step, TextStep, ThoughtStep, steps_of
 from ponder.server.web.turn_steps import Row
 
 
@@ -8,7 +10,7 @@ def as_markdown(conversation: Row) -> str:
     lines, message = [], conversation["leaf"]
     while message in by_id:
         row = by_id[message]
-        steps = row.get("steps", [{"kind": "text", "text": row.get("content", "")}])
+        steps = steps_of(row) if "steps" in row else [TextStep(row.get("content", ""))]
         files = "".join(f"* 📄 {a['name']}\n" for a in row.get("attachments", []))
         parts = filter(None, [files.rstrip(), *map(_step, steps)])
         lines.append(f"## {row['role'].capitalize()}\n\n" + "\n\n".join(parts) + "\n")
@@ -16,25 +18,18 @@ def as_markdown(conversation: Row) -> str:
     return f"# {conversation['title'] or 'Conversation'}\n\n" + "\n".join(lines[::-1])
 
 
-def _step(step: Row) -> str:
-    match step["kind"]:
-        case "thought":
-            return _fold("Thoughts", str(step["text"]).strip())
-        case "call":
-            told = [_fenced(step["arguments"], "json"), _fenced(step["output"])]
-            told += [_fenced(step["diff"], "diff")] if step["diff"] else []
-            told += [f"Picture: {image['name'] or image['media_type']}" for image in step["images"]]
-            return _fold(f"Tool call: {step['name']} ({step['state']})", "\n\n".join(told))
-    return str(step["text"]).strip()
+def _step(step: Step) -> str:
+    match step:
+        case ThoughtStep():
+            return _fold("Thoughts", step.text.strip())
+        case CallStep():
+            parts = [fenced(step.arguments, "json"), fenced(step.output)]
+            parts += [fenced(step.diff, "diff")] if step.diff else []
+            parts += [f"Picture: {image.name or image.media_type}" for image in step.images]
+            return _fold(f"Tool call: {step.name} ({step.state})", "\n\n".join(parts))
+        case TextStep() | NoteStep():
+            return step.text.strip()
 
 
 def _fold(title: str, inside: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{inside}\n\n</details>"
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """In a fence that is longer than any inside."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"

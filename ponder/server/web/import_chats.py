@@ -6,75 +6,28 @@ Ids are made anew, so a file that is read twice gives two conversations and repl
 """
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
-from ponder.core.event import Usage
+from ponder.core.turn import CallStep, Step, TextStep, TurnFacts
 from ponder.server.http.errors import ApiError
-from ponder.server.web.turn_steps import Row, State
+from ponder.server.web.turn_steps import Row
 
 Title = Annotated[str, Meta(max_length=200)]
 
 
-class Known(Struct, forbid_unknown_fields=True, kw_only=True):
+class Checked(Struct, forbid_unknown_fields=True, kw_only=True):
     """Fields that are UNSET were not in the file, and are not stored."""
 
 
-class Thought(Known, tag_field="kind", tag="thought"):
-    text: str
-    seconds: float = 0.0
-    tokens: int = 0
-    budget: int | None = None
-
-
-class Text(Known, tag_field="kind", tag="text"):
-    text: str
-
-
-class Note(Known, tag_field="kind", tag="note"):
-    text: str
-
-
-class Picture(Known):
-    media_type: str
-    data: str
-    name: str
-
-
-class Call(Known, tag_field="kind", tag="call"):
-    id: str
-    name: str
-    arguments: str
-    state: State
-    note: str = ""
-    output: str = ""
-    images: list[Picture] = field(default_factory=list)
-    diff: str = ""
-    told: str | UnsetType = UNSET
-
-
-class Facts(Known):
-    reason: str
-    handover: str | None
-    usage: Usage
-    effective: dict[str, Any] | None
-    used: int
-    warnings: list[str]
-    first_s: float | None
-    per_s: float | None
-    seconds: float
-    context: int
-    steps: int | UnsetType = UNSET
-
-
-class File(Known):
+class ImportedFile(Checked):
     name: Title
     text: str
 
 
-class Node(Known):
+class ImportedMessage(Checked):
     """Where a message stands in its tree."""
 
     id: str
@@ -83,21 +36,21 @@ class Node(Known):
     created: float = field(default_factory=time.time)
 
 
-class User(Node, tag_field="role", tag="user"):
-    attachments: list[File] | UnsetType = UNSET
+class ImportedUser(ImportedMessage, tag_field="role", tag="user"):
+    attachments: list[ImportedFile] | UnsetType = UNSET
 
 
-class Assistant(Node, tag_field="role", tag="assistant"):
+class ImportedAssistant(ImportedMessage, tag_field="role", tag="assistant"):
     """steps: where a file has none, the content is the only one."""
 
-    steps: list[Thought | Text | Note | Call] | UnsetType = UNSET
+    steps: list[Step] | UnsetType = UNSET
     model: str | UnsetType = UNSET
-    facts: Facts | UnsetType | None = UNSET
+    facts: TurnFacts | UnsetType | None = UNSET
     stopped: bool | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
 
-class Settings(Known):
+class PageSettings(Checked):
     """Of the page (web/settings.js)."""
 
     model: str | UnsetType = UNSET
@@ -111,11 +64,11 @@ class Settings(Known):
     tools: bool | UnsetType = UNSET
 
 
-class Conversation(Known):
+class ImportedConversation(Checked):
     title: Title
-    messages: list[User | Assistant]
+    messages: list[ImportedUser | ImportedAssistant]
     leaf: str | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: PageSettings = field(default_factory=PageSettings)
     id: str = ""
     created: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
@@ -124,7 +77,7 @@ class Conversation(Known):
 def conversations_of(raw: bytes) -> list[Row]:
     """The conversations of a file, as `Conversations.put` takes them. Raises ApiError 400."""
     try:
-        found = msgspec.json.decode(raw, type=list[Conversation] | Conversation)
+        found = msgspec.json.decode(raw, type=list[ImportedConversation] | ImportedConversation)
     except msgspec.ValidationError as e:
         text, _, path = str(e).partition(" - at `")
         where = path.rstrip("`").removeprefix("$").removeprefix(".") or "file"
@@ -137,7 +90,7 @@ def conversations_of(raw: bytes) -> list[Row]:
     return [_row(each, f"[{n}]." if isinstance(found, list) else "") for n, each in enumerate(many)]
 
 
-def _row(conversation: Conversation, where: str) -> Row:
+def _row(conversation: ImportedConversation, where: str) -> Row:
     known: set[str | None] = {None}
     for n, message in enumerate(conversation.messages):
         at = f"{where}messages[{n}]"
@@ -147,7 +100,7 @@ def _row(conversation: Conversation, where: str) -> Row:
             text = f"{at}.parent: {message.parent!r} is not a message before it"
             raise ApiError(400, text, param=f"{at}.parent")
         known.add(message.id)
-        if isinstance(message, Assistant):
+        if isinstance(message, ImportedAssistant):
             _settle(message)
     if conversation.leaf not in known:
         raise ApiError(400, f"{where}leaf {conversation.leaf!r} is not one of the messages", param=f"{where}leaf")
@@ -155,10 +108,12 @@ def _row(conversation: Conversation, where: str) -> Row:
     return row
 
 
-def _settle(message: Assistant) -> None:
+def _settle(message: ImportedAssistant) -> None:
     """Nobody carries out what a file says is still to be done: a call that ran or waited was not carried out."""
-    if message.steps is UNSET:
-        message.steps = [Text(text=message.content)]
-    for step in message.steps:
-        if isinstance(step, Call) and step.state in ("running", "waiting"):
-            step.state, step.note = "failed", "stopped"
+    steps = [TextStep(message.content)] if message.steps is UNSET else message.steps
+    message.steps = [
+        structs.replace(step, state="failed", note="stopped")
+        if isinstance(step, CallStep) and step.state in ("running", "waiting")
+        else step
+        for step in steps
+    ]

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field, structs, to_builtins
 
 from ponder.agent.loop.event import Decision
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
@@ -12,6 +12,7 @@ from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import READING
 from ponder.core.request import ChatRequest
+from ponder.core.turn import TurnFacts
 from ponder.server.http.body import parse
 from ponder.server.runtime.service import Active, Service
 from ponder.server.web.runs import Source, Turn
@@ -78,7 +79,8 @@ def _items(active: Active, transcript: Transcript, event: Event) -> list[Row]:
             begun = [*_clock(active, transcript), transcript.call(call.id, call.name, call.arguments)]
             return [*begun, transcript.change(call.id, state="failed", output="There are no tools in this chat.")]
         case Finish():
-            last = {"type": "finish", "facts": facts_of(active, event), "stopped": event.reason == "cancelled"}
+            facts = to_builtins(facts_of(active, event))
+            last = {"type": "finish", "facts": facts, "stopped": event.reason == "cancelled"}
             return [*_clock(active, transcript), *said(transcript.counted(event.usage.reasoning_tokens)), last]
     return []
 
@@ -91,18 +93,17 @@ def said(item: Row | None) -> list[Row]:
     return [] if item is None else [item]
 
 
-def facts_of(active: Active, finish: Finish) -> Row:
-    """What the line under a reply says. used: tokens of the context that are taken."""
+def facts_of(active: Active, finish: Finish) -> TurnFacts:
     timings = active.handle.timings()
-    return {
-        "reason": finish.reason,
-        "handover": finish.handover,
-        "usage": structs.asdict(finish.usage),
-        "effective": structs.asdict(finish.effective),
-        "used": finish.usage.prompt_tokens + finish.usage.completion_tokens,
-        "warnings": list(finish.warnings),
-        "first_s": round(timings.first_id_s, 3),
-        "per_s": round(1 / timings.per_id_s, 1) if timings.per_id_s else None,
-        "seconds": round(timings.finished - timings.submitted, 2),
-        "context": active.llm.profile.context,
-    }
+    return TurnFacts(
+        reason=finish.reason,
+        handover=finish.handover,
+        usage=finish.usage,
+        effective=structs.asdict(finish.effective),
+        used=finish.usage.prompt_tokens + finish.usage.completion_tokens,
+        warnings=list(finish.warnings),
+        first_s=round(timings.first_id_s, 3),
+        per_s=round(1 / timings.per_id_s, 1) if timings.per_id_s else None,
+        seconds=round(timings.finished - timings.submitted, 2),
+        context=active.llm.profile.context,
+    )

@@ -162,7 +162,7 @@ class Turn:
             watcher.put(self._last())
             watcher.put(None)
         try:
-            yield data({"type": "start", "message": self._row | {"steps": self.transcript.rows()}})
+            yield data({"type": "start", "message": self._row | {"steps": self.transcript.steps()}})
             async for item in watcher.items():
                 yield data(item)
         finally:

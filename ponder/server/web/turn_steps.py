@@ -1,27 +1,17 @@
-"""An assistant's turn, step by step: what the model thought, said and called, and what came back.
-
-Stored with the message and streamed to the page in the same words (docs/web.md has the protocol). A step is one of
-    {"kind": "thought", "text", "seconds", "tokens", "budget"}
-    {"kind": "text", "text"}
-    {"kind": "call", "id", "name", "arguments", "state", "note", "output", "images", "diff"}
-    {"kind": "note", "text"}: what the user should know, such as a limit that was reached
-state: "waiting" for a person's approval, "running", "done", "failed" or "denied". arguments: the JSON text that the
-model wrote. note: how far it is, or what is asked. told: what the model was told, where that is not the output.
-images: [{"media_type", "data" (base64), "name"}]. diff: what changed in the files.
-
-Methods return what the page is told, one dict or None: "step" is a new one, "delta" more text, "change" new fields.
-"""
+"""The steps of a turn (core/turn.py) while it is written, and as the messages that the model is told."""
 
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+from msgspec import UNSET, structs
+
 from ponder.agent.tools.tool import Image
+from ponder.core.turn import CallState, CallStep, NoteStep, Step, StepImage, TextStep, ThoughtStep, spoken, steps_of
 
 Row = dict[str, Any]
-State = Literal["waiting", "running", "done", "failed", "denied"]
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})  # what browsers draw and cannot run
 MAX_PICTURE = 4 << 20  # bytes
@@ -29,109 +19,97 @@ UNDECIDED = "Error: the user did not decide on this call. It was not carried out
 MAX_OUTPUT = 100_000  # characters of a result that are kept for people; the model's own limit is the loop's
 
 
-@dataclass
-class Prose:
-    """Thoughts or text. Pieces are joined when somebody looks, so that a long text costs no more than its length."""
-
-    kind: Literal["thought", "text"]
-    facts: Row = field(default_factory=dict)
-    pieces: list[str] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
-
-    def row(self) -> Row:
-        return {"kind": self.kind, "text": "".join(self.pieces)} | self.facts
-
-
 class Transcript:
-    """The steps of one turn. budget: how long the model may think, for the page's bar; None without a limit."""
+    """The steps of one turn. Methods return what the page is told, one dict or None: "step" is a new one, "delta" more
+    text, "change" new fields."""
 
     def __init__(self, budget: int | None = None, steps: Sequence[Row] = ()) -> None:
-        """steps: those there are already, of a turn that goes on."""
-        self._steps: list[Prose | Row] = [dict(step) for step in steps]
+        """budget: how long the model may think, for the page's bar; None without a limit. steps: those there are
+        already, of a turn that goes on."""
+        self._steps = steps_of({"steps": steps})
+        self._old = len(steps)  # nothing is written into those
         self._budget = budget
+        self._pieces: list[str] = []  # of the last step's text, joined when somebody looks: no copy for every piece
+        self._count, self._began = 0, 0.0  # pieces of the last step, and when it began
 
     def write(self, kind: Literal["thought", "text"], text: str) -> Row:
-        last = self._steps[-1] if self._steps else None
-        if isinstance(last, Prose) and last.kind == kind:
-            last.pieces.append(text)
+        new = ThoughtStep(text, budget=self._budget) if kind == "thought" else TextStep(text)
+        if len(self._steps) > self._old and type(self._steps[-1]) is type(new):
+            self._pieces.append(text)
+            self._count += 1
             return {"type": "delta", "at": len(self._steps) - 1, "text": text}
-        step = Prose(kind, pieces=[text])
-        if kind == "thought":
-            step.facts = {"seconds": 0.0, "tokens": 0, "budget": self._budget}
-        return self._append(step)
+        return self._append(new)
 
     def thinking(self, tokens: int | None = None) -> Row | None:
         """The clock of the thoughts that are being written; None when there are none. tokens: where they are not
         known, a piece counts as one."""
-        if not self._steps or not isinstance(step := self._steps[-1], Prose) or step.kind != "thought":
+        at = len(self._steps) - 1
+        if at < self._old or not isinstance(self._steps[at], ThoughtStep):
             return None
-        news = {"seconds": round(time.monotonic() - step.began, 1), "tokens": tokens or len(step.pieces)}
-        step.facts |= news
-        return {"type": "change", "at": len(self._steps) - 1, "news": news}
+        return self._change(at, seconds=round(time.monotonic() - self._began, 1), tokens=tokens or self._count)
 
     def counted(self, tokens: int) -> Row | None:
         """The exact length of the last thoughts; None when there are none."""
-        found = [(at, s) for at, s in enumerate(self._steps) if isinstance(s, Prose) and s.kind == "thought"]
-        if not found or not tokens:
-            return None
-        found[-1][1].facts["tokens"] = tokens
-        return {"type": "change", "at": found[-1][0], "news": {"tokens": tokens}}
+        found = [at for at, s in enumerate(self._steps) if isinstance(s, ThoughtStep) and at >= self._old]
+        return self._change(found[-1], tokens=tokens) if found and tokens else None
 
     def note(self, text: str) -> Row:
-        return self._append({"kind": "note", "text": text})
+        return self._append(NoteStep(text))
 
-    def call(self, id_: str, name: str, arguments: str, state: State = "running") -> Row:
-        step = {"kind": "call", "id": id_, "name": name, "arguments": arguments, "state": state, "note": "",
-                "output": "", "images": [], "diff": ""}  # fmt: skip
-        return self._append(step)
+    def call(self, id_: str, name: str, arguments: str, state: CallState = "running") -> Row:
+        return self._append(CallStep(id_, name, arguments, state))
 
     def change(self, id_: str, **news: Any) -> Row:
         """New fields of a call."""
-        at = max(at for at, s in enumerate(self._steps) if not isinstance(s, Prose) and s.get("id") == id_)
         if "output" in news and len(news["output"]) > MAX_OUTPUT:
             news["output"] = news["output"][:MAX_OUTPUT] + f"\n… {len(news['output']) - MAX_OUTPUT} characters more"
-        step = self._steps[at]
-        assert not isinstance(step, Prose)
-        step |= news
-        return {"type": "change", "at": at, "news": news}
+        return self._change(max(self._calls(id_)), **news)
 
-    def state(self, id_: str) -> State | None:
+    def state(self, id_: str) -> CallState | None:
         """None: there is no such call."""
-        found: list[State] = [s["state"] for s in self._steps if not isinstance(s, Prose) and s.get("id") == id_]
-        return found[-1] if found else None
+        calls = self._calls(id_)
+        return calls[max(calls)].state if calls else None
 
-    def rows(self) -> list[Row]:
-        """The steps as they are now."""
-        return [s.row() if isinstance(s, Prose) else dict(s) for s in self._steps]
+    def steps(self) -> list[Step]:
+        """As they are now."""
+        if self._pieces:
+            last = self._steps[-1]
+            assert isinstance(last, ThoughtStep | TextStep)
+            self._steps[-1] = structs.replace(last, text=last.text + "".join(self._pieces))
+            self._pieces = []
+        return list(self._steps)
 
     def body(self) -> Row:
         """What is stored. Calls that still run count as failed: who reads this finds them so only after a kill. Those
         that wait for a person go on waiting."""
-        steps = self.rows()
-        for step in steps:
-            if step["kind"] == "call" and step["state"] == "running":
-                step |= {"state": "failed", "note": "stopped"}
-        return {"content": said(steps), "steps": steps}
+        steps = self.steps()
+        for at, step in enumerate(steps):
+            if isinstance(step, CallStep) and step.state == "running":
+                steps[at] = structs.replace(step, state="failed", note="stopped")
+        return {"content": spoken(steps), "steps": msgspec.to_builtins(steps)}
 
-    def _append(self, step: Prose | Row) -> Row:
+    def _calls(self, id_: str) -> dict[int, CallStep]:
+        return {at: s for at, s in enumerate(self._steps) if isinstance(s, CallStep) and s.id == id_}
+
+    def _append(self, step: Step) -> Row:
+        self.steps()
         self._steps.append(step)
-        row = step.row() if isinstance(step, Prose) else dict(step)
-        return {"type": "step", "at": len(self._steps) - 1, "step": row}
+        self._count, self._began = 1, time.monotonic()
+        return {"type": "step", "at": len(self._steps) - 1, "step": step}
+
+    def _change(self, at: int, **news: Any) -> Row:
+        self._steps[at] = structs.replace(self._steps[at], **news)
+        return {"type": "change", "at": at, "news": news}
 
 
-def said(steps: Sequence[Row]) -> str:
-    """What was said to the user: all texts, without thoughts and calls."""
-    return "\n\n".join(s["text"].strip("\n") for s in steps if s["kind"] == "text" and s["text"].strip())
-
-
-def pictures(images: Sequence[Image]) -> list[Row]:
+def pictures(images: Sequence[Image]) -> tuple[StepImage, ...]:
     """What the page may show of a call's images; the others are named only."""
-    return [
-        {"media_type": image.media_type, "data": base64.b64encode(image.data).decode(), "name": image.name}
+    return tuple(
+        StepImage(image.media_type, base64.b64encode(image.data).decode(), image.name)
         if image.media_type in PICTURES and len(image.data) <= MAX_PICTURE
-        else {"media_type": image.media_type, "data": "", "name": f"{image.name} ({len(image.data)} bytes)"}
+        else StepImage(image.media_type, "", f"{image.name} ({len(image.data)} bytes)")
         for image in images
-    ]
+    )
 
 
 def messages_of(row: Row, *, goes_on: bool = False) -> list[Row]:
@@ -142,35 +120,33 @@ def messages_of(row: Row, *, goes_on: bool = False) -> list[Row]:
     messages: list[Row] = []
     results: list[Row] = []
     current: Row | None = None
-    for step in row["steps"]:
-        if step["kind"] == "note":
+    for step in steps_of(row):
+        if isinstance(step, NoteStep):
             continue
-        if current is None or (results and step["kind"] != "call"):
-            current, results = _next(messages, results), []
-        match step["kind"]:
-            case "thought":
-                current["reasoning_content"] = current.get("reasoning_content", "") + step["text"]
-            case "text":
-                current["content"] += step["text"]
-            case "call":
-                function = {"name": step["name"], "arguments": step["arguments"]}
-                current.setdefault("tool_calls", []).append(
-                    {"id": step["id"], "type": "function", "function": function}
-                )
-                if goes_on and step["state"] == "waiting":
+        if current is None or (results and not isinstance(step, CallStep)):
+            current = {"role": "assistant", "content": ""}
+            messages, results = [*messages, *results, current], []
+        match step:
+            case ThoughtStep():
+                current["reasoning_content"] = current.get("reasoning_content", "") + step.text
+            case TextStep():
+                current["content"] += step.text
+            case CallStep():
+                function = {"name": step.name, "arguments": step.arguments}
+                current.setdefault("tool_calls", []).append({"id": step.id, "type": "function", "function": function})
+                if goes_on and step.state == "waiting":
                     continue
-                told = UNDECIDED if step["state"] == "waiting" else step.get("told", step["output"] or step["note"])
-                results.append({"role": "tool", "tool_call_id": step["id"], "name": step["name"], "content": told})
+                results.append({"role": "tool", "tool_call_id": step.id, "name": step.name, "content": _result(step)})
     return [*messages, *results] or [{"role": "assistant", "content": ""}]
 
 
-def _next(messages: list[Row], results: list[Row]) -> Row:
-    messages.extend(results)
-    messages.append({"role": "assistant", "content": ""})
-    return messages[-1]
+def _result(step: CallStep) -> str:
+    if step.state == "waiting":
+        return UNDECIDED
+    return (step.output or step.note) if step.told is UNSET else step.told
 
 
 def prompt_text(row: Row) -> str:
-    """What was typed, behind the texts of the files that came with it."""
+    """What was typed, after the texts of the files that came with it."""
     files = [f"File {a['name']}:\n````\n{a['text']}\n````\n\n" for a in row.get("attachments", [])]
     return "".join(files) + str(row.get("content", ""))

@@ -1,5 +1,5 @@
 // The steps of an assistant's turn: thoughts in a fold, text, and tool calls with what came back.
-// A step's object is the server's (transcript.py); `add` is more text, `update` shows its changed fields.
+// A step's object is the server's (core/turn.py); `add` is more text, `update` shows its changed fields.
 import { el } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { Answer, Thoughts } from "./prose.js";
