@@ -51,7 +51,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def soon(true: "object", seconds: float = 30) -> bool:
+def soon(true: "object", seconds: float = 120) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if true():  # type: ignore[operator]
