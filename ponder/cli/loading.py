@@ -9,8 +9,17 @@ from ponder.cli.terminal.progress import progress
 if TYPE_CHECKING:
     from ponder.engine.decoding.settings import Ceiling
     from ponder.engine.llm import LLM
+    from ponder.engine.load_options import LoadFields
 
 MAX_BATCH = 32  # as many as a bandwidth-bound machine gains from
+
+
+def load_fields(args: argparse.Namespace) -> "LoadFields":
+    """What the flags of `options.add_load_flags` say, as `LLM` takes it."""
+    return {
+        "dtype": args.dtype, "max_context": args.max_context, "threads": args.threads, "kv_dtype": args.kv_dtype,
+        "keep_packed": not args.no_packed, "speculation": args.speculation,
+    }  # fmt: skip
 
 
 def open_llm(
@@ -25,21 +34,17 @@ def open_llm(
     kv_memory: bytes of its key/value cache. max_batch: requests computed together.
     ceiling: upper limits for every request."""
     from ponder.engine.llm import LLM
+    from ponder.engine.load_options import load_options
     from ponder.engine.loaded import open_model
-    from ponder.model.hub import fetch
+    from ponder.model.hub.fetch import locate
 
     with progress("downloading", "B") as tick:
-        if model is None:
-            model, why = fetch.best_available(tick)
-            note(why)
-        else:
-            fetch.fetch(model, tick)
+        local = locate(model, tick)
+    if local.note:
+        note(local.note)
     with progress("loading", "B") as tick:
-        loaded = open_model(
-            model, dtype=args.dtype, max_context=args.max_context, threads=args.threads, kv_memory=kv_memory,
-            kv_blocks=None, kv_dtype=args.kv_dtype, max_batch=max_batch, keep_packed=not args.no_packed,
-            speculation=args.speculation, progress=tick,
-        )  # fmt: skip
+        options = load_options(**load_fields(args), kv_memory=kv_memory, max_batch=max_batch)
+        loaded = open_model(local, options, tick)
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def locate(source: str) -> Path:
     """The folder or .gguf file that a name stands for, downloaded if it must be. Raises UserError or LoadError."""
-    from ponder.model.hub.fetch import fetch
-    from ponder.model.hub.registry import resolve
+    from ponder.model.hub import fetch
 
-    if resolve(source).kind == "scripted":
-        raise UserError(f"{source} is a script, not a model with weights")
     with progress(f"downloading {source}", "B") as tick:
-        return fetch(source, tick)
+        local = fetch.locate(source, tick)
+    if local.name.kind == "scripted":
+        raise UserError(f"{source} is a script, not a model with weights")
+    return local.path
 
 
 @contextmanager

@@ -13,7 +13,7 @@ rendered, checked and its grammar compiled in the caller's thread; what cannot h
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast, overload
+from typing import Any, Unpack, cast, overload
 
 import numpy as np
 from msgspec import structs
@@ -28,8 +28,20 @@ from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 from ponder.engine.decoding.request_state import Control
 from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
 from ponder.engine.decoding.truncate import shortened
+from ponder.engine.load_options import LoadFields, load_options
 from ponder.engine.loaded import Loaded, open_model
-from ponder.engine.options import Messages, checked, grammar_of, messages_of, sampling_of, thinking_of, tools_of
+from ponder.engine.options import (
+    ChatFields,
+    GenerateFields,
+    Messages,
+    SamplingFields,
+    checked,
+    grammar_of,
+    messages_of,
+    sampling_of,
+    thinking_of,
+    tools_of,
+)
 from ponder.engine.result import Result, choice_of
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.handle import Handle
@@ -54,38 +66,22 @@ class LLM:
         self,
         model: str | Path | Loaded | None = None,
         *,
-        dtype: str = "auto",
-        max_context: int | None = None,
-        threads: int | None = None,
-        kv_memory: int | None = None,
-        kv_blocks: int | None = None,
-        kv_dtype: str = "auto",
-        max_batch: int = 32,
-        keep_packed: bool = True,
         chunk: int = 128,
-        speculation: str = "auto",
         ceiling: Ceiling | None = None,
+        **options: Unpack[LoadFields],
     ) -> None:
         """model: a name such as "qwen3:0.6b", a folder, a .gguf file, "scripted:FILE"; None is the best to be had.
 
-        dtype: "auto" (as stored), "f32", "bf16", "int8" or "int4". max_context: most ids a request may have; beyond
-        the model's own length YaRN stretches it (LC-3). threads: of the whole process; None is all cores.
-        kv_memory (bytes) or kv_blocks: size of the key/value cache; kv_dtype: "bf16", "int8" or "f32", or "auto": int8
-        behind int4 weights, bf16 otherwise.
-        keep_packed: weights that had to be converted are kept on disk for the next start (`.ponder/` beside them).
-        max_batch: requests computed together. chunk: ids computed in one step at most.
-        speculation: ids are guessed ahead and computed together, which changes the speed and never the output. "auto":
-        guesses from the text itself, where that pays; a model: it drafts as well; "off".
-        ceiling: upper limits for every request.
+        chunk: ids computed in one step at most. ceiling: upper limits for every request. options: dtype, max_context,
+        threads, kv_memory, kv_blocks, kv_dtype, max_batch, keep_packed, speculation; see `LoadOptions`.
         """
-        loaded = model if isinstance(model, Loaded) else open_model(
-            model, dtype=dtype, max_context=max_context, threads=threads, kv_memory=kv_memory, kv_blocks=kv_blocks,
-            kv_dtype=kv_dtype, max_batch=max_batch, keep_packed=keep_packed, speculation=speculation,
-        )  # fmt: skip
-        self.engine = Engine(loaded.runner, max_batch=max_batch, chunk=chunk, drafter=loaded.drafter)
+        how = load_options(**options)
+        loaded = model if isinstance(model, Loaded) else open_model(model, how)
+        self.engine = Engine(loaded.runner, max_batch=how.max_batch, chunk=chunk, drafter=loaded.drafter)
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.profile: ModelProfile = loaded.profile
         self.name = loaded.profile.name
+        self.path = loaded.path  # where its files lie; None for random weights
         self.note = loaded.note  # why this model, when none was named
         self.warnings = loaded.warnings
         self.info = loaded.info  # what the model's files say; None for a script
@@ -94,18 +90,18 @@ class LLM:
 
     # -- chat -------------------------------------------------------------------------------------------------------
 
-    def chat(self, messages: Messages, **options: Any) -> Result:
+    def chat(self, messages: Messages, **options: Unpack[ChatFields]) -> Result:
         """Ask and wait. messages: a text, or messages as `Message` or dicts. For the options see `request`."""
         return self._gather(self.chat_stream(messages, **options))
 
-    def chat_stream(self, messages: Messages, **options: Any) -> Handle:
+    def chat_stream(self, messages: Messages, **options: Unpack[ChatFields]) -> Handle:
         """Ask and follow the events: `for event in llm.chat_stream(...)`, or `async for`."""
         return self.stream(self.request(messages, **options))
 
-    async def achat(self, messages: Messages, **options: Any) -> Result:
+    async def achat(self, messages: Messages, **options: Unpack[ChatFields]) -> Result:
         return await self._agather(await self.achat_stream(messages, **options))
 
-    async def achat_stream(self, messages: Messages, **options: Any) -> Handle:
+    async def achat_stream(self, messages: Messages, **options: Unpack[ChatFields]) -> Handle:
         """Like `chat_stream`, with the work before the first step (rendering, grammar) kept off the event loop."""
         from asyncio import to_thread  # only for who is async: a tenth of the imports
 
@@ -125,7 +121,7 @@ class LLM:
         json_schema: dict[str, Any] | str | None = None,
         history: History = "strip",
         truncation: Truncation = "disabled",
-        **shorthand: Any,
+        **shorthand: Unpack[SamplingFields],
     ) -> ChatRequest:
         """The request that these options mean; `stream` takes it, here or from any other model.
 
@@ -140,7 +136,7 @@ class LLM:
             "tools": tools_of(tools),
             "tool_choice": tool_choice,
             "parallel_tool_calls": parallel_tool_calls,
-            "sampling": sampling_of(sampling, shorthand),
+            "sampling": sampling_of(sampling, {**shorthand}),
             "thinking": thinking_of(thinking, budget),
             "grammar": grammar_of(grammar, json_schema),
             "history": history,
@@ -169,18 +165,21 @@ class LLM:
     # -- completion -------------------------------------------------------------------------------------------------
 
     @overload
-    def generate(self, prompt: str, sampling: SamplingParams | None = None, **options: Any) -> Result: ...
-    @overload
-    def generate(self, prompt: Sequence[int], sampling: SamplingParams | None = None, **options: Any) -> Result: ...
+    def generate(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too: the first one holds
+        self, prompt: Prompt, sampling: SamplingParams | None = None, **options: Unpack[GenerateFields]
+    ) -> Result: ...
     @overload
     def generate(
-        self, prompt: Sequence[str] | Sequence[list[int]], sampling: SamplingParams | None = None, **options: Any
+        self,
+        prompt: Sequence[str] | Sequence[list[int]],
+        sampling: SamplingParams | None = None,
+        **options: Unpack[GenerateFields],
     ) -> list[Result]: ...
     def generate(
         self,
         prompt: Prompt | Sequence[str] | Sequence[list[int]],
         sampling: SamplingParams | None = None,
-        **options: Any,
+        **options: Unpack[GenerateFields],
     ) -> Result | list[Result]:
         """Continue a prompt as it stands, without a template; a list of prompts is computed together.
         For the options see `generate_stream`."""
@@ -199,7 +198,7 @@ class LLM:
         grammar: Grammar | None = None,
         json_schema: dict[str, Any] | str | None = None,
         allow_control: bool = False,
-        **shorthand: Any,
+        **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
         for text you own. The other options are those of `request`."""
@@ -213,11 +212,11 @@ class LLM:
         wish = thinking_of(thinking, budget)
         mode = choose_mode(wish, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
-        return self._submit(ids, sampling_of(sampling, shorthand), wish, mode, rules)
+        return self._submit(ids, sampling_of(sampling, {**shorthand}), wish, mode, rules)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
-    def render(self, messages: Messages, **options: Any) -> Rendered:
+    def render(self, messages: Messages, **options: Unpack[ChatFields]) -> Rendered:
         """The prompt that `chat` would send for these messages and options, without running it."""
         request = self.request(messages, **options)
         return self.rendered(request)

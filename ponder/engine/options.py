@@ -3,8 +3,8 @@
 import difflib
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -12,8 +12,55 @@ from msgspec import Struct, structs
 from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.request import History, Truncation
 
 Messages = str | Sequence[Message | dict[str, Any]]
+
+
+class SamplingFields(TypedDict, total=False):
+    """The fields of SamplingParams, as keyword arguments; `stop` may be one text."""
+
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    max_tokens: int | None
+    stop: str | Sequence[str]
+    stop_in_reasoning: bool
+    logit_bias: dict[int, float]
+    logprobs: int | None
+    n: int
+
+
+class GenerateFields(SamplingFields, total=False):
+    """What `LLM.generate` takes after the prompt and the sampling; see `LLM.generate_stream`."""
+
+    thinking: bool | int | Thinking | None
+    budget: int | None
+    grammar: Grammar | None
+    json_schema: dict[str, Any] | str | None
+    allow_control: bool
+
+
+class ChatFields(SamplingFields, total=False):
+    """What `LLM.chat` takes after the messages; see `LLM.request`."""
+
+    tools: Sequence[dict[str, Any]] | None
+    tool_choice: str
+    parallel_tool_calls: bool
+    thinking: bool | int | Thinking | None
+    budget: int | None
+    sampling: SamplingParams | None
+    grammar: Grammar | None
+    json_schema: dict[str, Any] | str | None
+    history: History
+    truncation: Truncation
+
+
 Value = TypeVar("Value", bound=Struct)
 
 
@@ -41,17 +88,21 @@ def tools_of(tools: Sequence[dict[str, Any]] | None) -> tuple[dict[str, Any], ..
 
 def sampling_of(sampling: SamplingParams | None, shorthand: dict[str, Any]) -> SamplingParams:
     """`sampling` with single fields replaced: temperature=0.2, max_tokens=100, stop="\\n", ..."""
-    known = SamplingParams.__struct_fields__
-    for name in shorthand:
-        if name not in known:
-            close = difflib.get_close_matches(name, [*known, "thinking", "budget", "grammar", "json_schema"], 1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-            raise UserError(f"unknown option {name!r}; {hint}", param=name)
+    refuse_unknown(shorthand, SamplingParams.__struct_fields__, ("thinking", "budget", "grammar", "json_schema"))
     if isinstance(shorthand.get("stop"), str):
         shorthand = {**shorthand, "stop": (shorthand["stop"],)}
     if sampling is not None and not isinstance(sampling, SamplingParams):
         raise UserError(f"sampling must be SamplingParams, got {type(sampling).__name__}", param="sampling")
     return checked({**structs.asdict(sampling or SamplingParams()), **shorthand}, SamplingParams)
+
+
+def refuse_unknown(names: Iterable[str], known: Sequence[str], elsewhere: Sequence[str] = ()) -> None:
+    """Raises UserError for a name that is not known. elsewhere: names of other options that may be meant."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, *elsewhere], 1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            raise UserError(f"unknown option {name!r}; {hint}", param=name)
 
 
 def checked(values: dict[str, Any], type_: type[Value]) -> Value:

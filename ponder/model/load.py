@@ -11,9 +11,11 @@ from pathlib import Path
 from ponder.core.errors import LoadError, UserError
 from ponder.kernels.ops import Ops
 from ponder.model.formats.hf import read_hf
+from ponder.model.hub.store import home
 from ponder.model.model import Model
 from ponder.model.weights.build import Progress, build
 from ponder.model.weights.checkpoint import Checkpoint
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 def load(
@@ -37,6 +39,12 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
         return read_gguf(path)
     raise LoadError(f"{path}: {'neither a model folder nor a .gguf file' if path.exists() else 'no such file'}")
+
+
+def open_tokenizer(checkpoint: Checkpoint, path: Path) -> Tokenizer:
+    """The tokenizer that lies with the weights. path: what `checkpoint` was opened from."""
+    cache = home() / "tokenizers"
+    return Tokenizer.from_gguf(checkpoint.gguf, cache) if checkpoint.gguf else Tokenizer.from_path(path, cache)
 
 
 def make_ops(name: str) -> Ops:

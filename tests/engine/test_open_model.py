@@ -1,6 +1,9 @@
 """Options of opening a model: each holds or is refused by name, also by the scripted model, which has no weights."""
 
+import argparse
+import inspect
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,18 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from ponder.agent.loop.models import chat_model
+from ponder.cli.loading import open_llm
+from ponder.cli.options import add_load_flags
 from ponder.core.errors import UserError
+from ponder.core.params import SamplingParams
 from ponder.engine.llm import LLM
+from ponder.engine.load_options import LoadFields, LoadOptions
+from ponder.engine.options import ChatFields, GenerateFields, SamplingFields
 from ponder.model.config import PRESETS
 from ponder.model.formats.hf_save import save_hf
-from ponder.model.hub.registry import resolve
+from ponder.model.hub import fetch
+from ponder.model.hub.registry import ModelName, resolve
 from ponder.model.hub.store import finish, slot
 from ponder.model.weights.build import memory_checkpoint, random_checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -141,3 +151,65 @@ def test_the_best_model_is_called_by_its_name(tmp_path: Path, monkeypatch: pytes
     finish(folder, "qwen3:0.6b", "test", ["config.json"])
     with LLM() as llm:
         assert llm.name == "qwen3:0.6b" and llm.note.startswith("qwen3:0.6b: the best downloaded")
+
+
+def test_a_model_is_resolved_and_fetched_once(
+    folder: Path, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path))
+    downloaded = slot(resolve("qwen3:0.6b"))
+    shutil.copytree(folder, downloaded)
+    finish(downloaded, "qwen3:0.6b", "test", ["config.json"])
+    calls: list[str] = []
+
+    def counted(name: ModelName, *args: Any, **kwargs: Any) -> Path:
+        calls.append(f"fetch {name.text}")
+        return plain_fetch(name, *args, **kwargs)
+
+    def read(text: str) -> ModelName:
+        calls.append(f"resolve {text}")
+        return resolve(text)
+
+    plain_fetch = fetch.fetch
+    monkeypatch.setattr(fetch, "fetch", counted)
+    monkeypatch.setattr(fetch, "resolve", read)
+    for model in ("qwen3:0.6b", str(folder), script):
+        for way_in in (LLM, local_chat_model, cli_llm):
+            way_in(model).close()
+            assert calls == [f"resolve {model}", f"fetch {model}"]
+            calls.clear()
+    with LLM("qwen3:0.6b", kv_blocks=16, speculation=str(folder)):
+        assert calls == ["resolve qwen3:0.6b", "fetch qwen3:0.6b", f"resolve {folder}", f"fetch {folder}"]
+    calls.clear()
+    with LLM(kv_blocks=16):
+        assert calls == ["resolve qwen3:0.6b"]  # it is here, and lies where the list of downloads says
+
+
+def local_chat_model(model: str) -> LLM:
+    """As agents open it."""
+    opened = chat_model({"model": model, "kv_blocks": 16})
+    assert isinstance(opened, LLM)
+    return opened
+
+
+def cli_llm(model: str) -> LLM:
+    """As `ponder run`, `serve`, `bench` and `eval` open it."""
+    parser = argparse.ArgumentParser()
+    add_load_flags(parser)
+    return open_llm(model, parser.parse_args([]), max_batch=2)
+
+
+def test_the_options_are_one_list() -> None:
+    """Twice: for type checkers and for msgspec."""
+    assert tuple(LoadFields.__annotations__) == LoadOptions.__struct_fields__
+    assert tuple(SamplingFields.__annotations__) == SamplingParams.__struct_fields__
+    chat, generate = inspect.signature(LLM.request).parameters, inspect.signature(LLM.generate_stream).parameters
+    named = inspect.Parameter.KEYWORD_ONLY
+    sampling = set(SamplingFields.__annotations__)
+    assert set(ChatFields.__annotations__) - sampling == {n for n, p in chat.items() if p.kind == named}
+    assert set(GenerateFields.__annotations__) - sampling == {n for n, p in generate.items() if p.kind == named}
+
+
+def test_an_option_with_a_wrong_name_is_refused(script: str) -> None:
+    with pytest.raises(UserError, match=r"unknown option 'max_contxt'; did you mean max_context\?"):
+        LLM(script, max_contxt=100)  # type: ignore[call-arg]

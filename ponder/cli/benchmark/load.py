@@ -12,6 +12,10 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ponder.engine.load_options import LoadFields
 
 CHILD = """
 import json, sys, time
@@ -24,7 +28,7 @@ with LLM(path, **options) as llm:
 """
 
 
-def measure(path: Path, options: dict[str, object], rounds: int) -> dict[str, float]:
+def measure(path: Path, options: "LoadFields", rounds: int) -> dict[str, float]:
     """options: of `LLM`. Seconds; a warm number is the median of `rounds` processes."""
     first = _start(path, options)
     forget(path)
@@ -38,7 +42,7 @@ def measure(path: Path, options: dict[str, object], rounds: int) -> dict[str, fl
     }
 
 
-def _start(path: Path, options: dict[str, object]) -> tuple[float, float]:
+def _start(path: Path, options: "LoadFields") -> tuple[float, float]:
     command = [sys.executable, "-c", CHILD, str(path), json.dumps(options), repr(time.time())]
     loaded, first = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return loaded, first

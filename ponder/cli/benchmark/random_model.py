@@ -88,39 +88,37 @@ def _parse(name: str) -> tuple[str, dict[str, int]]:
 
 def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = None) -> "Loaded":
     """Ready for the engine; dtype "auto" is bf16, as the released weights are. blocks: size of the cache."""
+    from ponder.cli.loading import load_fields
     from ponder.cli.terminal.progress import progress
     from ponder.engine.decoding.settings import ModelProfile
-    from ponder.engine.loaded import Loaded
-    from ponder.engine.scheduling.runner import ModelRunner
-    from ponder.engine.speculation.factory import open_drafter
+    from ponder.engine.load_options import load_options
+    from ponder.engine.loaded import Unloaded, load
     from ponder.kernels.native import set_threads
-    from ponder.model.load import make_ops
-    from ponder.model.weights.build import build, cache_dtype
+    from ponder.model.capacity import weight_bytes
+    from ponder.model.weights.build import context_limit
     from ponder.model.weights.random import packed_random
     from ponder.text.chat.template import default_template
 
     config = random_config(name)
     tokenizer = tokenizer_of(config.vocab_size)
-    if args.threads is not None:
-        set_threads(args.threads)
     dtype = "bf16" if args.dtype == "auto" else args.dtype
-    with progress("making random weights", "B") as tick:
-        checkpoint = packed_random(config, dtype)
-        model = build(
-            checkpoint, make_ops("native"), dtype, max_context=args.max_context, progress=tick,
-            use_cache=config.parameter_counts().total > KEPT and not args.no_packed,
-        )  # fmt: skip
-    kv_dtype = cache_dtype(args.kv_dtype, checkpoint, dtype)
-    runner = ModelRunner(model, max_batch=MAX_BATCH, blocks=blocks, kv_dtype=kv_dtype)
+    fields = load_fields(args) | {"dtype": dtype, "kv_blocks": blocks, "max_batch": MAX_BATCH}
+    if config.parameter_counts().total <= KEPT:
+        fields["keep_packed"] = False
+    options = load_options(**fields)
+    if options.threads is not None:
+        set_threads(options.threads)
     profile = ModelProfile(
         name=name,
         capability="base",
         eos_ids=tokenizer.eos_ids,
-        context=runner.context,
+        context=context_limit(config, options.max_context),
         vocab=tokenizer.vocab_size,
     )
-    drafter = open_drafter(args.speculation, runner, tokenizer, max_batch=MAX_BATCH)
-    return Loaded(runner, tokenizer, profile, default_template(tokenizer), drafter=drafter)
+    checkpoint = packed_random(config, dtype)
+    size = weight_bytes(checkpoint, (dtype,))[dtype]
+    with progress("making random weights", "B") as tick:
+        return load(Unloaded(checkpoint, tokenizer, profile, default_template(tokenizer), size), options, tick)
 
 
 def tokenizer_of(size: int) -> "Tokenizer":

@@ -138,14 +138,13 @@ def load_case(args: argparse.Namespace) -> Row:
     """A random model is written to a folder first: loading is what is measured."""
     from ponder.cli.benchmark import load
     from ponder.cli.benchmark.random_model import save_random
+    from ponder.cli.loading import load_fields
     from ponder.cli.model_files import locate
 
-    given = {name: getattr(args, name) for name in ("dtype", "kv_dtype", "max_context", "threads", "speculation")}
-    given["keep_packed"] = not args.no_packed
     if not args.random:
-        return load.measure(locate(args.model), given, args.rounds)
+        return load.measure(locate(args.model), load_fields(args), args.rounds)
     with tempfile.TemporaryDirectory(prefix="ponder-bench-") as root:
-        return load.measure(save_random(args.random, Path(root) / "model"), given, args.rounds)
+        return load.measure(save_random(args.random, Path(root) / "model"), load_fields(args), args.rounds)
 
 
 def model_runner(llm: "LLM") -> "ModelRunner":

@@ -160,11 +160,8 @@ def _card(name: str, llm: "LLM", args: argparse.Namespace) -> "ModelCard":
 
     from ponder.core.message import Message
     from ponder.eval.manifest import ModelCard, digests
-    from ponder.model.hub.fetch import fetch
-    from ponder.model.hub.registry import resolve
 
-    named = resolve(name)
-    path = named.path if named.kind == "scripted" else fetch(name)
+    path = llm.path
     assert path is not None
     kinds = (".safetensors", ".json", ".jinja", ".txt")
     files = sorted(p for p in path.iterdir() if p.suffix in kinds) if path.is_dir() else [path]

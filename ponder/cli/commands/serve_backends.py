@@ -107,16 +107,15 @@ def _needs(name: str, args: argparse.Namespace, kv_memory: int) -> Callable[[], 
     known: list[int] = []
 
     def needs() -> int:
-        from ponder.model.hub.fetch import fetch
-        from ponder.model.hub.registry import resolve
+        from ponder.model.hub.fetch import locate
         from ponder.model.info import describe
 
         if not known:
-            named = resolve(name)
-            if named.kind == "scripted":
+            local = locate(name)
+            if local.name.kind == "scripted":
                 known.append(0)
             else:
-                info = describe(fetch(named.text), dtypes=(args.dtype,))
+                info = describe(local.path, dtypes=(args.dtype,))
                 known.append(info.weight_bytes.get(args.dtype, info.stored_bytes) + kv_memory)
         return known[0]
 

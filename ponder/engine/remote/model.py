@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.settings import ModelProfile
-from ponder.engine.options import sampling_of, thinking_of
+from ponder.engine.options import SamplingFields, sampling_of, thinking_of
 from ponder.engine.remote.call import Call, RemoteChoice
 from ponder.engine.remote.client import Client
 from ponder.engine.remote.dialects import Dialect, dialect_named
@@ -117,10 +117,10 @@ class RemoteModel:
         thinking: bool | int | Thinking | None = None,
         grammar: Grammar | None = None,
         allow_control: bool = False,
-        **shorthand: Any,
+        **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """Continue a raw prompt, text or ids. The options are those of `LLM.generate_stream`."""
-        wish, wanted = thinking_of(thinking, None), sampling_of(sampling, shorthand)
+        wish, wanted = thinking_of(thinking, None), sampling_of(sampling, {**shorthand})
         given = prompt if isinstance(prompt, str) else list(prompt)
 
         def build(dialect: Dialect, model: str) -> Outgoing:

@@ -5,9 +5,8 @@ from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.runner import ModelRunner
 from ponder.engine.speculation.draft_model import DraftModel
 from ponder.engine.speculation.speculation import Speculation
-from ponder.model.hub.fetch import fetch
-from ponder.model.hub.registry import resolve
-from ponder.model.load import make_ops, open_checkpoint
+from ponder.model.hub.fetch import locate
+from ponder.model.load import make_ops, open_checkpoint, open_tokenizer
 from ponder.model.weights.build import build, cache_dtype
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -25,11 +24,11 @@ def open_drafter(speculation: str, target: ModelRunner, tokenizer: Tokenizer, *,
 
 def open_draft(model: str, target: ModelRunner, tokenizer: Tokenizer, *, max_batch: int) -> DraftModel:
     """The small model that drafts for `target`; its cache holds as many ids."""
-    named = resolve(model)
-    if named.kind == "scripted":
+    local = locate(model)
+    if local.name.kind == "scripted":
         raise UserError("speculation: a scripted model cannot draft", param="speculation")
-    checkpoint = open_checkpoint(path := fetch(named.text))
-    own = Tokenizer.from_gguf(checkpoint.gguf) if checkpoint.gguf else Tokenizer.from_path(path)
+    checkpoint = open_checkpoint(local.path)
+    own = open_tokenizer(checkpoint, local.path)
     if not _speak_alike(own, tokenizer) or checkpoint.config.vocab_size < tokenizer.vocab_size:
         raise UserError(
             f"speculation: {model} has another vocabulary than the model it should draft for; take a smaller model of "

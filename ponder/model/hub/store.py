@@ -69,6 +69,14 @@ def complete(folder: Path) -> Download | None:
     return Download(marker.name, folder / marker.load, sum(marker.files.values()), marker.source)
 
 
+def here(name: ModelName) -> Path | None:
+    """Where a model lies, if it is here: nothing is downloaded."""
+    if name.path is not None:
+        return name.path
+    have = complete(slot(name))
+    return have.path if have else None
+
+
 def finish(folder: Path, name: str, source: str, files: list[str], load: str = "") -> None:
     """Declare the download complete."""
     marker = _Marker(name, source, load, {f: (folder / f).stat().st_size for f in files})

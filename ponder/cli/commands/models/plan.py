@@ -102,7 +102,7 @@ def models(text: str | None) -> "list[tuple[str, Checkpoint]]":
     """The model that is named, from its files if they are here; or every released size."""
     from ponder.model.capacity import SIZES, released
     from ponder.model.hub.registry import resolve
-    from ponder.model.hub.store import complete, slot
+    from ponder.model.hub.store import here
     from ponder.model.load import open_checkpoint
 
     if text is None:
@@ -110,10 +110,8 @@ def models(text: str | None) -> "list[tuple[str, Checkpoint]]":
     name = resolve(text)
     if name.kind == "scripted":
         raise UserError(f"{text} is a script, not a model with weights")
-    if name.path is not None:
-        return [(text, open_checkpoint(name.path))]
-    if (here := complete(slot(name))) is not None:
-        return [(name.text, open_checkpoint(here.path))]
+    if (path := here(name)) is not None:
+        return [(name.text, open_checkpoint(path))]
     if (shape := released(name.text)) is not None:
         return [(name.text, shape)]
     raise UserError(f"{text} is not downloaded, and its shape is not known: ponder pull {text}")

@@ -50,15 +50,12 @@ def run(args: argparse.Namespace) -> int:
 def where(text: str) -> Path:
     """The folder or .gguf file of a model that is here."""
     from ponder.model.hub.registry import resolve
-    from ponder.model.hub.store import complete, slot
+    from ponder.model.hub.store import here
 
-    name = resolve(text)
-    if name.path is not None:
-        return name.path
-    have = complete(slot(name))
-    if have is None:
+    path = here(resolve(text))
+    if path is None:
         raise UserError(f"{text} is not downloaded", param="name")
-    return have.path
+    return path
 
 
 def sure(what: str, yes: bool) -> bool:

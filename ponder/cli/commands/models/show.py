@@ -40,16 +40,14 @@ def run(args: argparse.Namespace) -> int:
 def find(text: str) -> "ModelInfo":
     """Raises UserError or LoadError when nothing can be said about it."""
     from ponder.model.hub.registry import resolve
-    from ponder.model.hub.store import complete, slot
+    from ponder.model.hub.store import here
     from ponder.model.info import describe, describe_released
 
     name = resolve(text)
     if name.kind == "scripted":
         raise UserError(f"{text} is a script, not a model with weights")
-    if name.path is not None:
-        return describe(name.path)
-    if (here := complete(slot(name))) is not None:
-        return describe(here.path, name.text)
+    if (path := here(name)) is not None:
+        return describe(path, None if name.path else name.text)
     if (released := describe_released(name.text)) is not None:
         return released
     raise UserError(f"{text} is not downloaded, and its shape is not known: ponder pull {text}")

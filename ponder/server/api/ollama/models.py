@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ponder import __version__
 from ponder.core.errors import UserError
-from ponder.model.hub.fetch import fetch
+from ponder.model.hub.fetch import locate
 from ponder.model.hub.store import size_of
 from ponder.model.info import ModelInfo
 from ponder.server.http.body import parse, read_json
@@ -85,7 +85,7 @@ async def pull(request: Request) -> Response:
 async def _progress(name: str) -> AsyncGenerator[bytes, None]:
     """The download runs in a thread and goes on when the reader leaves: what is fetched is kept."""
     at: list[tuple[int, int]] = [(0, 0)]
-    task = asyncio.ensure_future(asyncio.to_thread(fetch, name, lambda done, total: at.__setitem__(0, (done, total))))
+    task = asyncio.ensure_future(asyncio.to_thread(locate, name, lambda done, total: at.__setitem__(0, (done, total))))
     yield line({"status": "pulling manifest"})
     try:
         while not task.done():
