@@ -44,6 +44,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "quantize": Command("models.quantize", "Make a model smaller (int8, int4) and measure what it costs"),
         "eval": Command("eval", "Score a model on tasks, thinking and not, over thinking budgets"),
     },
+    "make": {
+        "train": Command("train", "Train a model by a recipe, from text to one that chats"),
+    },
     "machine": {
         "doctor": Command("doctor", "Check this machine and this installation"),
         "bench": Command("bench", "Measure speed and memory"),

@@ -61,7 +61,7 @@ def html(result: Result) -> str:
         items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
         body.append(f'<details class="red"><summary>{escape(WARNING)}</summary><ul>{items}</ul></details>')
     for task in result.manifest.settings.tasks:
-        body += _section(result, task)
+        body += sections(result, task)
     manifest = escape(_manifest_text(result))
     body.append(f"<details><summary>manifest</summary><pre>{manifest}</pre></details>")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
@@ -70,7 +70,7 @@ def html(result: Result) -> str:
     )
 
 
-def _section(result: Result, task: str) -> list[str]:
+def sections(result: Result, task: str) -> list[str]:
     own = [s for s in result.scores if s.task == task]
     whole = [s for s in own if s.level is None]
     points = _points(result, task, None)

@@ -76,6 +76,12 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens)
         return Trainer(model, settings, ctx.folder, teacher=teacher)
 
+    def preview(self, ctx: Context) -> list[Sample]:
+        """The samples of the first step, for people to look at."""
+        raise UserError(
+            f"{self.name} draws its samples from the model while it runs; look at what it tunes", param="stage"
+        )
+
     def learn(self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, batch: Callable[[int], Drawn]) -> None:
         """All steps that are left, then `ctx.folder / "model"`. batch: of a step, the same whenever it is asked."""
         offset = self._resume(ctx, trainer)

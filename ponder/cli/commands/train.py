@@ -1,0 +1,41 @@
+"""`ponder train`: a recipe from text to a model that chats."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from ponder.core.errors import UserError
+
+DESCRIPTION = "Train a model by a recipe: text, tokenizer, pre-training, tuning, reinforcement learning, evaluation."
+NOTES = """examples:
+  ponder train recipes/smoke.toml                       every stage, in runs/train/smoke
+  ponder train recipes/smoke.toml --until base          as far as the stage base
+  ponder train inspect recipes/smoke.toml --stage sft   what a stage learns from
+
+The same command goes on where it was interrupted; stages that are finished are skipped.
+docs/train.md explains recipes and stages."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="[inspect] RECIPE", help="a recipe file; or inspect and one")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the stages lie (default: runs/train/NAME)")
+    parser.add_argument("--from", dest="from_", metavar="STAGE", help="do this stage and those after it anew")
+    parser.add_argument("--until", metavar="STAGE", help="the last stage to do")
+    parser.add_argument("--accept", action="append", default=[], metavar="FIELD",
+                        help="go on from a checkpoint of another recipe that differs in this field")  # fmt: skip
+    parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
+    parser.add_argument("--samples", type=int, default=4, metavar="N", help="inspect: how many samples (default: 4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    inspecting = args.words[0] == "inspect" and len(args.words) > 1
+    recipes = args.words[1:] if inspecting else args.words
+    if len(recipes) != 1:
+        raise UserError("name one RECIPE, a file such as recipes/smoke.toml", param="recipe")
+    if find_spec("torch") is None:
+        raise UserError("training needs PyTorch: pip install 'ponder-llm[train]'", param="torch")
+    from ponder.train.recipe.command import inspect, train
+
+    if inspecting:
+        return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
+    return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept)

@@ -1,0 +1,76 @@
+"""What `ponder train` does, behind its flags."""
+
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from ponder.core.errors import UserError
+from ponder.kernels import native
+from ponder.train.recipe.graph import Node, context_of, nodes_of, run
+from ponder.train.recipe.inspect import show
+from ponder.train.recipe.read import read_recipe
+from ponder.train.recipe.report import write_report
+from ponder.train.stage import MODEL, Interrupted
+from ponder.train.stages.training import TrainingStage
+
+HOME = Path("runs/train")
+
+
+def train(path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str]) -> int:
+    """The exit code: 130 when Ctrl-C was pressed and all is saved."""
+    recipe = read_recipe(path)
+    out = out or HOME / recipe.name
+    _say(f"weights and sums in float32: {numbers()}")
+    try:
+        nodes = run(recipe, out, from_=from_, until=until, accept=accept)
+    except Interrupted:
+        _say("saved; the same command goes on from here")
+        return 130
+    page = write_report(recipe, nodes, out)
+    _say(f"report: {page}")
+    if models := [node.folder / MODEL for node in nodes if (node.folder / MODEL).is_dir()]:
+        _say(f'model: {models[-1]}\ntry it: ponder run {models[-1]} "..."')
+    return 0
+
+
+def inspect(path: Path, out: Path | None, *, stage: str | None, count: int) -> int:
+    recipe = read_recipe(path)
+    node = _trained(nodes_of(recipe, out or HOME / recipe.name), stage)
+    for parent in node.parents.values():
+        if not parent.finished:
+            name = parent.stage.name
+            text = (
+                f"{node.stage.name} needs the stage {name}, which is not finished: ponder train {path} --until {name}"
+            )
+            raise UserError(text, param="stage")
+    assert isinstance(node.stage, TrainingStage)
+    context = context_of(node)
+    role = "tokenizer" if "tokenizer" in node.parents else "from"
+    show(node.stage.preview(context)[:count], context.tokenizer(role), sys.stdout)
+    return 0
+
+
+def _trained(nodes: list[Node], wanted: str | None) -> Node:
+    """The stage of that name, or the first of that kind."""
+    fits = [n for n in nodes if isinstance(n.stage, TrainingStage)]
+    if not fits:
+        raise UserError("no stage of this recipe trains anything", param="stage")
+    for node in fits:
+        if wanted in (None, node.stage.name):
+            return node
+    for node in fits:
+        if wanted == node.stage.fields()["kind"]:
+            return node
+    names = ", ".join(node.stage.name for node in fits)
+    raise UserError(f"no stage that trains is called {wanted!r}; there are {names}", param="stage")
+
+
+def numbers() -> str:
+    """Why training computes in float32 here."""
+    if native.isa() in ("avx512bf16", "amx"):
+        return "engine and trainer agree to the last digits then, and models this small are bound by other things"
+    return f"this CPU ({native.isa()}) has no bfloat16 products of its own, and float32 is faster there"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

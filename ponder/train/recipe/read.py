@@ -1,0 +1,97 @@
+"""A recipe: TOML with a name, a seed and a list of stages. An unknown word is an error that shows the nearest one."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ponder.core.errors import UserError
+from ponder.train.recipe.table import STAGES
+from ponder.train.stage import Stage
+
+
+class Recipe(Struct, frozen=True, kw_only=True):
+    name: str
+    stages: tuple[Stage, ...]
+    """Each after those that it needs."""
+    seed: int = 0
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises UserError that names the file, the stage and the field."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise UserError(f"{path}: {e.strerror}", param="recipe") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise UserError(f"{path} is no TOML: {e}", param="recipe") from e
+    return recipe_of(raw, str(path), default_name=path.stem)
+
+
+def recipe_of(raw: Mapping[str, Any], source: str, *, default_name: str = "recipe") -> Recipe:
+    _check_names(raw, ("name", "seed", "stage"), source)
+    sections = raw.get("stage")
+    if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
+        raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
+    stages = [_stage(section, f"{source}, stage {n + 1}") for n, section in enumerate(sections)]
+    _check_graph(stages, source)
+    head = {"name": default_name, **{key: raw[key] for key in ("name", "seed") if key in raw}}
+    try:
+        return Recipe(name=msgspec.convert(head["name"], str), seed=msgspec.convert(head.get("seed", 0), int),
+                      stages=tuple(stages))  # fmt: skip
+    except msgspec.ValidationError as e:
+        raise UserError(f"{source}: name or seed: {e}", param="recipe") from e
+
+
+def _stage(section: dict[str, Any], where: str) -> Stage:
+    where += f" ({section['name']})" if "name" in section else ""
+    kind = section.get("kind")
+    if kind not in STAGES:
+        raise UserError(f"{where}: {_unknown('kind', kind, STAGES)}", param="kind")
+    cls = STAGES[kind]
+    fields = msgspec.structs.fields(cls)
+    _check_names(section, ("kind", *(f.encode_name for f in fields)), where)
+    for f in fields:
+        if isinstance(f.type, type) and issubclass(f.type, Struct) and isinstance(section.get(f.encode_name), dict):
+            inner = (i.encode_name for i in msgspec.structs.fields(f.type))
+            _check_names(section[f.encode_name], inner, f"{where}, {f.encode_name}")
+    missing = [f.encode_name for f in fields if f.required and f.encode_name not in section]
+    if missing:
+        raise UserError(f"{where} has no {' and no '.join(missing)}", param=missing[0])
+    try:
+        return msgspec.convert(section, cls)
+    except (msgspec.ValidationError, UserError) as e:  # msgspec wraps what __post_init__ raises
+        raise UserError(f"{where}: {e}", param="stage") from e
+
+
+def _check_names(raw: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    known = list(known)
+    for name in raw:
+        if name not in known:
+            raise UserError(f"{where}: {_unknown('field', name, known)}", param=name)
+
+
+def _unknown(what: str, name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return f"no {what} is called {name!r}; {hint}"
+
+
+def _check_graph(stages: list[Stage], source: str) -> None:
+    before: list[str] = []
+    for stage in stages:
+        if not stage.name or not stage.name.replace("-", "").replace("_", "").isalnum():
+            raise UserError(f"{source}: {stage.name!r} is no name of a stage: letters, digits, - and _", param="name")
+        if stage.name in before:
+            raise UserError(f"{source}: two stages are called {stage.name}", param="name")
+        for role, parent in stage.parents().items():
+            if parent not in before:
+                problem = (
+                    _unknown("stage", parent, before) if before else f"no stage stands before it, so no {parent!r}"
+                )
+                raise UserError(f"{source}, stage {stage.name}, {role}: {problem} (it must stand above)", param=role)
+        before.append(stage.name)

@@ -1,0 +1,83 @@
+"""One page about a run: what each stage is, its loss curve, and the tables and curves of its evaluations."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from ponder.core.atomic import replacing
+from ponder.eval import manifest
+from ponder.eval.report import STYLE, sections
+from ponder.train.metrics import read, short
+from ponder.train.recipe.graph import Node
+from ponder.train.recipe.read import Recipe
+from ponder.train.stages.evaluate import RESULT
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 240, 52, 16, 30, 30
+MOST = 400  # points of a curve; more are averaged into so many
+
+
+def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
+    """out/report.html"""
+    path = out / "report.html"
+    body = [f"<h1>{escape(recipe.name)}</h1>", f"<p>seed {recipe.seed}, {len(nodes)} stages</p>"]
+    for node in nodes:
+        body += _stage(node)
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(recipe.name)}</title>'
+    )
+    text = "\n".join([f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>", *body])
+    with replacing(path) as file:
+        file.write((text + "\n</body></html>\n").encode())
+    return path
+
+
+def _stage(node: Node) -> list[str]:
+    kind = node.stage.fields()["kind"]
+    fields = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in node.identity.items())
+    parts = [
+        f"<h2>{escape(node.stage.name)} <span class=muted>{escape(kind)}</span></h2>",
+        f"<details><summary>{escape(node.folder.name)}</summary><table>{fields}</table></details>",
+    ]
+    metrics = node.folder / "metrics.jsonl"
+    if metrics.exists() and (lines := read(metrics)):
+        tokens = sum(float(line["tokens"]) for line in lines)
+        parts.append(f"<p>{len(lines)} steps, {short(tokens)} ids</p><div class=figures>")
+        parts += [curve(name, [float(line[name]) for line in lines if name in line]) for name in _curves(lines[-1])]
+        parts.append("</div>")
+    if (node.folder / RESULT).exists():
+        result = manifest.load(node.folder / RESULT)
+        for task in result.manifest.settings.tasks:
+            parts += sections(result, task)
+    return parts
+
+
+def _curves(line: dict[str, float | str]) -> list[str]:
+    """The loss, and what else tells of progress."""
+    wanted = ("loss", "reward", "divergence", "mismatch_kl", "entropy")
+    return [name for name in wanted if name in line and not (name == "entropy" and "reward" not in line)]
+
+
+def curve(name: str, values: Sequence[float]) -> str:
+    """values by step, as SVG. Steps whose value is no number are left out."""
+    points = _averaged([(n, v) for n, v in enumerate(values) if v == v and abs(v) != float("inf")])
+    low, high = min((v for _, v in points), default=0.0), max((v for _, v in points), default=1.0)
+    span, steps = (high - low) or 1.0, max(len(values) - 1, 1)
+    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    line = " ".join(f"{LEFT + n / steps * width:.1f},{TOP + (high - v) / span * height:.1f}" for n, v in points)
+    bottom = TOP + height
+    return "\n".join([
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} by step">',
+        f'<text x="{LEFT}" y="14" font-weight="600">{escape(name.replace("_", " "))}, by step</text>',
+        f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="var(--grid)"/>',
+        f'<text x="{LEFT - 6}" y="{TOP + 4}" text-anchor="end">{high:.3g}</text>',
+        f'<text x="{LEFT - 6}" y="{bottom}" text-anchor="end">{low:.3g}</text>',
+        f'<text x="{WIDTH - RIGHT}" y="{bottom + 18}" text-anchor="end">{len(values)}</text>',
+        f'<polyline points="{line}" fill="none" stroke="var(--think)" stroke-width="1.5"/>',
+        "</svg>",
+    ])  # fmt: skip
+
+
+def _averaged(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
+    size = max(1, -(-len(points) // MOST))
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(n for n, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in groups]

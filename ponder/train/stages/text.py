@@ -1,0 +1,47 @@
+"""Text to learn a language from, written by the tasks: questions, thoughts and answers of the train split."""
+
+import json
+
+from msgspec import field
+
+from ponder.core.atomic import replacing
+from ponder.core.errors import UserError
+from ponder.data.procedural import documents
+from ponder.tasks.table import tasks_named
+from ponder.train.stage import TEXT, Context, Stage
+
+Levels = dict[str, tuple[int, ...]]
+
+
+class WriteText(Stage, frozen=True, kw_only=True, tag="text"):
+    tasks: tuple[str, ...]
+    documents: int
+    levels: Levels = field(default_factory=dict)
+    """Of a task, by its name; all that it has where it is not named."""
+
+    def __post_init__(self) -> None:
+        check_tasks(self.tasks, self.levels)
+        if self.documents < 1:
+            raise UserError("documents must be 1 or more: there is nothing to learn from nothing", param="documents")
+
+    def run(self, ctx: Context) -> None:
+        tasks = tasks_named(self.tasks)
+        with replacing(ctx.folder / TEXT) as file:
+            for text in documents(tasks, self.levels, seed=ctx.seed, count=self.documents):
+                file.write(json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n")
+
+
+def check_tasks(names: tuple[str, ...], levels: Levels) -> None:
+    """Raises UserError with the nearest name of a task that there is not, and for levels that it does not have."""
+    if not names:
+        raise UserError("a stage without tasks has no data", param="tasks")
+    found = {task.name: task for task in tasks_named(names)}
+    for name, wanted in levels.items():
+        if name not in found:
+            raise UserError(
+                f"levels are given for {name}, which is not among the tasks {', '.join(names)}", param="levels"
+            )
+        if not wanted:
+            raise UserError(f"{name} has no levels: leave it out to take all", param="levels")
+        for level in wanted:
+            found[name].check_level(level)

@@ -1,0 +1,68 @@
+"""Recipes that cannot be, and what each says; hashes that follow what made a stage."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import recipes
+from ponder.core.errors import UserError
+from ponder.train.recipe.graph import nodes_of
+from ponder.train.recipe.read import read_recipe, recipe_of
+from recipes import base, export, recipe, text, tokenizer, tuned
+
+WHOLE = (text(), tokenizer(), base(), tuned())
+
+
+def read(*stages, **more):
+    return recipe_of(recipe(*stages, **more), "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([], "has no stages"),
+        ([text(kind="txt")], "no kind is called 'txt'; did you mean text?"),
+        ([text(document=3)], "no field is called 'document'; did you mean documents?"),
+        ([text(tasks=["counting"])], "there is no task 'counting'; did you mean count?"),
+        ([text(tasks=[])], "a stage without tasks has no data"),
+        ([text(levels={"count": [99]})], "levels 0 to 9, not 99"),
+        ([text(documents=0)], "documents must be 1 or more"),
+        ([text(documents="many")], "Expected `int`"),
+        ([{"name": "x", "kind": "text"}], "has no tasks and no documents"),
+        ([text(), text()], "two stages are called text"),
+        ([text(), tokenizer(**{"from": "texts"})], "no stage is called 'texts'; did you mean text?"),
+        ([text(), tokenizer(), base(model=recipes.SHAPE | {"layer": 2})], "did you mean layers?"),
+        ([text(), tokenizer(), base(sequence=300)], "the model has 256 positions"),
+        ([text(), tokenizer(), base(warmup=9)], "do not fit into 8 steps"),
+        ([text(), tokenizer(), base(optimiser="sgd")], "Invalid enum value 'sgd'"),
+        ([*WHOLE[:3], tuned(cut=2)], "shares: 0 to 1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_says_where_and_why(stages, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        read(*stages)
+
+
+def test_a_file_that_is_no_recipe_names_itself(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("name = ")
+    with pytest.raises(UserError, match=r"bad\.toml is no TOML"):
+        read_recipe(path)
+    with pytest.raises(UserError, match="No such file"):
+        read_recipe(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("recipes/*.toml")), ids=lambda p: p.stem)
+def test_the_recipes_of_the_repository_can_be_read(path):
+    assert read_recipe(path).name == path.stem
+
+
+def test_a_changed_field_moves_its_stage_and_those_made_of_it():
+    before, after = nodes_of(read(*WHOLE), Path("r")), nodes_of(read(*WHOLE[:2], base(rate=2e-3), tuned()), Path("r"))
+    assert [b.folder == a.folder for b, a in zip(before, after, strict=True)] == [True, True, False, False]
+    assert all(
+        b.folder != a.folder
+        for b, a in zip(before, nodes_of(read(*WHOLE, seed=4), Path("r")), strict=True)
+    )  # fmt: skip
+    assert nodes_of(read(*WHOLE, export()), Path("r"))[:4] == before
