@@ -6,4 +6,4 @@ and threads (`asyncio.to_thread`) that work for it inherit it.
 
 from contextvars import ContextVar
 
-CALLER: ContextVar[str] = ContextVar("CALLER", default="")  # "" where nobody tells callers apart
+CLIENT: ContextVar[str] = ContextVar("CLIENT", default="")  # "" where nobody tells clients apart

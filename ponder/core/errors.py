@@ -29,8 +29,8 @@ class ContextLengthExceeded(UserError):
         self.limit = limit
 
     @classmethod
-    def told(cls, text: str) -> "ContextLengthExceeded":
-        """As another server said it; the numbers are in its text, and 0 here."""
+    def reported(cls, text: str) -> "ContextLengthExceeded":
+        """As another server reported it; the numbers are in its text, and 0 here."""
         self = cls(0, 0)
         self.args = (text,)
         return self

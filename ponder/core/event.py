@@ -52,7 +52,8 @@ class Usage(Struct, frozen=True):
 
 class Effective(Struct, frozen=True):
     """The settings that really held, after defaults, ceilings and switches (TH-5, RL-1). None, except for the budget:
-    a remote engine's own default, which it does not tell. truncated_tokens: what was left out of the prompt (LC-1)."""
+    a remote engine's own default, which it does not report. truncated_tokens: what was left out of the prompt
+    (LC-1)."""
 
     thinking: bool
     thinking_source: Literal["request", "soft switch", "default", "model"]
@@ -66,7 +67,7 @@ class Effective(Struct, frozen=True):
     truncated_tokens: int = 0
 
 
-class Settled(Effective, frozen=True):
+class ResolvedSettings(Effective, frozen=True):
     """The same of the local engine, which knows everything."""
 
     temperature: float

@@ -1,4 +1,4 @@
-"""Messages: what was said, as pure values. `message_from_dict` reads the OpenAI / Hugging Face dict form.
+"""Messages of a conversation, as pure values. `message_from_dict` reads the OpenAI / Hugging Face dict form.
 
 A message is a role and a tuple of parts in the order they were produced. Two details carry information:
 * a `Reasoning` part that is present but empty is not the same as none (the official template leaves content alone

@@ -29,12 +29,12 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the next id is drawn. Penalties, stop strings and logit bias act on the answer only (RS-5).
+    """How the next id is sampled. Penalties, stop strings and logit bias act on the answer only (RS-5).
 
     temperature: 0 is greedy. top_k: 0 keeps all. top_p, min_p: probabilities in [0, 1].
     presence_penalty, frequency_penalty: subtracted from the logits of ids already in the answer, [-2, 2].
     repetition_penalty: divides (or multiplies, below zero) the logits of ids in prompt and answer, > 0.
-    seed: the draw at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2).
+    seed: the sample at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2).
     max_tokens: ids generated after the prompt, thoughts and hand-over included; None is "all that fits".
     logprobs: how many alternatives to report per id (0 reports only the chosen one), None for none.
     """
@@ -76,14 +76,13 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The thinking controls of one request (facts 3).
 
     enabled: True / False is the hard switch; None lets the soft switches `/think`, `/no_think` decide, default on.
-    budget: at most this many sampled ids inside the block, then the hand-over; None is no limit of its own.
-    loop_guard: endless repetition in the thoughts hands over, in the answer it stops (RL-2).
-    handover: which published form of the hand-over sentence; "docs" is the documentation's, "paper" the report's.
-    show_handover: whether the sentence is part of the reported reasoning (TB-2).
-    tool_in_thinking: what tool calls are that the thoughts end with, where the model stops without `</think>`: "close"
-    makes calls of them, "text" (and None) leaves them thoughts, and the hand-over follows (TC-3).
-    wish: the field that said so, when it was an effort word or the like: a model that cannot do it does what it can,
-    with a warning. "" is a switch or a budget that must hold.
+    budget: at most this many sampled ids inside the block, then the hand-over; None is no limit of its own. loop_guard:
+    endless repetition in the thoughts hands over, in the answer it stops (RL-2). handover: which published form of the
+    hand-over sentence; "docs" is the documentation's, "paper" the report's. show_handover: whether the sentence is part
+    of the reported reasoning (TB-2). tool_in_thinking: what tool calls are that the thoughts end with, where the model
+    stops without `</think>`: "close" makes calls of them, "text" (and None) leaves them thoughts, and the hand-over
+    follows (TC-3). preference: the field that said so, when it was an effort word or the like: a model that cannot do
+    it does what it can, with a warning. "" is a switch or a budget that must hold.
     """
 
     enabled: bool | None = None
@@ -92,7 +91,7 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     handover: Literal["docs", "paper"] = "docs"
     show_handover: bool = True
     tool_in_thinking: Literal["text", "close"] | None = None
-    wish: str = ""
+    preference: str = ""
 
     def __post_init__(self) -> None:
         _check_types(self)

@@ -9,7 +9,7 @@ from ponder.core.request import ChatRequest
 READING = 0.5  # seconds between two remarks on how much of a prompt has been read
 
 
-class Progress(NamedTuple):
+class PromptProgress(NamedTuple):
     """Ids of a prompt. processed: those that are in the cache, `cached` of them found there."""
 
     processed: int
@@ -27,9 +27,9 @@ class ChatStream(Protocol):
 
     def turn_ids(self) -> tuple[int, ...] | None:
         """The exact ids of the assistant's turn once it has finished, for `Message.ids`; None when the engine does not
-        tell them (a remote one)."""
+        report them (a remote one)."""
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> PromptProgress | None:
         """How much of the prompt has been computed; None where nobody here knows."""
 
     def answer_now(self) -> None:

@@ -25,9 +25,9 @@ from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
-from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
-from ponder.engine.decoding.truncate import shortened
+from ponder.engine.decoding.truncate import truncated
 from ponder.engine.load_options import LoadFields, load_options
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import (
@@ -150,7 +150,7 @@ class LLM:
         refuse_hopeless((m.text for m in request.messages if m.role in ("system", "user", "tool")), self.profile)
         rendered = self._render(request, mode)
         if request.truncation == "auto":
-            mode, rendered = self._shortened(request, mode, rendered)
+            mode, rendered = self._truncated(request, mode, rendered)
         mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
         rules = answer_rules(
             self.tokenizer,
@@ -209,10 +209,10 @@ class LLM:
             ids = list(prompt)
         else:
             raise UserError("a prompt is a text or a list of token ids", param="prompt")
-        wish = thinking_of(thinking, budget)
-        mode = choose_mode(wish, (), self.profile)
+        switches = thinking_of(thinking, budget)
+        mode = choose_mode(switches, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
-        return self._submit(ids, sampling_of(sampling, {**shorthand}), wish, mode, rules)
+        return self._submit(ids, sampling_of(sampling, {**shorthand}), switches, mode, rules)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
@@ -305,8 +305,8 @@ class LLM:
             template=self._template,
         )
 
-    def _shortened(self, request: ChatRequest, mode: Mode, rendered: Rendered) -> tuple[Mode, Rendered]:
-        """The prompt without the oldest turns, where it would leave no room for an answer; the mode tells of it."""
+    def _truncated(self, request: ChatRequest, mode: Mode, rendered: Rendered) -> tuple[Mode, Rendered]:
+        """The prompt without the oldest turns, where it would leave no room for an answer; the mode warns of it."""
         context = self.profile.context
         limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
         if len(rendered.ids) <= limit:
@@ -317,13 +317,13 @@ class LLM:
             mode = choose_mode(part.thinking, messages, self.profile)  # a switch that is left out switches nothing
             return mode, self._render(part, mode)
 
-        kept = shortened(request.messages, lambda messages: len(of(messages)[1].ids) <= limit)
+        kept = truncated(request.messages, lambda messages: len(of(messages)[1].ids) <= limit)
         mode, short = of(kept)
-        gone, ids = len(request.messages) - len(kept), len(rendered.ids) - len(short.ids)
-        if not gone:
+        dropped, ids = len(request.messages) - len(kept), len(rendered.ids) - len(short.ids)
+        if not dropped:
             return mode, short
-        told = f"truncation: the {gone} oldest messages were left out ({ids} tokens)"
-        return structs.replace(mode, warnings=(*mode.warnings, told), truncated_tokens=ids), short
+        warning = f"truncation: the {dropped} oldest messages were left out ({ids} tokens)"
+        return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
 
     def _submit(
         self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
@@ -331,7 +331,9 @@ class LLM:
         self.tokenizer.check_ids(ids, "prompt")  # given as ids, or recorded in a message
         settings = resolve(sampling, thinking, mode, self.profile, len(ids), self.ceiling)
         choices = range(settings.sampling.n)
-        return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices])
+        return self.engine.submit(
+            ids, [RequestState(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices]
+        )
 
     def _gather(self, handle: Handle) -> Result:
         events: list[list[Event]] = [[] for _ in range(len(handle))]

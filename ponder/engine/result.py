@@ -69,8 +69,8 @@ class Result:
 def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...] | None, ids: tuple[int, ...]) -> Choice:
     """turn_ids: of the whole turn, see `Handle.turn_ids`; None when they are not known. ids: the generated ones."""
     events = list(events)
-    said = message_of(e for e in events if not isinstance(e, Finish | TokenLogprob))
+    message = message_of(e for e in events if not isinstance(e, Finish | TokenLogprob))
     finish = events[-1]
     assert isinstance(finish, Finish), "a stream ends with Finish"
     logprobs = tuple(e for e in events if isinstance(e, TokenLogprob))
-    return Choice(Message("assistant", said.parts, turn_ids), ids, finish, logprobs)
+    return Choice(Message("assistant", message.parts, turn_ids), ids, finish, logprobs)

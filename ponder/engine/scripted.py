@@ -3,7 +3,7 @@
     echo '{"text": "<think>\\nEasy.\\n</think>\\n\\nFour."}' > replies.jsonl
     ponder run scripted:replies.jsonl "2 + 2?"
 
-It is a model like any other: it gives logits, and scheduler, cache bookkeeping, Control and parser work as always.
+It is a model like any other: it gives logits, and scheduler, cache bookkeeping, RequestState and parser work as always.
 The file has one reply a line. Requests take replies in the order they arrive, each of n choices takes one, and after
 the last the first comes again. A line is
     "text" or {"text": "..."}      tokenised, control tokens such as <think> or <tool_call> included
@@ -16,7 +16,7 @@ The first line may be {"model": {"capability", "context", "vocab", "read_ms"}}: 
 "instruct" or "base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template too); how
 long an id of a prompt takes.
 
-The logits: the next id of the script is the likeliest, the ids after it follow, each far behind the one before, all
+The logits: the next id of the script is the likeliest, the ids after it follow, each far below the one before, all
 others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed.
 """
 
@@ -38,8 +38,8 @@ from ponder.engine.scheduling.burst import decode
 from ponder.engine.scheduling.runner import BLOCK_SIZE
 from ponder.engine.scheduling.scheduler import Work
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.kernels.cancel import Flag
-from ponder.kernels.sampling import Rule, Sampled
+from ponder.kernels.cancel import CancelFlag
+from ponder.kernels.sampling import Sampled, SamplingRule
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
@@ -48,7 +48,7 @@ OTHERS = -1e5  # below all candidates; each id of its own, for a sampler must ra
 DEFAULT_BLOCKS = 8192
 
 
-class Reply(Struct, frozen=True, forbid_unknown_fields=True):
+class ScriptedReply(Struct, frozen=True, forbid_unknown_fields=True):
     text: str | None = None
     ids: tuple[int, ...] | None = None
     eos: bool = True
@@ -67,7 +67,7 @@ class ScriptedModel(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Script(Struct, frozen=True):
     model: ScriptedModel
-    replies: tuple[Reply, ...]
+    replies: tuple[ScriptedReply, ...]
 
 
 def read_script(path: str | Path) -> Script:
@@ -79,7 +79,7 @@ def read_script(path: str | Path) -> Script:
     except UnicodeDecodeError as e:
         raise LoadError(f"scripted:{path}: {e}") from e
     model = ScriptedModel()
-    replies: list[Reply] = []
+    replies: list[ScriptedReply] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -96,17 +96,21 @@ def read_script(path: str | Path) -> Script:
     return Script(model, tuple(replies))
 
 
-def _reply(raw: Any) -> Reply:
+def _reply(raw: Any) -> ScriptedReply:
     if isinstance(raw, str):
-        return Reply(text=raw)
-    reply = Reply(ids=tuple(msgspec.convert(raw, list[int]))) if isinstance(raw, list) else msgspec.convert(raw, Reply)
+        return ScriptedReply(text=raw)
+    reply = (
+        ScriptedReply(ids=tuple(msgspec.convert(raw, list[int])))
+        if isinstance(raw, list)
+        else msgspec.convert(raw, ScriptedReply)
+    )
     if (reply.text is None) == (reply.ids is None):
         raise msgspec.ValidationError('a reply needs either "text" or "ids"')
     return reply
 
 
 @dataclass
-class Line:
+class ScriptLine:
     """A reply in ids. `at(i)` is its i-th id for every i: it ends with an end id for ever, or goes round."""
 
     ids: list[int]
@@ -120,10 +124,10 @@ class Line:
 
 
 @dataclass
-class Pointer:
+class ScriptPosition:
     """Where one sequence is in its line: `next` is the index of the id to say, `seen` how many ids were followed."""
 
-    line: Line
+    line: ScriptLine
     next: int = 0
     seen: int = 0
 
@@ -137,9 +141,9 @@ class ScriptedRunner:
     blocks: int = DEFAULT_BLOCKS
     block_size: int = BLOCK_SIZE
     fed: int = 0
-    _lines: list[Line] = field(init=False)
+    _lines: list[ScriptLine] = field(init=False)
     _others: NDArray[np.float32] = field(init=False)
-    _pointers: "WeakKeyDictionary[Sequence, Pointer]" = field(default_factory=WeakKeyDictionary)
+    _pointers: "WeakKeyDictionary[Sequence, ScriptPosition]" = field(default_factory=WeakKeyDictionary)
 
     def __post_init__(self) -> None:
         self.context = min(self.script.model.context, self.blocks * self.block_size)
@@ -163,9 +167,14 @@ class ScriptedRunner:
         return logits
 
     def decode(
-        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+        self,
+        work: list[Work],
+        rules: list[SamplingRule],
+        most: int,
+        commands_waiting: Callable[[], bool],
+        cancelled: CancelFlag,
     ) -> list[list[Sampled]]:
-        return decode(self.run, work, rules, most, halted)
+        return decode(self.run, work, rules, most, commands_waiting)
 
     def copy_block(self, source: int, target: int) -> None:
         """There is no memory behind the blocks."""
@@ -176,8 +185,8 @@ class ScriptedRunner:
     def rope_factor(self, length: int) -> float:
         return 1.0
 
-    def _rows(self, item: Work) -> list[Pointer]:
-        """Where the script stands at each row that wants logits: behind the sequence's ids, then behind its draft."""
+    def _rows(self, item: Work) -> list[ScriptPosition]:
+        """Where the script stands at each row that wants logits: after the sequence's ids, then after its draft."""
         pointers = [replace(self._follow(item.sequence))]
         for n, id_ in enumerate(item.draft, 1):
             if n > len(item.draft) + 1 - item.rows:
@@ -185,11 +194,11 @@ class ScriptedRunner:
             _match(pointers[-1], id_)
         return pointers
 
-    def _follow(self, sequence: Sequence) -> Pointer:
+    def _follow(self, sequence: Sequence) -> ScriptPosition:
         """Move the sequence's pointer over the ids that were added since it was last here."""
         pointer = self._pointers.get(sequence)
         if pointer is None:
-            pointer = self._pointers[sequence] = Pointer(self._lines[sequence.serial % len(self._lines)])
+            pointer = self._pointers[sequence] = ScriptPosition(self._lines[sequence.serial % len(self._lines)])
         added = range(sequence.prompt + pointer.seen, len(sequence.ids))
         forced = [sequence.ids[p] for p in added if p in sequence.forced]
         handed_over = self.tokenizer.end_think is not None and self.tokenizer.end_think in forced
@@ -201,9 +210,9 @@ class ScriptedRunner:
         pointer.seen += len(added)
         return pointer
 
-    def _hand_over(self, pointer: Pointer) -> None:
-        """Go on where the answer begins: behind the script's own </think> and its newlines, else with `answer`, else
-        behind an end id that the hand-over has replaced, else as if nothing had happened."""
+    def _hand_over(self, pointer: ScriptPosition) -> None:
+        """Go on where the answer begins: after the script's own </think> and its newlines, else with `answer`, else
+        after an end id that the hand-over has replaced, else as if nothing had happened."""
         line, rest = pointer.line, pointer.line.ids[pointer.next :]
         if self.tokenizer.end_think in rest:
             pointer.next += rest.index(self.tokenizer.end_think) + 1
@@ -211,11 +220,11 @@ class ScriptedRunner:
             if after and self.tokenizer.token_bytes(after[0]).strip(b"\n") == b"":
                 pointer.next += 1
         elif line.answer is not None:
-            pointer.line, pointer.next = Line(line.answer, [self._end], None, line.delay), 0
+            pointer.line, pointer.next = ScriptLine(line.answer, [self._end], None, line.delay), 0
         elif len(rest) > 1 and rest[0] in self.tokenizer.eos_ids:
             pointer.next += 1
 
-    def _line(self, reply: Reply) -> Line:
+    def _line(self, reply: ScriptedReply) -> ScriptLine:
         ids = list(reply.ids) if reply.ids is not None else self._encode(reply.text or "")
         outside = [i for i in ids if not 0 <= i < self.tokenizer.vocab_size]
         if outside:
@@ -226,14 +235,14 @@ class ScriptedRunner:
             if not loop:
                 raise LoadError('scripted: a reply with "eos": false needs ids to repeat')
         answer = None if reply.answer is None else self._encode(reply.answer)
-        return Line(ids, loop, answer, reply.delay_ms / 1000)
+        return ScriptLine(ids, loop, answer, reply.delay_ms / 1000)
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, allow_control=True)
 
 
-def _match(pointer: Pointer, id_: int) -> None:
-    """Go behind the first of the next few ids that equals what was said; stay when there is none."""
+def _match(pointer: ScriptPosition, id_: int) -> None:
+    """Go past the first of the next few ids that equals the last one; stay when there is none."""
     for ahead in range(WINDOW):
         if pointer.line.at(pointer.next + ahead) == id_:
             pointer.next += ahead + 1

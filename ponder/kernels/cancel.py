@@ -1,7 +1,7 @@
 """Leave a run of the native program half-way: any thread sets a flag, the program looks at it between instructions.
 
-    unwanted = Flag()
-    model.forward(ids, batch, cache, unwanted)  # raises Abandoned once another thread calls unwanted.set()
+    cancelled = CancelFlag()
+    model.forward(ids, batch, cache, cancelled)  # raises Cancelled once another thread calls cancelled.set()
 
 An instruction takes milliseconds, a whole run with many ids takes hundreds of them.
 """
@@ -9,12 +9,12 @@ An instruction takes milliseconds, a whole run with many ids takes hundreds of t
 from ponder.kernels.extension import _native
 
 
-class Abandoned(Exception):
+class Cancelled(Exception):
     """The run was left before its end: no logits, and some of its keys and values are written. To run it again is
     harmless, the same values go to the same places."""
 
 
-class Flag:
+class CancelFlag:
     """A run that was given this is no longer wanted, once it is set; it stays set. `set` takes no lock, so it may be
     called from a destructor."""
 

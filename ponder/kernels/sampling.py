@@ -1,9 +1,9 @@
 """Draw the next ids of several sequences from their rows of logits, each by the rule of its own sequence.
 
-    rule = Rule(vocab=len(row), temperature=0.6, top_k=20, top_p=0.95, seed=7)
-    [sampled] = draw(row[None], [rule], [position])
+    rule = SamplingRule(vocab=len(row), temperature=0.6, top_k=20, top_p=0.95, seed=7)
+    [sampled] = sample(row[None], [rule], [position])
 
-In C++ (csrc/sampling/sampler.cpp); `sampling_reference.py` is the same in numpy, readable. The draw inverts the
+In C++ (csrc/sampling/sampler.cpp); `sampling_reference.py` is the same in numpy, readable. The sample inverts the
 cumulative distribution at a number that is a function of (seed, choice, position) alone, so a seeded request gives
 the same text alone and in any batch, one id at a time or several (DT-2).
 """
@@ -47,14 +47,14 @@ class Penalties:
 
 
 @dataclass(frozen=True, eq=False)
-class Rule:
-    """How ids of one sequence are drawn. Made once for each phase of it, used for many draws.
+class SamplingRule:
+    """How ids of one sequence are sampled. Made once for each phase of it, used for many samples.
 
     vocab: rows of the logits at or beyond belong to no id. temperature .. min_p: see core.params. seed, choice: of the
     random numbers. logprobs: how many alternatives to report, None for no log-probabilities at all.
-    forbidden: never drawn. bias: added to logits. mask: one bit an id (1 allows it), uint8 [at least vocab / 8],
-    little-endian bits; its owner rewrites it before each draw. fallback: ids that may come when nothing else may.
-    exempt: an id whose own logit neither penalties, bias nor mask change; when it is the likeliest, it is drawn.
+    forbidden: never sampled. bias: added to logits. mask: one bit an id (1 allows it), uint8 [at least vocab / 8],
+    little-endian bits; its owner rewrites it before each sample. fallback: ids that may come when nothing else may.
+    exempt: an id whose own logit neither penalties, bias nor mask change; when it is the likeliest, it is sampled.
     ends: ids after which another rule may hold.
     """
 
@@ -90,13 +90,13 @@ class Rule:
         return self.penalties is None and self.mask is None
 
 
-def draw(logits: Floats, rules: list[Rule], positions: list[int]) -> list[Sampled]:
-    """One id for each row. logits: [R, V], C-contiguous; rows are changed. positions: [R], of the ids drawn.
+def sample(logits: Floats, rules: list[SamplingRule], positions: list[int]) -> list[Sampled]:
+    """One id for each row. logits: [R, V], C-contiguous; rows are changed. positions: [R], of the ids sampled.
     The id is -1 where every id is forbidden or the logits are not numbers."""
-    drawn = _native.draw(logits, [rule.native for rule in rules], positions)
+    sampled = _native.draw(logits, [rule.native for rule in rules], positions)
     return [
         Sampled(d.id) if rule.logprobs is None else Sampled(d.id, d.logprob, tuple(d.top))
-        for d, rule in zip(drawn, rules)
+        for d, rule in zip(sampled, rules)
     ]
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ponder.core.batch import Batch
-from ponder.kernels.cancel import Flag
+from ponder.kernels.cancel import CancelFlag
 from ponder.kernels.native import NativeOps
 from ponder.kernels.ops import Array, Cache, Ops, Weight
 from ponder.kernels.program.run import Program
@@ -37,11 +37,11 @@ class Model:
     generation_config: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def forward(self, ids: Any, batch: Batch, cache: Cache | None = None, unwanted: Flag | None = None) -> Array:
+    def forward(self, ids: Any, batch: Batch, cache: Cache | None = None, cancelled: CancelFlag | None = None) -> Array:
         """ids [T] int32 -> logits [R, V] of batch.logit_rows. With the native ops it is recorded once and then runs
-        without Python, to the same bits; there it raises Abandoned soon after `unwanted` was set."""
+        without Python, to the same bits; there it raises Cancelled soon after `cancelled` was set."""
         if self.program is not None:
-            return self.program.run(ids, batch, cache, unwanted)
+            return self.program.run(ids, batch, cache, cancelled)
         return decoder.forward(self.weights, self.config, self.rope, self.ops, ids, batch, cache)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Drive a Control as the engine does, with a script in the place of the model: no weights, real masks and sampler."""
+"""Drive a RequestState as the engine does, with a script for a model: no weights, real masks and sampler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCall
 from ponder.core.message import Message, ToolCall
 from ponder.core.params import SamplingParams, Thinking
 from ponder.engine.decoding.answer_constraint import AnswerRules
-from ponder.engine.decoding.request_state import Control
-from ponder.engine.decoding.settings import Ceiling, ModelProfile, Settings, choose_mode, resolve
-from ponder.kernels.sampling import draw
+from ponder.engine.decoding.request_state import RequestState
+from ponder.engine.decoding.settings import Ceiling, ModelProfile, RequestSettings, choose_mode, resolve
+from ponder.kernels.sampling import sample
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 ROWS = 151_936
@@ -34,7 +34,7 @@ def profile(**changes: Any) -> ModelProfile:
 
 def make_settings(
     thinking: Thinking | None = None, text: str = "hi", *, ceiling: Ceiling | None = None, **sampling: Any
-) -> tuple[Settings, tuple[int, ...]]:
+) -> tuple[RequestSettings, tuple[int, ...]]:
     """(settings, prompt ids) of a hybrid model for one user message."""
     thinking = thinking or Thinking()
     params = SamplingParams(**{"seed": 1, "temperature": 0.0, **sampling})
@@ -84,7 +84,7 @@ _NOISE = np.random.default_rng(0).normal(size=ROWS).astype(np.float32)
 
 
 def drive(
-    settings: Settings,
+    settings: RequestSettings,
     prompt: Sequence[int],
     script: Script,
     *,
@@ -93,33 +93,33 @@ def drive(
     logits: np.ndarray | None = None,
 ) -> Outcome:
     """Run to the end as the engine loop does. answer_now_at: call request_answer_now before that step."""
-    control = Control(settings, tokenizer(), prompt, rules=rules)
+    state = RequestState(settings, tokenizer(), prompt, rules=rules)
     events: list[Event] = []
     sampled: list[int] = []
     ids: list[int] = []
     inside = step = 0
-    while control.finish_reason is None:
+    while state.finish_reason is None:
         if step == answer_now_at:
-            control.request_answer_now()
+            state.request_answer_now()
         step += 1
-        forced = control.forced()
+        forced = state.forced()
         for id_ in forced:
             ids.append(id_)
-            assert control.accept(id_, sampled=False)
+            assert state.accept(id_, sampled=False)
         if not forced:
             row = _NOISE.copy()
-            row[script.next(control.handover is not None)] = 100
-            rule = control.rule()
-            control.fill_mask()
-            [s] = draw(row[None], [rule], [len(prompt) + len(ids)])
+            row[script.next(state.handover is not None)] = 100
+            rule = state.rule()
+            state.fill_mask()
+            [s] = sample(row[None], [rule], [len(prompt) + len(ids)])
             assert s.id < settings.vocab, "a padding row was sampled"
-            open_block = control.phase == "reasoning"
-            if control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top):
+            open_block = state.phase == "reasoning"
+            if state.accept(s.id, sampled=True, logprob=s.logprob, top=s.top):
                 ids.append(s.id)
                 sampled.append(s.id)
                 inside += open_block and s.id != END_THINK
-        events += control.events()
-    finish = control.finish()
-    events += control.events()
-    assert ids == control.ids
+        events += state.events()
+    finish = state.finish()
+    events += state.events()
+    assert ids == state.ids
     return Outcome(ids, sampled, events, finish, inside)

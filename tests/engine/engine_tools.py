@@ -16,7 +16,7 @@ from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.engine import BURST, Engine
 from ponder.engine.scheduling.runner import ModelRunner
 from ponder.engine.scheduling.scheduler import Work
-from ponder.engine.scripted import Reply, Script, ScriptedModel, ScriptedRunner
+from ponder.engine.scripted import Script, ScriptedModel, ScriptedReply, ScriptedRunner
 from ponder.kernels.native import NativeOps
 from ponder.model.config import PRESETS
 from ponder.model.model import Model
@@ -74,10 +74,10 @@ def scripted(
 ) -> LLM:
     """An LLM that says these replies in order."""
 
-    def reply(raw: ReplyLike) -> Reply:
+    def reply(raw: ReplyLike) -> ScriptedReply:
         if isinstance(raw, dict):
-            return msgspec.convert(raw, Reply)
-        return Reply(text=raw) if isinstance(raw, str) else Reply(ids=tuple(raw))
+            return msgspec.convert(raw, ScriptedReply)
+        return ScriptedReply(text=raw) if isinstance(raw, str) else ScriptedReply(ids=tuple(raw))
 
     script = Script(msgspec.convert(model or {}, ScriptedModel), tuple(map(reply, replies)))
     runner = RememberingRunner(script, TOKENIZER, blocks, block_size)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from ponder.core.event import Finish
-from ponder.core.protocol import Progress
+from ponder.core.protocol import PromptProgress
 from ponder.engine.llm import LLM
 from ponder.engine.scheduling.handle import Handle
 
@@ -29,7 +29,7 @@ def test_reading_and_leaving(tmp_path: Path) -> None:
         async def left() -> Handle:
             handle = llm.generate_stream("word " * 2000, max_tokens=5)
             async for progress in handle.areading(0.02):
-                assert isinstance(progress, Progress)
+                assert isinstance(progress, PromptProgress)
                 handle.cancel()
             (batch,) = [b async for b in handle.abatches(0)]
             last = batch[-1][1]

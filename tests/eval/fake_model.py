@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from ponder.core.event import Effective, Event, Finish, ReasoningDelta, TextDelta, Usage
-from ponder.core.protocol import Progress
+from ponder.core.protocol import PromptProgress
 from ponder.core.request import ChatRequest
 from ponder.eval.settings import Settings
 from ponder.tasks.table import TASKS
@@ -40,7 +40,7 @@ class Stream:
 
     def answer_now(self) -> None: ...
     def turn_ids(self) -> tuple[int, ...] | None: ...
-    def progress(self) -> Progress | None: ...
+    def progress(self) -> PromptProgress | None: ...
 
 
 class Fake:

@@ -7,7 +7,7 @@ import pytest
 
 from ponder.kernels import native
 from ponder.kernels.reference import sampling
-from ponder.kernels.sampling import Penalties, Rule, Sampled, draw, uniform
+from ponder.kernels.sampling import Penalties, Sampled, SamplingRule, sample, uniform
 
 
 def random_row(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def random_row(rng: np.random.Generator, size: int) -> np.ndarray:
     return row.astype(np.float32)
 
 
-def random_rule(rng: np.random.Generator, vocab: int) -> Rule:
+def random_rule(rng: np.random.Generator, vocab: int) -> SamplingRule:
     fields: dict[str, Any] = {
         "temperature": float(rng.choice([0.0, 0.1, 0.6, 0.7, 1.0, 2.0])),
         "top_k": int(rng.choice([0, 1, 5, 20, 20, 100, 2000])),
@@ -48,16 +48,16 @@ def random_rule(rng: np.random.Generator, vocab: int) -> Rule:
         fields |= {"mask": mask, "fallback": tuple(ids[9:11])}
     if rng.random() < 0.2:
         fields["exempt"] = ids[11]
-    return Rule(vocab=vocab, **fields)
+    return SamplingRule(vocab=vocab, **fields)
 
 
 def compare(rng: np.random.Generator, rows: int, size: int) -> None:
-    """A batch of random rows: the ids that numpy draws, row by row; where it finds none to draw, -1."""
+    """A batch of random rows: the ids that numpy draws, row by row; where it finds none to sample, -1."""
     logits = np.stack([random_row(rng, size) for _ in range(rows)])
     vocab = size - int(rng.integers(min(size, 40)))
     rules = [random_rule(rng, vocab) for _ in range(rows)]
     positions = [int(p) for p in rng.integers(1 << 20, size=rows)]
-    drawn = draw(logits.copy(), rules, positions)
+    drawn = sample(logits.copy(), rules, positions)
     for n, (row, rule, position, found) in enumerate(zip(logits, rules, positions, drawn)):
         try:
             expected = sampling.sample(row, rule, position).id
@@ -92,8 +92,8 @@ def test_a_row_is_drawn_alike_alone_and_in_any_batch(threads: int) -> None:
     rng = np.random.default_rng(3)
     logits = np.stack([random_row(rng, 3000) for _ in range(40)])
     rules = [random_rule(rng, 3000) for _ in range(40)]
-    together = draw(logits.copy(), rules, list(range(40)))
-    alone = [draw(logits[i : i + 1].copy(), [rules[i]], [i])[0] for i in range(40)]
+    together = sample(logits.copy(), rules, list(range(40)))
+    alone = [sample(logits[i : i + 1].copy(), [rules[i]], [i])[0] for i in range(40)]
     assert together == alone
 
 
@@ -109,8 +109,10 @@ def test_logprobs_are_those_before_any_rule(isa: str) -> None:
     for size in (50, 20_000):
         row = random_row(rng, size)
         likely = int(row.argmax())
-        rule = Rule(vocab=size - 3, temperature=0.7, top_k=20, seed=3, logprobs=5, forbidden=(likely,), bias={2: 9.0})
-        [mine] = draw(row.copy()[None], [rule], [8])
+        rule = SamplingRule(
+            vocab=size - 3, temperature=0.7, top_k=20, seed=3, logprobs=5, forbidden=(likely,), bias={2: 9.0}
+        )
+        [mine] = sample(row.copy()[None], [rule], [8])
         theirs = sampling.sample(row, rule, 8)
         assert mine.id == theirs.id and mine.top[0][0] == likely and mine.logprob is not None
         assert mine.logprob == pytest.approx(theirs.logprob, abs=1e-6)
@@ -124,19 +126,19 @@ def test_what_cannot_be_drawn_is_minus_one_and_spoils_no_other_row(isa: str, bad
     logits = np.zeros((3, 1000), np.float32)
     logits[1, at if bad != -np.inf else slice(None)] = bad
     for temperature in (0.0, 1.0):
-        rule = Rule(vocab=1000, temperature=temperature, top_k=20)
-        ids = [s.id for s in draw(logits.copy(), [rule] * 3, [1, 2, 3])]
+        rule = SamplingRule(vocab=1000, temperature=temperature, top_k=20)
+        ids = [s.id for s in sample(logits.copy(), [rule] * 3, [1, 2, 3])]
         assert ids[1] == -1 and min(ids[0], ids[2]) >= 0
 
 
 @pytest.mark.parametrize("size", [1, 3, 15, 17, 31, 127, 129, 143, 255])
 def test_one_strange_number_at_every_place(isa: str, size: int) -> None:
     """Vector loops and what they leave over alike: NaN and +inf spoil their row, -inf only itself."""
-    rule = Rule(vocab=size, temperature=1.0, top_k=5)
+    rule = SamplingRule(vocab=size, temperature=1.0, top_k=5)
     for bad in (np.nan, np.inf, -np.inf):
         logits = np.zeros((size, size), np.float32)
         np.fill_diagonal(logits, bad)
-        ids = [s.id for s in draw(logits, [rule] * size, [0] * size)]
+        ids = [s.id for s in sample(logits, [rule] * size, [0] * size)]
         if bad == -np.inf and size > 1:
             assert all(found not in (-1, place) for place, found in enumerate(ids))
         else:
@@ -144,15 +146,15 @@ def test_one_strange_number_at_every_place(isa: str, size: int) -> None:
 
 
 def test_wrong_calls_are_refused() -> None:
-    row, rule = np.zeros((1, 10), np.float32), Rule(vocab=10)
+    row, rule = np.zeros((1, 10), np.float32), SamplingRule(vocab=10)
     for logits, rules, positions in (
         (row, [rule], [1, 2]), (row, [], []), (np.zeros((2, 10), np.float32), [rule], [1]),
         (np.zeros((1, 9), np.float32), [rule], [1]),
     ):  # fmt: skip
         with pytest.raises(ValueError):
-            draw(logits, rules, positions)
+            sample(logits, rules, positions)
     with pytest.raises(TypeError):
-        draw(np.zeros((1, 10)), [rule], [1])  # type: ignore[arg-type]
+        sample(np.zeros((1, 10)), [rule], [1])  # type: ignore[arg-type]
     for wrong in (
         {"forbidden": (10,)},
         {"bias": {-1: 0.0}},
@@ -161,6 +163,6 @@ def test_wrong_calls_are_refused() -> None:
         {"temperature": -1.0},
     ):
         with pytest.raises(ValueError):
-            Rule(vocab=10, **wrong)
+            SamplingRule(vocab=10, **wrong)
     with pytest.raises(ValueError, match="mask"):
-        Rule(vocab=17, mask=np.zeros(2, np.uint8))
+        SamplingRule(vocab=17, mask=np.zeros(2, np.uint8))

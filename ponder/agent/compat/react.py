@@ -15,7 +15,7 @@ from msgspec import structs
 
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
 from ponder.core.message import Message, ToolCall, ToolResult
-from ponder.core.protocol import ChatModel, ChatStream, Progress
+from ponder.core.protocol import ChatModel, ChatStream, PromptProgress
 from ponder.core.request import ChatRequest
 
 PROMPT = """\
@@ -94,7 +94,7 @@ class ReActStream:
     def answer_now(self) -> None:
         self._inner.answer_now()
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> PromptProgress | None:
         return self._inner.progress()
 
 

@@ -5,14 +5,14 @@ import threading
 from collections.abc import AsyncIterator
 
 from ponder.core.event import Event
-from ponder.core.protocol import READING, ChatStream, Progress
+from ponder.core.protocol import READING, ChatStream, PromptProgress
 
 
-async def follow(stream: ChatStream) -> AsyncIterator[Event | Progress]:
+async def follow(stream: ChatStream) -> AsyncIterator[Event | PromptProgress]:
     """The events of `stream` in order, and before them how much of a long prompt has been read. What the stream raises
     is raised here."""
     loop = asyncio.get_running_loop()
-    events: asyncio.Queue[Event | Progress | None] = asyncio.Queue()
+    events: asyncio.Queue[Event | PromptProgress | None] = asyncio.Queue()
     ended: asyncio.Future[None] = loop.create_future()
 
     def put(event: Event | None, error: BaseException | None) -> None:
@@ -47,7 +47,7 @@ async def follow(stream: ChatStream) -> AsyncIterator[Event | Progress]:
     telling = asyncio.ensure_future(tell())
     try:
         while (event := await events.get()) is not None:
-            if not isinstance(event, Progress):
+            if not isinstance(event, PromptProgress):
                 telling.cancel()
             yield event
         await ended

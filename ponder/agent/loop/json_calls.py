@@ -21,7 +21,7 @@ from msgspec import structs
 
 from ponder.core.event import Event, Finish, Usage
 from ponder.core.message import Message, ToolCall, ToolResult
-from ponder.core.protocol import ChatModel, ChatStream, Progress
+from ponder.core.protocol import ChatModel, ChatStream, PromptProgress
 from ponder.core.request import ChatRequest
 from ponder.text.chat.untagged_calls import UntaggedCalls
 
@@ -92,7 +92,7 @@ class JsonCallStream:
     def answer_now(self) -> None:
         self._inner.answer_now()
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> PromptProgress | None:
         return self._inner.progress()
 
     def turn_ids(self) -> tuple[int, ...] | None:

@@ -48,7 +48,7 @@ from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import ContextLengthExceeded, UpstreamError, UserError
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Part, ToolCall
-from ponder.core.protocol import ChatStream, Progress
+from ponder.core.protocol import ChatStream, PromptProgress
 from ponder.core.request import ChatRequest
 from ponder.text.chat.parse import message_of
 
@@ -246,7 +246,7 @@ class Run:
     async def _converse(self) -> None:
         self._stream = await self._submit()
         async for event in follow(self._stream):
-            if isinstance(event, Progress):
+            if isinstance(event, PromptProgress):
                 self._events.put_nowait(Reading(event.processed, event.total))
                 continue
             self._heard.append(event)

@@ -1,4 +1,4 @@
-"""What an answer may be: a request's grammar, tools and tool_choice as one value that Control follows (TC-4, SO-1).
+"""What an answer may be: grammar, tools and tool_choice of a request, as one value for RequestState (TC-4, SO-1).
 
 tool_choice   none       no `<tool_call>` id in the answer
               auto       free; beside a grammar, the answer is either a call or follows the grammar; where one of the

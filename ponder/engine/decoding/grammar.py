@@ -1,10 +1,10 @@
 """Constraints on the answer as token masks, by llguidance: JSON schema, any object, regex, choice, Lark, tool calls.
 
-The thoughts are never constrained; Control decides when the answer begins. Control tokens are special to the matcher,
-so no text rule (a JSON string, `.`) can ever let one through. Whitespace outside strings is bounded: one blank, or one
-newline with an indentation, so a model cannot fill its tokens with blanks (SO-2). What llguidance cannot enforce is
-refused before generation with the place in the schema (SO-3), of a tool whose function says `strict: true` as well;
-schemas that were not sent as strict are relaxed with a warning (TC-7).
+The thoughts are never constrained; RequestState decides when the answer begins. Control tokens are special to the
+matcher, so no text rule (a JSON string, `.`) can ever let one through. Whitespace outside strings is bounded: one
+blank, or one newline with an indentation, so a model cannot fill its tokens with blanks (SO-2). What llguidance cannot
+enforce is refused before generation with the place in the schema (SO-3), of a tool whose function says `strict: true`
+as well; schemas that were not sent as strict are relaxed with a warning (TC-7).
 """
 
 import json
@@ -42,7 +42,7 @@ class Matcher:
 
     mask: one bit an id, little-endian; at least one is set after filling. End tokens are allowed exactly when the text
     is complete. complete: the text so far satisfies the grammar. error: llguidance gave up (a limit was hit); only an
-    end token is allowed then, and Control reports it.
+    end token is allowed then, and RequestState reports it.
     """
 
     def __init__(self, state: "llguidance.LLMatcher", size: int, eos_ids: tuple[int, ...]) -> None:
@@ -64,7 +64,7 @@ class Matcher:
     def accept(self, id_: int) -> None:
         self._state.consume_token(id_)
 
-    def foreseen(self) -> list[int]:
+    def forced_tokens(self) -> list[int]:
         """The text to which there is no alternative, in the usual ids; other ids may write it too."""
         return list(self._state.compute_ff_tokens())
 
@@ -165,8 +165,8 @@ def compile_calls(
         elif only_strict:
             schema = {"type": "object", "x-guidance": _RELAXED}
         else:
-            schema, told = _arguments(tokenizer, eos_ids, function)
-            warnings += told
+            schema, reported = _arguments(tokenizer, eos_ids, function)
+            warnings += reported
         head = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
         heads.append(f'{_literal(head)} @tool{n} "}}"')
         grammars.append({"name": f"tool{n}", "json_schema": schema})
@@ -192,8 +192,8 @@ def _arguments(
     tokenizer: Tokenizer, eos_ids: tuple[int, ...], function: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """As much of a tool's schema as can be enforced, and warnings of what cannot."""
-    name, (schema, said) = function["name"], _parameters(function)
-    warnings = [] if said == "object" else [f"tool {name}: arguments are an object, not {said}"]
+    name, (schema, type_) = function["name"], _parameters(function)
+    warnings = [] if type_ == "object" else [f"tool {name}: arguments are an object, not {type_}"]
     if isinstance(compiled := _compile(tokenizer, eos_ids, _json_source(schema, _RELAXED)), str):
         warnings.append(f"tool {name}: its schema is not enforced: {compiled}")
         schema = {"type": "object"}
@@ -204,11 +204,11 @@ def _arguments(
 
 def _kept(tokenizer: Tokenizer, eos_ids: tuple[int, ...], function: dict[str, Any]) -> dict[str, Any]:
     """The schema of a strict tool. Raises UserError when it cannot be kept to the letter."""
-    schema, said = _parameters(function)
+    schema, type_ = _parameters(function)
     compiled = _compile(tokenizer, eos_ids, _json_source(schema, _STRICT))
-    if said == "object" and isinstance(compiled, Compiled):
+    if type_ == "object" and isinstance(compiled, Compiled):
         return {**schema, "x-guidance": _STRICT}
-    place, why = "#/type", f"arguments are an object, not {said}"
+    place, why = "#/type", f"arguments are an object, not {type_}"
     if isinstance(compiled, str):
         place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
     raise UserError(

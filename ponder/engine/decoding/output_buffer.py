@@ -10,7 +10,7 @@ from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.engine.decoding.stop import StopMatcher
 
 
-class Delivery:
+class OutputBuffer:
     """`put` parser events, `take` what may be delivered. After a match `matched` is the stop string, and everything
     later is dropped. calls: how many tool calls were delivered."""
 

@@ -1,6 +1,6 @@
 """Everything that decides about ONE running sequence (one choice of one request).
 
-The engine computes logits and asks; Control answers. Per step, in the engine's thread:
+The engine computes logits and asks; RequestState answers. Per step, in the engine's thread:
 
     while control.finish_reason is None:
         if ids := control.forced():            # the hand-over: feed them all, nothing is sampled
@@ -8,7 +8,7 @@ The engine computes logits and asks; Control answers. Per step, in the engine's 
         else:
             rule = control.rule()
             control.fill_mask()                # the part of the rule that changes with every id
-            [s] = draw(logits, [rule], [position])
+            [s] = sample(logits, [rule], [position])
             keep = control.accept(s.id, sampled=True, logprob=s.logprob, top=s.top)
             # keep False: the id is dropped (an end token inside the thoughts), do not append or feed it
         deliver(control.events())
@@ -28,10 +28,10 @@ from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogpro
 from ponder.core.params import SamplingParams
 from ponder.engine.decoding.answer_constraint import AnswerRules
 from ponder.engine.decoding.loop_guard import LoopGuard
-from ponder.engine.decoding.output_buffer import Delivery
-from ponder.engine.decoding.settings import Settings
-from ponder.engine.decoding.thinking_budget import Allowance, handover_ids
-from ponder.kernels.sampling import Penalties, Rule
+from ponder.engine.decoding.output_buffer import OutputBuffer
+from ponder.engine.decoding.settings import RequestSettings
+from ponder.engine.decoding.thinking_budget import ThinkingBudget, handover_ids
+from ponder.kernels.sampling import Penalties, SamplingRule
 from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.phase import Phase, turn_start
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from ponder.engine.decoding.grammar import Matcher
 
 
-class Control:
+class RequestState:
     """ids: what was generated so far, hand-over included. finish_reason: None while running. handover: why the
     thoughts were cut, None when they were not."""
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RequestSettings,
         tokenizer: Tokenizer,
         prompt_ids: Sequence[int],
         *,
@@ -65,16 +65,16 @@ class Control:
         may_call = not self._rules.text_calls
         self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
         sampling = settings.sampling
-        self._delivery = Delivery(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
+        self._output = OutputBuffer(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
         self._penalties = _penalties(sampling, prompt_ids)
-        self._made: dict[tuple[Phase, Matcher | None], Rule] = {}
+        self._made: dict[tuple[Phase, Matcher | None], SamplingRule] = {}
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
         has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
         self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if has_block else ()
         self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
         self._pending: list[int] = []
-        self._allowance: Allowance | None = None
+        self._budget: ThinkingBudget | None = None
         self._answer_now = False
         self._after_close = False  # the next id is the first after a `</think>` that the model wrote
         self._answer_ids = 0
@@ -101,16 +101,16 @@ class Control:
     def forced(self) -> tuple[int, ...]:
         """Ids to append next without sampling: feed them all through the model. () means sample."""
         if self._answer_now and self.phase == "reasoning" and not self._pending and self.finish_reason is None:
-            assert self._allowance is not None
-            if self._allowance.room:
+            assert self._budget is not None
+            if self._budget.room:
                 self._end_block("answer_now")
             else:
                 self._answer_now = False
                 self._warnings.append("answer now: max_tokens leaves no room for the hand-over and an answer")
         return tuple(self._pending)
 
-    def rule(self) -> Rule:
-        """How the next id is drawn: the same object as long as the same rule holds."""
+    def rule(self) -> SamplingRule:
+        """How the next id is sampled: the same object as long as the same rule holds."""
         phase = self.phase
         if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
             phase = "answer"
@@ -122,7 +122,7 @@ class Control:
 
     def fill_mask(self) -> None:
         """Say in the rule's mask what the grammar allows now; nothing to do without a grammar, or in the thoughts. May
-        run in any thread, while nothing else of this Control does."""
+        run in any thread, while nothing else of this RequestState does."""
         if self._matcher is None or self.phase == "reasoning":
             return
         self._matcher.fill_mask()
@@ -132,21 +132,21 @@ class Control:
             self._matcher.allow((self._tokenizer.tool_call,))
 
     @property
-    def drawable(self) -> int:
-        """How many ids may still be drawn at most, before the sequence ends or a hand-over is fed."""
+    def remaining(self) -> int:
+        """How many ids may still be sampled at most, before the sequence ends or a hand-over is fed."""
         left = self._settings.effective.max_tokens - len(self.ids)
-        return left if self._allowance is None else min(left, self._allowance.left)
+        return left if self._budget is None else min(left, self._budget.left)
 
     @property
     def horizon(self) -> int:
         """How many ids the present rule holds for, if none of its `ends` comes."""
-        return self.drawable if self.phase != "start" and self.rule().steady else 1
+        return self.remaining if self.phase != "start" and self.rule().steady else 1
 
     @cached_property
-    def guess_rule(self) -> Rule:
-        """How another model's guess is drawn: with the random numbers of the real draws, without the answer's rules."""
+    def draft_rule(self) -> SamplingRule:
+        """How a draft is sampled: with the random numbers of the real ones, without the answer's rules."""
         s = self._settings.effective
-        return Rule(
+        return SamplingRule(
             vocab=self._settings.vocab,
             temperature=s.temperature,
             top_k=s.top_k,
@@ -172,9 +172,9 @@ class Control:
         self.ids.append(id_)
         if logprob is not None:
             data = self._tokenizer.token_bytes(id_)
-            self._delivery.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
+            self._output.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
         if ends:
-            self._close("tool_calls" if self._delivery.calls else "stop")
+            self._close("tool_calls" if self._output.calls else "stop")
             return True
         self._feed(id_)
         if phase == "reasoning":
@@ -187,13 +187,13 @@ class Control:
             self._check_end()
         return True
 
-    def foreseen(self) -> list[int]:
-        """What the grammar leaves no choice about: a good guess of what will be drawn, no more than that."""
-        return self._matcher.foreseen() if self._matcher is not None and self.phase == "answer" else []
+    def forced_tokens(self) -> list[int]:
+        """What the grammar leaves no choice about: a good draft of what will be sampled, no more than that."""
+        return self._matcher.forced_tokens() if self._matcher is not None and self.phase == "answer" else []
 
     def events(self) -> list[Event]:
         """What is new since the last call."""
-        return self._delivery.take()
+        return self._output.take()
 
     def finish(self, reason: FinishReason | None = None, *, cached_tokens: int = 0) -> Finish:
         """The last event. reason: end it here for this reason ("cancelled"), if it has not ended by itself. What was
@@ -219,7 +219,7 @@ class Control:
             tuple(self._warnings),
         )
 
-    def _make_rule(self, phase: Phase) -> Rule:
+    def _make_rule(self, phase: Phase) -> SamplingRule:
         tok = self._tokenizer
         opens = tok.think if phase == "start" else None
         forbidden = [] if opens is not None else [tok.think]
@@ -228,7 +228,7 @@ class Control:
             forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
         masked = self._matcher is not None and phase != "reasoning"
         return replace(
-            self.guess_rule,
+            self.draft_rule,
             logprobs=self._settings.sampling.logprobs,
             forbidden=tuple(i for i in forbidden if i is not None),
             bias=self._settings.sampling.logit_bias if phase != "reasoning" else {},
@@ -244,24 +244,24 @@ class Control:
     def _open_block(self) -> None:
         """`<think>` was sampled, or the prompt ends inside a block: from here on ids count."""
         s = self._settings.effective
-        self._allowance = Allowance(s.budget, s.max_tokens, len(self.ids), len(self._handover_ids))
-        if self._allowance.left <= 0:
-            self._end_block(self._allowance.reason)
+        self._budget = ThinkingBudget(s.budget, s.max_tokens, len(self.ids), len(self._handover_ids))
+        if self._budget.left <= 0:
+            self._end_block(self._budget.reason)
 
     def _think(self, id_: int) -> None:
         """One sampled id that came in the reasoning phase."""
-        assert self._allowance is not None
+        assert self._budget is not None
         if id_ == self._tokenizer.end_think:
             self._leave_block()
             self._after_close = True
             return
         self._reasoning_ids += 1
-        self._allowance.spend()
-        if self._delivery.matched:
+        self._budget.spend()
+        if self._output.matched:
             return
-        if self._allowance.left <= 0:
-            self._end_block(self._allowance.reason)
-        elif self._guard is not None and self._guard.feed(id_) and self._allowance.room:
+        if self._budget.left <= 0:
+            self._end_block(self._budget.reason)
+        elif self._guard is not None and self._guard.feed(id_) and self._budget.room:
             self._end_block("loop")
 
     def _take_draft(self) -> bool:
@@ -272,18 +272,18 @@ class Control:
             return False
         if calls is not None and not all(map(calls.fits, drafted)):
             return False
-        self._delivery.put(self._parser.accept_pending())
+        self._output.put(self._parser.accept_pending())
         self._leave_block()
         self._warnings.append('tool_in_thinking "close": the thoughts ended with a call and no </think>')
         return True
 
     def _end_block(self, why: Handover) -> None:
         """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
-        assert self._allowance is not None
-        self._delivery.put(self._parser.release_pending())
-        if self._delivery.matched:  # a stop string in thoughts that were held back
+        assert self._budget is not None
+        self._output.put(self._parser.release_pending())
+        if self._output.matched:  # a stop string in thoughts that were held back
             self._close("stop")
-        elif self._allowance.room:
+        elif self._budget.room:
             self._pending, self.handover = list(self._handover_ids), why
         else:
             self._close("length")
@@ -299,12 +299,12 @@ class Control:
         elif self.phase == "reasoning":
             self._reasoning_ids += 1
             if self._settings.thinking.show_handover:
-                self._delivery.put(self._parser.feed([id_]), verbatim=True)
+                self._output.put(self._parser.feed([id_]), verbatim=True)
         # what follows the tag is layout, not text: the parser need not see it
 
     def _leave_block(self) -> None:
-        self._allowance = None
-        self._delivery.flush()
+        self._budget = None
+        self._output.flush()
         if self._guard is not None:
             self._guard = LoopGuard(self._tokenizer.decode)
 
@@ -337,12 +337,12 @@ class Control:
             return
         malformed = self._parser.malformed_calls
         events = self._parser.feed([id_])
-        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
+        self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
 
     def _check_end(self) -> None:
-        if self._delivery.matched:
+        if self._output.matched:
             self._close("stop")
-        elif self._delivery.calls and self._rules.single_call:
+        elif self._output.calls and self._rules.single_call:
             self._close("tool_calls")
         elif len(self.ids) >= self._settings.effective.max_tokens:
             self._close("length")
@@ -351,10 +351,10 @@ class Control:
         """End the sequence: everything held back comes out, and may still complete a stop string."""
         malformed = self._parser.malformed_calls
         events = self._parser.finish()
-        self._delivery.put(events, verbatim=self._parser.malformed_calls > malformed)
-        self._delivery.flush()
-        self._stop_reason = self._delivery.matched
-        self.finish_reason = "stop" if self._delivery.matched and reason != "cancelled" else reason
+        self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
+        self._output.flush()
+        self._stop_reason = self._output.matched
+        self.finish_reason = "stop" if self._output.matched and reason != "cancelled" else reason
 
 
 def _penalties(sampling: SamplingParams, prompt_ids: Sequence[int]) -> Penalties | None:

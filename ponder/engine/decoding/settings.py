@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ponder.core.errors import ContextLengthExceeded, UserError
-from ponder.core.event import Settled
+from ponder.core.event import ResolvedSettings
 from ponder.core.message import Message
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams, Thinking
 from ponder.text.chat.soft_switch import soft_switch
@@ -65,11 +65,11 @@ class Mode(Struct, frozen=True):
     truncated_tokens: int = 0
 
 
-class Settings(Struct, frozen=True):
+class RequestSettings(Struct, frozen=True):
     """Everything that holds for one request. `sampling` has no None left but `logprobs`; what `effective` says
     (budget, max_tokens, seed) wins. can_think: the model may open a block."""
 
-    effective: Settled
+    effective: ResolvedSettings
     sampling: SamplingParams
     thinking: Thinking
     eos_ids: tuple[int, ...]
@@ -79,8 +79,8 @@ class Settings(Struct, frozen=True):
 
 
 def choose_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelProfile) -> Mode:
-    """Hard switch, then soft switch, then on; a model that cannot switch refuses to be asked, but answers a wish with
-    a warning.
+    """Hard switch, then soft switch, then on; a model that cannot switch refuses to be asked, but answers a preference
+    with a warning.
 
     Raises UserError when the request asks for a mode the model does not have.
     """
@@ -100,14 +100,14 @@ def choose_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
 
 def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelProfile) -> Mode:
     thinks = profile.capability == "thinking"
-    if thinks and thinking.enabled is False and not thinking.wish:
+    if thinks and thinking.enabled is False and not thinking.preference:
         raise UserError(
             f"{profile.name} always thinks: thinking_not_switchable. Use a hybrid model such as qwen3:4b, "
             "or a small thinking budget",
             param="enable_thinking",
             code="thinking_not_switchable",
         )
-    if not thinks and (thinking.enabled or thinking.budget is not None) and not thinking.wish:
+    if not thinks and (thinking.enabled or thinking.budget is not None) and not thinking.preference:
         raise UserError(
             f"{profile.name} is a model without thinking ({profile.capability}). Use a hybrid model such as qwen3:4b, "
             "or leave enable_thinking and the thinking budget out",
@@ -119,12 +119,14 @@ def _fixed_mode(thinking: Thinking, messages: Sequence[Message], profile: ModelP
 
 
 def _unmet(thinking: Thinking, profile: ModelProfile) -> tuple[str, ...]:
-    """What a model that cannot switch says to a wish."""
+    """What a model that cannot switch says to a preference."""
     if profile.capability == "thinking":
         unmet = thinking.enabled is False
-        return (f"{thinking.wish} has no effect: {profile.name} always thinks",) if unmet else ()
+        return (f"{thinking.preference} has no effect: {profile.name} always thinks",) if unmet else ()
     if thinking.enabled or thinking.budget is not None:
-        return (f"{thinking.wish} has no effect: {profile.name} is a model without thinking ({profile.capability})",)
+        return (
+            f"{thinking.preference} has no effect: {profile.name} is a model without thinking ({profile.capability})",
+        )
     return ()
 
 
@@ -145,7 +147,7 @@ def resolve(
     profile: ModelProfile,
     prompt_tokens: int,
     ceiling: Ceiling | None = None,
-) -> Settings:
+) -> RequestSettings:
     """Fill every open value. Raises ContextLengthExceeded, or UserError for a logit_bias id the tokenizer lacks."""
     ceiling = ceiling or Ceiling()
     warnings = list(mode.warnings)
@@ -167,7 +169,7 @@ def resolve(
     assert max_tokens is not None and filled.seed is not None
     budget = _lowered("the thinking budget", thinking.budget, ceiling.budget, "the server's ceiling", warnings)
     if not mode.thinking and mode.source in ("request", "model"):
-        if thinking.budget is not None and not thinking.wish:  # of a wish the mode has told
+        if thinking.budget is not None and not thinking.preference:  # of a preference the mode has warned
             warnings.append("the thinking budget has no effect: thinking is off")
         budget = None
     return _settings(filled, thinking, mode, profile, max_tokens, budget, warnings)
@@ -181,10 +183,10 @@ def _settings(
     max_tokens: int,
     budget: int | None,
     warnings: list[str],
-) -> Settings:
+) -> RequestSettings:
     assert filled.temperature is not None and filled.top_p is not None and filled.seed is not None
     assert filled.top_k is not None and filled.min_p is not None
-    effective = Settled(
+    effective = ResolvedSettings(
         thinking=mode.thinking,
         thinking_source=mode.source,
         budget=budget,
@@ -197,11 +199,11 @@ def _settings(
         truncated_tokens=mode.truncated_tokens,
     )
     can_think = profile.capability in ("hybrid", "thinking")
-    return Settings(effective, filled, thinking, profile.eos_ids, profile.vocab, can_think, tuple(warnings))
+    return RequestSettings(effective, filled, thinking, profile.eos_ids, profile.vocab, can_think, tuple(warnings))
 
 
 def _lowered(what: str, asked: int | None, limit: int | None, whose: str, warnings: list[str]) -> int | None:
-    """min(asked, limit) where None is infinite; a lowered explicit wish is a warning."""
+    """min(asked, limit) where None is infinite; a number that was asked for and lowered is a warning."""
     if limit is None or (asked is not None and asked <= limit):
         return asked
     if asked is not None:

@@ -27,7 +27,7 @@ def answer_share(max_tokens: int) -> int:
     return max(max_tokens // 4, min(256, max_tokens // 2))
 
 
-class Allowance:
+class ThinkingBudget:
     """What one open block may still use. Made when the block opens; `spend` once per sampled id inside it."""
 
     def __init__(self, budget: int | None, max_tokens: int, used: int, handover: int) -> None:

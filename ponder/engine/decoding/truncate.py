@@ -13,7 +13,7 @@ from ponder.core.message import Message
 Messages = tuple[Message, ...]
 
 
-def shortened(messages: Sequence[Message], fits: Callable[[Messages], bool]) -> Messages:
+def truncated(messages: Sequence[Message], fits: Callable[[Messages], bool]) -> Messages:
     """Messages that do not fit, without as many of the oldest turns as must go; the last turn stays even if it does not
     fit either. fits: renders and counts, so short conversations are tried before long ones."""
     starts = [n for n, message in enumerate(messages) if message.role == "user"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event, Finish
 from ponder.engine.remote.client import Client, Unreachable
-from ponder.engine.remote.reply import Reply, TokenNames
+from ponder.engine.remote.reply import RemoteReply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.upstream import Upstream
-from ponder.engine.scheduling.handle import Channel
+from ponder.engine.scheduling.handle import EventChannel
 from ponder.engine.scheduling.sequence import Timings
 
 ELSEWHERE = frozenset((404, 408, 425, 429))  # and everything from 500 on: another server may do better
@@ -41,7 +41,7 @@ class RemoteChoice:
         return None
 
 
-class Call:
+class RemoteCall:
     """choose: the next server, without those tried. build: the body for it; raises UserError when its dialect cannot
     say it. first: the body for one that is known."""
 
@@ -54,16 +54,16 @@ class Call:
         first: Outgoing,
         choices: int,
     ) -> None:
-        self.channel = Channel(choices)
+        self.channel = EventChannel(choices)
         self.choices = [RemoteChoice(n) for n in range(choices)]
         self._client, self._choose, self._build, self._names = client, choose, build, names
-        self._reply = Reply(first, choices, names)
+        self._reply = RemoteReply(first, choices, names)
         self._upstream: Upstream | None = None
         self._task: asyncio.Task[None] | None = None
         self._begun = False
         self._answer_now = False
 
-    # -- wishes, in the client's loop -------------------------------------------------------------------------------
+    # -- commands, in the client's loop -----------------------------------------------------------------------------
 
     def cancel(self, choice: RemoteChoice) -> None:
         """The reader of this choice has gone; with the last one the connection goes."""
@@ -124,7 +124,7 @@ class Call:
             if upstream.dialect is None:
                 await self._client.describe(upstream)
             outgoing = self._build(upstream)
-            self._reply, self._upstream = Reply(outgoing, len(self.choices), self._names), upstream
+            self._reply, self._upstream = RemoteReply(outgoing, len(self.choices), self._names), upstream
             async with aclosing(self._client.events(upstream.url + outgoing.path, outgoing.body)) as chunks:
                 async for chunk in chunks:
                     self._put(self._reply.feed(chunk))

@@ -182,7 +182,7 @@ async def _refuse(response: "httpx2.Response") -> None:
     status, text = response.status_code, str(error.get("message") or f"HTTP {response.status_code}")
     param, code = (error[k] if isinstance(error.get(k), str) else None for k in ("param", "code"))
     if status == 400 and (code == "context_length_exceeded" or "maximum context length" in text):
-        raise ContextLengthExceeded.told(text)
+        raise ContextLengthExceeded.reported(text)
     if status in (400, 413, 422):
         raise UserError(text, param=param, code=code)
     wait = response.headers.get("retry-after", "")

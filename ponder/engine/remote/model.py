@@ -22,7 +22,7 @@ from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.options import SamplingFields, sampling_of, thinking_of
-from ponder.engine.remote.call import Call, RemoteChoice
+from ponder.engine.remote.call import RemoteCall, RemoteChoice
 from ponder.engine.remote.client import Client
 from ponder.engine.remote.dialects import Dialect, dialect_named
 from ponder.engine.remote.reply import TokenNames
@@ -120,11 +120,11 @@ class RemoteModel:
         **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """Continue a raw prompt, text or ids. The options are those of `LLM.generate_stream`."""
-        wish, wanted = thinking_of(thinking, None), sampling_of(sampling, {**shorthand})
+        switches, wanted = thinking_of(thinking, None), sampling_of(sampling, {**shorthand})
         given = prompt if isinstance(prompt, str) else list(prompt)
 
         def build(dialect: Dialect, model: str) -> Outgoing:
-            return completion_body(given, wanted, wish, grammar, model, dialect, allow_control=allow_control)
+            return completion_body(given, wanted, switches, grammar, model, dialect, allow_control=allow_control)
 
         return self._start(build, [str(given)[:1000]], wanted.n)
 
@@ -190,7 +190,7 @@ class RemoteModel:
             assert upstream.dialect is not None
             return build(upstream.dialect, self._name_at(upstream))
 
-        call = Call(self._client, choose_next, build_for, self.tokenizer, first, choices)
+        call = RemoteCall(self._client, choose_next, build_for, self.tokenizer, first, choices)
 
         def cancel(choice: RemoteChoice) -> None:
             self._client.soon(call.cancel, choice)

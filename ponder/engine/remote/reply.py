@@ -57,7 +57,7 @@ class TokenNames:
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
 
-class _Call:
+class _CallPieces:
     """A tool call whose pieces are still coming."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class _Call:
         return ToolCall(self.name, arguments, self.id)
 
 
-class _Choice:
+class _ReplyChoice:
     """One choice of the reply."""
 
     def __init__(self, *, calls: bool, raw: bool) -> None:
@@ -90,7 +90,7 @@ class _Choice:
         self.thought = False  # thoughts were seen
         self._tags = TagParser(calls=calls)
         self._apart = raw
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _CallPieces] = {}
         self._done = 0
 
     def thoughts(self, text: str) -> Iterator[Event]:
@@ -106,7 +106,7 @@ class _Choice:
             yield from self._counted(self._tags.feed(text))
 
     def call(self, piece: Chunk) -> None:
-        self._calls.setdefault(piece.get("index") or 0, _Call()).add(piece)
+        self._calls.setdefault(piece.get("index") or 0, _CallPieces()).add(piece)
 
     def close_calls(self) -> Iterator[Event]:
         for call in self._calls.values():
@@ -137,7 +137,7 @@ class _Choice:
             yield event
 
 
-class Reply:
+class RemoteReply:
     """Feed it chunks, then `finish`. id: of the reply, once it is known. usage: the last that was told; llama.cpp tells
     that of every choice at the end, one after the other, and they are added up."""
 
@@ -148,7 +148,7 @@ class Reply:
         self._outgoing = outgoing
         self._names = names
         raw = outgoing.path == "/completions"
-        self._choices = [_Choice(calls=outgoing.calls, raw=raw) for _ in range(choices)]
+        self._choices = [_ReplyChoice(calls=outgoing.calls, raw=raw) for _ in range(choices)]
         self._told: Chunk = {}  # what only another Ponder says: effective, warnings, ...
 
     def feed(self, chunk: Chunk) -> Iterator[tuple[int, Event]]:
@@ -197,7 +197,7 @@ class Reply:
             tuple(dict.fromkeys(warnings)),
         )  # fmt: skip
 
-    def _part(self, choice: _Choice, part: Chunk) -> Iterator[Event]:
+    def _part(self, choice: _ReplyChoice, part: Chunk) -> Iterator[Event]:
         delta = part.get("delta") or {}
         thoughts = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thoughts, str) and thoughts:
@@ -241,7 +241,7 @@ class Reply:
         )
 
 
-def _reason(choice: _Choice) -> FinishReason:
+def _reason(choice: _ReplyChoice) -> FinishReason:
     """A call that only our parser found is one, too."""
     if choice.called and choice.reason == "stop":
         return "tool_calls"

@@ -21,7 +21,7 @@ from hashlib import blake2b
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedBlock:
     """What a published block holds. digest is None for a block that is not full (the end of a sequence)."""
 
     parent: bytes
@@ -52,7 +52,7 @@ class BlockPool:
         self.blank = list(range(count))[::-1]
         self.reached = 0  # blocks from this one on were never used
         self.idle: OrderedDict[int, None] = OrderedDict()  # the first one is evicted next
-        self.known: dict[int, Known] = {}
+        self.known: dict[int, CachedBlock] = {}
         self._by_digest: dict[bytes, int] = {}
         self._children: dict[bytes, dict[int, tuple[int, ...]]] = {}  # parent digest -> block -> its ids
 
@@ -102,7 +102,7 @@ class BlockPool:
             self._by_digest[digest] = block
         elif any(other[: len(ids)] == ids for other in siblings.values()):
             return
-        self.known[block] = Known(parent, ids, digest)
+        self.known[block] = CachedBlock(parent, ids, digest)
         siblings[block] = ids
 
     def find(self, root: bytes, ids: Sequence[int]) -> Match:

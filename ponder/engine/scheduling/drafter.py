@@ -1,4 +1,4 @@
-"""What the engine asks of whoever guesses ahead. A guess never changes the output, only how many ids a step gives."""
+"""What the engine asks of whoever drafts ahead. A draft never changes the output, only how many ids a step gives."""
 
 from typing import Protocol
 
@@ -11,8 +11,8 @@ class Drafter(Protocol):
     def draft(self, sequences: list[Sequence]) -> list[list[int]]:
         """Ids that may follow each sequence; [] for none. They may be cut short where there is no room for them."""
 
-    def learn(self, sequence: Sequence, drawn: list[int]) -> None:
-        """The ids that were drawn in the step, perhaps none. Not called for a sequence that ended."""
+    def learn(self, sequence: Sequence, sampled: list[int]) -> None:
+        """The ids that were sampled in the step, perhaps none. Not called for a sequence that ended."""
 
     def measured(self, rows: int, seconds: float) -> None:
         """A step of decodes computed so many rows in so much time."""

@@ -1,13 +1,14 @@
-"""The step loop: requests in, forward passes, ids out. One thread owns the model; everybody else only sends wishes.
+"""The step loop: requests in, forward passes, ids out. One thread owns the model; everybody else only sends commands.
 
     handle = engine.submit(prompt_ids, [control])
     for event in handle: ...
 
-A step computes the scheduler's work and draws an id for every sequence whose logits came out (`steps.py`), lets its
-Control decide what that means, and puts the events into the reader's channel (`outcomes.py`). Wishes (submit, cancel,
-answer now) arrive through a queue and are granted at the beginning of the next step. The thread starts with the first
-request and goes away when there has been nothing to do for a while, so a forgotten engine costs nothing. While it
-lives, the end of the program closes the engine: a thread that is still inside the kernels then would abort the process.
+A step computes the scheduler's work and samples an id for every sequence whose logits came out (`step.py`), lets its
+RequestState decide what that means, and puts the events into the reader's channel (`output_processor.py`). Commands
+(submit, cancel, answer now) arrive through a queue and are processed at the beginning of the next step. The thread
+starts with the first request and goes away when there has been nothing to do for a while, so a forgotten engine costs
+nothing. While it lives, the end of the program closes the engine: a thread that is still inside the kernels then would
+abort the process.
 """
 
 import atexit
@@ -17,32 +18,32 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.core.errors import ContextLengthExceeded, UserError
-from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.scheduling.block_pool import BlockPool
-from ponder.engine.scheduling.cancel import Interrupt
+from ponder.engine.scheduling.cancel import StepCancellation
 from ponder.engine.scheduling.drafter import Drafter
-from ponder.engine.scheduling.handle import Channel, Handle
-from ponder.engine.scheduling.output_processor import Outcomes
+from ponder.engine.scheduling.handle import EventChannel, Handle
+from ponder.engine.scheduling.output_processor import OutputProcessor
 from ponder.engine.scheduling.runner import Runner
 from ponder.engine.scheduling.scheduler import Counters, Scheduler
 from ponder.engine.scheduling.sequence import Sequence
 from ponder.engine.scheduling.stats import Stats
-from ponder.engine.scheduling.step import Steps
+from ponder.engine.scheduling.step import StepExecutor
 from ponder.engine.scheduling.verify import speculate
 
 IDLE_SECONDS = 2.0  # after so long without work the thread ends; the next request starts a new one
 STUCK_SECONDS = 60.0  # a single step of the largest model takes a few seconds
 BURST = 0.008  # short for a cancel, long for the readers' threads: they are woken once in a burst
 
-Wish = tuple[Callable[[Sequence], None], Sequence]
+Command = tuple[Callable[[Sequence], None], Sequence]
 
 
 class Engine:
     """max_batch: sequences computed together. chunk: ids computed in one step at most; smaller steps make running
     answers and cancels smoother, larger ones make long prompts a little faster.
-    drafter: guesses ids ahead; the output is the same with any and with none.
+    drafter: drafts ids ahead; the output is the same with any and with none.
     burst: seconds that may pass before running sequences are looked at again, where a step of the model takes less.
     background=False: no thread; the caller drives `step()` (training, tests)."""
 
@@ -67,11 +68,11 @@ class Engine:
         self._drafter = drafter
         self._background = background
         self._process = os.getpid()
-        self._wishes: SimpleQueue[Wish | None] = SimpleQueue()  # its put() may be called from destructors
-        wishes = self._wishes  # of which the steps learn, not of the engine: no circle keeps a forgotten one alive
-        self._outcomes = Outcomes(self.scheduler, drafter)
-        self._steps = Steps(runner, self.scheduler, self._outcomes, burst, lambda: not wishes.empty())
-        self._interrupt = Interrupt(max_batch)
+        self._commands: SimpleQueue[Command | None] = SimpleQueue()  # its put() may be called from destructors
+        commands = self._commands  # of which the steps learn, not of the engine: no circle keeps a forgotten one alive
+        self._output = OutputProcessor(self.scheduler, drafter)
+        self._steps = StepExecutor(runner, self.scheduler, self._output, burst, lambda: not commands.empty())
+        self._step_cancellation = StepCancellation(max_batch)
         self._prepared = threading.Event()  # memory is ready, or never will be
         self._lock = threading.Lock()  # guards the next four
         self._thread: threading.Thread | None = None
@@ -81,8 +82,8 @@ class Engine:
         self._step_at = time.monotonic()
         self.weights_version = 0  # how often `weights_changed` was called
 
-    def submit(self, ids: list[int], controls: list[Control]) -> Handle:
-        """Start a request: one choice for every Control, which must agree on the prompt. Returns at once.
+    def submit(self, ids: list[int], states: list[RequestState]) -> Handle:
+        """Start a request: one choice for every RequestState, which must agree on the prompt. Returns at once.
 
         Raises UserError when it can never fit, or when the engine is closed.
         """
@@ -92,21 +93,21 @@ class Engine:
             raise ContextLengthExceeded(len(ids), self.context)
         if os.getpid() != self._process:
             raise UserError("this model was loaded before the process forked; load it in the child, or use spawn")
-        channel = Channel(len(controls))
+        channel = EventChannel(len(states))
         with self._lock:
             if self._closed:
                 raise UserError("this engine is closed; make a new LLM")
             if self._broken:
                 raise self._broken
             sequences: list[Sequence] = []
-            for choice, control in enumerate(controls):
+            for choice, state in enumerate(states):
                 leader = sequences[0] if sequences else None
-                sequences.append(Sequence(self._serial, list(ids), control, channel, choice, leader, CALLER.get()))
+                sequences.append(Sequence(self._serial, list(ids), state, channel, choice, leader, CLIENT.get()))
                 self._serial += 1
             for sequence in sequences:
-                self._wishes.put((self._add, sequence))
+                self._commands.put((self._add, sequence))
             self._start()
-        return Handle(sequences, channel, self._leave_soon, self._wish(self._answer_now))
+        return Handle(sequences, channel, self._request_cancel, self._command(self._answer_now))
 
     def prepare(self, *, wait: bool = False) -> None:
         """Start now to touch the memory that the first requests will write to, as the thread does whenever there is
@@ -115,22 +116,23 @@ class Engine:
             if self._closed or self._broken or not self._background:
                 return
             self._prepared.clear()
-            self._wishes.put(None)  # for a thread that waits
+            self._commands.put(None)  # for a thread that waits
             self._start()
         if wait:
             self._prepared.wait()
 
     def step(self) -> bool:
-        """Grant the wishes, compute one batch. False when there was nothing to compute. Not while the thread runs."""
-        self._grant(block=False)
+        """Process the commands, compute one batch. False when there was nothing to compute. Not while the thread
+        runs."""
+        self._process_commands(block=False)
         work = self.scheduler.plan()
-        unwanted = self._interrupt.begin(work)
+        cancelled = self._step_cancellation.begin(work)
         if not work:
             return False
         if self._drafter is not None and all(item.rows == 1 == item.end - item.start for item in work):
-            speculate(self._steps, work, self._drafter, unwanted)
+            speculate(self._steps, work, self._drafter, cancelled)
         else:
-            self._steps.decode(work, unwanted)
+            self._steps.decode(work, cancelled)
         self._step_at = time.monotonic()
         return True
 
@@ -165,8 +167,8 @@ class Engine:
         with self._lock:
             self._closed = True
             thread = self._thread
-        self._wishes.put(None)
-        self._interrupt.close()
+        self._commands.put(None)
+        self._step_cancellation.close()
         if thread is not None:
             thread.join()
         else:
@@ -178,7 +180,7 @@ class Engine:
         busy = bool(self.scheduler.running or self.scheduler.waiting)
         return Stats(
             steps=self._steps.count,
-            abandoned=self._steps.abandoned,
+            abandoned=self._steps.cancelled,
             prefill_ids=counters.prefill_ids,
             decode_ids=counters.decode_ids,
             drafted=counters.drafted,
@@ -186,10 +188,10 @@ class Engine:
             cached_ids=counters.cached_ids,
             preemptions=counters.preemptions,
             restarts=counters.restarts,
-            finished=self._outcomes.finished,
-            handovers=self._outcomes.handovers,
-            cancelled=self._outcomes.cancelled,
-            failed=self._outcomes.failed,
+            finished=self._output.finished,
+            handovers=self._output.handovers,
+            cancelled=self._output.cancelled,
+            failed=self._output.failed,
             running=len(self.scheduler.running),
             waiting=len(self.scheduler.waiting),
             free_blocks=self.pool.available,
@@ -222,10 +224,10 @@ class Engine:
             atexit.register(self.close)
 
     def _loop(self) -> None:
-        """The thread: steps while there is work, makes memory ready and waits for wishes otherwise."""
+        """The thread: steps while there is work, makes memory ready and waits for commands otherwise."""
         while True:
             try:
-                if not self.step() and not self._touch() and not self._grant(block=True):
+                if not self.step() and not self._touch() and not self._process_commands(block=True):
                     return
             except Exception as error:  # a bug of ours: nobody may be left waiting for an event that never comes
                 self._break(error)
@@ -241,53 +243,53 @@ class Engine:
         self._prepared.set()
         return False
 
-    def _grant(self, *, block: bool) -> bool:
-        """Grant all wishes. With block, wait for one; False when the thread has ended itself, out of work."""
+    def _process_commands(self, *, block: bool) -> bool:
+        """Process all commands. With block, wait for one; False when the thread has ended itself, out of work."""
         while True:
             try:
-                wish = self._wishes.get(block, IDLE_SECONDS)
+                command = self._commands.get(block, IDLE_SECONDS)
             except Empty:
                 if not block:
                     return True
                 with self._lock:  # a submit that comes now finds no thread and starts one
-                    if self._wishes.empty():
+                    if self._commands.empty():
                         self._thread = None
                         atexit.unregister(self.close)
                         return False
                 continue
             block = False
-            if wish is not None:
-                action, sequence = wish
+            if command is not None:
+                action, sequence = command
                 if not sequence.finished:
                     action(sequence)
 
-    def _wish(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
-        wishes = self._wishes
-        return lambda sequence: wishes.put((action, sequence))
+    def _command(self, action: Callable[[Sequence], None]) -> Callable[[Sequence], None]:
+        commands = self._commands
+        return lambda sequence: commands.put((action, sequence))
 
-    def _leave_soon(self, sequence: Sequence) -> None:
+    def _request_cancel(self, sequence: Sequence) -> None:
         """From any thread, and from destructors."""
-        self._wishes.put((self._cancel, sequence))
-        self._interrupt.leave(sequence)
+        self._commands.put((self._cancel, sequence))
+        self._step_cancellation.cancel(sequence)
 
     def _add(self, sequence: Sequence) -> None:
         if not self.scheduler.running and not self.scheduler.waiting:
             self._step_at = time.monotonic()  # the time without work is nobody's delay
         self.scheduler.add(sequence)
-        self._outcomes.follow_up(sequence)
-        self._outcomes.deliver(sequence)
+        self._output.follow_up(sequence)
+        self._output.deliver(sequence)
 
     def _cancel(self, sequence: Sequence) -> None:
-        self._outcomes.finish(sequence, "cancelled")
+        self._output.finish(sequence, "cancelled")
 
     def _answer_now(self, sequence: Sequence) -> None:
-        sequence.control.request_answer_now()
-        self._outcomes.follow_up(sequence)
-        self._outcomes.deliver(sequence)
+        sequence.state.request_answer_now()
+        self._output.follow_up(sequence)
+        self._output.deliver(sequence)
 
     def _shut_down(self) -> None:
         self._prepared.set()
-        self._grant(block=False)
+        self._process_commands(block=False)
         for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
             self._cancel(sequence)
 
@@ -297,9 +299,9 @@ class Engine:
             self._broken = error
         self._prepared.set()
         left = {*self.scheduler.running, *self.scheduler.waiting}
-        while not self._wishes.empty():
-            if (wish := self._wishes.get()) is not None:
-                left.add(wish[1])
+        while not self._commands.empty():
+            if (command := self._commands.get()) is not None:
+                left.add(command[1])
         for sequence in left:
             if not sequence.finished:
                 sequence.finished = True

@@ -1,8 +1,8 @@
 """How a reader follows a running request: blocking, async, one choice at a time or all together.
 
-The engine writes into a `Channel`, a `Handle` reads from it; neither waits for the other, so a slow reader never holds
-up the engine (what may pile up is bounded by max_tokens). Leaving early cancels: breaking out of the loop, closing the
-generator, a cancelled task, or dropping the handle.
+The engine writes into an `EventChannel`, a `Handle` reads from it; neither waits for the other, so a slow reader never
+holds up the engine (what may pile up is bounded by max_tokens). Leaving early cancels: breaking out of the loop,
+closing the generator, a cancelled task, or dropping the handle.
 """
 
 from collections import deque
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from asyncio import Event as AsyncEvent
 
-    from ponder.core.protocol import Progress
+    from ponder.core.protocol import PromptProgress
     from ponder.engine.scheduling.sequence import Timings
 
 Waker = tuple["AbstractEventLoop", "AsyncEvent"]
 
 
-class Channel:
+class EventChannel:
     """Events of all choices of a request, from the engine's thread to readers in any thread or event loop."""
 
     def __init__(self, choices: int) -> None:
@@ -139,7 +139,7 @@ class Followed(Protocol):
     @property
     def forced(self) -> "Set[int]": ...
     def turn_ids(self) -> tuple[int, ...] | None: ...
-    def progress(self) -> "Progress | None": ...
+    def progress(self) -> "PromptProgress | None": ...
 
 
 class Handle:
@@ -149,11 +149,11 @@ class Handle:
     def __init__(
         self,
         sequences: "Sequence[Followed]",
-        channel: Channel,
+        channel: EventChannel,
         cancel: Callable[[Any], None],
         answer_now: Callable[[Any], None],
     ) -> None:
-        """cancel, answer_now: hand the wish to the engine; must be safe to call from a destructor."""
+        """cancel, answer_now: hand the command to the engine; must be safe to call from a destructor."""
         self._sequences = sequences
         self._channel = channel
         self._cancel = cancel
@@ -211,11 +211,11 @@ class Handle:
         finally:
             self.cancel()
 
-    def progress(self) -> "Progress | None":
+    def progress(self) -> "PromptProgress | None":
         """Of the first choice; None where another server computes it."""
         return self._sequences[0].progress()
 
-    def reading(self, pace: float) -> "Iterator[Progress]":
+    def reading(self, pace: float) -> "Iterator[PromptProgress]":
         """Until the first event: every `pace` seconds how much of the prompt has been computed, where it moved (LC-6).
         Read the events afterwards."""
         known = None
@@ -223,7 +223,7 @@ class Handle:
             if (progress := self.progress()) is not None and progress != known:
                 yield (known := progress)
 
-    async def areading(self, pace: float) -> "AsyncIterator[Progress]":
+    async def areading(self, pace: float) -> "AsyncIterator[PromptProgress]":
         known = None
         while not await self._channel.abegun(pace):
             if (progress := self.progress()) is not None and progress != known:

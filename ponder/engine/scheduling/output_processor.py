@@ -1,4 +1,4 @@
-"""What a drawn id means: Control decides what follows, the reader hears of it, and an end frees what the sequence held.
+"""What a sampled id means: RequestState decides what follows, the reader gets it, an end frees slot and blocks.
 
 One sequence at a time, in the engine's thread. What raises here (a grammar, logits that are not numbers) ends that
 sequence and no other: its reader gets the error.
@@ -10,10 +10,10 @@ from ponder.core.event import FinishReason
 from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.scheduler import Scheduler
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.kernels.sampling import UNUSABLE, Rule, Sampled
+from ponder.kernels.sampling import UNUSABLE, Sampled, SamplingRule
 
 
-class Outcomes:
+class OutputProcessor:
     """finished .. handovers: sequences so far, see `Stats`."""
 
     def __init__(self, scheduler: Scheduler, drafter: Drafter | None) -> None:
@@ -21,22 +21,22 @@ class Outcomes:
         self._drafter = drafter
         self.finished = self.cancelled = self.failed = self.handovers = 0
 
-    def rule(self, sequence: Sequence) -> Rule | None:
-        """How the next id is drawn; None when that failed, and the sequence with it."""
+    def rule(self, sequence: Sequence) -> SamplingRule | None:
+        """How the next id is sampled; None when that failed, and the sequence with it."""
         try:
-            rule = sequence.control.rule()
-            sequence.control.fill_mask()
+            rule = sequence.state.rule()
+            sequence.state.fill_mask()
         except Exception as error:  # one request's grammar must not end the others
             self.fail(sequence, error)
             return None
         return rule
 
     def accept(self, sequence: Sequence, sampled: Sampled) -> bool:
-        """Take an id that was drawn, and do what follows from it. Whether the sequence goes on with this very id."""
-        control, length = sequence.control, len(sequence.ids)
+        """Take an id that was sampled, and do what follows from it. Whether the sequence goes on with this very id."""
+        state, length = sequence.state, len(sequence.ids)
         try:
             assert sampled.id >= 0, UNUSABLE
-            keep = control.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
+            keep = state.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
         except Exception as error:  # one request's grammar or logits must not end the others
             self.fail(sequence, error)
             return False
@@ -48,28 +48,28 @@ class Outcomes:
         return not sequence.finished and keep and len(sequence.ids) == length + 1
 
     def follow_up(self, sequence: Sequence) -> None:
-        """Append what Control wants fed, end what is over."""
-        control = sequence.control
-        if control.finish_reason is None:
-            for id_ in control.forced():
+        """Append what RequestState wants fed, end what is over."""
+        state = sequence.state
+        if state.finish_reason is None:
+            for id_ in state.forced():
                 sequence.forced.add(len(sequence.ids))
                 sequence.ids.append(id_)
-                control.accept(id_, sampled=False)
-        if control.finish_reason is not None:
-            self.finish(sequence, control.finish_reason)
+                state.accept(id_, sampled=False)
+        if state.finish_reason is not None:
+            self.finish(sequence, state.finish_reason)
 
     def deliver(self, sequence: Sequence) -> None:
         """Give the reader what is new; a finished sequence has delivered all of it."""
-        if not sequence.finished and (events := sequence.control.events()):
+        if not sequence.finished and (events := sequence.state.events()):
             sequence.channel.put(sequence.choice, events)
 
     def finish(self, sequence: Sequence, reason: FinishReason) -> None:
         self._leave(sequence)
-        finish = sequence.control.finish(reason, cached_tokens=sequence.cached or 0)
+        finish = sequence.state.finish(reason, cached_tokens=sequence.cached or 0)
         self.finished += 1
         self.cancelled += finish.reason == "cancelled"
         self.handovers += finish.handover is not None
-        sequence.channel.put(sequence.choice, [*sequence.control.events(), finish])
+        sequence.channel.put(sequence.choice, [*sequence.state.events(), finish])
 
     def fail(self, sequence: Sequence, error: Exception) -> None:
         self._leave(sequence)

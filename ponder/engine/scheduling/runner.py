@@ -1,7 +1,7 @@
 """The engine's side of a model: turn a list of work into one batch, run it, return the logits that are wanted.
 
 Two runners exist: `ModelRunner` (a real model, with the cache's memory) and `scripted.ScriptedRunner`. The scheduler,
-the cache bookkeeping and Control see no difference.
+the cache bookkeeping and RequestState see no difference.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from ponder.core.errors import UserError
 from ponder.engine.scheduling.burst import over
 from ponder.engine.scheduling.memory import cache_tokens, free_beside
 from ponder.engine.scheduling.scheduler import Work
-from ponder.kernels.cancel import Flag
-from ponder.kernels.sampling import Rule, Sampled, draw
+from ponder.kernels.cancel import CancelFlag
+from ponder.kernels.sampling import Sampled, SamplingRule, sample
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 
@@ -37,19 +37,25 @@ class Runner(Protocol):
         is harmless: the same values go to the same places."""
 
     def decode(
-        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+        self,
+        work: list[Work],
+        rules: list[SamplingRule],
+        most: int,
+        commands_waiting: Callable[[], bool],
+        cancelled: CancelFlag,
     ) -> list[list[Sampled]]:
-        """Compute the work, draw one id for each item that wants a row, by its rule; then feed these and draw again, up
-        to `most` times in all. Returns the ids of each such item, equally many. An id of -1 could not be drawn.
+        """Compute the work, sample one id for each item that wants a row, by its rule; then feed these and sample
+        again, up to `most` times in all. Returns the ids of each such item, equally many. An id of -1 could not be
+        sampled.
 
         most > 1: every item is one id that wants its row, and has blocks for `most` ids. It ends early after an id of
-        its rule's `ends`, and after a step at which `halted` says so. It may raise Abandoned when `unwanted` was set,
-        even in the middle of a step."""
+        its rule's `ends`, and after a step at which `commands_waiting` says so. It may raise Cancelled when `cancelled`
+        was set, even in the middle of a step."""
 
     def copy_block(self, source: int, target: int) -> None: ...
 
     def touch(self, used: int) -> bool:
-        """Have the system hand out a piece of the memory that will be written to next: of blocks behind the first
+        """Have the system hand out a piece of the memory that will be written to next: of blocks after the first
         `used` ones, which were never in use. False when enough of it is there."""
 
     def rope_factor(self, length: int) -> float:
@@ -112,19 +118,24 @@ class ModelRunner:
         return np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
 
     def decode(
-        self, work: list[Work], rules: list[Rule], most: int, halted: Callable[[], bool], unwanted: Flag
+        self,
+        work: list[Work],
+        rules: list[SamplingRule],
+        most: int,
+        commands_waiting: Callable[[], bool],
+        cancelled: CancelFlag,
     ) -> list[list[Sampled]]:
         ids, batch = assemble(work)
         positions = [item.end for item in work if item.rows]
-        drawn: list[list[Sampled]] = [[] for _ in rules]
+        sampled: list[list[Sampled]] = [[] for _ in rules]
         while True:
-            logits = np.asarray(self.model.forward(ids, batch, self.cache, unwanted), np.float32)
-            for row, (found, sampled) in enumerate(zip(drawn, draw(logits, rules, positions))):
-                found.append(sampled)
+            logits = np.asarray(self.model.forward(ids, batch, self.cache, cancelled), np.float32)
+            for row, (found, one) in enumerate(zip(sampled, sample(logits, rules, positions))):
+                found.append(one)
                 positions[row] += 1
-            if over(drawn, rules, most) or halted():
-                return drawn
-            ids[:] = [found[-1].id for found in drawn]
+            if over(sampled, rules, most) or commands_waiting():
+                return sampled
+            ids[:] = [found[-1].id for found in sampled]
             batch.positions[:] += 1
 
     def copy_block(self, source: int, target: int) -> None:

@@ -25,8 +25,8 @@ from ponder.engine.scheduling.sequence import Sequence
 @dataclass(frozen=True)
 class Work:
     """Compute the ids start .. end of a sequence. rows: how many of the last of them want logits; 0 in the middle of a
-    prompt, 1 when the next id is drawn, more with a draft. draft: ids that may follow the sequence's own, end included;
-    `start` may lie among them.
+    prompt, 1 when the next id is sampled, more with a draft. draft: ids that may follow the sequence's own, end
+    included; `start` may lie among them.
     """
 
     sequence: Sequence
@@ -50,8 +50,8 @@ class Counters:
     decode_ids: int = 0
     cached_ids: int = 0
     preemptions: int = 0
-    drafted: int = 0  # ids that were guessed and computed
-    accepted: int = 0  # of them, those that were drawn
+    drafted: int = 0  # ids that were drafted and computed
+    accepted: int = 0  # of them, those that were sampled
     restarts: int = 0  # sequences that outgrew their YaRN factor
 
 
@@ -97,7 +97,7 @@ class Scheduler:
         return self._share_chunk()
 
     def extend(self, work: list[Work], drafts: list[list[int]]) -> list[Work]:
-        """Single ids to compute, each with a draft behind it: as much of it as fits into the chunk, the pool and the
+        """Single ids to compute, each with a draft after it: as much of it as fits into the chunk, the pool and the
         YaRN factor of its sequence. Nobody else gives way to a draft."""
         left = self.chunk - len(work)
         extended = []
@@ -122,7 +122,7 @@ class Scheduler:
                 self.counters.prefill_ids += size
             else:
                 self.counters.decode_ids += size
-            sequence.computed = item.end - len(item.draft)  # a draft counts when its ids have been drawn
+            sequence.computed = item.end - len(item.draft)  # a draft counts when its ids have been sampled
             sequence.table.publish(sequence.ids, sequence.computed)
 
     def advance(self, sequence: Sequence) -> None:
@@ -132,7 +132,7 @@ class Scheduler:
         self.counters.decode_ids += 1
 
     def was_right(self, sequence: Sequence) -> None:
-        """An id of its draft was drawn."""
+        """An id of its draft was sampled."""
         self.counters.accepted += 1
         sequence.timings.accepted += 1
 

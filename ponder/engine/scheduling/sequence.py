@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ponder.core.protocol import Progress
+from ponder.core.protocol import PromptProgress
 from ponder.engine.scheduling.block_pool import BlockTable
 
 if TYPE_CHECKING:
-    from ponder.engine.decoding.request_state import Control
-    from ponder.engine.scheduling.handle import Channel
+    from ponder.engine.decoding.request_state import RequestState
+    from ponder.engine.scheduling.handle import EventChannel
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Timings:
     first_id: float = 0.0
     finished: float = 0.0
     generated: int = 0
-    drafted: int = 0  # ids that were guessed for it and computed
-    accepted: int = 0  # of them, those that were drawn
+    drafted: int = 0  # ids that were drafted for it and computed
+    accepted: int = 0  # of them, those that were sampled
 
     @property
     def queue_s(self) -> float:
@@ -53,8 +53,8 @@ class Sequence:
 
     serial: int
     ids: list[int]
-    control: "Control"
-    channel: "Channel"
+    state: "RequestState"
+    channel: "EventChannel"
     choice: int = 0
     leader: "Sequence | None" = None
     owner: str = ""
@@ -62,7 +62,7 @@ class Sequence:
     forced: set[int] = field(default_factory=set)
     timings: Timings = field(default_factory=Timings)
     finished: bool = False
-    leaving: bool = False  # its cancel is among the wishes; set by the reader's thread
+    cancelled: bool = False  # its cancel is among the commands; set by the reader's thread
     computed: int = 0
     cached: int | None = None
     rope_factor: float = 1.0
@@ -81,14 +81,14 @@ class Sequence:
         leader = self.leader
         return leader is None or leader.finished or leader.computed >= leader.prompt
 
-    def progress(self) -> Progress:
-        return Progress(min(self.computed, self.prompt), self.prompt, self.cached or 0)
+    def progress(self) -> PromptProgress:
+        return PromptProgress(min(self.computed, self.prompt), self.prompt, self.cached or 0)
 
     def turn_ids(self) -> tuple[int, ...]:
         """See `Handle.turn_ids`."""
         prompt_ids = tuple(self.ids[: self.prompt])
-        start = self.control.turn_start(prompt_ids)  # 0: there is no turn
-        return (prompt_ids[start + 1 :] if start else ()) + tuple(self.ids[self.prompt :])  # behind the newline
+        start = self.state.turn_start(prompt_ids)  # 0: there is no turn
+        return (prompt_ids[start + 1 :] if start else ()) + tuple(self.ids[self.prompt :])  # after the newline
 
     def admit(self, table: BlockTable, rope_factor: float, cached: int) -> None:
         """A slot was given; the first `cached` ids are in the blocks of `table` already."""

@@ -1,22 +1,22 @@
-"""A step of decodes with guesses behind them: all rows are computed at once, and draws go on while a guess was right.
+"""A step of decodes with drafts after them: all rows are computed at once, and sampling goes on while a draft is right.
 
-Each draw is what it would be without a guess: it is the same Control, the same rule, the same random number.
+Each id is what it would be without a draft: it is the same RequestState, the same rule, the same random number.
 """
 
 import time
 
 from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.scheduler import Work
-from ponder.engine.scheduling.step import Steps
-from ponder.kernels.cancel import Flag
-from ponder.kernels.sampling import draw
+from ponder.engine.scheduling.step import StepExecutor
+from ponder.kernels.cancel import CancelFlag
+from ponder.kernels.sampling import sample
 
 
-def speculate(steps: Steps, work: list[Work], drafter: Drafter, unwanted: Flag) -> None:
-    """A step of decodes, with a draft behind each where that pays."""
+def speculate(steps: StepExecutor, work: list[Work], drafter: Drafter, cancelled: CancelFlag) -> None:
+    """A step of decodes, with a draft after each where that pays."""
     drafts = drafter.draft([item.sequence for item in work])
     work = steps.scheduler.extend(work, drafts)
-    computed = verify(steps, work) if any(item.draft for item in work) else steps.decode(work, unwanted)
+    computed = verify(steps, work) if any(item.draft for item in work) else steps.decode(work, cancelled)
     if computed:
         drafter.measured(sum(item.rows for item in work), steps.pace)
     for item in work:
@@ -25,8 +25,8 @@ def speculate(steps: Steps, work: list[Work], drafter: Drafter, unwanted: Flag) 
             drafter.learn(sequence, [sequence.ids[p] for p in came if p not in sequence.forced])
 
 
-def verify(steps: Steps, work: list[Work]) -> bool:
-    """Compute decodes of which some have a draft; draw as many ids as a draft got right, and one more. False when
+def verify(steps: StepExecutor, work: list[Work]) -> bool:
+    """Compute decodes of which some have a draft; sample as many ids as a draft got right, and one more. False when
     that failed, and items were tried one by one.
 
     It ends where the sequence takes another turn: another id, the end, an id that is dropped, ids that are fed.
@@ -46,10 +46,10 @@ def verify(steps: Steps, work: list[Work]) -> bool:
             if n:
                 steps.scheduler.advance(sequence)
                 steps.scheduler.was_right(sequence)
-            if (rule := steps.outcomes.rule(sequence)) is None:
+            if (rule := steps.output.rule(sequence)) is None:
                 break
-            [sampled] = draw(row[None], [rule], [len(sequence.ids)])
-            if not steps.outcomes.accept(sequence, sampled) or [sampled.id] != [*item.draft[n : n + 1]]:
+            [sampled] = sample(row[None], [rule], [len(sequence.ids)])
+            if not steps.output.accept(sequence, sampled) or [sampled.id] != [*item.draft[n : n + 1]]:
                 break
-        steps.outcomes.deliver(sequence)
+        steps.output.deliver(sequence)
     return True

@@ -3,7 +3,7 @@
     with LLM("Qwen3-Reranker-0.6B") as llm:
         scores, ids = llm.relevance("What is the capital of China?", ["Beijing.", "Gravity."])
 
-They are causal language models. The prompt asks whether the document meets the requirements and ends behind an empty
+They are causal language models. The prompt asks whether the document meets the requirements and ends after an empty
 thinking block; the score is the probability of "yes" against "no" as the next id, 0 to 1. Prompt and score are those of
 https://huggingface.co/Qwen/Qwen3-Reranker-0.6B (its `format_instruction` and `compute_logits`), also in llama.cpp's
 template "rerank" (ggml-org/llama.cpp#15824) and vllm-project/vllm#19260. As there, the frame and what it holds are
@@ -26,15 +26,15 @@ BEFORE = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
-BEHIND = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 ROWS = 64  # documents whose head is computed together: [64, 151936] float32 is 39 MB
 
 
 def prompts_of(tokenizer: Tokenizer, query: str, documents: Sequence[str], instruction: str) -> list[list[int]]:
     """The ids of one prompt a document."""
-    before, behind = (tokenizer.encode(text, allow_control=True) for text in (BEFORE, BEHIND))
+    before, after = (tokenizer.encode(text, allow_control=True) for text in (BEFORE, AFTER))
     asked = f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: "
-    return [[*before, *tokenizer.encode(asked + document), *behind] for document in documents]
+    return [[*before, *tokenizer.encode(asked + document), *after] for document in documents]
 
 
 def relevance(model: Model, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:

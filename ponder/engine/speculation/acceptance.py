@@ -18,13 +18,13 @@ class _Count:
     tries: float = 0.0
 
 
-class Chances:
-    """Of one sequence, with `shared` behind it; or, without, the shared ones, which start from `first`."""
+class AcceptanceRate:
+    """Of one sequence, backed by `shared`; or, without, the shared ones, which start from `first`."""
 
-    def __init__(self, first: "tuple[float, ...] | Chances") -> None:
-        self._shared: Chances | None = None
+    def __init__(self, first: "tuple[float, ...] | AcceptanceRate") -> None:
+        self._shared: AcceptanceRate | None = None
         self._counts: list[_Count]
-        if isinstance(first, Chances):
+        if isinstance(first, AcceptanceRate):
             self._shared, self._counts = first, [_Count() for _ in first._counts]
         else:
             self._counts = [_Count(p * FIRST, FIRST) for p in first]

@@ -5,12 +5,12 @@ from ponder.engine.scheduling.scheduler import Work
 from ponder.engine.scheduling.sequence import Sequence
 
 
-class Mirror:
-    """`follow` before every draft; then `missing` ids are to be computed before the next one can be drawn."""
+class DraftSequence:
+    """`follow` before every draft; then `missing` ids are to be computed before the next one can be sampled."""
 
     def __init__(self, of: Sequence, pool: BlockPool, rope_factor: float) -> None:
         self.of = of
-        self.shadow = Sequence(of.serial, list(of.ids), of.control, of.channel)
+        self.shadow = Sequence(of.serial, list(of.ids), of.state, of.channel)
         self._sure = len(of.ids)  # ids of the shadow that are known to be those of the sequence
         table = BlockTable(pool, rope_factor)
         match = pool.find(table.root, of.ids)
@@ -22,7 +22,7 @@ class Mirror:
         return self.shadow.pending
 
     def follow(self) -> None:
-        """Drop the drafts that were wrong, add what was drawn since; others may find what is computed and sure."""
+        """Drop the drafts that were wrong, add what was sampled since; others may find what is computed and sure."""
         shadow, ids = self.shadow, self.of.ids
         while self._sure < min(len(ids), len(shadow.ids)) and ids[self._sure] == shadow.ids[self._sure]:
             self._sure += 1

@@ -14,7 +14,7 @@ PLACES = 12  # earlier places that are compared, newest first
 
 
 @dataclass
-class Lookup:
+class PromptLookup:
     """Earlier places of every pair of ids, as chains from the newest to the oldest."""
 
     _newest: dict[tuple[int, int], int] = field(default_factory=dict)  # pair -> where its second id is

@@ -7,8 +7,8 @@ the ratio between sizes: a machine that gets slower as a whole moves the pace of
 
 from dataclasses import dataclass, field
 
-UNSEEN = 0.02  # guess for a row more than was ever measured, as a share: low, so that it is tried and then known
-STALE = 1000  # steps after which a size that was not used is measured anew
+UNSEEN = 0.02  # what a row more than was ever measured is taken to cost: low, so that it is tried and then known
+STALE = 1000  # steps after which a size that was not used is measured again
 FAST, SLOW = 0.1, 0.05  # weight of a new measurement in the pace and in a ratio
 
 
@@ -20,7 +20,7 @@ class _Size:
 
 
 @dataclass
-class StepCosts:
+class StepTimeModel:
     """`note` every step; `seconds` of any size."""
 
     _pace: float = 0.0  # seconds of a step of ratio 1

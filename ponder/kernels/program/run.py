@@ -15,7 +15,7 @@ import numpy as np
 
 from ponder.core.batch import Batch, Ints
 from ponder.kernels.cache import Cache, in_use
-from ponder.kernels.cancel import Abandoned, Flag
+from ponder.kernels.cancel import CancelFlag, Cancelled
 from ponder.kernels.extension import _native
 from ponder.kernels.program.fuse import (
     Attend,
@@ -49,9 +49,9 @@ class Program:
         self._rope_table = rope_table
         self._words = output.width
 
-    def run(self, ids: Ints, batch: Batch, cache: Cache | None, unwanted: Flag | None = None) -> Floats:
-        """ids [T] int32 -> logits [R, V]. Raises ValueError for a batch that cannot be, and Abandoned soon after
-        `unwanted` was set."""
+    def run(self, ids: Ints, batch: Batch, cache: Cache | None, cancelled: CancelFlag | None = None) -> Floats:
+        """ids [T] int32 -> logits [R, V]. Raises ValueError for a batch that cannot be, and Cancelled soon after
+        `cancelled` was set."""
         positions, starts, factor = batch.positions, batch.starts, batch.rope_factor
         for sequence, chunk in self._native.missing_rope(positions, starts, factor):
             one = float(factor[sequence])
@@ -59,10 +59,10 @@ class Program:
         logits = np.empty((len(batch.logit_rows), self._words), np.float32)
         complete = self._native.run(
             ids, positions, starts, batch.logit_rows, factor, batch.block_tables, *in_use(batch, cache), logits,
-            unwanted and unwanted.handle,
+            cancelled and cancelled.handle,
         )  # fmt: skip
         if not complete:
-            raise Abandoned
+            raise Cancelled
         return logits
 
     @property

@@ -13,21 +13,21 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from ponder.kernels.sampling import UNUSABLE, Floats, Penalties, Rule, Sampled
+from ponder.kernels.sampling import UNUSABLE, Floats, Penalties, Sampled, SamplingRule
 
 _GROUP = 64
 
 
-def sample(logits: Floats, rule: Rule, position: int) -> Sampled:
+def sample(logits: Floats, rule: SamplingRule, position: int) -> Sampled:
     """One id for this position of the sequence. logits: [V], unchanged."""
     row = logits.copy()
     constrain(row, rule)
     u = uniform(rule.seed, rule.choice, position) if rule.temperature else 0.0
-    id_ = draw(row, rule.temperature, rule.top_k, rule.top_p, rule.min_p, u)
+    id_ = sample_at(row, rule.temperature, rule.top_k, rule.top_p, rule.min_p, u)
     return Sampled(id_) if rule.logprobs is None else logprobs(logits, id_, rule.logprobs)
 
 
-def constrain(logits: Floats, rule: Rule) -> None:
+def constrain(logits: Floats, rule: SamplingRule) -> None:
     """Change logits [V] in place as the rule says."""
     logits[rule.vocab :] = -np.inf
     bent = rule.penalties is not None or rule.mask is not None or bool(rule.bias)
@@ -69,7 +69,7 @@ def uniform(seed: int, choice: int, position: int) -> float:
     return (int(bits.random_raw()) >> 11) * 2.0**-53
 
 
-def draw(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, u: float) -> int:
+def sample_at(logits: Floats, temperature: float, top_k: int, top_p: float, min_p: float, u: float) -> int:
     """One id for u in [0, 1). logits: [V], -inf is forbidden. Temperature 0: the largest, lowest id on a tie."""
     if temperature == 0:
         best = int(np.argmax(logits))

@@ -174,5 +174,7 @@ def thinking_of(switches: Iterable[Switch], budgets: Iterable[Budget]) -> Thinki
             param=exact[0].field,
         )
     everything: list[Switch | Budget] = [*switches, *budgets]
-    wish = everything[0].field if everything and all(each.strength != "firm" for each in everything) else ""
-    return Thinking(enabled=enabled, budget=chosen[0].tokens if chosen and enabled is not False else None, wish=wish)
+    preference = everything[0].field if everything and all(each.strength != "firm" for each in everything) else ""
+    return Thinking(
+        enabled=enabled, budget=chosen[0].tokens if chosen and enabled is not False else None, preference=preference
+    )

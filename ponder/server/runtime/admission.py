@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.core.event import Finish
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
@@ -57,7 +57,7 @@ class Running:
         """A place for one request, freed (and its handle cancelled) at the end. Raises ApiError 429 or 503."""
         if self.draining:
             raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
-        caller = CALLER.get()
+        caller = CLIENT.get()
         mine = sum(run.caller == caller for run in self.runs.values())
         if len(self.runs) >= self.capacity + self.config.queue:
             raise self._refused(f"{len(self.runs)} requests are running or waiting already", "queue_full")
@@ -78,7 +78,7 @@ class Running:
 
     def find(self, id_: str) -> Run:
         """Raises ApiError 404 when the caller has no such request running (any more)."""
-        if id_ not in self.runs or self.runs[id_].caller != CALLER.get():
+        if id_ not in self.runs or self.runs[id_].caller != CLIENT.get():
             raise ApiError(404, f"no request {id_} is running", code="request_not_found", param="id")
         return self.runs[id_]
 

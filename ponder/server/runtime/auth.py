@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.http.errors import ApiError, body_for
 from ponder.server.runtime.keys import callers
@@ -42,7 +42,7 @@ class Guard:
             if refused := self._refuse(scope["path"], headers, caller):
                 told = JSONResponse(body_for(scope["path"], refused), refused.status, refused.headers)
                 return await told(scope, receive, send)
-            CALLER.set(caller or "")
+            CLIENT.set(caller or "")
         await self.app(scope, receive, send)
 
     def _refuse(self, path: str, headers: Headers, caller: str | None) -> ApiError | None:

@@ -14,7 +14,7 @@ from threading import Lock
 
 from msgspec import structs
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.core.event import Event, Finish, TokenLogprob
 from ponder.core.message import Message, Reasoning
 from ponder.core.request import ChatRequest
@@ -64,7 +64,7 @@ class Conversation:
         """Belongs to the caller in whose context it is made."""
         self.warnings: tuple[str, ...] = ()
         self._kept, self._wish = kept, wish
-        self._hash = hashlib.sha256(json.dumps([CALLER.get(), model]).encode())
+        self._hash = hashlib.sha256(json.dumps([CLIENT.get(), model]).encode())
         self._events: dict[int, list[Event]] = {}
 
     def restored(self) -> ChatRequest:

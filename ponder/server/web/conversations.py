@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.database import Database
 
@@ -62,7 +62,7 @@ class Conversations:
     def create(self, title: str = "", settings: Row | None = None) -> Row:
         id_, now = secrets.token_hex(8), time.time()
         with self._file.writing() as db:
-            values = (id_, title, json.dumps(settings or {}), now, now, CALLER.get())
+            values = (id_, title, json.dumps(settings or {}), now, now, CLIENT.get())
             db.execute(f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, NULL, ?, ?, ?)", values)
         return self.get(id_)
 
@@ -77,7 +77,7 @@ class Conversations:
                 row = {"id": secrets.token_hex(8)} | {k: each[k] for k in ("title", "created", "changed")}
                 values = (row["id"], row["title"], json.dumps(each["settings"]), new[each["leaf"]], row["created"])
                 sql = f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                db.execute(sql, (*values, row["changed"], CALLER.get()))
+                db.execute(sql, (*values, row["changed"], CLIENT.get()))
                 for n, m in enumerate(each["messages"], 1):
                     body = json.dumps({k: v for k, v in m.items() if k not in COLUMNS}, ensure_ascii=False)
                     told_of = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
@@ -152,7 +152,7 @@ class Conversations:
 
     def _owners(self) -> tuple[str, str]:
         """Whose conversations the caller sees."""
-        caller = CALLER.get()
+        caller = CLIENT.get()
         return caller, "" if caller in self._heirs else caller
 
 

@@ -1,4 +1,4 @@
-"""Settings resolution, penalties, masks and delivery: the parts of Control that are not about the budget."""
+"""Settings resolution, penalties, masks and delivery: the parts of RequestState that are not about the budget."""
 
 import threading
 from typing import Any
@@ -15,11 +15,11 @@ from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, ToolCall
 from ponder.core.params import SamplingParams, Thinking
-from ponder.engine.decoding.output_buffer import Delivery
-from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.output_buffer import OutputBuffer
+from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.decoding.settings import Ceiling, choose_mode, resolve
 from ponder.kernels.reference.sampling import constrain
-from ponder.kernels.sampling import Penalties, Rule, draw
+from ponder.kernels.sampling import Penalties, SamplingRule, sample
 
 Conversation = list[Message]
 
@@ -117,7 +117,7 @@ def test_penalties_equal_transformers_and_openai() -> None:
     for id_ in answer:
         penalties.add(id_)
     mine = logits.copy()
-    constrain(mine, Rule(vocab=500, penalties=penalties, bias={9: 2.0, 11: -100.0}))
+    constrain(mine, SamplingRule(vocab=500, penalties=penalties, bias={9: 2.0, 11: -100.0}))
     seen = torch.tensor([prompt + answer])
     want = RepetitionPenaltyLogitsProcessor(1.3)(seen, torch.from_numpy(logits.copy())[None])[0].numpy()
     for id_ in set(answer):
@@ -125,23 +125,23 @@ def test_penalties_equal_transformers_and_openai() -> None:
     want[9] += 2
     want[11] -= 100
     np.testing.assert_allclose(mine, want, rtol=1e-6)
-    without = Control(make_settings(Thinking(enabled=False))[0], tokenizer(), prompt).rule()
+    without = RequestState(make_settings(Thinking(enabled=False))[0], tokenizer(), prompt).rule()
     assert without.penalties is None and without.steady
 
 
 def test_padding_rows_and_tags_are_never_likely() -> None:
     s, prompt = make_settings(Thinking(enabled=False))
     row = np.zeros(ROWS, np.float32)
-    control = Control(s, tokenizer(), prompt)
-    constrain(row, control.rule())
+    state = RequestState(s, tokenizer(), prompt)
+    constrain(row, state.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151667, 151668}
-    control = Control(make_settings()[0], tokenizer(), make_settings()[1])
+    state = RequestState(make_settings()[0], tokenizer(), make_settings()[1])
     row[:] = 0
-    constrain(row, control.rule())
+    constrain(row, state.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151668}
-    control = Control(make_settings()[0], tokenizer(), (*HEADER, THINK))
+    state = RequestState(make_settings()[0], tokenizer(), (*HEADER, THINK))
     row[:] = 0
-    constrain(row, control.rule())
+    constrain(row, state.rule())
     assert set(np.flatnonzero(row == -np.inf)) == {*range(151_669, ROWS), 151667}
 
 
@@ -149,7 +149,7 @@ def test_narrow_logits_work_as_well() -> None:
     """A model without padding rows: V is exactly the vocabulary."""
     s, prompt = make_settings(Thinking(enabled=False))
     row = np.zeros(151_669, np.float32)
-    constrain(row, Control(s, tokenizer(), prompt).rule())
+    constrain(row, RequestState(s, tokenizer(), prompt).rule())
     assert int((row == -np.inf).sum()) == 2
 
 
@@ -158,38 +158,38 @@ def test_a_seed_gives_the_same_text_and_choices_differ() -> None:
     flat = np.random.default_rng(4).normal(size=ROWS).astype(np.float32)
 
     def run(choice: int) -> list[int]:
-        control = Control(s, tokenizer(), prompt, choice=choice)
-        while control.finish_reason is None:
-            [got] = draw(flat.copy()[None], [control.rule()], [len(prompt) + len(control.ids)])
-            control.accept(got.id, sampled=True)
-        return control.ids
+        state = RequestState(s, tokenizer(), prompt, choice=choice)
+        while state.finish_reason is None:
+            [got] = sample(flat.copy()[None], [state.rule()], [len(prompt) + len(state.ids)])
+            state.accept(got.id, sampled=True)
+        return state.ids
 
     assert run(0) == run(0) and run(0) != run(1) and len(set(run(0))) > 20
 
 
 def test_answer_now_from_another_thread() -> None:
     s, prompt = make_settings(Thinking(loop_guard=False))
-    control = Control(s, tokenizer(), prompt)
-    control.accept(THINK, sampled=True)
-    threading.Thread(target=control.request_answer_now).start()
+    state = RequestState(s, tokenizer(), prompt)
+    state.accept(THINK, sampled=True)
+    threading.Thread(target=state.request_answer_now).start()
     for _ in range(10_000):
-        if control.forced():
+        if state.forced():
             break
-        control.accept(198, sampled=True)
-    assert control.handover == "answer_now"
+        state.accept(198, sampled=True)
+    assert state.handover == "answer_now"
 
 
 def test_cancel_delivers_what_was_held() -> None:
     s, prompt = make_settings(stop=("STOPPED",))
-    control = Control(s, tokenizer(), prompt)
+    state = RequestState(s, tokenizer(), prompt)
     for id_ in tokenizer().encode("now STOP"):
-        control.accept(id_, sampled=True)
-    before = "".join(e.text for e in control.events() if isinstance(e, TextDelta))
-    finish = control.finish("cancelled", cached_tokens=3)
-    after = "".join(e.text for e in control.events() if isinstance(e, TextDelta))
+        state.accept(id_, sampled=True)
+    before = "".join(e.text for e in state.events() if isinstance(e, TextDelta))
+    finish = state.finish("cancelled", cached_tokens=3)
+    after = "".join(e.text for e in state.events() if isinstance(e, TextDelta))
     assert (before, after, finish.reason, finish.usage.cached_tokens) == ("now ", "STOP", "cancelled", 3)
     with pytest.raises(AssertionError):
-        control.accept(198, sampled=True)
+        state.accept(198, sampled=True)
 
 
 def test_an_end_token_that_does_not_end_a_base_model_is_no_text() -> None:
@@ -231,10 +231,10 @@ def test_delivery_keeps_order_and_loses_nothing(pieces: list[Piece], in_reasonin
         return out
 
     stream = [e for kind, text in pieces for e in events(kind, text)]
-    delivery = Delivery(("aaaaaaz", "bq", "abxabxq"), in_reasoning=in_reasoning)
+    output = OutputBuffer(("aaaaaaz", "bq", "abxabxq"), in_reasoning=in_reasoning)
     for event in stream:
-        delivery.put([event])
-    delivery.flush()
-    assert delivery.matched is None
-    assert shape(delivery.take()) == shape(stream)
-    assert delivery.calls == sum(k == "c" for k, _ in pieces)
+        output.put([event])
+    output.flush()
+    assert output.matched is None
+    assert shape(output.take()) == shape(stream)
+    assert output.calls == sum(k == "c" for k, _ in pieces)

@@ -1,4 +1,5 @@
-"""Single rules of thinking on Control, scripted and pinned by exact ids; test_thinking_matrix.py draws combinations."""
+"""Single rules of thinking on RequestState, scripted, pinned by exact ids; test_thinking_matrix.py draws
+combinations."""
 
 import json
 from typing import Any
@@ -21,7 +22,7 @@ from thinking_cases import ANSWER, CALL, TOOLS, WORDS, rules
 
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.engine.decoding.answer_constraint import answer_rules
-from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.decoding.settings import choose_mode, resolve
 from ponder.engine.decoding.thinking_budget import SENTENCE, answer_share, handover_ids
 
@@ -121,8 +122,8 @@ def test_budget_holds_even_where_no_handover_fits() -> None:
 
 def test_no_room_at_all_ends_before_the_first_step() -> None:
     s, prompt = make_settings(Thinking(budget=0), max_tokens=8)
-    control = Control(s, tokenizer(), (*prompt, THINK))
-    assert control.finish_reason == "length" and control.finish().usage.completion_tokens == 0
+    state = RequestState(s, tokenizer(), (*prompt, THINK))
+    assert state.finish_reason == "length" and state.finish().usage.completion_tokens == 0
 
 
 def test_endless_repetition_in_thoughts_hands_over() -> None:

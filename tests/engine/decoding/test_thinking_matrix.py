@@ -1,4 +1,4 @@
-"""The whole thinking matrix on Control, scripted: every switch with every budget, limit, stop, grammar, tool and block.
+"""The whole thinking matrix on RequestState, scripted: switches, budgets, limits, stops, grammars, tools and blocks.
 
 Combinations are drawn, and what must always hold is checked; test_thinking_unit.py pins single rules by exact ids.
 """

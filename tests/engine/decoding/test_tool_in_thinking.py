@@ -10,7 +10,7 @@ from engine_tools import assert_all_back, scripted, texts
 from ponder.core.event import ToolCallDone
 from ponder.core.params import Grammar, Thinking
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
-from ponder.engine.decoding.request_state import Control
+from ponder.engine.decoding.request_state import RequestState
 
 TOOLS: tuple[dict[str, Any], ...] = (
     {"name": "f", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}},
@@ -106,12 +106,12 @@ def test_stop_strings_of_the_thoughts_meet_what_was_held_back() -> None:
 
 def test_cancelled_half_way_it_is_text() -> None:
     settings, prompt = make_settings(Thinking(tool_in_thinking="close"))
-    control = Control(settings, tokenizer(), prompt, rules=rules())
+    state = RequestState(settings, tokenizer(), prompt, rules=rules())
     for id_ in [THINK, *call()]:
-        control.accept(id_, sampled=True)
-    assert control.events() == []
-    finish = control.finish("cancelled")
-    (event,) = control.events()
+        state.accept(id_, sampled=True)
+    assert state.events() == []
+    finish = state.finish("cancelled")
+    (event,) = state.events()
     assert finish.reason == "cancelled" and "<tool_call>" in event.text  # type: ignore[union-attr]
 
 

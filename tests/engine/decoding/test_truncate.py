@@ -12,7 +12,7 @@ from live import server
 
 from ponder.core.errors import ContextLengthExceeded
 from ponder.core.message import Message, messages_from_dicts
-from ponder.engine.decoding.truncate import Messages, shortened
+from ponder.engine.decoding.truncate import Messages, truncated
 from ponder.engine.llm import LLM
 
 
@@ -43,7 +43,7 @@ def test_as_little_as_must_go_and_never_a_part_of_a_turn() -> None:
             asked += 1
             return len(part) <= limit
 
-        kept = shortened(messages, fits)
+        kept = truncated(messages, fits)
         assert asked <= 14, "a few conversations are rendered, not all"
         starts = [n for n, m in enumerate(messages) if m.role == "user"]
         candidates = []

@@ -7,7 +7,7 @@ import pytest
 
 from ponder.core.errors import UpstreamError
 from ponder.core.event import Effective, Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
-from ponder.engine.remote.reply import Reply, TokenNames
+from ponder.engine.remote.reply import RemoteReply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
 from ponder.text.chat.parse import message_of
@@ -17,7 +17,7 @@ EFFECTIVE = Effective(False, "model", None, None, None, None, None, None, None)
 
 def replied(*parts: dict[str, Any], choices: int = 1, calls: bool = True, path: str = "/chat/completions") -> list[Any]:
     """The events of a stream whose chunks have these choices; a chunk with other keys stands as it is."""
-    reply = Reply(Outgoing(path, {}, EFFECTIVE, (), calls), choices, TokenNames())
+    reply = RemoteReply(Outgoing(path, {}, EFFECTIVE, (), calls), choices, TokenNames())
     out: list[tuple[int, Event]] = []
     for part in parts:
         out += reply.feed(part if set(part) & {"choices", "usage", "error"} else {"id": "x", "choices": [part]})
@@ -49,7 +49,7 @@ def test_the_usage_of_choices_that_is_told_one_by_one_is_added_up() -> None:
     end = [{"choices": [{"index": i, "delta": {"content": "x"}, "finish_reason": "stop"}]} for i in (0, 1)]
     growing = [c | {"usage": {"prompt_tokens": 4, "completion_tokens": n}} for n, c in enumerate(end, 1)]
     for chunks, count in (([*end, *each], 8), ([*end, each[1]], 5), (growing, 2), ([*growing, each[1]], 5)):
-        reply = Reply(Outgoing("/chat/completions", {}, EFFECTIVE, ()), 2, TokenNames())
+        reply = RemoteReply(Outgoing("/chat/completions", {}, EFFECTIVE, ()), 2, TokenNames())
         for chunk in chunks:
             list(reply.feed(chunk))
         ends = [e for _, e in reply.finish() if isinstance(e, Finish)]

@@ -198,7 +198,7 @@ def moment(sequence: Any) -> str:
         return "queued"
     if len(sequence.ids) == sequence.prompt:
         return "prefill"
-    return "thinking" if sequence.control.phase == "reasoning" else "answer"
+    return "thinking" if sequence.state.phase == "reasoning" else "answer"
 
 
 @pytest.mark.parametrize("way", ["break", "close", "forget", "never read", "error in the loop"])
@@ -315,7 +315,7 @@ def test_a_failure_in_control_ends_its_request_alone(monkeypatch: pytest.MonkeyP
         def explode(*args: Any, **kwargs: Any) -> None:
             raise FloatingPointError("no")
 
-        monkeypatch.setattr(broken._sequences[0].control, "rule", explode)
+        monkeypatch.setattr(broken._sequences[0].state, "rule", explode)
         with pytest.raises(FloatingPointError):
             list(broken)
         assert texts(list(good))[1] == ANSWER
@@ -366,7 +366,7 @@ def test_timings_and_counters() -> None:
         assert stats.seconds_since_step == 0
         time.sleep(0.3)
         waiting = llm.chat_stream("y")
-        llm.engine._grant(block=False)
+        llm.engine._process_commands(block=False)
         assert len(waiting) and 0 < llm.stats().seconds_since_step < 0.2, "idle time is no delay"
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.engine.llm import LLM
-from ponder.engine.scoring.reranker import BEFORE, BEHIND, INSTRUCTION, prompts_of
+from ponder.engine.scoring.reranker import AFTER, BEFORE, INSTRUCTION, prompts_of
 from ponder.model.config import PRESETS
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.weights.build import random_checkpoint
@@ -60,7 +60,7 @@ def test_scores_are_those_of_transformers(folder: Path) -> None:
         ids = [
             *TOKENIZER.encode(BEFORE, allow_control=True),
             *TOKENIZER.encode(pair),
-            *TOKENIZER.encode(BEHIND, allow_control=True),
+            *TOKENIZER.encode(AFTER, allow_control=True),
         ]
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, -1]

@@ -17,16 +17,16 @@ from ponder.core.params import Grammar
 from ponder.engine.llm import LLM
 from ponder.engine.scheduling.runner import ModelRunner
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.engine.speculation.draft import Guess
+from ponder.engine.speculation.draft import Draft
 from ponder.engine.speculation.draft_model import DraftModel
 from ponder.engine.speculation.speculation import Speculation
-from ponder.engine.speculation.step_time import StepCosts
+from ponder.engine.speculation.step_time import StepTimeModel
 from ponder.model.model import Model
 
 
 @dataclass
 class Prompter:
-    """A drafter that knows what will be drawn, from a run without it, and drafts what it likes: an id is right with
+    """A drafter that knows what will be sampled, from a run without it, and drafts what it likes: an id is right with
     probability `honesty`. `known[prompt, choice]` are the ids of that run."""
 
     known: dict[tuple[tuple[int, ...], int], tuple[int, ...]]
@@ -38,18 +38,18 @@ class Prompter:
 
     def draft(self, sequences: list[Sequence]) -> list[list[int]]:
         self.here |= set(sequences)
-        return [self.guess(s) for s in sequences]
+        return [self._ahead(s) for s in sequences]
 
-    def guess(self, sequence: Sequence) -> list[int]:
+    def _ahead(self, sequence: Sequence) -> list[int]:
         at = len(sequence.ids) - sequence.prompt
         coming = self.known[tuple(sequence.ids[: sequence.prompt]), sequence.choice][at:]
         count = self.rng.randint(0, self.longest)
         ids = [id_ if self.rng.random() < self.honesty else self.rng.randrange(151_936) for id_ in coming[:count]]
         return ids + [self.rng.randrange(151_936) for _ in range(count - len(ids))]  # past the end
 
-    def learn(self, sequence: Sequence, drawn: list[int]) -> None:
+    def learn(self, sequence: Sequence, sampled: list[int]) -> None:
         assert not sequence.finished
-        self.learned.append(len(drawn))
+        self.learned.append(len(sampled))
 
     def measured(self, rows: int, seconds: float) -> None:
         assert rows > 0 and seconds > 0
@@ -138,7 +138,7 @@ def test_any_draft_leaves_the_output_as_it_is(
 
 
 @dataclass
-class Fixed(StepCosts):
+class Fixed(StepTimeModel):
     """The same for any number of rows: whatever has a chance is drafted."""
 
     step: float = 1.0
@@ -155,9 +155,9 @@ class Watched(DraftModel):
     right: int = 0
     wrong: int = 0
 
-    def learn(self, sequence: Sequence, guess: Guess, drawn: list[int]) -> None:
-        super().learn(sequence, guess, drawn)
-        for id_, came in zip(guess.ids, drawn):
+    def learn(self, sequence: Sequence, draft: Draft, sampled: list[int]) -> None:
+        super().learn(sequence, draft, sampled)
+        for id_, came in zip(draft.ids, sampled):
             self.right += id_ == came
             self.wrong += id_ != came
 
@@ -165,7 +165,7 @@ class Watched(DraftModel):
 def modelled(of: Model, *, blocks: int = 256) -> tuple[Speculation, Watched]:
     """This model drafts; its passes cost nothing."""
     draft = Watched(ModelRunner(of, max_batch=8, blocks=blocks, kv_dtype="f32", block_size=16), Fixed(step=0.0))
-    return Speculation(draft, costs=Fixed()), draft
+    return Speculation(draft, step_times=Fixed()), draft
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 1.0, "top_k": 50}], ids=str)
@@ -224,7 +224,7 @@ def test_scripted_replies_are_the_same_and_the_cache_holds_what_was_said() -> No
         'Here: <tool_call>\n{"name": "f", "arguments": {"n": 1}}\n</tool_call>',
     ]
     said = []
-    for drafter in (None, Speculation(costs=Fixed())):
+    for drafter in (None, Speculation(step_times=Fixed())):
         with scripted(replies, background=False, blocks=60, drafter=drafter) as llm:
             handles = [llm.chat_stream(f"Question {n}", seed=n, budget=[None, 9][n % 2]) for n in range(9)]
             run_all(llm)
@@ -242,7 +242,7 @@ def test_a_grammar_drafts_what_it_leaves_no_choice_about() -> None:
     request = [("x", {"json_schema": schema, "seed": 3, "max_tokens": 60})]
     with tiny(model("f32"), background=False) as llm:
         plain = ask(llm, request)
-    with tiny(model("f32"), background=False, drafter=Speculation(costs=Fixed())) as llm:
+    with tiny(model("f32"), background=False, drafter=Speculation(step_times=Fixed())) as llm:
         assert ask(llm, request) == plain
         assert llm.stats().accepted >= 3, "the name of the property"
 
@@ -272,7 +272,7 @@ def test_aborts_in_the_middle_of_drafts_leak_nothing() -> None:
 
 
 def test_a_poisoned_request_takes_no_drafted_one_with_it() -> None:
-    with scripted(["To and fro, " * 20], background=False, burst=0, drafter=Speculation(costs=Fixed())) as llm:
+    with scripted(["To and fro, " * 20], background=False, burst=0, drafter=Speculation(step_times=Fixed())) as llm:
         good, bad = llm.generate_stream("a", max_tokens=40), llm.generate_stream("b", max_tokens=40)
         for _ in range(6):
             llm.engine.step()

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.engine.speculation.acceptance import Chances
-from ponder.engine.speculation.draft import LONGEST_DRAFT, Guess, best_lengths
-from ponder.engine.speculation.prompt_lookup import LONGEST, Lookup
+from ponder.engine.speculation.acceptance import AcceptanceRate
+from ponder.engine.speculation.draft import LONGEST_DRAFT, Draft, best_lengths
+from ponder.engine.speculation.prompt_lookup import LONGEST, PromptLookup
 from ponder.engine.speculation.speculation import Speculation
-from ponder.engine.speculation.step_time import STALE, StepCosts
+from ponder.engine.speculation.step_time import STALE, StepTimeModel
 
 
 def looked_up(ids: list[int], count: int = 4) -> tuple[list[int], int]:
-    found, agree = Lookup().find(ids, count)
+    found, agree = PromptLookup().find(ids, count)
     return list(found), agree
 
 
@@ -34,7 +34,7 @@ def test_a_repetition_goes_on() -> None:
 
 @given(st.lists(st.integers(0, 3), max_size=80), st.integers(1, 5))
 def test_added_id_by_id_or_at_once(ids: list[int], count: int) -> None:
-    lookup = Lookup()
+    lookup = PromptLookup()
     for end in range(1, len(ids) + 1):
         found, agree = lookup.find(ids[:end], count)
         assert (list(found), agree) == looked_up(ids[:end], count)
@@ -46,40 +46,40 @@ def test_added_id_by_id_or_at_once(ids: list[int], count: int) -> None:
 
 
 def test_costs_follow_the_pace_of_the_machine_and_keep_the_ratios() -> None:
-    costs, rng = StepCosts(), random.Random(3)
+    step_times, rng = StepTimeModel(), random.Random(3)
     truth = {1: 10.0, 3: 11.0, 9: 20.0}
     for step in range(600):
         slower = 1.0 if step < 300 else 2.0
         rows = rng.choice([1, 3, 9])
         hiccup = 10.0 if rng.random() < 0.01 else 1.0
-        costs.note(rows, truth[rows] * slower * hiccup * rng.uniform(0.95, 1.05))
+        step_times.note(rows, truth[rows] * slower * hiccup * rng.uniform(0.95, 1.05))
     for rows, seconds in truth.items():
-        assert costs.seconds(rows) == pytest.approx(2 * seconds, rel=0.15)
-        assert costs.seconds(rows) / costs.seconds(1) == pytest.approx(seconds / 10, rel=0.08)
-    assert costs.seconds(3) < costs.seconds(6) < costs.seconds(9) < costs.seconds(12)
+        assert step_times.seconds(rows) == pytest.approx(2 * seconds, rel=0.15)
+        assert step_times.seconds(rows) / step_times.seconds(1) == pytest.approx(seconds / 10, rel=0.08)
+    assert step_times.seconds(3) < step_times.seconds(6) < step_times.seconds(9) < step_times.seconds(12)
 
 
 def test_a_cost_that_was_not_seen_for_long_is_unknown_again() -> None:
-    costs = StepCosts()
-    assert not costs.knows(1) and costs.seconds(1) == 0
+    step_times = StepTimeModel()
+    assert not step_times.knows(1) and step_times.seconds(1) == 0
     for rows, seconds in [(1, 1.0), (5, 9.0), *[(1, 1.0)] * (2 * STALE)]:
-        costs.note(rows, seconds)
-    assert costs.seconds(5) < 2, "one bad moment does not rule a size out for ever"
-    assert costs.knows(1)
+        step_times.note(rows, seconds)
+    assert step_times.seconds(5) < 2, "one bad moment does not rule a size out for ever"
+    assert step_times.knows(1)
 
 
-def guess(*chances: float) -> Guess:
-    made = Guess()
+def draft(*chances: float) -> Draft:
+    made = Draft()
     for chance in chances:
         made.add(0, 0, chance)
     return made
 
 
-def costs_of(seconds: dict[int, float]) -> StepCosts:
-    costs = StepCosts()
+def step_times_of(seconds: dict[int, float]) -> StepTimeModel:
+    step_times = StepTimeModel()
     for rows, value in seconds.items():
-        costs.note(rows, value)
-    return costs
+        step_times.note(rows, value)
+    return step_times
 
 
 FLAT = {rows: 1 + 0.05 * rows for rows in range(1, 80)}
@@ -87,23 +87,23 @@ LINEAR = {rows: float(rows) for rows in range(1, 80)}
 
 
 @pytest.mark.parametrize(
-    ("seconds", "guesses", "expected"),
+    ("seconds", "drafts", "expected"),
     [
-        (FLAT, [guess(*[0.95] * 8)], [8]),
-        (FLAT, [guess(0.9, 0.9, 0.01, 0.9)], [2]),
-        (FLAT, [guess(0.03, 0.9)], [0]),
-        (FLAT, [guess(), guess(0.9, 0.9), guess(0.02)], [0, 2, 0]),
-        (LINEAR, [guess(*[0.99] * 8)], [0]),
-        (LINEAR, [guess(*[0.99] * 8) for _ in range(8)], [0] * 8),
-        ({1: 1, 2: 1.3, 3: 3, 4: 3.1}, [guess(0.9, 0.99, 0.99)], [1]),
+        (FLAT, [draft(*[0.95] * 8)], [8]),
+        (FLAT, [draft(0.9, 0.9, 0.01, 0.9)], [2]),
+        (FLAT, [draft(0.03, 0.9)], [0]),
+        (FLAT, [draft(), draft(0.9, 0.9), draft(0.02)], [0, 2, 0]),
+        (LINEAR, [draft(*[0.99] * 8)], [0]),
+        (LINEAR, [draft(*[0.99] * 8) for _ in range(8)], [0] * 8),
+        ({1: 1, 2: 1.3, 3: 3, 4: 3.1}, [draft(0.9, 0.99, 0.99)], [1]),
     ],
     ids=str,
 )
-def test_rows_are_added_where_they_pay(seconds: dict[int, float], guesses: list[Guess], expected: list[int]) -> None:
-    costs = costs_of(seconds)
-    lengths, rate = best_lengths(guesses, costs)
+def test_rows_are_added_where_they_pay(seconds: dict[int, float], drafts: list[Draft], expected: list[int]) -> None:
+    step_times = step_times_of(seconds)
+    lengths, rate = best_lengths(drafts, step_times)
     assert lengths == expected
-    plain = len(guesses) / costs.seconds(len(guesses))
+    plain = len(drafts) / step_times.seconds(len(drafts))
     assert rate > plain if any(lengths) else rate == plain
 
 
@@ -113,27 +113,27 @@ def test_rows_are_added_where_they_pay(seconds: dict[int, float], guesses: list[
 )
 def test_the_choice_is_the_best_of_all(chances: list[list[float]], steps: list[float]) -> None:
     """Against trying every total, for costs of any shape: at most the margin is given away."""
-    costs, total = StepCosts(), 1.0
+    step_times, total = StepTimeModel(), 1.0
     for rows, more in enumerate(steps, 1):
-        costs.note(rows, total := total + more)
-    guesses = [guess(*row) for row in chances]
-    lengths, rate = best_lengths(guesses, costs)
-    ranked = sorted((c for g in guesses for c in g.chances), reverse=True)
+        step_times.note(rows, total := total + more)
+    drafts = [draft(*row) for row in chances]
+    lengths, rate = best_lengths(drafts, step_times)
+    ranked = sorted((c for g in drafts for c in g.chances), reverse=True)
     rates = [
-        (len(guesses) + sum(ranked[:n])) / costs.seconds(len(guesses) + n) for n in range(len(ranked) + 1)
+        (len(drafts) + sum(ranked[:n])) / step_times.seconds(len(drafts) + n) for n in range(len(ranked) + 1)
     ]  # fmt: skip
     assert rate == pytest.approx(max(rates), rel=0.021)
-    expected = sum(sum(g.chances[:n]) for g, n in zip(guesses, lengths))
-    assert rate == pytest.approx((len(guesses) + expected) / costs.seconds(len(guesses) + sum(lengths)))
+    expected = sum(sum(g.chances[:n]) for g, n in zip(drafts, lengths))
+    assert rate == pytest.approx((len(drafts) + expected) / step_times.seconds(len(drafts) + sum(lengths)))
 
 
 @dataclass
 class Reader:
-    """What `Speculation` reads of a Control."""
+    """What `Speculation` reads of a RequestState."""
 
-    drawable: int
+    remaining: int
 
-    def foreseen(self) -> list[int]:
+    def forced_tokens(self) -> list[int]:
         return []
 
 
@@ -143,7 +143,7 @@ def gain(text: list[int], slope: float, seed: int) -> float:
     rng, speculation, spent = random.Random(seed), Speculation(), 0.0
     sequence = Sequence(0, text[:1], Reader(0), None)  # type: ignore[arg-type]
     while (at := len(sequence.ids)) < len(text):
-        sequence.control.drawable = len(text) - at  # type: ignore[misc]
+        sequence.state.remaining = len(text) - at  # type: ignore[misc]
         (draft,) = speculation.draft([sequence])
         right = next((n for n, id_ in enumerate(draft) if id_ != text[at + n]), len(draft))
         step = 1 + slope * len(draft)
@@ -165,13 +165,13 @@ def test_next_to_nothing_is_lost_on_a_text_without_sense_and_much_won_on_a_copy(
 
 
 def test_chances_follow_a_text_that_begins_to_copy_and_one_that_ends() -> None:
-    shared = Chances((0.3, 0.5))
-    mine = Chances(shared)
+    shared = AcceptanceRate((0.3, 0.5))
+    mine = AcceptanceRate(shared)
     assert mine.of(1) == pytest.approx(0.5)
     for _ in range(8):
         mine.note(1, True)
     assert mine.of(1) > 0.85 and mine.of(0) == pytest.approx(0.3)
-    assert 0.5 < Chances(shared).of(1) < 0.8, "others begin with what was learned, carefully"
+    assert 0.5 < AcceptanceRate(shared).of(1) < 0.8, "others begin with what was learned, carefully"
     for _ in range(12):
         mine.note(1, False)
     assert mine.of(1) < 0.4

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ponder.core.batch import Batch
 from ponder.kernels import native
-from ponder.kernels.cancel import Abandoned, Flag
+from ponder.kernels.cancel import CancelFlag, Cancelled
 from ponder.kernels.native import NativeOps
 from ponder.kernels.program.fuse import Attend, Heads, Linear, Prepare
 from ponder.kernels.program.run import Program
@@ -150,18 +150,18 @@ def test_a_run_is_left_between_two_instructions() -> None:
         times.append(time.perf_counter() - start)
     waits = []
     for part in (0.0, 0.2, 0.4, 0.6):
-        unwanted, asked = Flag(), []
+        cancelled, asked = CancelFlag(), []
 
-        def ask(unwanted: Flag = unwanted, asked: list[float] = asked) -> None:
+        def ask(cancelled: CancelFlag = cancelled, asked: list[float] = asked) -> None:
             asked.append(time.perf_counter())
-            unwanted.set()
+            cancelled.set()
 
         timer = threading.Timer(part * min(times), ask)
         timer.start()
-        with pytest.raises(Abandoned):
-            m.forward(ids, batch, caches[1], unwanted)
+        with pytest.raises(Cancelled):
+            m.forward(ids, batch, caches[1], cancelled)
         waits.append(time.perf_counter() - asked[0])
     assert sorted(waits)[1] < min(times) / 5, (waits, times)
-    np.testing.assert_array_equal(m.forward(ids, batch, caches[1], Flag()), want)
+    np.testing.assert_array_equal(m.forward(ids, batch, caches[1], CancelFlag()), want)
     np.testing.assert_array_equal(caches[0].data, caches[1].data)
     assert m.forward(ids, Batch.packed([512]), None, None).std() > 0, "who has no flag is never left"

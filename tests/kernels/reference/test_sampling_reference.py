@@ -12,7 +12,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from ponder.kernels.reference.sampling import distribution, draw, logprobs, uniform
+from ponder.kernels.reference.sampling import distribution, logprobs, sample_at, uniform
 
 V = 5000
 
@@ -62,7 +62,7 @@ def test_masked_ids_never_come_out() -> None:
     logits = np.full(V, -np.inf, np.float32)
     logits[[7, 4000]] = [1.0, 0.5]
     for k, p, m in [(20, 0.95, 0.0), (0, 1.0, 0.0), (0, 0.999, 0.0), (0, 1.0, 0.1)]:
-        drawn = {draw(logits, 1.0, k, p, m, u) for u in np.linspace(0, 1, 201, endpoint=False)}
+        drawn = {sample_at(logits, 1.0, k, p, m, u) for u in np.linspace(0, 1, 201, endpoint=False)}
         assert drawn == {7, 4000}
 
 
@@ -74,7 +74,7 @@ def test_draws_follow_the_exact_probabilities(k: int, p: float, m: float) -> Non
     logits = random_logits(3, size=60, scale=1.0)
     exact = transformers_probs(logits, 0.7, k, p, m)
     n = 20_000
-    counts = np.bincount([draw(logits, 0.7, k, p, m, uniform(11, 0, i)) for i in range(n)], minlength=60)
+    counts = np.bincount([sample_at(logits, 0.7, k, p, m, uniform(11, 0, i)) for i in range(n)], minlength=60)
     alive = exact > 0
     assert counts[~alive].sum() == 0
     big = exact * n >= 5
@@ -86,7 +86,7 @@ def test_draws_follow_the_exact_probabilities(k: int, p: float, m: float) -> Non
 def test_greedy_takes_the_lowest_id_of_a_tie() -> None:
     logits = np.zeros(V, np.float32)
     logits[[42, 17, 4999]] = 2.5
-    assert draw(logits, 0.0, 20, 0.9, 0.0, 0.99) == 17
+    assert sample_at(logits, 0.0, 20, 0.9, 0.0, 0.99) == 17
 
 
 def test_the_random_number_depends_on_seed_choice_and_position_alone() -> None:
@@ -125,4 +125,4 @@ def test_logits_that_are_no_numbers_are_our_bug() -> None:
     for bad in (np.full(V, np.nan, np.float32), np.full(V, -np.inf, np.float32)):
         for t in (0.0, 1.0):
             with pytest.raises(AssertionError):
-                draw(bad, t, 20, 0.9, 0.0, 0.5)
+                sample_at(bad, t, 20, 0.9, 0.0, 0.5)

@@ -10,7 +10,7 @@ from msgspec import structs
 from ponder import __version__
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.core.message import ToolCall
-from ponder.core.protocol import Progress
+from ponder.core.protocol import PromptProgress
 from ponder.engine.result import Choice
 from ponder.engine.scheduling.sequence import Timings
 from ponder.server.runtime.backend import Tokens
@@ -77,7 +77,7 @@ class ChatReply:
                 return [self.chunk(index, {"tool_calls": [part]}) for part in (head, body)]
         return []
 
-    def reading(self, progress: Progress, timings: Timings) -> dict[str, Any]:
+    def reading(self, progress: PromptProgress, timings: Timings) -> dict[str, Any]:
         """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
         spent = time.monotonic() - timings.admitted if timings.admitted else 0.0
         told = {"total": progress.total, "cache": progress.cached, "processed": progress.processed,

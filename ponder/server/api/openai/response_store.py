@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ponder.core.client import CALLER
+from ponder.core.client import CLIENT
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.database import Database
 
@@ -49,7 +49,7 @@ class KeptResponses:
 
     def put(self, reply: Reply, items: list[Item]) -> bool:
         """items: what was new in the request, each with an id. False when it alone has more bytes than all may take."""
-        values = (reply["id"], CALLER.get(), reply["previous_response_id"], _json(reply), _json(items))
+        values = (reply["id"], CLIENT.get(), reply["previous_response_id"], _json(reply), _json(items))
         if (size := sum(len(text.encode()) for text in values if text)) > self.limit:
             return False
         with self._file.writing() as db:
@@ -66,7 +66,7 @@ class KeptResponses:
 
     def delete(self, id_: str) -> None:
         with self._file.writing() as db:
-            if not db.execute("DELETE FROM responses WHERE id = ? AND owner = ?", (id_, CALLER.get())).rowcount:
+            if not db.execute("DELETE FROM responses WHERE id = ? AND owner = ?", (id_, CLIENT.get())).rowcount:
                 raise _missing(id_, "response_not_found", "id")
 
     def history(self, id_: str) -> list[Item]:
@@ -74,7 +74,7 @@ class KeptResponses:
         ApiError 404 when one of them is not there any more."""
         code, param = "previous_response_not_found", "previous_response_id"
         with self._file.writing() as db:
-            rows: list[sqlite3.Row] = db.execute(CHAIN, (id_, CALLER.get(), CALLER.get())).fetchall()
+            rows: list[sqlite3.Row] = db.execute(CHAIN, (id_, CLIENT.get(), CLIENT.get())).fetchall()
             db.executemany("UPDATE responses SET used = ? WHERE id = ?", [(time.time(), row["id"]) for row in rows])
         if not rows:
             raise _missing(id_, code, param)
@@ -99,7 +99,7 @@ class KeptResponses:
     def _find(self, id_: str) -> tuple[Reply, list[Item]] | None:
         sql = "SELECT reply, items FROM responses WHERE id = ? AND owner = ?"
         with self._file.reading() as db:
-            row = db.execute(sql, (id_, CALLER.get())).fetchone()
+            row = db.execute(sql, (id_, CLIENT.get())).fetchone()
         return None if row is None else (json.loads(row["reply"]), json.loads(row["items"]))
 
     def close(self) -> None:
