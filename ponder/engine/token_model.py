@@ -20,8 +20,8 @@ from ponder.core.event import Finish, TokenLogprob
 from ponder.core.sample import Continuation, Writer
 from ponder.core.token_model import TokenRequest
 from ponder.engine.decoding.answer_constraint import AnswerRules
-from ponder.engine.decoding.request_state import Control
-from ponder.engine.decoding.settings import ModelProfile, Settings, choose_mode, resolve
+from ponder.engine.decoding.request_state import RequestState
+from ponder.engine.decoding.settings import ModelProfile, RequestSettings, choose_mode, resolve
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.handle import Handle
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ class TokenEngine:
             for handle in handles.values():
                 handle.cancel()
 
-    def _settings(self, request: TokenRequest) -> Settings:
+    def _settings(self, request: TokenRequest) -> RequestSettings:
         ids = request.prompt_ids
         self.tokenizer.check_ids(list(ids), "prompt_ids")
         mode = choose_mode(request.thinking, (), self.profile)
@@ -65,10 +65,12 @@ class TokenEngine:
         told = 0 if whole(settings) else None
         return structs.replace(settings, sampling=structs.replace(settings.sampling, logprobs=told))
 
-    def _submit(self, request: TokenRequest, settings: Settings) -> Handle:
+    def _submit(self, request: TokenRequest, settings: RequestSettings) -> Handle:
         ids = list(request.prompt_ids)
         choices = range(settings.sampling.n)
-        return self.engine.submit(ids, [Control(settings, self.tokenizer, ids, rules=PLAIN, choice=c) for c in choices])
+        return self.engine.submit(
+            ids, [RequestState(settings, self.tokenizer, ids, rules=PLAIN, choice=c) for c in choices]
+        )
 
     def _continuations(self, handle: Handle, told: bool) -> Iterator[Continuation]:
         version = self.engine.weights_version  # cannot change while a sequence runs
@@ -90,7 +92,7 @@ class TokenEngine:
             )
 
 
-def whole(settings: Settings) -> bool:
+def whole(settings: RequestSettings) -> bool:
     """Whether ids are drawn from the model's own distribution, nothing cut off and nothing bent."""
     s, filters = settings.sampling, settings.effective
     plain = filters.temperature == 1 and filters.top_k == 0 and filters.top_p == 1 and filters.min_p == 0

@@ -149,9 +149,9 @@ class Engine:
         say. A drafter keeps nothing of a sequence that has ended, and its guesses never change the output.
         """
         if not self._background:
-            self._grant(block=False)  # cancelled requests still hold their blocks
+            self._process_commands(block=False)  # cancelled requests still hold their blocks
         with self._lock:  # no request can come meanwhile; the thread touches blocks for requests only
-            open_requests = self._serial - self._outcomes.finished - self._outcomes.failed
+            open_requests = self._serial - self._output.finished - self._output.failed
             if open_requests:
                 raise UserError(
                     f"the weights cannot change while {open_requests} sequences run or wait: read them to their end, "
