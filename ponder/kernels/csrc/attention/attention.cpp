@@ -1,7 +1,7 @@
 // Causal attention with grouped heads over the paged cache (kv.h). Compiled per instruction set.
 //
-// Keys are taken in spans of `key_span` positions counted from 0. Within a span a query's scores are softened around
-// the span's own largest one; spans are then merged in order. What a query computes depends only on its position and
+// Keys come in spans of `key_span` positions counted from 0. A query has a softmax of its own in each span, around the
+// span's largest score; spans are then combined in order. What a query computes depends only on its position and
 // the keys before it: chunks, neighbours, block size and the number of threads do not matter, and a span may be done
 // by another thread than the next (`partial`).
 //
@@ -28,7 +28,7 @@ struct UnitRows {
     char* sums;            // of int8 products: [count][2][32], for few rows such for every 32 channels
     float* weight_scale;   // of int8 weights
     float* span;           // [count][padded + 2] of one span: output, maximum, total
-    float* merged;         // the same of all spans so far
+    float* combined;         // the same of all spans so far
     char* gathered;        // tiles copied out of small blocks
 };
 
@@ -38,21 +38,21 @@ static UnitRows cut(const AttentionUnit& u, int64_t count, char* scratch) {
     UnitRows r = {};
     r.count = count;
     r.padded = kv_padded(u.cache.c);
-    auto take = [&](int64_t bytes) {
+    auto carve = [&](int64_t bytes) {
         char* at = scratch;
         scratch += round_up(bytes, 64);
         return at;
     };
-    r.queries = take(count * r.padded * 4);
-    r.token = (int32_t*)take(count * 4);
-    r.scale = (float*)take(count * 4);
-    r.shift = (int32_t*)take(count * 4);
-    r.weight_scale = (float*)take(count * 4);
-    r.scores = (float*)take(count * key_span * 4);
-    r.weights = take(count * key_span * 4);
-    r.sums = take(count * 2 * lane_row > max_rows * r.padded * 4 ? count * 2 * lane_row : max_rows * r.padded * 4);
-    r.span = (float*)take(count * (r.padded + 2) * 4);
-    r.merged = (float*)take(count * (r.padded + 2) * 4);
+    r.queries = carve(count * r.padded * 4);
+    r.token = (int32_t*)carve(count * 4);
+    r.scale = (float*)carve(count * 4);
+    r.shift = (int32_t*)carve(count * 4);
+    r.weight_scale = (float*)carve(count * 4);
+    r.scores = (float*)carve(count * key_span * 4);
+    r.weights = carve(count * key_span * 4);
+    r.sums = carve(count * 2 * lane_row > max_rows * r.padded * 4 ? count * 2 * lane_row : max_rows * r.padded * 4);
+    r.span = (float*)carve(count * (r.padded + 2) * 4);
+    r.combined = (float*)carve(count * (r.padded + 2) * 4);
     r.gathered = scratch;
     return r;
 }
@@ -201,7 +201,7 @@ static void read_queries(const AttentionUnit& u, const UnitRows& r) {
 }
 
 // 2^y, relative error below 2e-7
-static inline V power(V y) {
+static inline V exp2(V y) {
 #if defined(__AVX512F__)
     __m512 whole = _mm512_roundscale_ps(y.v, 0);
     V f = {_mm512_sub_ps(y.v, whole)};
@@ -265,7 +265,7 @@ static inline void split_bytes(const float* x, float factor, int64_t n, uint8_t*
 // Scores of row i become weights 2^(s - maximum) for the n visible keys and zero up to `end`, a multiple of 32. scales:
 // of each tile's keys, then of its values, for integers.
 template <bool integers>
-static void soften(const AttentionUnit& u, const UnitRows& r, const float* const* scales, int64_t i, int64_t n, int64_t end) {
+static void softmax_span(const AttentionUnit& u, const UnitRows& r, const float* const* scales, int64_t i, int64_t n, int64_t end) {
     float* scores = r.scores + i * key_span;
     float scale = 1.44269504f / __builtin_sqrtf((float)u.cache.c) * (integers ? r.scale[i] : 1.0f);
     V most_lanes = set(-3e38f);
@@ -284,7 +284,7 @@ static void soften(const AttentionUnit& u, const UnitRows& r, const float* const
     uint16_t* bits = (uint16_t*)r.weights + i * key_span;
     bool narrow = row_bytes(u.cache.kind) == 2;
     for (int64_t j = 0; j < n; j += V::N) {
-        V w = first_lanes(power(fma(load(scores + j), set(scale), set(-most))), n - j, 0);
+        V w = first_lanes(exp2(fma(load(scores + j), set(scale), set(-most))), n - j, 0);
         total_lanes = total_lanes + w;
         if (integers) {  // a scale that was never written may be anything
             w = first_lanes(w * load(scales[j / key_tile] + key_tile + j % key_tile), n - j, 0);
@@ -308,29 +308,29 @@ static void soften(const AttentionUnit& u, const UnitRows& r, const float* const
     }
 }
 
-// Adds a span to what was merged before; both [padded + 2]: output, maximum (to base 2), total.
-static void merge(const float* span, int64_t padded, bool first, float* merged) {
+// Adds a span to what was combined before; both [padded + 2]: output, maximum (to base 2), total.
+static void combine(const float* span, int64_t padded, bool first, float* combined) {
     if (first) {
-        memcpy(merged, span, (size_t)(padded + 2) * 4);
+        memcpy(combined, span, (size_t)(padded + 2) * 4);
         return;
     }
-    float most = span[padded] > merged[padded] ? span[padded] : merged[padded], old[V::N], now[V::N];
-    V old_lanes = power(set(merged[padded] - most)), now_lanes = power(set(span[padded] - most));
+    float most = span[padded] > combined[padded] ? span[padded] : combined[padded], old[V::N], now[V::N];
+    V old_lanes = exp2(set(combined[padded] - most)), now_lanes = exp2(set(span[padded] - most));
     store(old, old_lanes);
     store(now, now_lanes);
     for (int64_t j = 0; j < padded; j += V::N)
-        store(merged + j, fma(load(span + j), now_lanes, load(merged + j) * old_lanes));
-    merged[padded] = most;
-    merged[padded + 1] = merged[padded + 1] * old[0] + span[padded + 1] * now[0];
+        store(combined + j, fma(load(span + j), now_lanes, load(combined + j) * old_lanes));
+    combined[padded] = most;
+    combined[padded + 1] = combined[padded + 1] * old[0] + span[padded + 1] * now[0];
 }
 
-static void write_out(const AttentionUnit& u, int64_t i, const float* merged) {
+static void write_out(const AttentionUnit& u, int64_t i, const float* combined) {
     int64_t ratio = u.heads / u.cache.heads, c = u.cache.c;
     float* to = u.out + ((u.first_token + i / ratio) * u.heads + u.kv_head * ratio + i % ratio) * c;
-    V share = set(1.0f / merged[kv_padded(c) + 1]);
+    V share = set(1.0f / combined[kv_padded(c) + 1]);
     for (int64_t j = 0; j < c; j += V::N) {
         int64_t n = c - j < V::N ? c - j : V::N;
-        store(to + j, load(merged + j, n) * share, n);
+        store(to + j, load(combined + j, n) * share, n);
     }
 }
 
@@ -417,7 +417,7 @@ static void attend_span(const AttentionUnit& u, const UnitRows& r, int64_t first
                       (char*)(r.scores + t * key_tile), key_span * 4);
     }
     for (int64_t i = 0; i < r.count; i++)
-        if (visible(u, r, i, first) > 0) soften<integers>(u, r, s.scales, i, visible(u, r, i, first), s.tiles * key_tile);
+        if (visible(u, r, i, first) > 0) softmax_span<integers>(u, r, s.scales, i, visible(u, r, i, first), s.tiles * key_tile);
     multiply_values<Values>(r, s, (s.count + P - 1) / P, bytes);
 }
 
@@ -433,21 +433,21 @@ void attention(const AttentionUnit& u, char* scratch) {
             if (visible(u, r, i, first) <= 0) continue;
             const float* part = r.span + i * (r.padded + 2);
             if (u.partial) memcpy(u.partial + ((span - u.first_span) * r.count + i) * (r.padded + 2), part, (size_t)(r.padded + 2) * 4);
-            else merge(part, r.padded, span == 0, r.merged + i * (r.padded + 2));
+            else combine(part, r.padded, span == 0, r.combined + i * (r.padded + 2));
         }
     }
-    for (int64_t i = 0; i < r.count && !u.partial; i++) write_out(u, i, r.merged + i * (r.padded + 2));
+    for (int64_t i = 0; i < r.count && !u.partial; i++) write_out(u, i, r.combined + i * (r.padded + 2));
 }
 
 // u.partial: all spans of the unit, as `attention` left them.
-void merge_spans(const AttentionUnit& u, char* scratch) {
+void combine_spans(const AttentionUnit& u, char* scratch) {
     int64_t rows = u.tokens * (u.heads / u.cache.heads), size = kv_padded(u.cache.c) + 2;
-    float* merged = (float*)scratch;
+    float* combined = (float*)scratch;
     for (int64_t i = 0; i < rows; i++) {
         int64_t spans = (u.first_position + i * u.tokens / rows) / key_span + 1;
         for (int64_t span = 0; span < spans; span++)
-            merge(u.partial + (span * rows + i) * size, kv_padded(u.cache.c), span == 0, merged);
-        write_out(u, i, merged);
+            combine(u.partial + (span * rows + i) * size, kv_padded(u.cache.c), span == 0, combined);
+        write_out(u, i, combined);
     }
 }
 

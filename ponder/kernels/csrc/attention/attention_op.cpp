@@ -1,7 +1,7 @@
 // Attention over whole batches: writes the new keys and values, then splits the reading over threads.
 //
-// A unit is some tokens of one sequence and one KV head. A unit that is long beside all of the work (a single long
-// sequence) is cut into pieces of whole spans, which leave partial results for one more pass; spans are merged in the
+// A unit is some tokens of one sequence and one KV head. A unit that is long compared with all of the work (a single long
+// sequence) is cut into pieces of whole spans, which leave partial results for one more pass; spans are combined in the
 // same order either way, so how the work was cut cannot be seen in the result.
 #include <algorithm>
 #include <vector>
@@ -87,7 +87,7 @@ void attention(const Attention& a) {
 
     // Units longer than a piece become pieces of partial results.
     int64_t piece_work = std::max<int64_t>(1, work / (threads * pieces_per_thread)), partials = 0;
-    std::vector<AttentionUnit> pieces, merges;
+    std::vector<AttentionUnit> pieces, combinations;
     std::vector<int64_t> first_partial;
     for (const AttentionUnit& u : units) {
         int64_t per_piece = std::max<int64_t>(1, piece_work / u.tokens);
@@ -95,7 +95,7 @@ void attention(const Attention& a) {
             pieces.push_back(u);
             continue;
         }
-        merges.push_back(u);
+        combinations.push_back(u);
         first_partial.push_back(partials);
         partials += u.end_span * u.tokens * ratio * (padded + 2);
     }
@@ -104,8 +104,8 @@ void attention(const Attention& a) {
     char* scratch = op.pool.scratch(threads * scratch_bytes + own_bytes + partials * 4);
     if (!a.tables) cache.data = scratch + threads * scratch_bytes;
     float* partial = (float*)(scratch + threads * scratch_bytes + own_bytes);
-    for (size_t m = 0; m < merges.size(); m++) {
-        AttentionUnit& u = merges[m];
+    for (size_t m = 0; m < combinations.size(); m++) {
+        AttentionUnit& u = combinations[m];
         int64_t per_piece = std::max<int64_t>(1, piece_work / u.tokens);
         u.partial = partial + first_partial[m];
         for (int64_t s = 0; s < u.end_span; s += per_piece) {
@@ -121,7 +121,7 @@ void attention(const Attention& a) {
         return x.tokens * (x.end_span - x.first_span) > y.tokens * (y.end_span - y.first_span);
     });
 
-    // A thread takes some in a row, so that it knows which comes next; behind the last of them, probably the first of those
+    // A thread takes some in a row, so that it knows which comes next; after the last of them, probably the first of those
     // that the other threads leave. The first lot is half as long, so that threads take turns.
     int64_t count = (int64_t)pieces.size(), lot = std::clamp<int64_t>(count / (threads * 8), 1, 8), less = lot / 2;
     int64_t lots = (count + less + lot - 1) / lot;
@@ -137,8 +137,8 @@ void attention(const Attention& a) {
     op.run(lots, [&](int64_t i, int thread) {
         for (int64_t j = begin(i); j < begin(i + 1); j++) kernel.attention(pieces[j], scratch + thread * scratch_bytes);
     });
-    op.run((int64_t)merges.size(),
-           [&](int64_t i, int thread) { kernel.merge_spans(merges[i], scratch + thread * scratch_bytes); });
+    op.run((int64_t)combinations.size(),
+           [&](int64_t i, int thread) { kernel.combine_spans(combinations[i], scratch + thread * scratch_bytes); });
 }
 
 }  // namespace ponder

@@ -14,7 +14,7 @@ namespace ponder {
 enum class KvKind : int { f32, bf16, int8 };
 
 constexpr int64_t key_tile = 32;    // positions of one tile
-constexpr int64_t key_span = 256;   // positions of one softmax; spans count from position 0 and are merged in order
+constexpr int64_t key_span = 256;   // positions of one softmax; spans count from position 0 and are combined in order
 constexpr int64_t max_head = 1024;  // values of one head
 constexpr int64_t lane_row = 128;   // bytes of one row of 32 lanes
 

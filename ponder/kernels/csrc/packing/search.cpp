@@ -1,5 +1,5 @@
-// Floats of a row to int4 with scales that minimise the weighted squared error, bit-equal to search.py on every
-// instruction set: sums run in 16 lanes, whatever a vector holds. Compiled per instruction set.
+// Floats of a row to int4 with scales that minimise the weighted squared error, bit-equal to reference/scale_search.py on
+// every instruction set: sums run in 16 lanes, whatever a vector holds. Compiled per instruction set.
 #include "packing/half.h"
 #include "runtime/kernels.h"
 #include "runtime/simd.h"

@@ -52,24 +52,16 @@ void add_scaled(const float* x, float scale, int64_t n, float* out) {
     }
 }
 
-int64_t packed_bytes(const Matrix&);
-void pack(const Matrix&, const float*, void*);
-void linear(const Matrix&, int64_t, int64_t, const void* const*, int64_t, float* const*, const float*, const Rows&);
-void write_kv(const KvCache&, int64_t, int64_t, const float*, const float*, char*);
-void attention(const AttentionUnit&, char*);
-void merge_spans(const AttentionUnit&, char*);
-int decode(Stored, const uint8_t*, int64_t, float*);
-int copy_codes(Stored, const uint8_t*, int64_t, uint8_t*, uint16_t*);
-int quantise(const float*, int64_t, int64_t, uint8_t*, uint16_t*);
-int search(const float*, const float*, int64_t, int64_t, const CodeTable&, float*, uint8_t*, uint16_t*);
-void normal(uint32_t, uint32_t, uint32_t, float, int64_t, float*);
-bool maxima(const float*, int64_t, float*);
-void weights(const float*, int64_t, double, double, double*);
-void forbid(float*, const uint8_t*, int64_t);
+#define KERNEL(result, name, arguments) result name arguments;
+#include "runtime/kernel_list.h"
+#undef KERNEL
 
-static const Kernels table = {PONDER_NAME, packed_bytes, pack,       linear, write_kv,   attention, merge_spans, to_bf16,
-                              rms_norm,    rope,         swiglu,     add_scaled, decode, copy_codes, quantise, search,    normal,
-                              maxima,      weights,      forbid};
+static const Kernels table = {
+    PONDER_NAME,
+#define KERNEL(result, name, arguments) name,
+#include "runtime/kernel_list.h"
+#undef KERNEL
+};
 
 }  // namespace ponder::PONDER_NS
 

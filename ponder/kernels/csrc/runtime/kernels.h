@@ -31,7 +31,7 @@ struct Format {
     int64_t elements, bytes;
 };
 
-// The grid of int4, the values of its 16 codes: for the integers -128..127 the nearest of them and its code (search.py).
+// The grid of int4, the values of its 16 codes: for the integers -128..127 the nearest of them and its code (scale_search.py).
 struct CodeTable {
     float first, last;  // smallest and largest value
     float nearest[256];
@@ -41,7 +41,7 @@ struct CodeTable {
 };
 constexpr int8_t linear_grid[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};  // of Q4_0
 constexpr int8_t normal_grid[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};  // IQ4_NL
-constexpr int search_steps = 6;  // scales that are tried, twice: search.py says which
+constexpr int search_steps = 6;  // scales that are tried, twice: scale_search.py says which
 constexpr float search_factors[search_steps] = {0.84f, 0.91f, 0.98f, 1.05f, 1.12f, 1.19f};
 
 constexpr int bad_not_finite = 1, bad_too_large = 2;  // flags: what is wrong with the values of a row
@@ -55,11 +55,11 @@ struct AttentionUnit {
     int64_t heads, kv_head, first_token, first_position, tokens;
     int64_t first_span, end_span;  // all spans up to the last key, or some of them if others do the rest:
     const AttentionUnit* next;  // what the same thread may do next, or null; only to ask memory for it early
-    float* partial;  // null, or [end_span - first_span][tokens * heads / kv_heads][kv_padded + 2] for merge_spans
+    float* partial;  // null, or [end_span - first_span][tokens * heads / kv_heads][kv_padded + 2] for combine_spans
 };
 
 constexpr float smallest_activation = 1e-30f;  // a group below this counts as zero when it is quantised to int8
-constexpr int64_t max_queries = 96;  // rows (tokens * heads / kv_heads) of one unit, if one token has not more
+constexpr int64_t max_queries = 96;  // rows (tokens * heads / kv_heads) of one unit, if one token does not have more
 // Bytes of scratch for one unit of so many rows.
 constexpr int64_t attention_scratch(int64_t rows, int64_t c) {
     int64_t padded = kv_padded(c), tiles = key_span / key_tile * kv_tile(KvKind::f32, c);
@@ -77,37 +77,9 @@ struct Rows {
 
 struct Kernels {
     const char* name;
-    // Activations in the form linear() wants for this kind of weight: bytes of one row, and writing one row.
-    int64_t (*packed_bytes)(const Matrix& w);
-    void (*pack)(const Matrix& w, const float* x, void* packed);
-    // y[t][n] = dot(w[n], x[t]) + bias[n] for n0 <= n < n1 and 0 <= t < tokens; x: packed rows at equal distances, or at
-    // most scattered_rows of them; bias may be null;
-    // n0 is a multiple of 16, and so is n1 unless it is the last; next: what the thread is likely to do after it
-    void (*linear)(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
-                   const float* bias, const Rows& next);
-    // One position's key and value of one head into `slot` of a tile of the cache, then attention over the cache.
-    void (*write_kv)(const KvCache& cache, int64_t head, int64_t slot, const float* k, const float* v, char* tile);
-    void (*attention)(const AttentionUnit& u, char* scratch);
-    void (*merge_spans)(const AttentionUnit& u, char* scratch);  // u: all spans, partial filled by `attention`
-    void (*to_bf16)(const float* x, uint16_t* out, int64_t n);
-    void (*rms_norm)(const float* x, const float* weight, float eps, int64_t n, float* out);
-    void (*rope)(const float* x, const float* cos, const float* sin, int64_t c, float* out);  // one head
-    void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
-    void (*add_scaled)(const float* x, float scale, int64_t n, float* out);  // out += scale * x
-    // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to
-    // int8, Q4_0 and IQ4_NL to int4, value for value. quantise: floats to int8. search: floats to int4,
-    // the error of column i counts importance[i]; scratch [k]. They return the flags above.
-    int (*decode)(Stored type, const uint8_t* raw, int64_t k, float* out);
-    int (*copy_codes)(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale);
-    int (*quantise)(const float* x, int64_t k, int64_t group, uint8_t* data, uint16_t* scale);
-    int (*search)(const float* x, const float* importance, int64_t k, int64_t group, const CodeTable& t,
-                  float* scratch, uint8_t* data, uint16_t* scale);
-    void (*normal)(uint32_t key0, uint32_t key1, uint32_t key2, float spread, int64_t n, float* out);
-    // Drawing ids. maxima: the largest of each maxima_group logits; false when one is NaN or +inf. weights:
-    // exp((x - peak) / temperature) for x <= peak. forbid: -inf where the bit of `allowed` is 0.
-    bool (*maxima)(const float* x, int64_t n, float* out);
-    void (*weights)(const float* x, int64_t n, double peak, double temperature, double* out);
-    void (*forbid)(float* x, const uint8_t* allowed, int64_t n);
+#define KERNEL(result, name, arguments) result(*name) arguments;
+#include "runtime/kernel_list.h"
+#undef KERNEL
 };
 
 const Kernels& kernels_scalar();

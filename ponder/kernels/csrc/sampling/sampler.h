@@ -33,7 +33,7 @@ struct Rule {
     double top_p = 1, min_p = 0;
     uint64_t seed = 0, choice = 0;
     int64_t vocab = 0;       // rows at or beyond have no token
-    int alternatives = -1;   // how many likely ids to report beside the drawn one's log-probability; -1: none of it
+    int alternatives = -1;   // how many likely ids to report with the drawn one's log-probability; -1: none of it
     int32_t exempt = -1;     // this id keeps the model's own logit, and when it is the largest it is drawn
     std::vector<int32_t> forbidden;
     std::vector<int32_t> bias_ids;
