@@ -71,11 +71,11 @@ class Cache:
         keys, values, scales = self._views(layer)
         tiles, at = slots // TILE, slots % TILE
         t, per, padded = len(k), keys.shape[-1], values.shape[3] * TILE
-        stored = []
+        stored: list[NDArray[Any]] = []
         if scales is not None:
             k = k * self.balance[layer, 1]
-        for i, new in enumerate((k, v)):
-            new = np.pad(new, ((0, 0), (0, 0), (0, padded - self.head_dim)))
+        for i, floats in enumerate((k, v)):
+            new: NDArray[Any] = np.pad(floats, ((0, 0), (0, 0), (0, padded - self.head_dim)))
             if scales is not None:
                 new, scales[blocks, :, tiles, i, at] = quantise_rows(new)
             stored.append(to_bf16(new) if self.dtype == "bf16" else new)

@@ -3,7 +3,7 @@
 from ponder.core.errors import UserError
 
 try:
-    from ponder.kernels import _native
+    from ponder.kernels import _native  # type: ignore[attr-defined,unused-ignore]  # made by the build
 except ImportError as e:
     raise UserError(
         f"Ponder's native kernels are not built for this Python ({e}). Install a C++17 compiler "

@@ -49,8 +49,8 @@ class Ops(Protocol):
         """Rows of the embedding. ids [T] -> [T, D]"""
 
     def rms_norm(self, x: Array, weight: Array, eps: float) -> Array:
-        """x / rms(x) * weight over the last dimension, computed in float32, cast back before the weight (facts 1.2).
-        Any leading shape: [T, D], or [T, H, C] for the per-head norms of q and k."""
+        """x / rms(x) * weight over the last dimension, computed in float32, cast back before the weight (as in
+        transformers). Any leading shape: [T, D], or [T, H, C] for the per-head norms of q and k."""
 
     def linear(self, x: Array, weight: Weight, bias: Array | None = None) -> Array:
         """x [T, D] times weight [N, D] transposed, plus bias [N] -> [T, N]"""
@@ -72,7 +72,7 @@ class Ops(Protocol):
 
     def route(self, logits: Array, top_k: int, normalise: bool) -> tuple[Array, Array]:
         """Softmax over all experts in float32, the top_k largest (ties: lower index first), divided by their sum if
-        normalise (facts 1.2). logits [T, E] -> ids [T, k], weights [T, k]"""
+        normalise. logits [T, E] -> ids [T, k], weights [T, k]"""
 
     def experts(self, x: Array, ids: Array, weights: Array, *experts: Any) -> Array:
         """Sum over chosen experts of weight * down(swiglu(gate x, up x)), tokens grouped by expert; summed in

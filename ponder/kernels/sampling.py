@@ -3,7 +3,7 @@
     rule = SamplingRule(vocab=len(row), temperature=0.6, top_k=20, top_p=0.95, seed=7)
     [sampled] = sample(row[None], [rule], [position])
 
-In C++ (csrc/sampling/sampler.cpp); `sampling_reference.py` is the same in numpy, readable. The sample inverts the
+In C++ (csrc/sampling/sampler.cpp); `reference/sampling.py` is the same in numpy, readable. A sample inverts the
 cumulative distribution at a number that is a function of (seed, choice, position) alone, so a seeded request gives
 the same text alone and in any batch, one id at a time or several (DT-2).
 """
@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from ponder.kernels.native import _native
+from ponder.kernels.extension import _native
 
 Floats = NDArray[np.float32]
 UNUSABLE = "every id is masked, or the logits are not numbers"

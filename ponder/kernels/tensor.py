@@ -26,7 +26,9 @@ DTYPES: dict[str, type[Any]] = {"f32": np.float32, "bf16": np.uint16, "int8": np
 GROUP = 32
 Grid = NDArray[np.int8]  # [16], rising, with both signs
 LINEAR: Grid = np.arange(-8, 8, dtype=np.int8)  # GGUF's Q4_0
-NORMAL: Grid = np.int8([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])  # GGUF's IQ4_NL
+NORMAL: Grid = np.array(  # GGUF's IQ4_NL
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8
+)
 _CHUNK = 1 << 22  # values quantised at a time, so that temporaries stay near 50 MB
 
 
@@ -105,7 +107,7 @@ class Tensor:
     @classmethod
     def quantise(cls, array: NDArray[Any], kind: Kind, group: int = GROUP) -> Self:
         """float array [N, K] -> Tensor; round to nearest with the scale as float16 holds it. `group` is for int8, int4.
-        int4 is on the grid LINEAR; what models are packed with is `search.search`.
+        int4 is on the grid LINEAR; what models are packed with is `scale_search.search`.
 
         Raises UserError for values that are not finite, too large, or rows that do not divide into groups.
         """

@@ -4,8 +4,8 @@
     from_rows(chunks_of_float32_rows, (n, k), "int4")
 
 One row at a time is decoded to float32 and packed. Equal, bit for bit, to the readable versions in numpy:
-ponder/model/formats/ggml_blocks.py for a whole matrix, then `Tensor.quantise`, or `search` for int4. Codes that
-Ponder's kinds hold exactly are copied: Q8_0 and Q5_0 to int8, IQ4_NL and Q4_0 to int4, in groups of 32.
+ponder/model/formats/ggml_blocks.py for a whole matrix, then `Tensor.quantise`, or `scale_search.search` for int4. Codes
+that Ponder's kinds hold exactly are copied: Q8_0 and Q5_0 to int8, IQ4_NL and Q4_0 to int4, in groups of 32.
 """
 
 from collections.abc import Iterable

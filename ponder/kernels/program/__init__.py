@@ -1,0 +1,1 @@
+"""A forward pass without Python: recorded as calls (`record`), fused to instructions (`fuse`), run natively (`run`)."""

@@ -195,11 +195,9 @@ class _Lowering:
                 ids, weights = (self.new(o, scores.wanted) for o in call.out)
                 self.code.append(Route(scores, ids, weights, data["normalise"]))
             case "experts":
-                x, ids, weights = call.xs
-                packed = self.pack(x, data["gate"][0])
-                self.code.append(
-                    Experts(packed, self.buffer(ids), self.buffer(weights), **data, out=self.new(out, packed.wanted))
-                )
+                packed = self.pack(call.xs[0], data["gate"][0])
+                ids, weights = map(self.buffer, call.xs[1:])
+                self.code.append(Experts(packed, ids, weights, **data, out=self.new(out, packed.wanted)))
             case "rescore":
                 logits, x = call.xs
                 assert self.calls[self.last_use[logits.value]] is call, "logits are rescored in place"

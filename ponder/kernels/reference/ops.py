@@ -136,7 +136,8 @@ def _round_queries(q: Floats, balance: Floats) -> Floats:
     """q [T, H, C] as the native kernels round it to int8; balance [2, Hk, C]."""
     balance = np.repeat(balance, q.shape[1] // balance.shape[1], axis=1)  # [2, H, C]
     integers, scales = quantise_rows(q * balance[0])
-    return integers * scales[..., None] * balance[1]
+    rounded: Floats = integers * scales[..., None] * balance[1]
+    return rounded
 
 
 def _read(cache: Cache, layer: int, table: Ints, length: int) -> tuple[Floats, Floats]:
