@@ -65,7 +65,7 @@ def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, eve
     """events: of a stream that has ended. Raises what the verifier raises."""
     reasoning, answer, finish = said(events)
     truncated = finish.reason in ("length", "cancelled") or bool(reasoning.strip() and not answer.strip())
-    verdict, found = (_TRUNCATED, None) if truncated else _judged(task, problem, answer)
+    verdict, found = (_TRUNCATED, None) if truncated else judged(task, problem, answer)
     return Output(
         task=task.name,
         problem=problem.id,
@@ -90,7 +90,7 @@ def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, eve
     )
 
 
-def _judged(task: Task, problem: Problem, answer: str) -> tuple[Verdict, str | None]:
+def judged(task: Task, problem: Problem, answer: str) -> tuple[Verdict, str | None]:
     """A verifier that fails ends the run with what it failed on; it never becomes a score."""
     try:
         return task.verify(problem, answer), task.read(problem, answer)

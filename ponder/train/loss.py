@@ -85,7 +85,7 @@ def policy_loss(logp: Tensor, streams: Streams, settings: LossSettings) -> tuple
     log_ratio = logp - behaviour
     every = torch.ones_like(at, dtype=torch.bool)
     # k3 of the behaviour against the model, at ids the behaviour drew: 0 where engine and trainer agree
-    sums = {"mismatch_kl": _sum(log_ratio.exp() - 1 - log_ratio, every)}
+    sums = {"mismatch_kl": _sum(log_ratio.expm1() - log_ratio, every)}
     if settings.ratio == "sequence":
         log_ratio = sequence_means(log_ratio, streams.sequence[at])
     ratio = log_ratio.exp()

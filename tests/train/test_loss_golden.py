@@ -11,10 +11,10 @@ from streams import streams
 from transformers.loss.loss_utils import ForCausalLMLoss
 
 from ponder.core.sample import Sample
-from ponder.train.advantage import advantages
 from ponder.train.batch import pack
 from ponder.train.head import TopK, Whole, divergence
 from ponder.train.loss import LossSettings, Streams, total
+from ponder.train.rollouts.advantage import advantages
 from ponder.train.weights import kind_of, normalise
 
 GOLDEN = Path(__file__).parent / "golden"

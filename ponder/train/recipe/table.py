@@ -1,9 +1,11 @@
 """The kinds of stages by name."""
 
 from ponder.train.stage import Stage
+from ponder.train.stages.distill import Distill
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.export import Export
 from ponder.train.stages.pretrain import Pretrain
+from ponder.train.stages.rl import Rl
 from ponder.train.stages.sft import Tune
 from ponder.train.stages.text import WriteText
 from ponder.train.stages.tokenizer import MakeTokenizer
@@ -13,6 +15,8 @@ STAGES: dict[str, type[Stage]] = {
     "tokenizer": MakeTokenizer,
     "pretrain": Pretrain,
     "sft": Tune,
+    "rl": Rl,
+    "distill": Distill,
     "eval": Evaluate,
     "export": Export,
 }

@@ -25,7 +25,7 @@ from ponder.train.metrics import Metrics, ProgressLine
 from ponder.train.optim import OptimSettings
 from ponder.train.schedule import Schedule, Shape
 from ponder.train.stage import MODEL, Context, Interrupted, Stage
-from ponder.train.step import StepSettings, Trainer
+from ponder.train.step import StepReport, StepSettings, Trainer
 
 PARTIAL = ".partial"
 
@@ -82,8 +82,12 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
             f"{self.name} draws its samples from the model while it runs; look at what it tunes", param="stage"
         )
 
-    def learn(self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, batch: Callable[[int], Drawn]) -> None:
-        """All steps that are left, then `ctx.folder / "model"`. batch: of a step, the same whenever it is asked."""
+    def learn(
+        self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, batch: Callable[[int], Drawn],
+        check: Callable[[StepReport], None] = lambda report: None,
+    ) -> None:  # fmt: skip
+        """All steps that are left, then `ctx.folder / "model"`. batch: of a step, the same whenever it is asked.
+        check: raises when a step shows that it makes no sense to go on."""
         offset = self._resume(ctx, trainer)
         first, schedule = trainer.progress.step, self.schedule()
         progress = ProgressLine(self.name, self.steps, first=first, out=ctx.out)
@@ -94,6 +98,7 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
                 report = trainer.step(drawn.samples, schedule.rate(step))
                 metrics.write(report, **drawn.metrics)
                 progress.show(report, **drawn.metrics)
+                check(report)
                 late = time.monotonic() - saved > self.checkpoint_seconds
                 if ctx.stop() or late or (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps:
                     checkpoint.save(ctx.checkpoints, trainer, ctx.identity, cursor=None, offset=metrics.offset)

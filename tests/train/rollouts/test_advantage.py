@@ -5,7 +5,7 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Sample
-from ponder.train.advantage import Kind, advantages, has_signal
+from ponder.train.rollouts.advantage import Kind, advantages, has_signal
 from ponder.train.weights import kind_of, normalise
 
 

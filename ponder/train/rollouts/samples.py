@@ -7,7 +7,7 @@ import numpy as np
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Rollout, Sample
-from ponder.train import advantage
+from ponder.train.rollouts import advantage
 
 
 def samples_of(

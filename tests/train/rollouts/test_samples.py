@@ -6,7 +6,7 @@ import pytest
 from ponder.core.errors import UserError
 from ponder.core.message import Message
 from ponder.core.sample import Continuation, Problem, Rollout, Verdict
-from ponder.train.rollouts import samples_of
+from ponder.train.rollouts.samples import samples_of
 
 PROBLEM = Problem(id="1", task="letters", split="train", messages=(Message.user("?"),))
 DRAWN = Continuation(

@@ -1,0 +1,59 @@
+"""What stages share whose samples a model writes: which problems are asked, in which mode, under which budget."""
+
+import random
+
+from msgspec import field
+
+from ponder.core.errors import UserError
+from ponder.tasks.table import tasks_named
+from ponder.train.rollouts.collect import Ask
+from ponder.train.stages.conversation import Mode
+from ponder.train.stages.text import Levels, check_tasks
+from ponder.train.stages.training import TrainingStage
+
+
+class PromptedStage(TrainingStage, frozen=True, kw_only=True):
+    """Fields beside those of `TrainingStage`."""
+
+    from_: str = field(name="from")
+    """The stage whose model it goes on from."""
+    tasks: tuple[str, ...]
+    levels: Levels = field(default_factory=dict)
+    """Of which levels the problems are, by task; all of them where a task is not named."""
+    problems: int = 16
+    """Asked in one step."""
+    modes: tuple[Mode, ...] = ("think", "no_think")
+    """Problems take turns in them."""
+    budgets: tuple[int, ...] = ()
+    """Thinking budgets in ids, one drawn at random for a problem."""
+    budget_share: float = 0.5
+    """Of the problems with thoughts, those that get one of the budgets."""
+    max_new_tokens: int = 256
+    """Longest answer, thoughts and hand-over included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_tasks(self.tasks, self.levels)
+        if min(self.problems, self.max_new_tokens) < 1 or not self.modes:
+            raise UserError("a step needs one problem or more, room to answer, and a mode", param="problems")
+        if not 0 <= self.budget_share <= 1 or any(b < 0 for b in self.budgets):
+            raise UserError("budgets are 0 or more ids, and budget_share is between 0 and 1", param="budgets")
+        if self.budgets and "think" not in self.modes:
+            raise UserError("budgets are for thoughts, and the modes have none", param="budgets")
+
+    def parents(self) -> dict[str, str]:
+        return {"from": self.from_}
+
+    def asks(self, seed: int, step: int, turn: int = 0, count: int | None = None) -> list[Ask]:
+        """The problems of a step, `problems` of them or `count`: a function of the seed, the step and the turn."""
+        rng = random.Random(f"{seed}/{self.name}/{step}/{turn}")
+        return [self._ask(rng, n) for n in range(self.problems if count is None else count)]
+
+    def _ask(self, rng: random.Random, n: int) -> Ask:
+        task = rng.choice(tasks_named(self.tasks))
+        level = rng.choice(self.levels.get(task.name) or range(task.levels))
+        thinking = self.modes[n % len(self.modes)] == "think"
+        cut = thinking and bool(self.budgets) and rng.random() < self.budget_share
+        budget = rng.choice(self.budgets) if cut else None
+        problem = task.make(rng, level, "train")
+        return Ask(task=task, problem=problem, seed=rng.getrandbits(32), thinking=thinking, budget=budget)

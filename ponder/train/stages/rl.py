@@ -1,0 +1,123 @@
+"""Reinforcement learning from verifiable rewards: GRPO and its kin, by the choice of advantage, ratio and weights.
+
+    [[stage]]
+    name = "rl"
+    kind = "rl"
+    from = "sft"
+    steps = 100
+    tasks = ["count"]
+    levels = { count = [6, 7] }
+    budgets = [0, 8, 16, 32]        # thoughts of random length: the model learns to answer from cut ones
+
+A step draws problems, answers each `group` times with the weights as they are, and learns from the groups whose answers
+differ in reward. With `minibatches` above 1 the same rollouts serve several optimiser steps, in parts. The engine
+computes with the trainer's own arrays, so the log-probs of an answer agree with the trainer's up to rounding; their
+distance is measured in the first minibatch, and above `mismatch_limit` the run stops: then something is broken, and
+such runs fail late and without a word. Answers are drawn from the whole distribution at temperature 1, always: the
+log-prob of an id that a filter let through is not the probability with which it was drawn.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ponder.core.errors import UserError
+from ponder.core.sample import Rollout
+from ponder.model.torch.modules import Decoder
+from ponder.train import weights
+from ponder.train.loss import LossSettings
+from ponder.train.rollouts.advantage import Kind
+from ponder.train.rollouts.collect import roll_out
+from ponder.train.rollouts.groups import GroupSource, NoSignal
+from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.rollouts.reference import with_reference
+from ponder.train.rollouts.samples import samples_of
+from ponder.train.stage import Context
+from ponder.train.stages.minibatches import Minibatches
+from ponder.train.stages.prompted import PromptedStage
+from ponder.train.stages.training import Drawn
+from ponder.train.step import StepReport
+
+
+class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
+    """Fields beside those of `PromptedStage`. The defaults are DAPO's, at the size of a tiny model."""
+
+    group: int = 8
+    """Answers to a problem, 2 or more: they are compared with each other."""
+    minibatches: int = 1
+    """Optimiser steps that learn from the same rollouts, each from another part of them."""
+    no_signal: NoSignal = "drop"
+    """What is done about groups whose answers all got the same reward."""
+    advantage: Kind = "grpo"
+    normalisation: str = "token"
+    """token, sequence or constant, or TRL's names: dapo, bnpo, cispo, grpo, dr_grpo."""
+    truncated: Literal["keep", "leave_out"] = "keep"
+    surrogate: Literal["ppo", "cispo"] = "ppo"
+    ratio: Literal["token", "sequence"] = "token"
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    cap: float = 5.0
+    kappa: float = 0.0
+    """Weight of the KL to the model that the stage began with."""
+    mismatch_limit: float = 1e-4
+    """Mean k3 between engine and trainer, nats an id."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.group < 2:
+            raise UserError(
+                f"group = {self.group}: the advantage of an answer is its reward beside that of others to the same "
+                "problem; take 4 or more",
+                param="group",
+            )
+        if not 1 <= self.minibatches <= self.problems * self.group:
+            raise UserError("minibatches is between 1 and the number of answers of a step", param="minibatches")
+        if self.mismatch_limit <= 0:
+            raise UserError("mismatch_limit must be above 0: two orders of summing are never equal", param="mismatch")
+        weights.kind_of(self.normalisation)
+        self.loss()
+
+    def loss(self) -> LossSettings:
+        return LossSettings(surrogate=self.surrogate, ratio=self.ratio, clip_low=self.clip_low,
+                            clip_high=self.clip_high, cap=self.cap, kappa=self.kappa)  # fmt: skip
+
+    def run(self, ctx: Context) -> None:
+        tokenizer, trainer = ctx.tokenizer(), self.trainer(ctx, ctx.model(), loss=self.loss())
+        engine = engine_of(trainer.decoder, tokenizer)
+        reference = Decoder(ctx.model()) if self.kappa else None
+
+        def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
+            asks = self.asks(ctx.seed, step, turn, count)
+            return roll_out(
+                engine, tokenizer, asks, group=self.group, max_new_tokens=self.max_new_tokens, folder=ctx.folder
+            )
+
+        source = GroupSource(draw, self.problems, self.no_signal)
+
+        def collect(step: int) -> Drawn:
+            engine.weights_changed()
+            groups, metrics = source.collect(step)
+            samples = samples_of(groups, kind=self.advantage, truncated=self.truncated)
+            if reference is not None:
+                samples = with_reference(samples, reference, self.max_tokens)
+            return Drawn(samples, metrics)
+
+        parts = Minibatches(collect, self.minibatches, ctx.seed, ctx.folder, ctx.checkpoints)
+
+        def batch(step: int) -> Drawn:
+            samples, metrics = parts.of(step)
+            kind = weights.kind_of(self.normalisation)
+            length = self.max_new_tokens if kind == "constant" else None
+            return Drawn(weights.normalise(samples, kind, length=length), metrics)
+
+        self.learn(ctx, trainer, tokenizer, batch, check=self.check)
+
+    def check(self, report: StepReport) -> None:
+        """The first minibatch is learned by the weights that wrote it; in the others the two differ as they should."""
+        mismatch = report.metrics.get("mismatch_kl", 0.0)
+        if report.step % self.minibatches == 0 and not mismatch <= self.mismatch_limit:  # true for nan, too
+            raise UserError(
+                f"step {report.step}: engine and trainer disagree on what the answers' ids were worth, mean k3 "
+                f"{mismatch:.2e} nats an id, over {self.mismatch_limit:.0e}. Learning from such log-probs fails later "
+                "and without a word. Train in float32, or raise mismatch_limit if you know where it comes from",
+                param="mismatch_limit", code="mismatch",
+            )  # fmt: skip

@@ -1,0 +1,143 @@
+"""Reinforcement learning on a task of one digit: the reward rises, and what would go wrong later is refused now."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from msgspec import convert
+
+from ponder.core.errors import UserError
+from ponder.tasks.table import TASKS
+from ponder.train.metrics import read
+from ponder.train.stage import MODEL, Context, Interrupted
+from ponder.train.stages.rl import Rl
+from tests.train.thinker import Digit, tuned
+
+FIELDS = {"name": "rl", "kind": "rl", "from": "sft", "tasks": ["digit"], "steps": 12, "rate": 0.01, "problems": 4,
+          "group": 8, "max_new_tokens": 32, "weight_decay": 0.0}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sft")
+    tuned(folder, digits="3567")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setitem(TASKS, "digit", Digit())
+
+
+def stage(**fields: Any) -> Rl:
+    return convert({**FIELDS, **fields}, Rl)
+
+
+def context(folder: Path, parent: Path, stop: Callable[[], bool] = lambda: False) -> Context:
+    folder.mkdir(exist_ok=True)
+    return Context(folder=folder, parents={"from": parent}, identity={}, seed=1, stop=stop, out=io.StringIO())
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"advantage": "dr_grpo", "normalisation": "dr_grpo", "minibatches": 2, "kappa": 0.01, "steps": 24},
+        {"ratio": "sequence", "advantage": "leave_one_out", "normalisation": "sequence", "no_signal": "refill"},
+        {"surrogate": "cispo", "advantage": "batch", "modes": ["no_think"], "truncated": "leave_out"},
+    ],
+    ids=["dapo", "dr_grpo", "gspo", "cispo"],
+)
+def test_the_reward_rises(variant: dict[str, Any], parent: Path, tmp_path: Path) -> None:
+    stage(**variant).run(context(tmp_path / "rl", parent))
+    lines = read(tmp_path / "rl" / "metrics.jsonl")
+    rewards = [float(line["reward"]) for line in lines if "reward" in line]
+    assert sum(rewards[:2]) / 2 < 0.5 and sum(rewards[-2:]) / 2 > 0.75
+    for line in lines:
+        assert {"entropy", "clip_share", "mismatch_kl"} <= line.keys()
+    assert abs(float(lines[0]["mismatch_kl"])) < 1e-9 and lines[0]["clip_share"] == 0
+    assert [line["weights_version"] for line in lines if "reward" in line] == [n + 1 for n in range(len(rewards))]
+    assert (tmp_path / "rl" / MODEL / "config.json").exists()
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_bits(parent: Path, tmp_path: Path) -> None:
+    few = stage(steps=7, minibatches=3, checkpoint_every=2)
+    few.run(context(tmp_path / "whole", parent))
+    asked = iter([False] * 8 + [True] * 9)  # twice a step: the fifth, in the middle of the second draw
+    with pytest.raises(Interrupted):
+        few.run(context(tmp_path / "cut", parent, lambda: next(asked)))
+    few.run(context(tmp_path / "cut", parent))
+    a, b = (read(tmp_path / name / "metrics.jsonl") for name in ("whole", "cut"))
+    keys = ("step", "loss", "norm", "mismatch_kl", "reward")
+    assert [[line.get(k) for k in keys] for line in a] == [[line.get(k) for k in keys] for line in b]
+    left = sorted(p.name for p in (tmp_path / "cut" / "drawn").iterdir())
+    assert "000000.npz" not in left, "a draw is forgotten when a checkpoint has come after it"
+
+
+def test_random_budgets_cut_thoughts(parent: Path, tmp_path: Path) -> None:
+    cut = stage(steps=1, modes=["think"], budgets=[0, 1], budget_share=1.0, max_new_tokens=300, no_signal="refill")
+    asks = [a for step in range(20) for a in cut.asks(1, step)]
+    assert {a.budget for a in asks} == {0, 1} and all(a.thinking for a in asks)
+    assert asks[:4] == cut.asks(1, 0) and asks[:4] != cut.asks(1, 0, turn=1)
+    some = stage(budgets=[5], budget_share=0.5)
+    mixed = [a for step in range(40) for a in some.asks(1, step)]
+    assert {(a.thinking, a.budget) for a in mixed} == {(True, 5), (True, None), (False, None)}
+    cut.run(context(tmp_path / "rl", parent))
+    [line] = read(tmp_path / "rl" / "metrics.jsonl")
+    assert line["handovers"] == 1.0 and abs(float(line["mismatch_kl"])) < 1e-9
+
+
+def test_levels_that_teach_nothing_stop_the_run(parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "digit", replace(Digit(), right="x"))
+    with pytest.raises(UserError, match="take lower levels than digit 1"):
+        stage(levels={"digit": [1]}).run(context(tmp_path / "rl", parent))
+
+
+def test_engine_and_trainer_that_disagree_stop_the_run(
+    parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ponder.train.stages import rl
+
+    class Off:
+        def __init__(self, engine: Any) -> None:
+            self.engine, self.weights_changed = engine, engine.weights_changed
+
+        def sample(self, requests: Any) -> Any:
+            return [
+                tuple(replace(c, logprobs=tuple(p * 1.5 for p in c.logprobs)) for c in said)
+                for said in self.engine.sample(requests)
+            ]
+
+    real = rl.engine_of
+    monkeypatch.setattr(rl, "engine_of", lambda *args: Off(real(*args)))
+    with pytest.raises(UserError, match="engine and trainer disagree") as error:
+        stage().run(context(tmp_path / "rl", parent))
+    assert error.value.code == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"group": 1}, "take 4 or more"),
+        ({"group": 2, "problems": 1, "minibatches": 3}, "minibatches is between"),
+        ({"tasks": ["digitt"]}, "did you mean digit"),
+        ({"levels": {"digit": [2]}}, "has the levels 0 to 1"),
+        ({"levels": {"count": [2]}}, "levels are given for count"),
+        ({"modes": ["no_think"], "budgets": [1]}, "the modes have none"),
+        ({"budget_share": 2.0}, "between 0 and 1"),
+        ({"normalisation": "mean"}, "no normalisation is called 'mean'"),
+        ({"kappa": -1.0}, "not negative"),
+        ({"mismatch_limit": 0.0}, "above 0"),
+        ({"problems": 0}, "one problem or more, room"),
+        ({"temperature": 0.7}, "unknown field `temperature`"),
+    ],
+)
+def test_bad_input_is_refused_where_it_is_read(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        stage(**fields)
