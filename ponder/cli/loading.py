@@ -43,8 +43,8 @@ def open_llm(
     if local.note:
         note(local.note)
     with progress("loading", "B") as tick:
-        options = load_options(**load_fields(args), kv_memory=kv_memory, max_batch=max_batch)
-        loaded = open_model(local, options, tick)
+        fields: LoadFields = {**load_fields(args), "kv_memory": kv_memory, "max_batch": max_batch}
+        loaded = open_model(local, load_options(**fields), tick)
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)

@@ -17,9 +17,9 @@ from ponder.core.errors import UserError
 from ponder.kernels.cache import CACHE_DTYPES
 from ponder.kernels.tensor import GROUP, check_group
 from ponder.model.config import PRESETS, ModelConfig
-from ponder.model.decoder import COARSE, HEAD, rescored_share
+from ponder.model.decoder import COARSE, EMBED, HEAD, rescored_share
 from ponder.model.hub.registry import BUNDLES, RELEASED
-from ponder.model.weights.build import EMBED, cache_dtype, running_plan, storage_plan
+from ponder.model.weights.build import cache_dtype, running_plan, storage_plan
 from ponder.model.weights.checkpoint import Checkpoint, Source
 
 GPUS: dict[

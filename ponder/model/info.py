@@ -127,7 +127,7 @@ def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template
     if not config.qk_norm:
         return "instruct", "qwen2.5"
     kinds: dict[str, Capability] = {"-base": "base", "-thinking-2507": "thinking", "-instruct-2507": "instruct"}
-    capability = next((kind for end, kind in kinds.items() if name.endswith(end)), "hybrid")
+    capability: Capability = next((kind for end, kind in kinds.items() if name.endswith(end)), "hybrid")
     return capability, of_model(None, capability, has_block=True)
 
 

@@ -22,7 +22,8 @@ def equalisation(weights: dict[str, Weight], config: ModelConfig, ops: Ops) -> F
     largest = np.maximum(sizes, 1e-6 * sizes.max(axis=-1, keepdims=True) + 1e-30)
     wanted = np.log2(largest[:, 1] / largest[:, 0]) / 2  # [layers, Hk, C]
     exponent = np.rint(wanted - wanted.mean(axis=-1, keepdims=True))
-    return np.exp2(np.stack([exponent, -exponent], axis=1)).astype(np.float32)
+    factors: Floats = np.exp2(np.stack([exponent, -exponent], axis=1)).astype(np.float32)
+    return factors
 
 
 def _sizes(weights: dict[str, Weight], layer: str, name: str, config: ModelConfig, ops: Ops) -> Floats:
@@ -35,7 +36,8 @@ def _sizes(weights: dict[str, Weight], layer: str, name: str, config: ModelConfi
         size = _outputs(weights, layer, f"self_attn.{name}_proj.", n, ops)
     square = np.square(size.astype(np.float64)).reshape(kv_heads, -1, c).mean(axis=1)
     pairs = square[:, : c // 2] + square[:, c // 2 :]
-    return np.sqrt(np.concatenate([pairs, pairs], axis=1)).astype(np.float32)
+    both: Floats = np.sqrt(np.concatenate([pairs, pairs], axis=1)).astype(np.float32)
+    return both
 
 
 def _outputs(weights: dict[str, Weight], layer: str, name: str, n: int, ops: Ops) -> Floats:

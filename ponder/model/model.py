@@ -49,9 +49,11 @@ class Model:
         """The forward pass as native code runs it; None for the other op sets."""
         if not isinstance(self.ops, NativeOps):
             return None
-        return Program(
-            lambda ops, batch: decoder.forward(self.weights, self.config, batch, ops, None, batch), self.rope.table
-        )
+        return Program(self._record, self.rope.table)
+
+    def _record(self, ops: Any, batch: Any) -> Any:
+        """The forward pass over symbols; `batch` stands for the batch and for its rope."""
+        return decoder.forward(self.weights, self.config, batch, ops, None, batch)
 
     def hidden_states(self, ids: Any, batch: Batch, cache: Cache | None = None) -> Array:
         """ids [T] int32 -> [T, D] after the final norm"""

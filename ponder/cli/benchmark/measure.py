@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ponder.core.event import Finish
 from ponder.core.params import SamplingParams, Thinking
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def prefix_hit(llm: "LLM", length: int, seed: int) -> float:
     _first_id(llm, known)
     handle = llm.generate_stream(known + _prompt(llm, TURN, seed + 1_000_000), SamplingParams(max_tokens=1))
     finish = list(handle)[-1]
-    assert finish.usage.cached_tokens == length - TURN, "the prompt was not in the cache"
+    assert isinstance(finish, Finish) and finish.usage.cached_tokens == length - TURN, "the prompt was not in the cache"
     return handle.timings().first_id_s
 
 

@@ -18,6 +18,7 @@ import msgspec
 from ponder.core.errors import LoadError, UserError
 
 if TYPE_CHECKING:
+    from ponder.engine.load_options import LoadFields
     from ponder.engine.loaded import Loaded
     from ponder.model.config import ModelConfig
     from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -101,8 +102,8 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
 
     config = random_config(name)
     tokenizer = tokenizer_of(config.vocab_size)
-    dtype = "bf16" if args.dtype == "auto" else args.dtype
-    fields = load_fields(args) | {"dtype": dtype, "kv_blocks": blocks, "max_batch": MAX_BATCH}
+    fields: LoadFields = {**load_fields(args), "kv_blocks": blocks, "max_batch": MAX_BATCH}
+    dtype = fields["dtype"] = "bf16" if args.dtype == "auto" else args.dtype
     if config.parameter_counts().total <= KEPT:
         fields["keep_packed"] = False
     options = load_options(**fields)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ponder.kernels.hardware import compute_peak, read_bandwidth
 from ponder.model.capacity import step_weights
-from ponder.model.decoder import HEAD
-from ponder.model.weights.build import EMBED
+from ponder.model.decoder import EMBED, HEAD
 
 if TYPE_CHECKING:
     from ponder.model.model import Model

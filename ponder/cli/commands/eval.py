@@ -213,10 +213,12 @@ def _write(result: "Result", args: argparse.Namespace) -> None:
     from ponder.eval.report import html, markdown
 
     text = markdown(result)
-    for path, content in ((args.md, lambda: text), (args.html, lambda: html(result))):
-        if path:
-            with replacing(path) as file:
-                file.write(content().encode())
+    if args.md:
+        with replacing(args.md) as file:
+            file.write(text.encode())
+    if args.html:
+        with replacing(args.html) as file:
+            file.write(html(result).encode())
     if args.json:
         save(result, args.json)
         unfinished(args.json).unlink()

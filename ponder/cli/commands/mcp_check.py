@@ -33,8 +33,8 @@ async def _check(file: str, approve: list[str]) -> int:
     from ponder.agent.mcp.servers import McpServers
 
     async with McpServers(file) as servers:
-        for tool in approve:
-            await servers.approve(tool)
+        for name in approve:
+            await servers.approve(name)
         tools = servers.tools()
         if not tools and not servers.warnings():
             note(f"{file}: no tools; does it name a server?")

@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         restore_thoughts=args.restore_thoughts << 20,
     )  # fmt: skip
     configure(args.log_level)
-    faulthandler.enable(sys.__stderr__)  # what kills the process from native code says where
+    faulthandler.enable(sys.__stderr__ or sys.stderr)  # what kills the process from native code says where
     tools = tools_of(args)
     with contextlib.ExitStack() as stack:
         sockets = take_address(config)

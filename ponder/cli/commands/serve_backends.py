@@ -15,6 +15,7 @@ from ponder.cli.terminal.printer import note
 from ponder.core.errors import UpstreamError, UserError
 
 if TYPE_CHECKING:
+    from ponder.engine.llm import LLM
     from ponder.engine.remote import RemoteModel
     from ponder.server.runtime.pool import Pool
 
@@ -70,7 +71,7 @@ def _local(args: argparse.Namespace) -> "Pool":
     first_name = args.models[0] if args.models else None
     first = opened(first_name)
     names = [first_name or first.name, *args.models[1:]]
-    models = {first.name: partial(opened, names[0])}
+    models: dict[str, Callable[[], LLM | RemoteModel]] = {first.name: partial(opened, names[0])}
     models |= {name: partial(opened, name) for name in names[1:]}
     needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, names)} if kv_memory else {}
     offered = Pool(models, keep=args.keep, memory=memory, needs=needs)

@@ -63,9 +63,9 @@ def _q4_1(b: Bytes) -> Codes:
 def _q5_0(b: Bytes) -> Codes:
     q = _nibbles(b[:, None, 6:]).reshape(len(b), 32)
     q |= _fifth_bits(b[:, 2:6])
-    q = q.reshape(len(b), 1, 32).view(np.int8)
-    q -= 16
-    return Codes(q, _half(b[:, :2]))
+    codes = q.reshape(len(b), 1, 32).view(np.int8)
+    codes -= 16
+    return Codes(codes, _half(b[:, :2]))
 
 
 def _q5_1(b: Bytes) -> Codes:
@@ -104,10 +104,10 @@ def _q6_k(b: Bytes) -> Codes:
     high = b[:, 128:192].reshape(len(b), 2, 32)
     for pair in range(4):  # bits 2p, 2p + 1 of the high bytes belong to the p-th run of 32 of each half
         q[:, :, pair] |= ((high >> np.uint8(2 * pair)) & 3) << 4
-    q = q.reshape(len(b), 16, 16).view(np.int8)
-    q -= 32
+    codes = q.reshape(len(b), 16, 16).view(np.int8)
+    codes -= 32
     scales = np.ascontiguousarray(b[:, 192:208]).view(np.int8).astype(np.float32)
-    return Codes(q, _half(b[:, 208:]) * scales)
+    return Codes(codes, _half(b[:, 208:]) * scales)
 
 
 def _iq4_nl(b: Bytes) -> Codes:
@@ -117,7 +117,7 @@ def _iq4_nl(b: Bytes) -> Codes:
 def _iq4_xs(b: Bytes) -> Codes:
     """The scale of group g is d * (s - 32), s of six bits: four in the bytes 4..7, two in bytes 2 and 3."""
     low = np.stack([b[:, 4:8] & 15, b[:, 4:8] >> 4], axis=2).reshape(len(b), 8)
-    high = (b[:, 2:4, None] >> np.uint8([0, 2, 4, 6]) & 3).reshape(len(b), 8)
+    high = (b[:, 2:4, None] >> np.array([0, 2, 4, 6], np.uint8) & 3).reshape(len(b), 8)
     s = (low | high << 4).astype(np.float32) - np.float32(32)
     return Codes(NORMAL[_nibbles(b[:, 8:].reshape(len(b), 8, 16)).reshape(len(b), 8, 32)], _half(b[:, :2]) * s)
 

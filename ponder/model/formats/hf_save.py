@@ -20,8 +20,8 @@ from ponder.model.config import PackedFormat
 from ponder.model.decoder import HEAD
 from ponder.model.formats.hf import INDEX, SINGLE
 from ponder.model.formats.safetensors_file import StoredTensor, write_file
-from ponder.model.weights.build import read, storage_plan
-from ponder.model.weights.checkpoint import Checkpoint, Source
+from ponder.model.weights.build import storage_plan
+from ponder.model.weights.checkpoint import Checkpoint, Source, read
 from ponder.text import tokenizer_files
 from ponder.text.tokenizer.tokenizer import Tokenizer
 

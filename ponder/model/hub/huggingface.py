@@ -31,8 +31,8 @@ def choose(files: dict[str, int], repository: str, file: str) -> dict[str, int]:
     """The files to fetch of a repository's name -> size. Raises LoadError when what is needed is not there."""
     if file:
         if file not in files:
-            ggufs = ", ".join(f for f in files if f.endswith(".gguf")) or "none"
-            raise LoadError(f"{repository} has no file {file!r}; its .gguf files: {ggufs}")
+            there = ", ".join(f for f in files if f.endswith(".gguf")) or "none"
+            raise LoadError(f"{repository} has no file {file!r}; its .gguf files: {there}")
         return {file: files[file]}
     chosen = {f: n for f, n in files.items() if "/" not in f and any(fnmatch(f, w) for w in PATTERNS)}
     if "config.json" not in chosen or not any(f.endswith(".safetensors") for f in chosen):
@@ -48,9 +48,9 @@ def download(repository: str, file: str, folder: Path, progress: Progress | None
     Raises LoadError, with the reason, when the hub cannot be reached or refuses.
     """
     from huggingface_hub import HfApi, errors, snapshot_download
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class Silent(tqdm):  # type: ignore[type-arg]
+    class Silent(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": True})
 
@@ -61,7 +61,8 @@ def download(repository: str, file: str, folder: Path, progress: Progress | None
             snapshot_download(
                 repository, revision=info.sha, local_dir=folder, allow_patterns=list(files), tqdm_class=Silent
             )
-    except (errors.HTTPError, OSError) as e:  # HTTPError: the base of whichever HTTP library the hub client uses
+    # HTTPError: the base of whichever HTTP library the hub client uses
+    except (errors.HTTPError, OSError) as e:  # type: ignore[attr-defined]
         reason = str(e).strip().split("\n")[0] or type(e).__name__
         raise LoadError(f"the Hugging Face hub did not give {repository}: {reason}") from e
     for name, size in files.items():

@@ -110,7 +110,7 @@ def known(text: str) -> bool:
     if text.lower() in (*RELEASED, *RETRIEVAL, *_SHORT, *BUNDLES):
         return True
     match = _REPOSITORY.fullmatch(text)
-    return bool(match) and (match[1] is not None or "qwen" in text.lower())
+    return match is not None and (match[1] is not None or "qwen" in text.lower())
 
 
 def unknown(text: str) -> str:

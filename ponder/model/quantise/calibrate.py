@@ -24,8 +24,8 @@ from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.reference.ops import ReferenceOps
 from ponder.kernels.reference.scale_search import nearest, slots
 from ponder.kernels.tensor import GROUP, Floats, Tensor, pack_int4
-from ponder.model.weights.build import build, in_memory, read, storage_plan
-from ponder.model.weights.checkpoint import Checkpoint
+from ponder.model.weights.build import build, in_memory, storage_plan
+from ponder.model.weights.checkpoint import Checkpoint, read
 
 DAMPING = 0.01  # of the mean of H's diagonal, added to it
 GRAM_BYTES = 2_000_000_000  # of Gram matrices at a time; at least one layer's
