@@ -1,0 +1,1 @@
+"""The commands about model files: pull, list, show, plan, rm, convert, quantize."""
