@@ -30,7 +30,7 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-context", type=int, metavar="N",
                        help="longest context in tokens; past the native length YaRN is chosen for you")  # fmt: skip
     group.add_argument("--kv-dtype", choices=("auto", "bf16", "int8", "f32"), default="auto",
-                       help="precision of keys and values in the cache; auto is int8 behind int4 weights, bf16 "
+                       help="precision of keys and values in the cache; auto is int8 with int4 weights, bf16 "
                        "otherwise (default: auto)")  # fmt: skip
     group.add_argument("--speculation", default="auto", metavar="auto|off|MODEL",
                        help="guess ids ahead, which changes the speed and never the text: auto guesses from the "

@@ -28,7 +28,7 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """Bytes of the key/value cache; or kv_blocks, not both."""
     kv_blocks: Count | None = None
     kv_dtype: KvDtype = "auto"
-    """Precision of keys and values; "auto" is int8 after int4 weights, bf16 otherwise."""
+    """Precision of keys and values; "auto" is int8 with int4 weights, bf16 otherwise."""
     max_batch: Count = 32
     """Requests computed together."""
     keep_packed: bool = True

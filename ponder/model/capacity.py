@@ -170,7 +170,9 @@ def _check(config: ModelConfig, on_gpu: bool, dtype: str, kv: str, context: int,
     for flag, value, known in (("dtype", dtype, dtypes), ("kv", kv, ("auto", *caches))):
         if value not in known:
             raise UserError(f"--{flag} {value} is not for {place}; there it is one of {', '.join(known)}", param=flag)
-    longest = max(config.max_position_embeddings, 4 * config.native_context)  # YaRN's tested factor, facts 1.4
+    longest = max(
+        config.max_position_embeddings, 4 * config.native_context
+    )  # the YaRN factor that the model cards tested
     if not 1 <= context <= longest:
         raise UserError(f"--context {context} must be 1 to {longest}, the model's longest with YaRN", param="context")
     if streams < 1:

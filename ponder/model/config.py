@@ -1,7 +1,7 @@
 """The shape of a model: HF `config.json` in and out, the released Qwen3 shapes, parameter and memory counts.
 
 `ModelConfig.from_hf` reads the spellings of transformers 4 and 5 and refuses by name whatever Ponder does not
-implement: a key that would change the forward pass is never ignored (LC-5). Facts 1.1 and 1.3 give the numbers.
+implement: a key that would change the forward pass is never ignored (LC-5). The numbers are the released ones.
 """
 
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ Positive = Annotated[float, Meta(gt=0, le=1e12)]
 
 
 class Yarn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """HF `rope_scaling` of type yarn (facts 1.4). attention_factor None: 0.1 ln(factor) + 1."""
+    """HF `rope_scaling` of type yarn (arXiv 2309.00071). attention_factor None: 0.1 ln(factor) + 1."""
 
     factor: Positive
     original_max_position_embeddings: Size
@@ -140,7 +140,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True):
         return shapes
 
     def parameter_counts(self) -> "ParameterCounts":
-        """Facts 1.3: by formula, so that 235B shapes cost nothing."""
+        """By formula, so that 235B shapes cost nothing."""
         d = self.hidden_size
         q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         attention = 2 * d * q + 2 * d * kv + 2 * d
@@ -249,7 +249,7 @@ _TINY = ModelConfig(
     tie_word_embeddings=True,
 )
 
-# The eight released shapes (facts 1.1), their base variants, and small ones for tests.
+# The eight released shapes, from their config.json, their base variants, and small ones for tests.
 PRESETS: dict[str, ModelConfig] = {
     "qwen3:0.6b": _released(28, 1024, 16, 8, 3072, tied=True),
     "qwen3:1.7b": _released(28, 2048, 16, 8, 6144, tied=True),
@@ -264,7 +264,7 @@ PRESETS |= {
     f"{name}-base": replace(PRESETS[name], max_position_embeddings=32768, eos_token_ids=(151643,))
     for name in ("qwen3:0.6b", "qwen3:1.7b", "qwen3:4b", "qwen3:8b", "qwen3:14b", "qwen3:30b-a3b")
 }
-# The checkpoints of July 2025: the same shapes, trained on longer texts with these bases of RoPE (facts 1.1).
+# The checkpoints of July 2025: the same shapes, trained on longer texts with these bases of RoPE.
 PRESETS |= {
     f"{name}-{kind}-2507": replace(PRESETS[name], max_position_embeddings=262144, rope_theta=theta)
     for name, theta in (("qwen3:4b", 5e6), ("qwen3:30b-a3b", 1e7), ("qwen3:235b-a22b", 5e6))

@@ -1,7 +1,7 @@
 """The forward pass: Qwen3 dense, Qwen3 MoE and Qwen2, written once, for training, prefill and paged decode.
 
 `forward` runs over any op set (ponder/kernels/ops.py), on a flat batch of tokens from several sequences
-(ponder/core/batch.py). Weights are a plain dict under the HF tensor names. Recipe: facts 1.2.
+(ponder/core/batch.py). Weights are a plain dict under the HF tensor names. Recipe: transformers' modeling_qwen3.py.
 
 Shapes: T tokens of the batch, R rows with logits, D hidden, H query heads, Hk key/value heads, C head size, V words.
 """

@@ -84,7 +84,7 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default_head_dim(given: dict[str, Any]) -> int:
-    """HF: Qwen3Config's default is 128, the other two divide the hidden size (facts 1.1: never equal in Qwen3)."""
+    """HF: Qwen3Config's default is 128, the other two divide the hidden size (which Qwen3 never has equal)."""
     hidden, heads = _integer(given, "hidden_size"), _integer(given, "num_attention_heads")
     return 128 if given["model_type"] == "qwen3" else hidden // max(1, heads)
 
@@ -138,7 +138,7 @@ def _rope(given: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     if unknown := sorted(scaling.keys() - _YARN_KEYS):
         raise ValueError(f"rope scaling key {', '.join(map(repr, unknown))} is not implemented")
     if "original_max_position_embeddings" not in scaling:
-        # HF falls back to max_position_embeddings, which is wrong for Qwen3's 40960 (facts 1.4).
+        # HF falls back to max_position_embeddings, which is wrong for Qwen3's 40960: it was trained on 32768.
         if given.get("max_position_embeddings") not in [32768, 40960]:
             raise ValueError("rope type 'yarn' needs original_max_position_embeddings (32768 for Qwen3)")
         scaling["original_max_position_embeddings"] = 32768

@@ -86,7 +86,7 @@ def describe(
         thinking=thinking,
         answer=answer,
         native_context=config.native_context,
-        max_context=max(config.max_position_embeddings, 4 * config.native_context),  # facts 1.4: YaRN's tested factor
+        max_context=max(config.max_position_embeddings, 4 * config.native_context),  # the tested YaRN factor
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
         weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
@@ -132,7 +132,7 @@ def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template
 
 
 def _capability(template: str | None, config: ModelConfig) -> Capability:
-    """A base checkpoint may carry a chat template, but ends with <|endoftext|> (facts 1.1)."""
+    """A base checkpoint may carry a chat template, but ends with <|endoftext|>."""
     if template is None or config.eos_token_ids == (151643,):
         return "base"
     return capability_of(template)

@@ -2,7 +2,7 @@
 
 Some channels of keys are 50 times larger than the rest (Qwen2.5 by its biases, Qwen3 by the weights of the key norm),
 and one scale for a head leaves the small ones no digits. q k is the same when q is multiplied and k divided, so each
-channel is scaled by the root of (size of its keys / size of its queries), sizes as the weights foretell them. RoPE
+channel is scaled by the root of (size of its keys / size of its queries), sizes as estimated from the weights. RoPE
 mixes channels i and i + C/2, which therefore share a factor. Powers of two change nothing but the rounding.
 """
 

@@ -1,4 +1,4 @@
-"""Rotary positions: plain RoPE and YaRN, with a factor for every sequence of a batch (facts 1.4, LC-3, LC-4).
+"""Rotary positions: plain RoPE and YaRN, with a factor for every sequence of a batch (arXiv 2309.00071; LC-3, LC-4).
 
 `Rope(config).rows(batch)` gives the cos and sin rows of a batch. The arithmetic is float32 in HF's order, so that long
 positions, where one bit of an inverse frequency matters, agree with transformers. Rows come from tables computed once
@@ -64,7 +64,7 @@ def frequencies(config: ModelConfig, factor: float = 1.0) -> tuple[Floats, float
 
 
 def _yarn(freqs: Floats, yarn: Yarn, dim: int, theta: float) -> tuple[Floats, float]:
-    """Fast dimensions keep their frequency, slow ones are divided by the factor, a ramp between (facts 1.4)."""
+    """Fast dimensions keep their frequency, slow ones are divided by the factor, a ramp between."""
     one = np.float32(1)
 
     def correction_dim(rotations: float) -> float:

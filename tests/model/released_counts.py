@@ -1,4 +1,4 @@
-"""Facts 1.3 of the released models: total, non-embedding and active parameters, cache bytes per token in bf16."""
+"""Of the released models: total, non-embedding and active parameters, cache bytes per token in bf16."""
 
 COUNTS = {
     "qwen3:0.6b": (596_049_920, 440_467_456, 596_049_920, 114_688),

@@ -1,4 +1,4 @@
-"""The memory plan: what is really loaded, to the byte; facts 1.3 recomputed; what people measured."""
+"""The memory plan: what is really loaded, to the byte; the released counts recomputed; what people measured."""
 
 import tracemalloc
 from pathlib import Path
@@ -50,7 +50,7 @@ def in_f32(config: ModelConfig) -> int:
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_weights_of_the_released_sizes(name: str) -> None:
-    """By facts 1.3 and the hidden sizes alone, not by the list of tensors."""
+    """By the released counts and the hidden sizes alone, not by the list of tensors."""
     config, (total, body, _, _) = PRESETS[name], COUNTS[name]
     small, table = in_f32(config), 151_936 * config.hidden_size
     assert of(name).weights == 2 * total + 2 * small
@@ -174,7 +174,7 @@ def test_expected_experts_by_drawing_them() -> None:
 
 
 def test_four_h20_serve_the_235b_in_fp8_only() -> None:
-    """vLLM issue 17327: bf16 runs out of memory on 4 x H20 96 GB and runs on 8; FP8 runs on 4 (facts 7.4, too)."""
+    """vLLM issue 17327: bf16 runs out of memory on 4 x H20 96 GB and runs on 8; FP8 runs on 4, as Qwen says."""
     name = "qwen3:235b-a22b"
     assert not of(name, gpus("H20", 4), context=1).fits
     assert of(name, gpus("H20", 8)).fits
@@ -190,7 +190,7 @@ def test_four_h20_serve_the_235b_in_fp8_only() -> None:
 
 
 def test_the_limit_is_above_what_was_measured() -> None:
-    """Qwen's speed page (facts 7.4), one stream on H20: no measurement may beat the bandwidth limit."""
+    """Qwen's speed page, one stream on H20: no measurement may beat the bandwidth limit."""
     measured = [("0.6b", "bf16", 1, 414.17), ("8b", "bf16", 1, 81.73), ("8b", "fp8", 1, 150.25),
                 ("32b", "bf16", 1, 20.72), ("32b", "fp8", 1, 46.17),
                 ("30b-a3b", "bf16", 1, 137.18), ("30b-a3b", "fp8", 1, 155.55),

@@ -30,7 +30,7 @@ def test_the_formula_counts_the_shapes(name: str) -> None:
 
 
 def test_17b_has_the_tensors_of_the_hub_file() -> None:
-    assert len(PRESETS["qwen3:1.7b"].shapes()) == 310  # facts 0, AUDIT
+    assert len(PRESETS["qwen3:1.7b"].shapes()) == 310  # model.safetensors on the hub
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-moe", "tiny-qwen2"])
@@ -63,7 +63,7 @@ def test_both_spellings_of_rope() -> None:
         {"rope_scaling": {"type": "yarn", **yarn}},
         {"rope_scaling": {"type": "yarn", "rope_type": "yarn", **yarn}},
         {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, **yarn}, "rope_theta": None},
-        {"rope_scaling": {"type": "yarn", "factor": 4.0}},  # original length left out: 32768, not 40960 (facts 1.4)
+        {"rope_scaling": {"type": "yarn", "factor": 4.0}},  # original length left out: 32768, not 40960
     ]
     want = Yarn(factor=4.0, original_max_position_embeddings=32768)
     for spelling in spellings:

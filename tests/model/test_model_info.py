@@ -105,7 +105,7 @@ def test_gguf(tmp_path: Path) -> None:
 
 
 def test_memory_of_the_released_shapes() -> None:
-    """facts 1.3: 596,049,920 parameters; norms are float32 at any precision."""
+    """596,049,920 parameters; norms are float32 at any precision."""
     info = describe_released("qwen3:0.6b")
     assert info is not None
     sizes, table = info.weight_bytes, 151936 * 1024

@@ -21,7 +21,7 @@ def _batch(positions: np.ndarray, factor: float = 1.0) -> Batch:
 
 
 def test_golden_numbers() -> None:
-    """Facts 1.4, for d=128, theta 1e6, L=32768, s=4."""
+    """By the formula, for d=128, theta 1e6, L=32768, s=4."""
     plain, one = frequencies(QWEN3)
     scaled, attention_factor = frequencies(QWEN3, 4.0)
     ratio = scaled / plain

@@ -1,6 +1,6 @@
 """The cases of `ponder bench`: how they are named, and what each one gives.
 
-decode8@2048   ids a second of 8 streams, each behind 2048 ids (without @: --context, else 512 for one stream, 128)
+decode8@2048   ids a second of 8 streams, each after 2048 ids (without @: --context, else 512 for one stream, 128)
 prefill2048    prompt ids a second of 2048 new ids, and the seconds to the first id
 prefix2048     the same when all but the last 16 of them are in the cache
 ttft           seconds to the first id of a short question (32 ids)
@@ -48,8 +48,8 @@ def parse_cases(only: str, context: int | None = None) -> list[Case]:
     for word in map(str.strip, only.split(",")):
         if match := re.fullmatch(r"decode([1-9]\d{0,3})(?:@([1-9]\d{0,6}))?", word):
             streams = int(match[1])
-            behind = int(match[2] or context or (512 if streams == 1 else 128))
-            cases.append(Case(word, "decode", streams, behind))
+            length = int(match[2] or context or (512 if streams == 1 else 128))
+            cases.append(Case(word, "decode", streams, length))
         elif match := re.fullmatch(r"(prefill|prefix)([1-9]\d{0,6})", word):
             cases.append(Case(word, match[1], int(match[2])))
         elif word in ("ttft", "load", "perplexity", "golden"):

@@ -1,4 +1,4 @@
-"""The measurements behind `ponder bench`: speed of a running model, memory of this process.
+"""The measurements of `ponder bench`: speed of a running model, memory of this process.
 
 Speeds are those of the engine as users have it: scheduler, sampler and parser included. `roofline.py` tells what the
 machine would allow.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ponder.engine.scheduling.handle import Handle
 
 IDS = 48  # ids that each stream generates in a decode measurement
-TURN = 16  # new ids behind a prompt that the cache knows
+TURN = 16  # new ids after a prompt that the cache knows
 
 
 def prefill(llm: "LLM", length: int, seed: int) -> float:
@@ -37,7 +37,7 @@ def prefix_hit(llm: "LLM", length: int, seed: int) -> float:
 
 
 def decode(llm: "LLM", streams: int, context: int, seed: int) -> float:
-    """Ids a second of `streams` requests together, each behind `context` ids, from the moment when all have begun.
+    """Ids a second of `streams` requests together, each after `context` ids, from the moment when all have begun.
 
     The prompts are put into the prefix cache first, so that all streams start within a step or two. Their ends are not
     counted apart, which makes the rate rather too low than too high.
@@ -73,7 +73,7 @@ def _prompt(llm: "LLM", length: int, seed: int) -> list[int]:
 
 
 def forget_peak() -> None:
-    """Start the peak of `peak_memory` anew (Linux; elsewhere it stays that of the whole process)."""
+    """Start the peak of `peak_memory` again (Linux; elsewhere it stays that of the whole process)."""
     switch = Path("/proc/self/clear_refs")
     if switch.exists():
         switch.write_text("5")

@@ -35,7 +35,7 @@ FIELDS = {
     "top_k": "num_experts_per_tok",
     "expert_width": "moe_intermediate_size",
 }
-KEPT = 10_000_000_000  # parameters from which random weights are kept on disk: drawing them takes minutes
+CACHED = 10_000_000_000  # parameters from which random weights are kept on disk: drawing them takes minutes
 TINY_VOCAB, POSITIONS = 256, 40960
 MAX_BATCH = 32
 
@@ -104,7 +104,7 @@ def random_model(name: str, args: argparse.Namespace, *, blocks: int | None = No
     tokenizer = tokenizer_of(config.vocab_size)
     fields: LoadFields = {**load_fields(args), "kv_blocks": blocks, "max_batch": MAX_BATCH}
     dtype = fields["dtype"] = "bf16" if args.dtype == "auto" else args.dtype
-    if config.parameter_counts().total <= KEPT:
+    if config.parameter_counts().total <= CACHED:
         fields["keep_packed"] = False
     options = load_options(**fields)
     if options.threads is not None:
@@ -134,13 +134,13 @@ def tokenizer_of(size: int) -> "Tokenizer":
     merges = base - 256
     if merges < 0:
         raise UserError(f"--random: vocab {size} is less than the {256 + len(whole.added)} ids any text needs")
-    kept = structs.replace(
+    cut = structs.replace(
         whole,
         ids=dict(list(whole.ids.items())[:base]),
         merges=whole.merges[:merges],
         added={token: base + n for n, token in enumerate(whole.added)},
     )
-    return Tokenizer(kept, source="the packaged vocabulary")
+    return Tokenizer(cut, source="the packaged vocabulary")
 
 
 def save_random(name: str, folder: Path) -> Path:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CASES = "decode1,decode8,decode16,prefill512,prefill2048,prefix2048,ttft,perplexity,golden"
 DESCRIPTION = "Measure speed and memory."
 NOTES = f"""\
-decodeN      ids a second when N requests are answered at once, all together; decodeN@C: each behind C ids
+decodeN      ids a second when N requests are answered at once, all together; decodeN@C: each after C ids
 prefillN     prompt ids a second of a prompt of N new ids, and the seconds to its first id
 prefixN      the same when all but the last 16 ids are in the cache from an earlier request
 ttft         seconds to the first id of a short question

@@ -123,7 +123,7 @@ def _settings(args: argparse.Namespace) -> "Settings":
 
 
 def _with_modes(settings: "Settings", args: argparse.Namespace, capability: str) -> "Settings":
-    """Without --modes a model is asked in those that it has; budgets are a wish to see it think."""
+    """Without --modes a model is asked in those that it has; budgets ask to see it think."""
     from msgspec import structs
 
     from ponder.eval.settings import modes_for

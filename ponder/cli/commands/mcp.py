@@ -18,7 +18,7 @@ DESCRIPTION = "Offer this machine's models to MCP clients: chat, think with a bu
 NOTES = """\
 Without --http it talks over stdin and stdout, as hosts start it:
   {"mcpServers": {"ponder": {"command": "ponder", "args": ["mcp", "qwen3:0.6b"]}}}
-The first model is loaded at once, beside the handshake; the others when they are first asked for.
+The first model is loaded at once, during the handshake; the others when they are first asked for.
 Code that clients send runs in a sandbox; where there is none, the tool is not offered, and stderr says why.
 """
 

@@ -1,7 +1,7 @@
 """Tensor names of GGUF <-> HF. The same table serves reading and writing.
 
 Qwen files in GGUF use the NEOX (half-split) rotary layout, so the rows of q and k are not permuted, unlike llama's.
-Names: ggml-org/llama.cpp gguf-py/gguf/constants.py; HF names: facts 1.2.
+Names: ggml-org/llama.cpp gguf-py/gguf/constants.py; HF names: `ModelConfig.shapes`.
 """
 
 import re

@@ -136,7 +136,7 @@ def _grid(name: str, stored: dict[str, StoredTensor], folder: Path) -> Grid:
     grid = stored.get(name + "_grid")
     if grid is None or grid.type != "I8" or grid.data.shape != (16,):
         raise LoadError(
-            f"{folder}: {name} is int4, which needs an I8 {name}_grid of 16 values; quantise the model anew"
+            f"{folder}: {name} is int4, which needs an I8 {name}_grid of 16 values; quantise the model again"
         )
     if not ((np.diff(grid.data.astype(np.int64)) > 0).all() and grid.data[0] < 0 < grid.data[-1]):
         raise LoadError(f"{folder}: {name}_grid does not rise from a negative to a positive value")

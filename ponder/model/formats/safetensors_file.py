@@ -38,7 +38,7 @@ def map_file(path: Path) -> dict[str, StoredTensor]:
             parts = [(name, f.get_slice(name)) for name in f.offset_keys()]  # in file order, without gaps
             entries = [(name, part.get_dtype(), tuple(part.get_shape())) for name, part in parts]
         with path.open("rb") as raw:
-            offset = 8 + struct.unpack("<Q", raw.read(8))[0]  # behind the header; its length was checked above
+            offset = 8 + struct.unpack("<Q", raw.read(8))[0]  # after the header; its length was checked above
         bytes_ = np.memmap(path, np.uint8, "r")
     except (SafetensorError, OSError, ValueError) as e:
         raise LoadError(f"{path}: cannot be read as safetensors: {e}") from e

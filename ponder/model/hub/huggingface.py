@@ -67,7 +67,9 @@ def download(repository: str, file: str, folder: Path, progress: Progress | None
         raise LoadError(f"the Hugging Face hub did not give {repository}: {reason}") from e
     for name, size in files.items():
         if (folder / name).stat().st_size != size:
-            raise LoadError(f"{folder / name}: has not the size that the hub lists ({size} bytes); fetch it again")
+            raise LoadError(
+                f"{folder / name}: does not have the size that the hub lists ({size} bytes); fetch it again"
+            )
     return list(files)
 
 

@@ -6,7 +6,7 @@
     resolve("./folder"), resolve("m.gguf")   # a local folder or file
     resolve("scripted:replies.jsonl")        # the engine's scripted model
 
-Released checkpoints: facts 1.1 (no base of 32B and 235B), those of July 2025 (-2507), and QwQ-32B. GGUF files: the
+Released checkpoints: those of Qwen3 (no base of 32B and 235B), those of July 2025 (-2507), and QwQ-32B. GGUF files: the
 Qwen/Qwen3-*-GGUF repositories.
 """
 

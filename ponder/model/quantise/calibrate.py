@@ -5,7 +5,7 @@
 Why: what counts is not the error of a weight but that of the output x W^T on the inputs x that occur. Its square is
 (w - q) H (w - q)^T with the Gram matrix H = mean of x x^T. With H = L L^T it is the sum over columns i of
 (L_ii (w_i - q_i + sum over j > i of (w_j - q_j) L_ji / L_ii))^2: so from the last column to the first, each is rounded
-after the errors of those behind it were added. That is GPTQ without an inverse. Columns with large inputs come first.
+after the errors of those after it were added. That is GPTQ without an inverse. Columns with large inputs come first.
 
 The layers are done a few at a time, as many as their Gram matrices fit into memory; the text runs through the model
 with the layers before already rounded.

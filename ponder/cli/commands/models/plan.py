@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=1, metavar="K", help="requests at the same time (default: 1)")
     parser.add_argument("--dtype", choices=("auto", "f32", "bf16", "int8", "int4", "fp8"), help="of the weights")
     parser.add_argument("--kv", choices=("auto", "f32", "bf16", "int8", "fp8"), default="auto",
-                        help="of keys and values; auto is int8 behind int4 weights on a CPU, bf16 otherwise "
+                        help="of keys and values; auto is int8 with int4 weights on a CPU, bf16 otherwise "
                         "(default: auto)")  # fmt: skip
     parser.add_argument("--gpus", type=int, metavar="N", help="on so many GPUs (default: on this machine's CPU)")
     parser.add_argument("--gpu", metavar="NAME", help="their kind: H20, H100, H200, A100, L40S, RTX 4090, ...")
