@@ -18,10 +18,10 @@ from ponder.engine.scheduling.runner import BLOCK_SIZE, ModelRunner, Runner, cac
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.speculation.factory import open_drafter
 from ponder.kernels.native import set_threads
-from ponder.model.hub.fetch import LocalModel, locate
+from ponder.model.hub.fetch import LocalModel, Progress, locate
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint, open_tokenizer
-from ponder.model.weights.build import Progress, build, cache_dtype, context_limit
+from ponder.model.weights.build import build, cache_dtype, context_limit
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.chat.template import Template, of_model
 from ponder.text.tokenizer.tokenizer import Tokenizer

@@ -11,9 +11,9 @@ from pathlib import Path
 from ponder.core.errors import LoadError, UserError
 from ponder.kernels.ops import Ops
 from ponder.model.formats.hf import read_hf
-from ponder.model.hub.store import home
+from ponder.model.hub.store import Progress, home
 from ponder.model.model import Model
-from ponder.model.weights.build import Progress, build
+from ponder.model.weights.build import build
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
 

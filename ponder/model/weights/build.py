@@ -9,7 +9,7 @@ copy beside it, which is what is read; the head itself then computes the largest
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,13 +22,13 @@ from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import COARSE, EMBED, HEAD
+from ponder.model.hub.store import Progress
 from ponder.model.model import Model
 from ponder.model.rope import Rope
 from ponder.model.weights import cache
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
 
 Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
-Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 
 WORTH_COARSE = 32_768  # outputs of a head
 _CHUNK = 1 << 20  # values drawn at a time

@@ -27,12 +27,11 @@ from filelock import FileLock
 from ponder.core.errors import LoadError
 from ponder.core.fingerprint import fingerprint
 from ponder.kernels.tensor import Kind
-from ponder.model.hub.store import home
+from ponder.model.hub.store import Progress, home
 from ponder.model.weights.cache_file import LAYOUT, CacheFile, Piece, bytes_of, write_cache_file
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
 
 Plan = Mapping[str, tuple[Source, Kind]]
-Progress = Callable[[int, int], None]  # bytes read so far, bytes in all
 Warn = Callable[[str], None]
 
 FOLDER = ".ponder"
