@@ -20,9 +20,9 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ponder.agent.compat.background import Background
 from ponder.agent.compat.qwen_agent import BaseTool, Registered, Wrapped, from_qwen, qwen_message, settings, to_qwen
 from ponder.agent.loop.agent import Agent, Approver
-from ponder.agent.loop.background import Background
 from ponder.agent.loop.event import MessageAdded, RunEvent
 from ponder.agent.loop.limits import Limits
 from ponder.agent.loop.models import chat_model

@@ -4,6 +4,8 @@ Kept events are lines of a session's log; deltas are not, for the finished messa
 turn of the model: why, and what a user should be told.
 """
 
+import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -86,3 +88,25 @@ class RunDone(Struct, frozen=True, tag="end"):
 
 LoggedEvent = StepStarted | MessageAdded | CallStarted | CallDone | ApprovalRequested | ApprovalGiven | Note | RunDone
 RunEvent = LoggedEvent | CallProgress | Reading | ReasoningDelta | TextDelta | Finish
+
+
+class RunLog:
+    """Where a run tells what happens: in its history, in the log of its session, and to whoever watches."""
+
+    def __init__(self, messages: list[Message], keep: Callable[[LoggedEvent], None]) -> None:
+        """keep: writes an event into the session's log."""
+        self.messages = messages
+        self.events: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+        self._keep = keep
+
+    def show(self, event: RunEvent | None) -> None:
+        """To those who watch alone. None: there is no more."""
+        self.events.put_nowait(event)
+
+    def add(self, event: LoggedEvent) -> None:
+        self._keep(event)
+        self.show(event)
+
+    def say(self, message: Message, usage: Usage | None = None) -> None:
+        self.messages.append(message)
+        self.add(MessageAdded(message, usage))

@@ -1,4 +1,4 @@
-"""The connection to one server. One task opens the session, watches it, opens it again when it dies, and closes it.
+"""The connection to one server. One task opens a session, opens it again when it dies, and closes it.
 
 That it is one task is not a matter of taste: the SDK's cancel scopes must be left by the task that entered them. Calls
 may come from any task: they only send a message and wait for the answer.
@@ -12,36 +12,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 from typing import TypeVar
 
 import anyio
 import httpx2
 from mcp import Client, MCPError
-from mcp.client.session import ElicitationFnT, IncomingMessage, SamplingFnT
-from mcp.client.subscriptions import SubscriptionLost
-from mcp_types import (
-    CONNECTION_CLOSED,
-    Implementation,
-    PromptListChangedNotification,
-    ResourceListChangedNotification,
-    ToolListChangedNotification,
-)
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types import CONNECTION_CLOSED
 from pydantic import ValidationError
 
 from ponder.agent.mcp.config import McpServerConfig, Wire
-from ponder.agent.mcp.discovery import Discovery, discover
-from ponder.agent.mcp.http import Http
-from ponder.agent.mcp.stdio import Stdio
-from ponder.agent.mcp.watched import WatchedTransport
+from ponder.agent.mcp.discovery import Discovery
+from ponder.agent.mcp.session import Callbacks, McpSession
 from ponder.core.errors import UserError
 
 Answer = TypeVar("Answer")
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; after the last the server is down
 REST = 60.0  # seconds before each attempt from then on
 STEADY = 60.0  # seconds a session must last for its end to count as the first again
-SETTLE = 0.2  # seconds between two readings of the lists, however often the server says they changed
 CLOSING = 5.5  # seconds: a process is ended in 5
 GOODBYE = 1.0  # seconds for a server over HTTP to hear that its session ends
 # What the SDK makes of the HTTP errors by which servers say that they do not know our session, 404 and 400.
@@ -67,21 +54,16 @@ class Connection:
         name: str,
         config: McpServerConfig,
         listed: Callable[["Connection", Discovery], Awaitable[None]],
-        *,
-        elicitation: ElicitationFnT | None = None,
-        sampling: SamplingFnT | None = None,
-        auth: httpx2.Auth | None = None,
+        callbacks: Callbacks,
     ) -> None:
         self.name, self.config = name, config
         self.problem = ""  # why it is lost or down
         self.down = False
-        self._listed, self._elicitation, self._sampling, self._auth = listed, elicitation, sampling, auth
+        self._listed, self._callbacks = listed, callbacks
         self._client: Client | None = None
-        self._transport: Stdio | Http | None = None
+        self._session: McpSession | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Event()  # set, and replaced, whenever the state changes
-        self._news = asyncio.Event()  # the session's task has something to look at
-        self._lost = self._stale = self._up = False  # of the session there is: ended, to be listed anew, ever ready
 
     # -- for the owner ----------------------------------------------------------------------------------------------
 
@@ -89,9 +71,9 @@ class Connection:
         """Returns when the server is ready or has failed; see `down`. May be called again after `close`."""
         if self._task is not None:
             return
-        self._turn, self._news = asyncio.Event(), asyncio.Event()  # of this event loop
+        self._turn = asyncio.Event()  # of this event loop
         self.down, self.problem = False, ""
-        self._task = asyncio.create_task(self._supervise(), name=f"mcp {self.name}")
+        self._task = asyncio.create_task(self._keep_open(), name=f"mcp {self.name}")
         self._task.add_done_callback(self._ended)
         while self._client is None and not self.down:
             await self._turn.wait()
@@ -123,32 +105,40 @@ class Connection:
                 f"MCP server {self.name!r} did not answer within {seconds:g} seconds; the call was cancelled"
             ) from None
         except MCPError as e:
-            if e.message in FORGOTTEN:
-                self._lose()
-            elif self.config.url is not None and e.code != CONNECTION_CLOSED:
-                self._change()  # is the session still good? reading the lists will tell
-                raise
-            elif not (self._lost and e.code == CONNECTION_CLOSED) and e.message != "Connection closed":
+            if not self._ends(e):
                 raise
             raise Unavailable(f"MCP server {self.name!r} went away during the call{self._complaint()}") from e
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Whatever ended the task, nobody may wait for it any longer."""
-        if not self.down:
-            error = None if task.cancelled() else task.exception()
-            self._settle(None, down=True, problem=f"{type(error).__name__}: {error}" if error else "it was closed")
+    def _ends(self, error: MCPError) -> bool:
+        """Whether an error means the end of the session; it is lost, then."""
+        session = self._session
+        assert session is not None, "somebody answered"
+        if error.message in FORGOTTEN:
+            session.lose()
+            return True
+        if self.config.url is not None and error.code != CONNECTION_CLOSED:
+            session.change()  # is the session still good? reading the lists will tell
+            return False
+        return (session.lost and error.code == CONNECTION_CLOSED) or error.message == "Connection closed"
 
-    # -- the supervisor ---------------------------------------------------------------------------------------------
+    async def _connected(self) -> Client:
+        while self._client is None:
+            if self.down:
+                raise Unavailable(f"MCP server {self.name!r} is not available: {self.problem}")
+            await self._turn.wait()
+        return self._client
 
-    async def _supervise(self) -> None:
+    # -- the task ---------------------------------------------------------------------------------------------------
+
+    async def _keep_open(self) -> None:
         failures, ever_ready = 0, False
         while True:
-            began, problem, self._up = time.monotonic(), "", False
+            began, problem = time.monotonic(), ""
             try:
                 await self._session_by_any_wire()
             except FAILURES as e:
                 problem = _innermost(e)
-            ready, self._client = self._up, None
+            ready, self._client = self._session is not None and self._session.up, None
             ever_ready |= ready
             problem = f"{problem or 'the connection ended'}{self._complaint()}"
             failures = 1 if ready and time.monotonic() - began > STEADY else failures + 1
@@ -162,104 +152,39 @@ class Connection:
     async def _session_by_any_wire(self) -> None:
         *first, last = self.config.wires()
         for wire in first:
+            session = self._new_session(wire)
             try:
-                return await self._session(self._transport_of(wire))
+                return await session.run()
             except FAILURES as e:
-                if self._up or not _speaks_http(e):
+                if session.up or not _speaks_http(e):
                     raise
-        await self._session(self._transport_of(last))
+        await self._new_session(last).run()
 
-    def _transport_of(self, wire: Wire) -> Stdio | Http:
-        return Stdio(self.config) if wire == "stdio" else Http(self.config, sse=wire == "sse", auth=self._auth)
+    def _new_session(self, wire: Wire) -> McpSession:
+        async def listed(found: Discovery) -> None:
+            await self._listed(self, found)
 
-    async def _session(self, transport: Stdio | Http) -> None:
-        """From connecting to the end of the connection."""
-        self._transport, self._lost, self._stale, self._up = transport, False, False, False
-        limit = self.config.connect_timeout
-        try:
-            with anyio.fail_after(limit) as patience:
-                async with Client(
-                    WatchedTransport(transport, self._lose), cache=None, message_handler=self._notified,
-                    client_info=Implementation(name="ponder", version=version("ponder-llm")),
-                    elicitation_callback=self._elicitation, sampling_callback=self._sampling,
-                ) as client:  # fmt: skip
-                    await self._listed(self, await discover(client))
-                    patience.deadline = float("inf")
-                    self._up = True
-                    self._settle(client)
-                    await self._watch(client)
-        except TimeoutError:
-            if self._up:
-                raise
-            raise Unready(f"it did not come up within {limit:g} seconds (connect_timeout)") from None
+        def lost() -> None:
+            if self._session is session:
+                self._client = None
 
-    async def _watch(self, client: Client) -> None:
-        async with anyio.create_task_group() as group:
-            if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                group.start_soon(self._listen, client)
-            while not self._lost:
-                await self._news.wait()
-                self._news.clear()
-                if self._stale and not self._lost:
-                    self._stale = False
-                    with anyio.fail_after(self.config.connect_timeout):
-                        await self._listed(self, await discover(client))
-                    await asyncio.sleep(SETTLE)
-            group.cancel_scope.cancel()
-
-    async def _listen(self, client: Client) -> None:
-        """Since 2026-07-28 changes are told to those who listen."""
-        can = client.server_capabilities
-        tools = can.tools is not None and bool(can.tools.list_changed)
-        resources = can.resources is not None and bool(can.resources.list_changed)
-        prompts = can.prompts is not None and bool(can.prompts.list_changed)
-        while tools or resources or prompts:
-            try:
-                async with client.listen(
-                    tools_list_changed=tools, resources_list_changed=resources, prompts_list_changed=prompts
-                ) as changes:
-                    async for _ in changes:
-                        self._change()
-                return  # the server ended it in good order: it will not tell
-            except SubscriptionLost:
-                await asyncio.sleep(1)
-            except (MCPError, ValidationError):  # it does not offer this after all
-                return
-
-    async def _notified(self, message: IncomingMessage) -> None:
-        """Before 2026-07-28 changes are told to everybody."""
-        changes = ToolListChangedNotification | ResourceListChangedNotification | PromptListChangedNotification
-        if isinstance(message, changes):
-            self._change()
-
-    def _change(self) -> None:
-        self._stale = True
-        self._news.set()
-
-    def _lose(self) -> None:
-        """The session is of no use any more; from now on calls wait for the next one."""
-        self._lost, self._client = True, None
-        self._news.set()
+        session = McpSession(self.config, wire, self._callbacks, listed=listed, ready=self._settle, lost=lost)
+        self._session = session
+        return session
 
     def _settle(self, client: Client | None, *, down: bool = False, problem: str = "") -> None:
         self._client, self.down, self.problem = client, down, problem
         self._turn.set()
         self._turn = asyncio.Event()
 
-    async def _connected(self) -> Client:
-        while self._client is None:
-            if self.down:
-                raise Unavailable(f"MCP server {self.name!r} is not available: {self.problem}")
-            await self._turn.wait()
-        return self._client
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Whatever ended the task, nobody may wait for it any longer."""
+        if not self.down:
+            error = None if task.cancelled() else task.exception()
+            self._settle(None, down=True, problem=f"{type(error).__name__}: {error}" if error else "it was closed")
 
     def _complaint(self) -> str:
-        said = self._transport.complaint() if self._transport is not None else ""
-        return f"; {said}" if said else ""
-
-
-class Unready(RuntimeError):
-    """A server that was given its time to connect and did not use it."""
+        return self._session.complaint() if self._session is not None else ""
 
 
 def _innermost(error: BaseException) -> str:

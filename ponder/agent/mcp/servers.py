@@ -48,14 +48,13 @@ class McpServers(Toolset):
     ) -> None:
         try:
             from ponder.agent.mcp.connection import Connection
+            from ponder.agent.mcp.session import Callbacks
         except ModuleNotFoundError as e:
             raise UserError(f"MCP needs the package {e.name}: pip install 'ponder-llm[agent]'") from e
         self._approval = approval
         signed = dict(auth or {})
         self._connections = {
-            name: Connection(
-                name, server, self._listed, elicitation=elicitation, sampling=sampling, auth=signed.pop(name, None)
-            )
+            name: Connection(name, server, self._listed, Callbacks(elicitation, sampling, signed.pop(name, None)))
             for name, server in read_config(config).items()
         }
         if signed:
