@@ -4,7 +4,7 @@ It sees the system's programs and libraries and the Python environment, read-onl
 /workspace; a home folder and /tmp in memory; its own processes; no network. Nothing else has a name there.
 
 As an ordinary user everything happens in a user namespace. As root there is none: mounts are made by root, and the code
-runs as a user that exists nowhere else (`inside/start.py`), because a root that is merely renamed is still exempt from
+runs as a user that exists nowhere else (`guest/start.py`), because a root that is merely renamed is still exempt from
 the limit on processes and still owns /proc/sys.
 """
 

@@ -48,7 +48,7 @@ class Answer(Struct, frozen=True):
 
 
 class Frame(Struct):
-    """What `inside/kernel.py` sends."""
+    """What `guest/kernel.py` sends."""
 
     kind: Literal["ready", "image", "done"]
     id: int = 0

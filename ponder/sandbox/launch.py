@@ -37,7 +37,7 @@ class Launch(Struct):
 
 
 class Isolation(ABC):
-    """name: for people. safe: keeps untrusted code in. inside: the folder of the `inside` scripts as the code
+    """name: for people. safe: keeps untrusted code in. inside: the folder of the `guest` scripts as the code
     sees it."""
 
     name: str

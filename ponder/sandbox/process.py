@@ -54,7 +54,7 @@ class Sandboxed:
         self._watcher = asyncio.create_task(self._watch())
 
     def drain(self, chunks: int = 64) -> None:
-        """Take over what lies in the pipe. Bounded: a thread left behind may write for ever."""
+        """Take over what lies in the pipe. Bounded: a thread that is left over may write for ever."""
         for _ in range(chunks if self.stdout >= 0 else 0):
             try:
                 chunk = os.read(self.stdout, 65536)

@@ -89,7 +89,7 @@ class ReActStream:
         self._inner.cancel()
 
     def turn_ids(self) -> tuple[int, ...] | None:
-        return None  # the next prompt writes the turn anew
+        return None  # the next prompt writes the turn again
 
     def answer_now(self) -> None:
         self._inner.answer_now()

@@ -1,4 +1,4 @@
-"""The messages of a run as the next prompt wants them: thoughts live inside a tool loop and end with it (facts 2.2).
+"""The messages of a run as the next prompt wants them: thoughts live inside a tool loop and end with it.
 
 Inside the running turn every reply keeps its exact ids, so that a step computes only what is new (HC-2). Replies of
 earlier turns lose thoughts and ids, as the official template drops them.
@@ -14,7 +14,7 @@ from ponder.core.message import Message, Reasoning, ToolCall, ToolResult
 
 def for_prompt(messages: Sequence[Message], result_chars: int | None = None, remark: str = "") -> tuple[Message, ...]:
     """To be rendered with history="exact". result_chars: most that is left of each tool result. remark: read by the
-    model behind the last result, if one is the last message. What the model said nothing with is left out."""
+    model after the last result, if one is the last message. What the model said nothing with is left out."""
     last = max((n for n, m in enumerate(messages) if m.role == "user"), default=-1)
     prompt = [m if n > last else _settled(m) for n, m in enumerate(messages)]
     prompt = [m for m in prompt if m.role != "assistant" or m.tool_calls or m.reasoning or m.text.strip()]

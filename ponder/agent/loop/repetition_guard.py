@@ -8,8 +8,8 @@ from ponder.core.message import ToolCall
 
 
 class RepeatGuard:
-    """Counts equal (name, arguments, result) in a row. A different result starts anew, so polling is legal; a call of
-    an unknown tool counts like any other. Of a call that fails as it did before the model is told at once."""
+    """Counts equal (name, arguments, result) in a row. A different result starts the count again, so polling is legal;
+    a call of an unknown tool counts like any other. Of a call that fails as it did before the model is told at once."""
 
     def __init__(self, note: int, stop: int) -> None:
         self.note, self.stop = note, stop
@@ -24,7 +24,7 @@ class RepeatGuard:
         return "stop" if self.count >= self.stop else "note" if self.count >= note else ""
 
     def remark(self, output: Output) -> str:
-        """What the model reads behind the result."""
+        """What the model reads after the result."""
         same = f"You have made this same call {self.count} times with the same result."
         if output.error:
             return f"[{same} It will fail again: change what is wrong in it, or do without it.]"

@@ -30,7 +30,7 @@ SETTINGS = Effective(False, "default", None, 0.0, 1.0, 0, 0.0, 0, 0)  # nobody l
 
 
 async def replay(events: Sequence[LoggedEvent], limits: Limits | None = None) -> list[LoggedEvent]:
-    """The events made anew. limits: those the session ran under. Raises UserError where record and loop part."""
+    """The events made again. limits: those the session ran under. Raises UserError where record and loop part."""
     made: list[LoggedEvent] = []
     history: list[Message] = []
     calls = {c.id: c for e in events if isinstance(e, MessageAdded) for c in e.message.tool_calls}
@@ -109,7 +109,7 @@ class RecordedTool(Tool):
 
 
 def _runs(events: Sequence[LoggedEvent]) -> Iterator[list[LoggedEvent]]:
-    """Split behind every end. A run that was killed goes on in the next one: no end lies between them."""
+    """Split after every end. A run that was killed goes on in the next one: no end lies between them."""
     run: list[LoggedEvent] = []
     for event in events:
         run.append(event)

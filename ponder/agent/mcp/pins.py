@@ -57,7 +57,7 @@ def _read() -> dict[str, dict[str, str]]:
     except FileNotFoundError:
         return {}
     except ValueError as e:
-        raise UserError(f"{pins_file()} is damaged ({e}); delete it to approve all MCP tools anew") from e
+        raise UserError(f"{pins_file()} is damaged ({e}); delete it to approve all MCP tools again") from e
     return pins
 
 
