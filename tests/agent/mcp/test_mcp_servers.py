@@ -116,7 +116,7 @@ async def everything(servers: McpServers, folder: Path) -> None:
     await until(lambda: f"k-{out.text}" in names(servers))
     assert (await tool(servers, f"k-{out.text}").call({}, context(folder))).text == "more"
     start = time.monotonic()
-    quick = servers._links["k"]
+    quick = servers._connections["k"]
     with pytest.raises(Exception, match=r"did not answer within 0\.3"):
         await quick.ask(lambda client: client.call_tool("slow", {}), 0.3)
     assert time.monotonic() - start < 2
