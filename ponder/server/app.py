@@ -23,31 +23,33 @@ from ponder.server.api.ollama import models as ollama_models
 from ponder.server.api.openai import embeddings, models
 from ponder.server.api.openai.chat import chat_completions
 from ponder.server.api.openai.completions import completions
-from ponder.server.api.openai.response_routes import input_items, kept_response
-from ponder.server.api.openai.response_store import KeptResponses
+from ponder.server.api.openai.response_routes import input_items, stored_response
+from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.api.openai.responses import responses
 from ponder.server.http.errors import ApiError, api_error, body_for
 from ponder.server.http.log import RefusalLog, log
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
-from ponder.server.runtime import health, keys
-from ponder.server.runtime.auth import Guard
+from ponder.server.runtime import keys
+from ponder.server.runtime.auth import AuthMiddleware
+from ponder.server.runtime.health import health
+from ponder.server.runtime.metrics import metrics
 from ponder.server.runtime.service import Service
 from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations
-from ponder.server.web.runs import Turns
+from ponder.server.web.runs import WebRuns
 
 
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
     """conversations: the file that keeps those of the web chat, and replies of /v1/responses; files of the tools are in
-    a folder beside it. tools: what the models may use in the web chat."""
+    a folder next to it. tools: what the models may use in the web chat."""
     config = service.config
     store = Conversations(conversations, keys.heirs(config.api_keys, config.admin_keys, config.key_names))
-    responses_kept = KeptResponses(conversations, service.config.keep_responses)
+    response_store = ResponseStore(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
-    turns = Turns(store, service.config.linger)
+    runs = WebRuns(store, service.config.linger)
     mcp = McpEndpoint(service)
 
     @contextlib.asynccontextmanager
@@ -56,27 +58,27 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         await toolbox.open()
         yield
         watching.cancel()
-        await turns.stop()
+        await runs.stop()
         await mcp.stop()
         await toolbox.close()
         await service.pool.close()
         store.close()
-        responses_kept.close()
+        response_store.close()
 
     app = Starlette(
         routes=[
-            Route("/health", health.health),
+            Route("/health", health),
             Route("/props", props),
             Route("/openapi.json", openapi),
             Route("/tokenize", tokens.tokenize, methods=["POST"]),
             Route("/detokenize", tokens.detokenize, methods=["POST"]),
-            Route("/metrics", health.metrics),
+            Route("/metrics", metrics),
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/models", models.models),
             Route("/v1/models/{name:path}", models.model),
             Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
-            Route("/v1/responses/{id}", kept_response, methods=["GET", "DELETE"]),
+            Route("/v1/responses/{id}", stored_response, methods=["GET", "DELETE"]),
             Route("/v1/responses/{id}/input_items", input_items),
             Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
             Route("/v1/rerank", rerank, methods=["POST"]),
@@ -109,39 +111,39 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             UpstreamError: failed,
             HTTPException: not_found,
         },
-        middleware=[Middleware(RefusalLog), Middleware(Guard, config=service.config)],
+        middleware=[Middleware(RefusalLog), Middleware(AuthMiddleware, config=service.config)],
         lifespan=lifespan,
     )
     app.state.service = service
     app.state.conversations = store
-    app.state.responses = responses_kept
-    app.state.turns = turns
+    app.state.responses = response_store
+    app.state.runs = runs
     app.state.toolbox = toolbox
     return app
 
 
 async def answer_now(request: Request) -> Response:
     """End the thoughts of a running request and let it answer."""
-    request.app.state.service.running.answer_now(request.path_params["id"])
+    request.app.state.service.admission.answer_now(request.path_params["id"])
     return JSONResponse({"id": request.path_params["id"], "object": "request", "answer_now": True})
 
 
 async def cancel(request: Request) -> Response:
-    request.app.state.service.running.cancel(request.path_params["id"])
+    request.app.state.service.admission.cancel(request.path_params["id"])
     return JSONResponse({"id": request.path_params["id"], "object": "request", "cancelled": True})
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    told = api_error(error)
+    failure = api_error(error)
     if isinstance(error, UpstreamError):
         log.warning("%s %s: %s", request.method, request.url.path, error)
-    elif told.status >= 500 and not isinstance(error, ApiError):
+    elif failure.status >= 500 and not isinstance(error, ApiError):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse(body_for(request.url.path, told), told.status, told.headers)
+    return JSONResponse(body_for(request.url.path, failure), failure.status, failure.headers)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = "invalid_request_error"
-    told = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}", kind=kind)
-    return JSONResponse(body_for(request.url.path, told), told.status, error.headers)
+    failure = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}", kind=kind)
+    return JSONResponse(body_for(request.url.path, failure), failure.status, error.headers)

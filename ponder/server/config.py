@@ -12,7 +12,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
-    """host, port: where to listen; another host than loopback needs api_keys, or open_access said aloud (SEC-6).
+    """host, port: where to listen; another host than loopback needs api_keys, or open_access (SEC-6).
     api_keys: any of them opens the API. admin_keys: so do these, and they alone may pull and delete models, unless the
     server has no keys, no further names, and listens on this machine only. key_names: what keys are called.
     hosts: further names in the Host header that are ours (DNS rebinding).

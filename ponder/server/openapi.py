@@ -20,8 +20,7 @@ from ponder.server import openapi_replies as replies
 from ponder.server.api.anthropic.messages_request import MessagesBody
 from ponder.server.api.llamacpp.rerank import RerankBody
 from ponder.server.api.llamacpp.tokens import DetokenizeBody, TokenizeBody
-from ponder.server.api.ollama.chat_request import ChatBody as OllamaChatBody
-from ponder.server.api.ollama.chat_request import GenerateBody
+from ponder.server.api.ollama.chat_request import GenerateBody, OllamaChatBody
 from ponder.server.api.ollama.manage import DeleteBody
 from ponder.server.api.ollama.models import PullBody, ShowBody
 from ponder.server.api.openai.chat_request import ChatBody

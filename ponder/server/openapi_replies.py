@@ -129,7 +129,7 @@ class Completion(Reply):
 
 
 class ResponseReply(Struct, kw_only=True):
-    """What was asked comes back beside these."""
+    """The request's own fields come back as well."""
 
     id: str
     object: Literal["response"]

@@ -14,7 +14,7 @@ from ponder.core.params import Thinking
 from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
 
@@ -41,7 +41,7 @@ def server(
     """The base URL, e.g. http://127.0.0.1:40001. store: the web chat's file, if a test wants to look into it. tools:
     what models may use in the web chat. thinking: what holds when a request says nothing about it."""
     config = config or ServerConfig()
-    service = Service(config, Pool(models, keep=len(models)), Running(config, capacity), thinking or Thinking())
+    service = Service(config, Pool(models, keep=len(models)), Admission(config, capacity), thinking or Thinking())
     with tempfile.TemporaryDirectory() as folder:
         app = build(service, store or Path(folder) / "chat.sqlite", tools)
         with listening(app, log_level="warning", lifespan="on") as base:

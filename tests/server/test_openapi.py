@@ -18,7 +18,7 @@ from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
 from ponder.server.openapi import OPERATIONS, document
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
 
@@ -41,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_every_route_is_described(tmp_path: Path) -> None:
     """The page's own routes (/web) are no interface for programs; what is only refused is none either."""
     config = ServerConfig()
-    app = build(Service(config, Pool({"s": lambda: LLM("s")}), Running(config, 1)), tmp_path / "c.sqlite")
+    app = build(Service(config, Pool({"s": lambda: LLM("s")}), Admission(config, 1)), tmp_path / "c.sqlite")
     routes = {(m.lower(), r.path.replace(":path", "")) for r in app.routes if isinstance(r, Route)
               for m in (r.methods or ()) if m != "HEAD"}  # fmt: skip
     own = {(m, p) for m, p in routes if not p.startswith("/web/") and p not in {"/", "/openapi.json"} | REFUSED}

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as e:
         raise UserError(f"MCP needs the package {e.name}: pip install 'ponder-llm[agent]'") from e
     from ponder.server.config import ServerConfig
-    from ponder.server.runtime.admission import Running
+    from ponder.server.runtime.admission import Admission
     from ponder.server.runtime.lifecycle import take_address, url_of
     from ponder.server.runtime.pool import Pool
     from ponder.server.runtime.service import Service
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     names = args.models or [None]
     pool = Pool({name or "default": partial(open_llm, name, args) for name in names}, keep=args.keep)
-    service = Service(config, pool, Running(config, capacity=32))
+    service = Service(config, pool, Admission(config, capacity=32))
     sockets = take_address(config) if args.http else None
     if sockets:
         note(f"MCP at {url_of(config, sockets)}/mcp")

@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
     from ponder.server.http.log import configure
-    from ponder.server.runtime.admission import Running
-    from ponder.server.runtime.lifecycle import Server, take_address, url_of
+    from ponder.server.runtime.admission import Admission
+    from ponder.server.runtime.lifecycle import DrainingServer, take_address, url_of
     from ponder.server.runtime.service import Service
 
     keys = dict.fromkeys(args.api_key, "") | serve_backends.keys_in(args.api_key_file)
@@ -110,13 +110,13 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         sockets = take_address(config)
         pool = serve_backends.pool(args, stack)
-        running = Running(config, args.max_batch)
+        admission = Admission(config, args.max_batch)
         thinking = Thinking(enabled=args.think, budget=args.budget, tool_in_thinking=args.tool_in_thinking)
         first = pool.find(None).llm
         if isinstance(first, LLM):
             choose_mode(thinking, (), first.profile)  # refuses what this model cannot do
-        service = Service(config, pool, running, thinking)
-        server = Server(build(service, chats(note), tools), config, running)
+        service = Service(config, pool, admission, thinking)
+        server = DrainingServer(build(service, chats(note), tools), config, admission)
         note(f"{pool.default} at {url_of(config, sockets)}")
         server.run(sockets)
         return 0 if server.started else 1

@@ -77,7 +77,7 @@ def _local(args: argparse.Namespace) -> "Pool":
     offered = Pool(models, keep=args.keep, memory=memory, needs=needs)
     if memory is not None and (need := offered.models[first.name].needs()) > memory:
         raise UserError(f"{first.name} needs {need / 1e9:.1f} GB, --memory gives {memory / 1e9:.1f}", param="memory")
-    offered.models[first.name].hold(first)
+    offered.models[first.name].attach(first)
     return offered
 
 
@@ -157,5 +157,5 @@ def _remote(args: argparse.Namespace, stack: contextlib.ExitStack) -> "Pool":
         raise UserError("the servers at --url offer no model; name one", param="url")
     offered = Pool({name: partial(remote, name) for name in names}, keep=len(names))
     for name, served in offered.models.items():
-        served.hold(stack.enter_context(remote(name)))
+        served.attach(stack.enter_context(remote(name)))
     return offered

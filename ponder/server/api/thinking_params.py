@@ -21,7 +21,7 @@ EFFORTS: dict[str, int | None] = {
     "none": 0, "minimal": 0, "low": 1024, "medium": 4096, "high": 16384, "xhigh": None, "max": None, "ultra": None,
 }  # fmt: skip
 UNSAID = ("", "default")  # words that clients send where nobody chose one
-# how firmly it was said: by an effort word, by Anthropic's object (whose numbers are exact), or by a switch
+# how firmly it was asked for: by an effort word, by Anthropic's object (whose numbers are exact), or by a switch
 Strength = Literal["word", "object", "firm"]
 
 
@@ -66,23 +66,23 @@ class ThinkingBody(Struct, frozen=True, kw_only=True):
     show_handover: bool | None = None
 
 
-def asked(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
+def thinking_of(body: ThinkingBody, word: tuple[str, Any] | None = None) -> Thinking:
     """All that a body asks for. word: an effort that its dialect has in a place of its own, as (field, word). Raises
     UserError for what cannot be, or contradicts itself."""
-    switches, budgets = said(body)
+    switches, budgets = switches_and_budgets(body)
     if word is not None:
         effort: list[Switch] = []
         add_effort(*word, effort, budgets)
         if not any(switch.strength == "object" for switch in switches):  # whose type decides, and the word how much
             switches += effort
     return structs.replace(
-        thinking_of(switches, budgets),
+        resolve(switches, budgets),
         tool_in_thinking=body.tool_in_thinking,
         show_handover=body.show_handover is not False,
     )
 
 
-def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
+def switches_and_budgets(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
     """Everything the body says about how much to think. Raises UserError naming the field that cannot be."""
     switches: list[Switch] = []
     budgets: list[Budget] = []
@@ -98,8 +98,8 @@ def said(body: ThinkingBody) -> tuple[list[Switch], list[Budget]]:
     _add_object("chat_template_kwargs", body.chat_template_kwargs, *TEMPLATE, switches, budgets)
     if body.reasoning_effort is not None:
         add_effort("reasoning_effort", body.reasoning_effort, switches, budgets)
-    asked = {k: v for k, v in (body.reasoning or {}).items() if v is not None and k not in SUMMARIES}
-    _add_object("reasoning", asked, *REASONING, switches, budgets)
+    reasoning = {k: v for k, v in (body.reasoning or {}).items() if v is not None and k not in SUMMARIES}
+    _add_object("reasoning", reasoning, *REASONING, switches, budgets)
     if body.thinking is not None:
         _add_thinking_object(body.thinking, switches, budgets)
     return switches, budgets
@@ -150,7 +150,7 @@ def _add_thinking_object(raw: dict[str, Any], switches: list[Switch], budgets: l
         budgets.append(Budget("thinking.budget_tokens", budget, "object"))
 
 
-def thinking_of(switches: Iterable[Switch], budgets: Iterable[Budget]) -> Thinking:
+def resolve(switches: Iterable[Switch], budgets: Iterable[Budget]) -> Thinking:
     """All that a request says about thinking. An explicit budget beats the one that an effort word stands for.
 
     Raises UserError when two fields contradict each other.

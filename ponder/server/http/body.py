@@ -1,4 +1,4 @@
-"""Request bodies: bytes -> checked struct, with the offending field named. Unknown fields are told, never swallowed."""
+"""Request bodies: bytes -> checked struct, with the offending field named. Unknown fields become warnings."""
 
 import re
 from typing import Any, NamedTuple, TypeVar
@@ -51,9 +51,9 @@ def parse(raw: dict[str, Any], type_: type[Value], *, strict: bool) -> Parsed:
     return Parsed(value, tuple(f"unknown field {name!r} was ignored" for name in unknown))
 
 
-def _misfit(said: str) -> ApiError:
+def _misfit(message: str) -> ApiError:
     """msgspec's "Object missing required field `b` - at `$.a`" -> an error of the field a.b."""
-    text, _, place = said.partition(" - at `")
+    text, _, place = message.partition(" - at `")
     field = place.rstrip("`").removeprefix("$").removeprefix(".")
     if missing := re.fullmatch(r"Object missing required field `(.+)`", text):
         field, text = f"{field}.{missing[1]}".removeprefix("."), "this field is required"

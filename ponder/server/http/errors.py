@@ -18,7 +18,7 @@ class ApiError(Exception):
 
 
 def api_error(error: Exception) -> ApiError:
-    """What the client is told. An exception that is nobody's fault but ours stays vague; the log has the traceback."""
+    """What the client reads. An exception that is nobody's fault but ours stays vague; the log has the traceback."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, LoadError):

@@ -40,7 +40,7 @@ def configure(level: str) -> None:
         logger.setLevel(level.upper() if name == "ponder.server" else max(logging.WARNING, logger.level))
 
 
-def tell(event: str, **fields: Any) -> None:
+def log_event(event: str, **fields: Any) -> None:
     """One line. Nothing is put together when nobody listens."""
     if log.isEnabledFor(logging.INFO):
         log.info(event, extra={"fields": fields})
@@ -60,7 +60,9 @@ class RefusalLog:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 client = (scope.get("client") or ("",))[0]
-                tell("refused", status=message["status"], method=scope["method"], path=scope["path"], client=client)
+                log_event(
+                    "refused", status=message["status"], method=scope["method"], path=scope["path"], client=client
+                )
             await send(message)
 
         await self.app(scope, receive, watched)

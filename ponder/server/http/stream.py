@@ -69,17 +69,17 @@ class Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
-        gone = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         except OSError:
             return  # the client left while we were sending
         finally:
-            for task in (sending, gone):
+            for task in (sending, disconnected):
                 task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
+            await asyncio.gather(sending, disconnected, return_exceptions=True)
             await self._items.aclose()
 
     async def _send(self, send: Send) -> None:
@@ -106,19 +106,19 @@ class Stream(Response):
                 await self._put(send, self._comment)
 
 
-async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
+async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
     """Await an answer that is not streamed; a client that hangs up cancels it (SR-1). Raises ApiError 499."""
     task = asyncio.ensure_future(work())
-    gone = asyncio.ensure_future(_disconnected(request.receive))
+    disconnected = asyncio.ensure_future(_disconnected(request.receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise ApiError(499, "the client closed the connection")
     finally:
-        for t in (task, gone):
+        for t in (task, disconnected):
             t.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, disconnected, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -30,7 +30,7 @@ class McpEndpoint:
         self._ready: asyncio.Future[ASGIApp]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._serving is None or (self._serving.done() and not self._ready.done()):  # after a failure, anew
+        if self._serving is None or (self._serving.done() and not self._ready.done()):  # after a failure, again
             self._ready = asyncio.get_running_loop().create_future()
             self._serving = asyncio.create_task(self._serve(self._ready), name="ponder-mcp")
         serving, ready = self._serving, self._ready
@@ -48,11 +48,11 @@ class McpEndpoint:
         except ModuleNotFoundError as e:
             needs = f"MCP needs the package {e.name}: pip install 'ponder-llm[agent]'"
             raise ApiError(501, needs, kind="server_error", code="not_installed") from e
-        running = self._service.running
+        admission = self._service.admission
         async with sessions.run():
             ready.set_result(application)
             # Clients keep a stream open for as long as they live: a server that drains must not wait for them.
-            while not running.draining or running.runs:
+            while not admission.draining or admission.in_flight:
                 await asyncio.sleep(TICK)
 
     def _made(self) -> "tuple[ASGIApp, StreamableHTTPSessionManager]":

@@ -17,7 +17,7 @@ from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
 from ponder.server.mcp.code import offering_code
 from ponder.server.mcp.server import build_mcp
-from ponder.server.runtime.auth import Guard
+from ponder.server.runtime.auth import AuthMiddleware
 from ponder.server.runtime.service import Service
 
 
@@ -66,12 +66,12 @@ def http_app(
         event_store=events,
         retry_interval=retry,
     )
-    return Guard(app, config)
+    return AuthMiddleware(app, config)
 
 
 @contextlib.asynccontextmanager
 async def _warm(service: Service, tell: Callable[[str], None]) -> AsyncIterator[None]:
-    """Load the first model beside the handshake, which must not wait for it; unload all at the end."""
+    """Load the first model during the handshake, which must not wait for it; unload all at the end."""
 
     async def load() -> None:
         try:

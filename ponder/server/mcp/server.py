@@ -23,7 +23,7 @@ from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.server.http.errors import ApiError
-from ponder.server.runtime.service import Active, Service
+from ponder.server.runtime.service import ActiveRequest, Service
 
 INSTRUCTIONS = """\
 Ponder runs language models on this machine. `chat` answers at once. `think` reasons first, for at most `budget`
@@ -128,16 +128,18 @@ class ModelTools:
             for served in pool.models.values()
         ])  # fmt: skip
 
-    async def _run(self, context: Context[Any, Any], model: str | None, request: ChatRequest) -> tuple[Active, Any]:
+    async def _run(
+        self, context: Context[Any, Any], model: str | None, request: ChatRequest
+    ) -> tuple[ActiveRequest, Any]:
         """The whole answer, with progress on the way. Raises ToolError with what the caller can do."""
         try:
             async with self._service.run_chat(model, request, "mcp-") as active:
                 events: list[Event] = []
-                told = time.monotonic()
+                reported = time.monotonic()
                 async for _, event in active.events():
                     events.append(event)
-                    if time.monotonic() - told > TELL and not isinstance(event, Finish):
-                        told = time.monotonic()
+                    if time.monotonic() - reported > TELL and not isinstance(event, Finish):
+                        reported = time.monotonic()
                         phase = "thinking" if isinstance(event, ReasoningDelta) else "answering"
                         await context.report_progress(len(active.handle.ids(0)), message=phase)
                 return active, active.llm.result(active.handle, [events]).choices[0]

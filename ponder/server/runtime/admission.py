@@ -19,11 +19,11 @@ from ponder.server.http.errors import ApiError
 
 
 @dataclass
-class Run:
+class InFlight:
     """One admitted request. handle is None until the engine has taken it, finish until a choice has ended."""
 
     id: str
-    caller: str = ""
+    client: str = ""
     handle: Handle | None = None
     timed_out: bool = False
     finish: Finish | None = None
@@ -31,12 +31,12 @@ class Run:
 
 
 @dataclass
-class Running:
+class Admission:
     """capacity: requests the engine computes together; config.queue more may wait."""
 
     config: ServerConfig
     capacity: int
-    runs: dict[str, Run] = field(default_factory=dict)
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
     rejected: int = 0
     draining: bool = False
 
@@ -53,49 +53,49 @@ class Running:
         return ApiError(429, f"{why}; try again soon", kind="rate_limit_error", code=code, retry_after=1)
 
     @contextlib.asynccontextmanager
-    async def admit(self, prefix: str) -> AsyncIterator[Run]:
+    async def admit(self, prefix: str) -> AsyncIterator[InFlight]:
         """A place for one request, freed (and its handle cancelled) at the end. Raises ApiError 429 or 503."""
         if self.draining:
             raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
-        caller = CLIENT.get()
-        mine = sum(run.caller == caller for run in self.runs.values())
-        if len(self.runs) >= self.capacity + self.config.queue:
-            raise self._refused(f"{len(self.runs)} requests are running or waiting already", "queue_full")
-        if mine >= self.share:
-            raise self._refused(f"{mine} requests of this API key are running or waiting already", "key_limit")
-        run = Run(prefix + secrets.token_hex(12), caller)
-        self.runs[run.id] = run
+        client = CLIENT.get()
+        own = sum(request.client == client for request in self.in_flight.values())
+        if len(self.in_flight) >= self.capacity + self.config.queue:
+            raise self._refused(f"{len(self.in_flight)} requests are running or waiting already", "queue_full")
+        if own >= self.share:
+            raise self._refused(f"{own} requests of this API key are running or waiting already", "key_limit")
+        request = InFlight(prefix + secrets.token_hex(12), client)
+        self.in_flight[request.id] = request
         limit = self.config.timeout
-        timer = None if limit is None else asyncio.get_running_loop().call_later(limit, self._expire, run)
+        timer = None if limit is None else asyncio.get_running_loop().call_later(limit, self._expire, request)
         try:
-            yield run
+            yield request
         finally:
             if timer is not None:
                 timer.cancel()
-            if run.handle is not None:
-                run.handle.cancel()
-            del self.runs[run.id]
+            if request.handle is not None:
+                request.handle.cancel()
+            del self.in_flight[request.id]
 
-    def find(self, id_: str) -> Run:
-        """Raises ApiError 404 when the caller has no such request running (any more)."""
-        if id_ not in self.runs or self.runs[id_].caller != CLIENT.get():
+    def find(self, id_: str) -> InFlight:
+        """Raises ApiError 404 when the client has no such request running (any more)."""
+        if id_ not in self.in_flight or self.in_flight[id_].client != CLIENT.get():
             raise ApiError(404, f"no request {id_} is running", code="request_not_found", param="id")
-        return self.runs[id_]
+        return self.in_flight[id_]
 
     def cancel(self, id_: str) -> None:
         if (handle := self.find(id_).handle) is not None:
             handle.cancel()
 
     def cancel_all(self) -> None:
-        for run in self.runs.values():
-            if run.handle is not None:
-                run.handle.cancel()
+        for request in self.in_flight.values():
+            if request.handle is not None:
+                request.handle.cancel()
 
     def answer_now(self, id_: str) -> None:
         if (handle := self.find(id_).handle) is not None:
             handle.answer_now()
 
-    def _expire(self, run: Run) -> None:
-        run.timed_out = True
-        if run.handle is not None:
-            run.handle.cancel()
+    def _expire(self, request: InFlight) -> None:
+        request.timed_out = True
+        if request.handle is not None:
+            request.handle.cancel()

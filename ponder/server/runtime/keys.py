@@ -1,4 +1,4 @@
-"""The keys of a server: how a file of them reads, what each is called where it must not be told, and who is an heir.
+"""The keys of a server: how a file of them reads, what each is called where it must not be shown, and who is an heir.
 
 A file has one key a line, with a name before it or not: `alice: sk-...`. A name outlives its key: what alice has left
 here is still hers when the line gets a new key.
@@ -16,13 +16,13 @@ LETTERS = frozenset(string.ascii_letters + string.digits + string.punctuation)  
 
 
 def parse(text: str, where: str) -> dict[str, str]:
-    """key -> its name, "" for none. where: the file, for what is told. Raises UserError with the line."""
+    """key -> its name, "" for none. where: the file, for messages. Raises UserError with the line."""
     found: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        if not (said := line.strip()) or said.startswith("#"):
+        if not (content := line.strip()) or content.startswith("#"):
             continue
         place = f"{where}, line {number}"
-        if (parts := LINE.fullmatch(said)) is None:
+        if (parts := LINE.fullmatch(content)) is None:
             raise UserError(f"{place}: one key a line, with a name before it or not, as in `alice: KEY`", param="keys")
         name, key = parts[1] or "", parts[2]
         if not LETTERS.issuperset(key):
@@ -42,14 +42,14 @@ def parse(text: str, where: str) -> dict[str, str]:
     return found
 
 
-def callers(keys: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
+def client_names(keys: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
     """key -> what it is called: its name, or what cannot be turned back into it."""
     return {key: names.get(key) or hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
 
 
 def heirs(keys: tuple[str, ...], admins: tuple[str, ...], names: dict[str, str]) -> frozenset[str]:
     """Who also gets what was left here while there were no keys: the admins, or the only key there is."""
-    everybody = callers((*keys, *admins), names)
+    everybody = client_names((*keys, *admins), names)
     if admins:
         return frozenset(everybody[key] for key in admins)
     return frozenset(everybody.values()) if len(everybody) == 1 else frozenset()

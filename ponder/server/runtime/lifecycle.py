@@ -10,12 +10,12 @@ from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
-from ponder.server.http.log import log, tell
-from ponder.server.runtime.admission import Running
+from ponder.server.http.log import log, log_event
+from ponder.server.runtime.admission import Admission
 
 
 def take_address(config: ServerConfig) -> list[socket.socket]:
-    """Sockets that hold host and port but do not listen yet, so that a taken port is told before a model is loaded.
+    """Sockets that hold host and port but do not listen yet, so that a taken port is reported before a model is loaded.
 
     Several where a name stands for several addresses (localhost: IPv4 and IPv6). Port 0 is any free one.
     Raises UserError.
@@ -45,23 +45,28 @@ def url_of(config: ServerConfig, taken: list[socket.socket]) -> str:
     return f"http://{host}:{taken[0].getsockname()[1]}"
 
 
-class Server(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """While it drains, no new request is admitted and those that run have config.drain seconds to end."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, running: Running) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig, admission: Admission) -> None:
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, timeout_graceful_shutdown=config.drain,
             )
         )  # fmt: skip
-        self._running = running
+        self._admission = admission
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         name = signal.Signals(sig).name
         if self.should_exit:
             log.warning("%s again: stopping at once", name)
-            self._running.cancel_all()
+            self._admission.cancel_all()
             self.force_exit = True
             return
-        self._running.draining = self.should_exit = True  # the signal is dealt with: the process ends with code 0
-        tell("draining", signal=name, in_flight=len(self._running.runs), seconds=self.config.timeout_graceful_shutdown)
+        self._admission.draining = self.should_exit = True  # the signal is dealt with: the process ends with code 0
+        log_event(
+            "draining",
+            signal=name,
+            in_flight=len(self._admission.in_flight),
+            seconds=self.config.timeout_graceful_shutdown,
+        )

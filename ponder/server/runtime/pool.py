@@ -21,8 +21,8 @@ from ponder.server.runtime.backend import Model
 
 @dataclass
 class Served:
-    """One offered model. llm is None while it is not loaded. needs: the bytes that it will take, told without loading
-    it. users: requests that hold it now. info: what its files say, once it was loaded; None for a script.
+    """One offered model. llm is None while it is not loaded. needs: the bytes that it will take, known without loading
+    it. users: requests that attach it now. info: what its files say, once it was loaded; None for a script.
     loading: the task that does it now."""
 
     name: str
@@ -36,9 +36,9 @@ class Served:
     info: ModelInfo | None = None
 
     def load(self) -> None:
-        self.hold(self.open())
+        self.attach(self.open())
 
-    def hold(self, llm: Model) -> None:
+    def attach(self, llm: Model) -> None:
         if isinstance(llm, LLM):
             llm.tokenizer.prepare()
             llm.engine.prepare()
@@ -62,8 +62,8 @@ class Pool:
         if keep < 1:
             raise UserError(f"--keep must be at least 1, got {keep}", param="keep")
         self.models = {name: Served(name, opener) for name, opener in models.items()}
-        for name, told in (needs or {}).items():
-            self.models[name].needs = told
+        for name, bytes_needed in (needs or {}).items():
+            self.models[name].needs = bytes_needed
         self.keep, self.memory = keep, memory
         self._loading = asyncio.Lock()
 
@@ -132,7 +132,7 @@ class Pool:
         return self.memory is not None and need + sum(s.needs() for s in loaded) > self.memory
 
     async def drop(self, served: Served) -> None:
-        """Let go of a broken model, whoever uses it; the next request loads it anew."""
+        """Let go of a broken model, whoever uses it; the next request loads it again."""
         await self._unload(served)
 
     async def unload(self, name: str | None) -> None:

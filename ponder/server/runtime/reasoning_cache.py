@@ -1,9 +1,9 @@
 """Thoughts of this server, for clients that do not send them back (HC-4): `ponder serve --restore-thoughts MB`.
 
-The template keeps thoughts of a tool loop, that is behind the last question, and most clients drop `reasoning_content`
+The template keeps thoughts of a tool loop, that is after the last question, and most clients drop `reasoning_content`
 between two calls. A thought is kept under a hash of who asked (the API key), the model, and the conversation up to and
 with the message that it led to, as everybody sees it: roles, texts, names and arguments of calls. A message that comes
-back without thoughts and has that hash gets them again; one that was edited, or stands behind something edited, has
+back without thoughts and has that hash gets them again; one that was edited, or stands after something edited, has
 another hash. In memory only; what was not used for longest goes first.
 """
 
@@ -21,12 +21,12 @@ from ponder.core.request import ChatRequest
 from ponder.text.chat.parse import message_of
 from ponder.text.chat.render import last_query
 
-ENTRY = 200  # bytes of memory that an entry takes beside its text
+ENTRY = 200  # bytes of memory that an entry takes besides its text
 ENTRIES = 100_000
 
 
-class KeptThoughts:
-    """Thread-safe. limit: bytes that all of them may take. restored: how many were given back, ever."""
+class ReasoningCache:
+    """Thread-safe. limit: bytes that all of them may take. restored: how many were restored, ever."""
 
     def __init__(self, limit: int, entries: int = ENTRIES) -> None:
         self.limit, self.entries = limit, entries
@@ -57,45 +57,45 @@ class KeptThoughts:
             self._size -= len(raw) + ENTRY
 
 
-class Conversation:
+class ReasoningRestorer:
     """One request and its replies: `restored` is the request with its thoughts, `follow` keeps those of the replies."""
 
-    def __init__(self, kept: KeptThoughts, model: str, wish: ChatRequest) -> None:
-        """Belongs to the caller in whose context it is made."""
+    def __init__(self, cache: ReasoningCache, model: str, request: ChatRequest) -> None:
+        """Belongs to the client in whose context it is made."""
         self.warnings: tuple[str, ...] = ()
-        self._kept, self._wish = kept, wish
+        self._cache, self._request = cache, request
         self._hash = hashlib.sha256(json.dumps([CLIENT.get(), model]).encode())
         self._events: dict[int, list[Event]] = {}
 
     def restored(self) -> ChatRequest:
         """Only where the template writes them. To be called once, before `follow`."""
-        wish = self._wish
-        first = 0 if wish.history == "keep" else last_query(wish.messages) + 1
-        messages, count = list(wish.messages), 0
-        for n, message in enumerate(wish.messages):
+        request = self._request
+        first = 0 if request.history == "keep" else last_query(request.messages) + 1
+        messages, count = list(request.messages), 0
+        for n, message in enumerate(request.messages):
             self._hash.update(_visible(message))
             if n < first or message.role != "assistant" or message.reasoning is not None or "</think>" in message.text:
                 continue
-            if (text := self._kept.get(self._hash.digest())) is not None:
+            if (text := self._cache.get(self._hash.digest())) is not None:
                 messages[n] = structs.replace(message, parts=(Reasoning(text), *message.parts))
                 count += 1
         if count:
             self.warnings = (f"the thoughts of {count} messages, which the request left out, were restored",)
-        return structs.replace(wish, messages=tuple(messages))
+        return structs.replace(request, messages=tuple(messages))
 
     def follow(self, choice: int, event: Event) -> None:
         if isinstance(event, TokenLogprob):
             return
         events = self._events.setdefault(choice, [])
         events.append(event)
-        if isinstance(event, Finish) and (thoughts := (said := message_of(events)).reasoning):
+        if isinstance(event, Finish) and (thoughts := (message := message_of(events)).reasoning):
             whole = self._hash.copy()
-            whole.update(_visible(said))
-            self._kept.put(whole.digest(), thoughts)
+            whole.update(_visible(message))
+            self._cache.put(whole.digest(), thoughts)
 
 
 def _visible(message: Message) -> bytes:
-    """What every client sends back, whatever its dialect: ids of calls are made anew by some, and not here."""
+    """What every client sends back, whatever its dialect: ids of calls are replaced by some, and not here."""
     calls = [(call.name, _value(call.arguments)) for call in message.tool_calls]
     return json.dumps([message.role, message.text, calls]).encode() + b"\n"
 

@@ -19,11 +19,11 @@ from ponder.engine.result import Choice
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
-from ponder.server.http.log import tell
-from ponder.server.runtime.admission import Run, Running
+from ponder.server.http.log import log_event
+from ponder.server.runtime.admission import Admission, InFlight
 from ponder.server.runtime.backend import Model
 from ponder.server.runtime.pool import Pool
-from ponder.server.runtime.reasoning_cache import Conversation, KeptThoughts
+from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
 from ponder.text.chat.untagged_calls import UntaggedCalls
 
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
@@ -40,14 +40,18 @@ def joined(batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
 
 
 @dataclass
-class Active:
+class ActiveRequest:
     """One request that the engine works on."""
 
-    run: Run
+    in_flight: InFlight
     llm: Model
     handle: Handle
-    conversation: Conversation | None = None
+    restorer: ReasoningRestorer | None = None
     readers: Sequence[UntaggedCalls] = ()  # of each choice, where the model writes its calls without tags
+
+    @property
+    def id(self) -> str:
+        return self.in_flight.id
 
     async def events(self) -> AsyncIterator[tuple[int, Event]]:
         """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
@@ -55,14 +59,14 @@ class Active:
         async for batch in self.handle.abatches(PACE):
             for choice, event in self._read(batch):
                 if isinstance(event, Finish):
-                    self.run.finish = event
-                    if self.run.timed_out and event.reason == "cancelled":
+                    self.in_flight.finish = event
+                    if self.in_flight.timed_out and event.reason == "cancelled":
                         warnings = (*event.warnings, "the server's time limit")
                         event = structs.replace(event, stop_reason="timeout", warnings=warnings)
-                    if self.conversation is not None:
-                        event = structs.replace(event, warnings=(*self.conversation.warnings, *event.warnings))
-                if self.conversation is not None:
-                    self.conversation.follow(choice, event)
+                    if self.restorer is not None:
+                        event = structs.replace(event, warnings=(*self.restorer.warnings, *event.warnings))
+                if self.restorer is not None:
+                    self.restorer.follow(choice, event)
                 yield choice, event
 
     def _read(self, batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
@@ -89,46 +93,48 @@ class Service:
 
     config: ServerConfig
     pool: Pool
-    running: Running
+    admission: Admission
     thinking: Thinking = field(default_factory=Thinking)
-    thoughts: KeptThoughts = field(init=False)
+    reasoning_cache: ReasoningCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.thoughts = KeptThoughts(self.config.restore_thoughts)
+        self.reasoning_cache = ReasoningCache(self.config.restore_thoughts)
 
-    def with_defaults(self, wish: ChatRequest, llm: Model) -> ChatRequest:
+    def with_defaults(self, request: ChatRequest, llm: Model) -> ChatRequest:
         """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
         request that only asks for thoughts is still bounded (TH-5). A model that cannot switch, or cannot think, is
         not asked to: the request did not say so. What a call in the thoughts is holds for every request that does not
         say."""
-        enabled, budget = wish.thinking.enabled, wish.thinking.budget
-        close = wish.thinking.tool_in_thinking or self.thinking.tool_in_thinking
+        enabled, budget = request.thinking.enabled, request.thinking.budget
+        close = request.thinking.tool_in_thinking or self.thinking.tool_in_thinking
         can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
         if enabled is None and budget is None and can == "hybrid":
             enabled = self.thinking.enabled
         if budget is None and (can == "thinking" or (can == "hybrid" and enabled is not False)):
             budget = self.thinking.budget
-        thinking = structs.replace(wish.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
-        return structs.replace(wish, thinking=thinking)
+        thinking = structs.replace(request.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
+        return structs.replace(request, thinking=thinking)
 
     def run_chat(
-        self, model: str | None, wish: ChatRequest, prefix: str
-    ) -> "contextlib._AsyncGeneratorContextManager[Active]":
+        self, model: str | None, request: ChatRequest, prefix: str
+    ) -> "contextlib._AsyncGeneratorContextManager[ActiveRequest]":
         """The reply to a chat in any dialect."""
-        conversation = self.conversation(model, wish)
+        restorer = self.restorer(model, request)
 
         def submit(llm: Model) -> Handle:
-            return llm.stream(self.asked(wish, llm, conversation))
+            return llm.stream(self.asked(request, llm, restorer))
 
-        return self.run(model, submit, prefix, wish.messages, conversation, wish)
+        return self.run(model, submit, prefix, request.messages, restorer, request)
 
-    def asked(self, wish: ChatRequest, llm: Model, conversation: Conversation | None) -> ChatRequest:
+    def asked(self, request: ChatRequest, llm: Model, restorer: ReasoningRestorer | None) -> ChatRequest:
         """What the model is asked: with the server's defaults, and with thoughts that it restores."""
-        return self.with_defaults(wish if conversation is None else conversation.restored(), llm)
+        return self.with_defaults(request if restorer is None else restorer.restored(), llm)
 
-    def conversation(self, model: str | None, wish: ChatRequest) -> Conversation | None:
+    def restorer(self, model: str | None, request: ChatRequest) -> ReasoningRestorer | None:
         """Of a server that restores thoughts."""
-        return Conversation(self.thoughts, self.pool.find(model).name, wish) if self.thoughts.limit else None
+        if not self.reasoning_cache.limit:
+            return None
+        return ReasoningRestorer(self.reasoning_cache, self.pool.find(model).name, request)
 
     @contextlib.asynccontextmanager
     async def run(
@@ -136,19 +142,19 @@ class Service:
         model: str | None,
         submit: Callable[[Model], Handle],
         prefix: str,
-        said: Any,
-        conversation: Conversation | None = None,
-        wish: ChatRequest | None = None,
-    ) -> AsyncIterator[Active]:
+        prompt: Any,
+        restorer: ReasoningRestorer | None = None,
+        request: ChatRequest | None = None,
+    ) -> AsyncIterator[ActiveRequest]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
-        said: what people wrote, for a log that may tell it. submit runs in a thread: rendering a long conversation or
-        compiling a grammar must not hold up the others. conversation: keeps the thoughts of the reply. wish: of a chat.
+        prompt: what people wrote, for a log that may hold it. submit runs in a thread: rendering a long conversation or
+        compiling a grammar must not hold up the others. restorer: keeps the thoughts of the reply. request: of a chat.
         """
         name = self.pool.find(model).name
-        async with self.running.admit(prefix) as run, self.pool.use(model) as llm:
+        async with self.admission.admit(prefix) as run, self.pool.use(model) as llm:
             if self.config.log_prompts:
-                tell("prompt", id=run.id, prompt=said)
+                log_event("prompt", id=run.id, prompt=prompt)
             if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
                 raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
             run.handle = await asyncio.to_thread(functools.partial(submit, llm))
@@ -157,29 +163,29 @@ class Service:
                     503, "the server's time limit passed before the request began", code="timeout", retry_after=1
                 )
             try:
-                yield Active(run, llm, run.handle, conversation, _readers(llm, wish, len(run.handle)))
+                yield ActiveRequest(run, llm, run.handle, restorer, _readers(llm, request, len(run.handle)))
             finally:
-                _tell(run, name)
+                _log_end(run, name)
 
 
-def _readers(llm: Model, wish: ChatRequest | None, choices: int) -> list[UntaggedCalls]:
+def _readers(llm: Model, request: ChatRequest | None, choices: int) -> list[UntaggedCalls]:
     """For a model that knows no thoughts, as Qwen2.5-Coder, and a reply that may have calls. None where these must keep
     to a schema: only calls in tags are held to it."""
-    if wish is None or not wish.tools or wish.tool_choice == "none" or wish.grammar is not None:
+    if request is None or not request.tools or request.tool_choice == "none" or request.grammar is not None:
         return []
-    functions = [tool["function"] for tool in wish.tools]
+    functions = [tool["function"] for tool in request.tools]
     if not isinstance(llm, LLM) or llm.tokenizer.think is not None or any(f.get("strict") for f in functions):
         return []
-    names, single = {f["name"] for f in functions}, not wish.parallel_tool_calls
+    names, single = {f["name"] for f in functions}, not request.parallel_tool_calls
     return [UntaggedCalls(names, single=single) for _ in range(choices)]
 
 
-def _tell(run: Run, model: str) -> None:
+def _log_end(run: InFlight, model: str) -> None:
     """A line about a request that has ended: numbers only."""
     assert run.handle is not None
     finish, timings = run.finish, run.handle.timings()
     usage = finish.usage if finish else None
-    tell(
+    log_event(
         "request",
         id=run.id,
         model=model,

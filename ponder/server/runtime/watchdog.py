@@ -1,8 +1,8 @@
 """Who looks after the engines (SR-4): /health tells, this acts.
 
-An engine whose thread failed is let go; the next request loads the model anew. A thread that hangs inside a step cannot
-be ended from outside: when that lasts, all stacks are written to stderr and the process ends with EXIT_STUCK, so that
-whatever supervises it (systemd, Kubernetes, a shell loop) starts a new one.
+An engine whose thread failed is let go; the next request loads the model again. A thread that hangs inside a step
+cannot be ended from outside: when that lasts, all stacks are written to stderr and the process ends with EXIT_STUCK, so
+that whatever supervises it (systemd, Kubernetes, a shell loop) starts a new one.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A turn in which the model may act: the agent's loop as a source of steps, and the tools that a server offers.
 
-A call that wants a person's word waits in `Turn.approvals` until the page decides, however long that takes.
+A call that needs a person's approval waits in `WebRun.approvals` until the page decides, however long that takes.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ from ponder.core.message import ToolCall
 from ponder.core.turn import TurnFacts, spoken
 from ponder.server.http.log import log
 from ponder.server.runtime.service import Service
-from ponder.server.web.plain_turn import CLOCK_SECONDS, PREFIX, ReplyBody, said, wish_of
-from ponder.server.web.runs import Source, Turn
+from ponder.server.web.plain_turn import CLOCK_SECONDS, PREFIX, ReplyBody, optional, request_of
+from ponder.server.web.runs import Source, WebRun
 from ponder.server.web.turn_steps import Row, Transcript, pictures
 
 
@@ -78,8 +78,8 @@ class Toolbox:
         return [*self._failed, *(text for each in self._sets for text in each.warnings())]
 
 
-class _InUse(Toolset):
-    """A server's tools as a run sees them: asked for before each step, because MCP servers change theirs. Opening,
+class _SharedTools(Toolset):
+    """A server's tools as a run sees them: read again before each step, because MCP servers change theirs. Opening,
     closing and warnings are the server's."""
 
     def __init__(self, box: Toolbox) -> None:
@@ -93,7 +93,7 @@ class _InUse(Toolset):
     async def close(self) -> None: ...
 
 
-class _Control:
+class _AgentControl:
     """Ends a run from a synchronous call; the task is held, or it could be collected before it ran."""
 
     def __init__(self, run: Run) -> None:
@@ -107,24 +107,24 @@ class _Control:
         self._run.answer_now()
 
 
-def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], conversation: str) -> Source:
+def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], conversation: str) -> Source:
     """Raises UserError for settings that cannot hold."""
-    asked = wish_of(body, path)
+    asked = request_of(body, path)
 
-    async def source(turn: Turn) -> AsyncGenerator[Row, None]:
+    async def source(web_run: WebRun) -> AsyncGenerator[Row, None]:
         async def approve(call: ToolCall, tool: Tool) -> Decision:
-            return await turn.word_on(call.id)
+            return await web_run.decision_on(call.id)
 
-        async with service.running.admit(PREFIX), service.pool.use(body.model) as llm:
-            wish, limits = service.with_defaults(asked, llm), Limits(seconds=service.config.timeout)
+        async with service.admission.admit(PREFIX), service.pool.use(body.model) as llm:
+            request, limits = service.with_defaults(asked, llm), Limits(seconds=service.config.timeout)
             agent = Agent(
-                for_tools(llm), tools=[_InUse(box)], sampling=wish.sampling, thinking=wish.thinking, limits=limits,
-                approve=approve, workspace=box.workspace,
+                for_tools(llm), tools=[_SharedTools(box)], sampling=request.sampling, thinking=request.thinking,
+                limits=limits, approve=approve, workspace=box.workspace,
             )  # fmt: skip
             agent.always = box.always.setdefault(conversation, set())
-            run = agent.start(wish.messages, conversation=conversation, decisions=body.decisions)
-            steps = Steps(turn.begun(wish.thinking.budget), llm.profile.context)
-            turn.open(_Control(run), steps.transcript)
+            run = agent.start(request.messages, conversation=conversation, decisions=body.decisions)
+            steps = StepWriter(web_run.steps_so_far(request.thinking.budget), llm.profile.context)
+            web_run.open(_AgentControl(run), steps.transcript)
             try:
                 async for event in run:
                     for item in steps.take(event):
@@ -135,7 +135,7 @@ def acting(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], con
     return source
 
 
-class Steps:
+class StepWriter:
     """The events of a run -> the steps of a turn."""
 
     def __init__(self, transcript: Transcript, context: int) -> None:
@@ -154,17 +154,17 @@ class Steps:
             self._first = self._first or self._since
         match event:
             case Finish():
-                self._over(event)
+                self._end_of_model_turn(event)
             case ReasoningDelta(text):
                 yield steps.write("thought", text)
                 yield from self._tick()
             case TextDelta(text):
-                yield from said(steps.thinking())
+                yield from optional(steps.thinking())
                 yield steps.write("text", text)
             case MessageAdded(message, usage) if message.role == "assistant":
-                yield from self._spoken(message.tool_calls, usage or Usage())
+                yield from self._add_calls(message.tool_calls, usage or Usage())
             case MessageAdded(message) if message.role == "tool":
-                yield from self._told(message.parts)
+                yield from self._add_model_texts(message.parts)
             case Reading(processed, total):
                 yield {"type": "reading", "processed": processed, "total": total}
             case ApprovalRequested(call, why):
@@ -176,13 +176,13 @@ class Steps:
             case CallProgress(id_, text):
                 yield steps.change(id_, note=text)
             case CallDone(id_, output):
-                yield self._done(id_, output)
+                yield self._call_done(id_, output)
             case Note(text):
                 yield steps.note(text)
             case RunDone():
-                yield from self._end(event)
+                yield from self._finish(event)
 
-    def _over(self, finish: Finish) -> None:
+    def _end_of_model_turn(self, finish: Finish) -> None:
         """A turn of the model is over."""
         self._handover = finish.handover or self._handover
         self._warnings.update(dict.fromkeys(finish.warnings))
@@ -195,29 +195,29 @@ class Steps:
         now = time.monotonic()
         if now - self._clock > CLOCK_SECONDS:
             self._clock = now
-            yield from said(self.transcript.thinking())
+            yield from optional(self.transcript.thinking())
 
-    def _spoken(self, calls: Sequence[ToolCall], usage: Usage) -> Iterator[Row]:
+    def _add_calls(self, calls: Sequence[ToolCall], usage: Usage) -> Iterator[Row]:
         self._used = usage.prompt_tokens + usage.completion_tokens
-        yield from said(self.transcript.thinking())
-        yield from said(self.transcript.counted(usage.reasoning_tokens))
+        yield from optional(self.transcript.thinking())
+        yield from optional(self.transcript.counted(usage.reasoning_tokens))
         for call in calls:
             yield self.transcript.call(call.id, call.name, call.arguments)
 
-    def _told(self, parts: Sequence[Any]) -> Iterator[Row]:
-        """What the model was told, where it differs from the output: it was cut, or has a remark."""
+    def _add_model_texts(self, parts: Sequence[Any]) -> Iterator[Row]:
+        """What the model reads of a result, where it differs from the output: it was cut, or has a remark."""
         for part in parts:
             if self.transcript.state(part.call_id) is not None:
                 yield self.transcript.change(part.call_id, told=part.text)
 
-    def _done(self, id_: str, output: Output) -> Row:
+    def _call_done(self, id_: str, output: Output) -> Row:
         denied = self.transcript.state(id_) == "denied"
         state = "denied" if denied else "failed" if output.error else "done"
         return self.transcript.change(
             id_, state=state, note="", output=output.text, images=pictures(output.images), diff=diff_of(output)
         )
 
-    def _end(self, end: RunDone) -> Iterator[Row]:
+    def _finish(self, end: RunDone) -> Iterator[Row]:
         if end.text and end.text not in spoken(self.transcript.steps()):
             yield self.transcript.write("text", end.text)
         now = time.monotonic()
@@ -232,5 +232,5 @@ class Steps:
 def diff_of(output: Output) -> str:
     """The tools that run in the sandbox tell in `structured` what they changed (agent/tools/format_result.py)."""
     changes = output.structured.get("changes", []) if isinstance(output.structured, dict) else []
-    told = [c["diff"] or f"{c['name']} ({c['kind']})" for c in changes if isinstance(c, dict) and "diff" in c]
-    return "\n".join(text.rstrip("\n") for text in told)
+    diffs = [c["diff"] or f"{c['name']} ({c['kind']})" for c in changes if isinstance(c, dict) and "diff" in c]
+    return "\n".join(text.rstrip("\n") for text in diffs)

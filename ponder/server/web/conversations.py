@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 class Conversations:
     """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came: a user's
-    "attachments", an assistant's "steps" (core/turn.py), "model", "facts", "stopped", "error". heirs: callers who
+    "attachments", an assistant's "steps" (core/turn.py), "model", "facts", "stopped", "error". heirs: clients that
     also see what was left while there were no keys."""
 
     def __init__(self, path: Path, heirs: frozenset[str] = frozenset()) -> None:
@@ -67,9 +67,9 @@ class Conversations:
         return self.get(id_)
 
     def put(self, found: Sequence[Row]) -> list[Row]:
-        """Whole conversations, as `get` gives them and `import_chats.py` checked them, under new ids: all or none.
-        -> what `all` tells of each."""
-        told = []
+        """Whole conversations, as `get` gives them and import_chats.py checked them, under new ids: all or none.
+        -> what `all` says of each."""
+        rows = []
         with self._file.writing() as db:
             for each in found:
                 new: dict[str | None, str | None] = {m["id"]: secrets.token_hex(8) for m in each["messages"]}
@@ -80,10 +80,10 @@ class Conversations:
                 db.execute(sql, (*values, row["changed"], CLIENT.get()))
                 for n, m in enumerate(each["messages"], 1):
                     body = json.dumps({k: v for k, v in m.items() if k not in COLUMNS}, ensure_ascii=False)
-                    told_of = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
-                    db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", told_of)
-                told.append(row)
-        return told
+                    fields = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
+                    db.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", fields)
+                rows.append(row)
+        return rows
 
     def get(self, id_: str) -> Row:
         """With all its messages, in the order they were made. Raises ApiError 404."""
@@ -96,7 +96,7 @@ class Conversations:
         return dict(row) | {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
 
     def has(self, id_: str) -> bool:
-        """Whether the caller has such a conversation."""
+        """Whether the client has such a conversation."""
         sql = "SELECT 1 FROM conversations WHERE id = ? AND owner IN (?, ?)"
         with self._file.reading() as db:
             return db.execute(sql, (id_, *self._owners())).fetchone() is not None
@@ -137,7 +137,7 @@ class Conversations:
             db.execute("UPDATE messages SET body = ? WHERE id = ?", (json.dumps(body, ensure_ascii=False), message))
 
     def path_to(self, conversation: str, message: str | None) -> list[Row]:
-        """The messages from the top down to this one: what the model is told."""
+        """The messages from the top down to this one: what the model reads."""
         by_id = {m["id"]: m for m in self.get(conversation)["messages"]}
         path = []
         while message is not None:
@@ -151,9 +151,9 @@ class Conversations:
         self._file.close()
 
     def _owners(self) -> tuple[str, str]:
-        """Whose conversations the caller sees."""
-        caller = CLIENT.get()
-        return caller, "" if caller in self._heirs else caller
+        """Whose conversations the client sees."""
+        client = CLIENT.get()
+        return client, "" if client in self._heirs else client
 
 
 def missing(id_: str) -> ApiError:

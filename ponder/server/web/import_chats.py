@@ -2,7 +2,7 @@
 
 A file is untrusted: what the page draws must have the shape it draws, and messages must be a tree. What does not fit is
 a 400 that says where; a field that nobody knows is refused, too, for storing it would promise that it means something.
-Ids are made anew, so a file that is read twice gives two conversations and replaces nothing.
+Ids are replaced, so a file that is read twice gives two conversations and replaces nothing.
 """
 
 import time

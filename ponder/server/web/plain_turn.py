@@ -14,8 +14,8 @@ from ponder.core.protocol import READING
 from ponder.core.request import ChatRequest
 from ponder.core.turn import TurnFacts
 from ponder.server.http.body import parse
-from ponder.server.runtime.service import Active, Service
-from ponder.server.web.runs import Source, Turn
+from ponder.server.runtime.service import ActiveRequest, Service
+from ponder.server.web.runs import Source, WebRun
 from ponder.server.web.turn_steps import Row, Transcript, messages_of
 
 PREFIX = "web-"
@@ -39,61 +39,61 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
     decisions: dict[str, Decision] = field(default_factory=dict)
 
 
-def wish_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
+def request_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     system = (Message.system(body.system),) if body.system.strip() else ()
-    told = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
+    messages = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
     sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
     thinking = Thinking(enabled=body.thinking, budget=body.budget)
-    return ChatRequest(messages=(*system, *messages_from_dicts(told)), sampling=sampling, thinking=thinking)
+    return ChatRequest(messages=(*system, *messages_from_dicts(messages)), sampling=sampling, thinking=thinking)
 
 
-def plain(service: Service, body: ReplyBody, path: list[Row]) -> Source:
+def plain_turn(service: Service, body: ReplyBody, path: list[Row]) -> Source:
     """Raises UserError for settings that cannot hold."""
-    wish = wish_of(body, path)
+    request = request_of(body, path)
 
-    async def source(turn: Turn) -> AsyncGenerator[Row, None]:
-        async with service.run_chat(body.model, wish, PREFIX) as active:
-            budget = service.with_defaults(wish, active.llm).thinking.budget
-            turn.open(active.handle, turn.begun(budget))
+    async def source(run: WebRun) -> AsyncGenerator[Row, None]:
+        async with service.run_chat(body.model, request, PREFIX) as active:
+            budget = service.with_defaults(request, active.llm).thinking.budget
+            run.open(active.handle, run.steps_so_far(budget))
             async for progress in active.handle.areading(READING):
                 yield {"type": "reading", "processed": progress.processed, "total": progress.total}
             clock = 0.0
             async for _, event in active.events():
-                for item in _items(active, turn.transcript, event):
+                for item in _items(active, run.transcript, event):
                     yield item
                 if time.monotonic() - clock > CLOCK_SECONDS:
                     clock = time.monotonic()
-                    for item in _clock(active, turn.transcript):
+                    for item in _clock(active, run.transcript):
                         yield item
 
     return source
 
 
-def _items(active: Active, transcript: Transcript, event: Event) -> list[Row]:
+def _items(active: ActiveRequest, transcript: Transcript, event: Event) -> list[Row]:
     match event:
         case ReasoningDelta(text):
             return [transcript.write("thought", text)]
         case TextDelta(text):
             return [*_clock(active, transcript), transcript.write("text", text)]
         case ToolCallDone(_, call):
-            begun = [*_clock(active, transcript), transcript.call(call.id, call.name, call.arguments)]
-            return [*begun, transcript.change(call.id, state="failed", output="There are no tools in this chat.")]
+            started = [*_clock(active, transcript), transcript.call(call.id, call.name, call.arguments)]
+            return [*started, transcript.change(call.id, state="failed", output="There are no tools in this chat.")]
         case Finish():
             facts = to_builtins(facts_of(active, event))
             last = {"type": "finish", "facts": facts, "stopped": event.reason == "cancelled"}
-            return [*_clock(active, transcript), *said(transcript.counted(event.usage.reasoning_tokens)), last]
+            return [*_clock(active, transcript), *optional(transcript.counted(event.usage.reasoning_tokens)), last]
     return []
 
 
-def _clock(active: Active, transcript: Transcript) -> list[Row]:
-    return said(transcript.thinking(active.handle.timings().generated))
+def _clock(active: ActiveRequest, transcript: Transcript) -> list[Row]:
+    return optional(transcript.thinking(active.handle.timings().generated))
 
 
-def said(item: Row | None) -> list[Row]:
+def optional(item: Row | None) -> list[Row]:
     return [] if item is None else [item]
 
 
-def facts_of(active: Active, finish: Finish) -> TurnFacts:
+def facts_of(active: ActiveRequest, finish: Finish) -> TurnFacts:
     timings = active.handle.timings()
     return TurnFacts(
         reason=finish.reason,

@@ -21,14 +21,14 @@ from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
 from ponder.server.web.import_chats import conversations_of
 from ponder.server.web.markdown import to_html
-from ponder.server.web.runs import Turns
+from ponder.server.web.runs import WebRuns
 
 PAGE = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " \
       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # fmt: skip
 SAFETY = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-          "Cache-Control": "no-cache"}  # fmt: skip
+          "Cache-RunControl": "no-cache"}  # fmt: skip
 
 
 class MessageBody(Struct, frozen=True, kw_only=True):
@@ -94,8 +94,8 @@ async def models(request: Request) -> Response:
             card |= {"capability": profile.capability, "context": profile.context}
         cards.append(card)
     tools = [{"name": tool.name, "description": tool.description, "approval": tool.approval} for tool in box.tools()]
-    told = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
-    return JSONResponse(told)
+    body = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
+    return JSONResponse(body)
 
 
 async def index(request: Request) -> Response:
@@ -108,10 +108,10 @@ async def create(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
-    """running: the messages that are being written; turn_routes has what they say by now."""
-    turns: Turns = request.app.state.turns
+    """running: the messages that are being written; run_routes has what they say by now."""
+    runs: WebRuns = request.app.state.runs
     found = _store(request).get(request.path_params["id"])
-    return JSONResponse(found | {"running": turns.of(found["id"])})
+    return JSONResponse(found | {"running": runs.of(found["id"])})
 
 
 async def change(request: Request) -> Response:
@@ -122,11 +122,11 @@ async def change(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    turns: Turns = request.app.state.turns
+    runs: WebRuns = request.app.state.runs
     box: Toolbox = request.app.state.toolbox
     if not _store(request).has(request.path_params["id"]):
         raise missing(request.path_params["id"])
-    await turns.stop(request.path_params["id"])
+    await runs.stop(request.path_params["id"])
     _store(request).delete(request.path_params["id"])
     await box.forget(request.path_params["id"])
     return JSONResponse({"deleted": True})
@@ -162,8 +162,8 @@ async def import_(request: Request) -> Response:
 async def add(request: Request) -> Response:
     body = await _body(request, MessageBody)
     files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
-    said = {"content": body.content} | ({"attachments": files} if files else {})
-    return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", said), 201)
+    message = {"content": body.content} | ({"attachments": files} if files else {})
+    return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", message), 201)
 
 
 async def render(request: Request) -> Response:

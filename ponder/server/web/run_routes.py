@@ -7,12 +7,12 @@ from starlette.routing import BaseRoute, Route
 
 from ponder.agent.loop.event import Decision
 from ponder.server.http.body import parse, read_json
-from ponder.server.http.stream import Stream, unless_gone
+from ponder.server.http.stream import Stream, cancel_on_disconnect
 from ponder.server.runtime.service import Service
-from ponder.server.web.agent_turn import Toolbox, acting
+from ponder.server.web.agent_turn import Toolbox, agent_turn
 from ponder.server.web.conversations import Conversations
-from ponder.server.web.plain_turn import ReplyBody, plain
-from ponder.server.web.runs import Turn, Turns
+from ponder.server.web.plain_turn import ReplyBody, plain_turn
+from ponder.server.web.runs import WebRun, WebRuns
 
 
 class DecisionBody(Struct, frozen=True, kw_only=True):
@@ -35,45 +35,45 @@ async def begin(request: Request) -> Response:
     """Events as soon as the engine has taken the request, until the reply ends."""
     service: Service = request.app.state.service
     store: Conversations = request.app.state.conversations
-    turns: Turns = request.app.state.turns
+    runs: WebRuns = request.app.state.runs
     body: ReplyBody = parse(await read_json(request, service.config), ReplyBody, strict=True).value
     conversation = request.path_params["id"]
     box: Toolbox = request.app.state.toolbox
     path = store.path_to(conversation, body.message or body.parent)
-    said = {"model": service.pool.find(body.model).name}
+    message = {"model": service.pool.find(body.model).name}
     if body.message is not None:
-        said = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | said
+        message = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | message
     act = body.tools and box.tools()
-    source = acting(service, box, body, path, conversation) if act else plain(service, body, path)
-    turn = await unless_gone(
-        request, lambda: turns.start(conversation, body.parent, said, source, background=body.background)
+    source = agent_turn(service, box, body, path, conversation) if act else plain_turn(service, body, path)
+    run = await cancel_on_disconnect(
+        request, lambda: runs.start(conversation, body.parent, message, source, background=body.background)
     )
-    return await Stream.sse(turn.watch(), service.config.keep_alive)
+    return await Stream.sse(run.subscribe(), service.config.keep_alive)
 
 
 async def look(request: Request) -> Response:
     """The same events for a page that comes later, everything so far in the first."""
     service: Service = request.app.state.service
-    return await Stream.sse(_turn(request).watch(), service.config.keep_alive)
+    return await Stream.sse(_run_of(request).subscribe(), service.config.keep_alive)
 
 
 async def stop(request: Request) -> Response:
-    _turn(request).stop()
+    _run_of(request).stop()
     return JSONResponse({"stopped": True})
 
 
 async def answer_now(request: Request) -> Response:
-    _turn(request).answer_now()
+    _run_of(request).answer_now()
     return JSONResponse({"answer_now": True})
 
 
 async def decide(request: Request) -> Response:
     service: Service = request.app.state.service
     body: DecisionBody = parse(await read_json(request, service.config), DecisionBody, strict=True).value
-    _turn(request).decide(body.call, body.decision)
+    _run_of(request).decide(body.call, body.decision)
     return JSONResponse({"decided": body.decision})
 
 
-def _turn(request: Request) -> Turn:
-    turns: Turns = request.app.state.turns
-    return turns.find(request.path_params["id"])
+def _run_of(request: Request) -> WebRun:
+    runs: WebRuns = request.app.state.runs
+    return runs.find(request.path_params["id"])

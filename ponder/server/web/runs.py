@@ -1,6 +1,6 @@
 """The replies of the web chat that are running. A turn lives in the server, not in a connection.
 
-So a page may be reloaded, and two may look at the same turn: who comes late is first told all there is. When nobody has
+So a page may be reloaded, and two may look at the same turn: who comes late is first sent all there is. When nobody has
 looked for some seconds the turn is stopped, unless it was asked to go on or waits for a person's approval. Whatever
 ends it (done, stopped, an error, the server's end), what was said so far is kept.
 """
@@ -23,7 +23,7 @@ from ponder.server.web.turn_steps import Row, Transcript
 WRITE_SECONDS = 1.0  # how much of a reply a killed process may lose
 
 
-class Control(Protocol):
+class RunControl(Protocol):
     """What computes a turn. cancel ends it, with a "finish" item if it can; answer_now ends its thoughts."""
 
     def cancel(self) -> None: ...
@@ -31,12 +31,12 @@ class Control(Protocol):
 
 
 Source = Callable[
-    ["Turn"], AsyncGenerator[Row, None]
-]  # opens the turn once it is admitted; yields what the page is told
+    ["WebRun"], AsyncGenerator[Row, None]
+]  # opens the turn once it is admitted; yields what the page is sent
 
 
-class Watcher:
-    """What one page was not told yet. It never holds up the turn; texts that pile up are joined."""
+class Subscriber:
+    """What one page was not sent yet. It never holds up the turn; texts that pile up are joined."""
 
     def __init__(self) -> None:
         self._items: list[Row | None] = []
@@ -65,20 +65,20 @@ def _joined(items: list[Row | None]) -> Iterator[Row | None]:
             yield {"type": "delta", "at": at, "text": "".join(i["text"] for i in group if i is not None)}
 
 
-class Turn:
-    """One reply. approvals: the calls that wait for a person, by id, and the future that takes the word."""
+class WebRun:
+    """One reply. approvals: the calls that wait for a person, by id, and the future that takes the decision."""
 
     task: asyncio.Task[None]
 
-    def __init__(self, turns: "Turns", conversation: str, parent: str, said: Row, *, background: bool) -> None:
-        self.turns, self.conversation, self.background = turns, conversation, background
+    def __init__(self, runs: "WebRuns", conversation: str, parent: str, message: Row, *, background: bool) -> None:
+        self.runs, self.conversation, self.background = runs, conversation, background
         self.transcript = Transcript()
         self.approvals: dict[str, asyncio.Future[Decision]] = {}
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._parent, self._row = parent, said
-        self._control: Control | None = None
-        self._watchers: set[Watcher] = set()
-        self._lonely: asyncio.TimerHandle | None = None
+        self._parent, self._row = parent, message
+        self._control: RunControl | None = None
+        self._subscribers: set[Subscriber] = set()
+        self._idle_timeout: asyncio.TimerHandle | None = None
         self._written = time.monotonic()
 
     @property
@@ -90,7 +90,7 @@ class Turn:
         try:
             async with aclosing(source(self)) as items:
                 async for item in items:
-                    self._tell(item)
+                    self._publish(item)
                     self._write_now_and_then()
         except asyncio.CancelledError:
             log.debug("a turn was stopped")
@@ -99,35 +99,35 @@ class Turn:
                 self.opened.set_exception(e)
             else:
                 log.exception("reply %s failed", self.id)
-                self._tell({"type": "error", "message": openai_body(api_error(e))["error"]["message"]})
+                self._publish({"type": "error", "message": openai_body(api_error(e))["error"]["message"]})
         if self._control is not None:
             self._end()
 
-    def begun(self, budget: int | None) -> Transcript:
+    def steps_so_far(self, budget: int | None) -> Transcript:
         """The steps there are so far: none, unless the turn goes on."""
         return Transcript(budget, self._row.get("steps", ()))
 
-    def open(self, control: Control, transcript: Transcript) -> None:
+    def open(self, control: RunControl, transcript: Transcript) -> None:
         """The source was admitted: there is a message now, and pages may look."""
         if "id" not in self._row:
             body = self._row | transcript.body()
-            self._row = self.turns.store.add(self.conversation, self._parent, "assistant", body)
+            self._row = self.runs.store.add(self.conversation, self._parent, "assistant", body)
         self._control, self.transcript = control, transcript
-        self.turns.running[self.id] = self
+        self.runs.running[self.id] = self
         if not self.opened.done():
             self.opened.set_result(None)
 
-    def _tell(self, item: Row) -> None:
+    def _publish(self, item: Row) -> None:
         if item["type"] == "finish":
             self._row |= {"facts": item["facts"], "stopped": item["stopped"]}
         elif item["type"] == "error":
             self._row["error"] = item["message"]
-        for watcher in self._watchers:
-            watcher.put(item)
+        for subscriber in self._subscribers:
+            subscriber.put(item)
 
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written > WRITE_SECONDS:
-            self.turns.store.write(self.id, self._body())
+            self.runs.store.write(self.id, self._body())
             self._written = time.monotonic()
 
     def _last(self) -> Row:
@@ -137,41 +137,41 @@ class Turn:
 
     def _end(self) -> None:
         if "facts" not in self._row and "error" not in self._row:
-            self._tell({"type": "finish", "facts": None, "stopped": True})
+            self._publish({"type": "finish", "facts": None, "stopped": True})
         try:
-            self.turns.store.write(self.id, self._body())
+            self.runs.store.write(self.id, self._body())
         except sqlite3.Error:
             log.exception("reply %s could not be written", self.id)
-        del self.turns.running[self.id]
-        for watcher in self._watchers:
-            watcher.put(None)
-        if self._lonely is not None:
-            self._lonely.cancel()
+        del self.runs.running[self.id]
+        for subscriber in self._subscribers:
+            subscriber.put(None)
+        if self._idle_timeout is not None:
+            self._idle_timeout.cancel()
 
     def _body(self) -> Row:
-        said = {k: v for k, v in self._row.items() if k not in ("id", "parent", "role", "created")}
-        return said | self.transcript.body()
+        fields = {k: v for k, v in self._row.items() if k not in ("id", "parent", "role", "created")}
+        return fields | self.transcript.body()
 
-    async def watch(self) -> AsyncGenerator[bytes, None]:
+    async def subscribe(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events for one page: everything so far, then what comes."""
-        watcher = Watcher()
-        if self._lonely is not None:
-            self._lonely.cancel()
-        self._watchers.add(watcher)
-        if self.id not in self.turns.running:  # it was quicker than its first page
-            watcher.put(self._last())
-            watcher.put(None)
+        subscriber = Subscriber()
+        if self._idle_timeout is not None:
+            self._idle_timeout.cancel()
+        self._subscribers.add(subscriber)
+        if self.id not in self.runs.running:  # it was quicker than its first page
+            subscriber.put(self._last())
+            subscriber.put(None)
         try:
             yield data({"type": "start", "message": self._row | {"steps": self.transcript.steps()}})
-            async for item in watcher.items():
+            async for item in subscriber.items():
                 yield data(item)
         finally:
-            self._watchers.discard(watcher)
-            if not self._watchers and not self.background and self.id in self.turns.running:
-                self._lonely = asyncio.get_running_loop().call_later(self.turns.linger, self._left_alone)
+            self._subscribers.discard(subscriber)
+            if not self._subscribers and not self.background and self.id in self.runs.running:
+                self._idle_timeout = asyncio.get_running_loop().call_later(self.runs.linger, self._stop_when_idle)
 
-    def _left_alone(self) -> None:
-        if not self._watchers and not self.approvals:
+    def _stop_when_idle(self) -> None:
+        if not self._subscribers and not self.approvals:
             self.stop()
 
     def stop(self) -> None:
@@ -182,7 +182,7 @@ class Turn:
         assert self._control is not None, "a turn that is not open is nobody's yet"
         self._control.answer_now()
 
-    async def word_on(self, call: str) -> Decision:
+    async def decision_on(self, call: str) -> Decision:
         """Waits for a person's decision on a call."""
         self.approvals[call] = asyncio.get_running_loop().create_future()
         try:
@@ -191,46 +191,46 @@ class Turn:
             del self.approvals[call]
 
     def decide(self, call: str, decision: Decision) -> None:
-        """A person's word on a call that waits. Raises ApiError 404 when it does not."""
+        """A person's decision on a call that waits. Raises ApiError 404 when it does not."""
         if call not in self.approvals or self.approvals[call].done():
             raise ApiError(404, f"no call {call} waits for approval (any more)", param="call")
         self.approvals[call].set_result(decision)
 
 
-class Turns:
+class WebRuns:
     """linger: seconds that a turn goes on without anybody looking."""
 
     def __init__(self, store: Conversations, linger: float) -> None:
         self.store, self.linger = store, linger
-        self.running: dict[str, Turn] = {}
+        self.running: dict[str, WebRun] = {}
 
-    async def start(self, conversation: str, parent: str, said: Row, source: Source, *, background: bool) -> Turn:
-        """Returns when the turn was admitted; raises what was wrong with it before. said: what is known already, or the
-        whole message if the turn goes on."""
-        if said.get("id") in self.running:
+    async def start(self, conversation: str, parent: str, message: Row, source: Source, *, background: bool) -> WebRun:
+        """Returns when the turn was admitted; raises what was wrong with it before. message: what is known
+        already, or the whole message if the turn goes on."""
+        if message.get("id") in self.running:
             raise ApiError(409, "this turn is running", param="message")
-        turn = Turn(self, conversation, parent, said | {"stopped": True}, background=background)
-        turn.task = asyncio.create_task(turn.run(source))
+        run = WebRun(self, conversation, parent, message | {"stopped": True}, background=background)
+        run.task = asyncio.create_task(run.run(source))
         try:
-            await turn.opened
+            await run.opened
         except BaseException:
-            turn.task.cancel()
+            run.task.cancel()
             raise
-        return turn
+        return run
 
-    def find(self, id_: str) -> Turn:
+    def find(self, id_: str) -> WebRun:
         """Raises ApiError 404 when no such turn of the caller's conversations is running (any more)."""
-        turn = self.running.get(id_)
-        if turn is None or not self.store.has(turn.conversation):
+        run = self.running.get(id_)
+        if run is None or not self.store.has(run.conversation):
             raise ApiError(404, f"no turn {id_} is running (any more)", param="id")
-        return turn
+        return run
 
     def of(self, conversation: str) -> list[str]:
-        return [turn.id for turn in self.running.values() if turn.conversation == conversation]
+        return [run.id for run in self.running.values() if run.conversation == conversation]
 
     async def stop(self, conversation: str | None = None) -> None:
-        """Stop the turns of a conversation, or all, and wait until they are written."""
-        tasks = [t.task for t in self.running.values() if conversation in (None, t.conversation)]
+        """Stop the replies of a conversation, or all, and wait until they are written."""
+        tasks = [r.task for r in self.running.values() if conversation in (None, r.conversation)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks)

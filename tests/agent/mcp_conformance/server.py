@@ -35,7 +35,7 @@ from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 from ponder.server.mcp.run import http_app
 from ponder.server.mcp.server import build_mcp
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
 
@@ -235,7 +235,7 @@ def add_resources_and_prompts(server: MCPServer[Any]) -> None:
 if __name__ == "__main__":
     model, port = sys.argv[1], int(sys.argv[2])
     config = ServerConfig(port=port)
-    service = Service(config, Pool({"default": lambda: LLM(model)}), Running(config, 4))
+    service = Service(config, Pool({"default": lambda: LLM(model)}), Admission(config, 4))
     server = build_mcp(service)
     add_results(server)
     add_conversations(server)

@@ -12,7 +12,7 @@ import pytest
 from live import server
 
 from ponder.engine.llm import LLM
-from ponder.server.api.openai.response_store import KeptResponses
+from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.config import ServerConfig
 from ponder.server.runtime.database import Database
 
@@ -166,7 +166,7 @@ def a_reply(id_: str, previous: str | None = None, text: str = "x" * 1000) -> di
 
 
 def test_the_bound_takes_those_that_nobody_goes_on_from(tmp_path: Path) -> None:
-    kept = KeptResponses(tmp_path / "c.sqlite", 12_000)
+    kept = ResponseStore(tmp_path / "c.sqlite", 12_000)
     kept.put(a_reply("resp_a"), [])
     kept.put(a_reply("resp_b", "resp_a"), [])
     for n in range(40):
@@ -180,7 +180,7 @@ def test_the_bound_takes_those_that_nobody_goes_on_from(tmp_path: Path) -> None:
     kept.close()
 
 
-def _there(kept: KeptResponses, id_: str) -> bool:
+def _there(kept: ResponseStore, id_: str) -> bool:
     try:
         kept.get(id_)
     except Exception as error:
@@ -196,4 +196,4 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     newer.close()
     with pytest.raises(Exception, match="newer Ponder"):
-        KeptResponses(tmp_path / "c.sqlite", 1)
+        ResponseStore(tmp_path / "c.sqlite", 1)

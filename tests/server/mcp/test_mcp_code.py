@@ -14,7 +14,7 @@ from ponder.sandbox.isolation import find
 from ponder.server.config import ServerConfig
 from ponder.server.mcp.code import offering_code
 from ponder.server.mcp.server import build_mcp
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
 
@@ -36,7 +36,7 @@ async def offered(told: list[str], unsafe: bool = False) -> AsyncIterator[Client
         raise UserError("no model here")
 
     config = ServerConfig()
-    server = build_mcp(Service(config, Pool({"none": no_model}), Running(config, 4)))  # type: ignore[dict-item]
+    server = build_mcp(Service(config, Pool({"none": no_model}), Admission(config, 4)))  # type: ignore[dict-item]
     async with offering_code(server, unsafe_host_exec=unsafe, tell=told.append), Client(server) as client:
         yield client
 

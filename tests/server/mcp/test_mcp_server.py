@@ -20,7 +20,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 from ponder.server.mcp.server import build_mcp
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
 
@@ -37,7 +37,7 @@ def script(folder: Path, *replies: dict[str, Any]) -> str:
 
 def service_of(model: str, **config: Any) -> Service:
     settings = ServerConfig(**config)
-    return Service(settings, Pool({"tiny": lambda: LLM(model)}), Running(settings, 4))
+    return Service(settings, Pool({"tiny": lambda: LLM(model)}), Admission(settings, 4))
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import pytest
 
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.keys import callers, heirs, parse
+from ponder.server.runtime.keys import client_names, heirs, parse
 
 ONE, TWO, THREE = "sk-1" * 5, "sk-2:" * 5, "sk-3" * 5
 
@@ -15,7 +15,7 @@ def test_comments_and_blank_lines_are_no_keys_and_names_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "content"),
     [
         (f"{ONE}\nshort", "line 2: a key needs 16 characters"),
         (f"a: {ONE}\n\nb: {ONE}", "line 3: this key stands there twice"),
@@ -27,15 +27,15 @@ def test_comments_and_blank_lines_are_no_keys_and_names_are_read() -> None:
         ("", "there is no key in it"),
     ],
 )
-def test_what_is_no_key_is_refused_with_its_line(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as error:
+def test_what_is_no_key_is_refused_with_its_line(text: str, content: str) -> None:
+    with pytest.raises(UserError, match=content) as error:
         parse(text, "--api-key-file keys")
     assert str(error.value).startswith("--api-key-file keys") and ONE not in str(error.value)
 
 
 def test_a_name_outlives_its_key_and_a_key_without_one_is_not_told() -> None:
-    assert callers((ONE,), {ONE: "alice"})[ONE] == callers((TWO,), {TWO: "alice"})[TWO] == "alice"
-    names = callers((ONE, TWO), {ONE: ""})
+    assert client_names((ONE,), {ONE: "alice"})[ONE] == client_names((TWO,), {TWO: "alice"})[TWO] == "alice"
+    names = client_names((ONE, TWO), {ONE: ""})
     assert len(set(names.values())) == 2 and not any(key in name for key in names for name in names.values())
     with pytest.raises(UserError, match="two keys are called alice"):  # the user would manage models as the admin does
         ServerConfig(api_keys=(ONE,), admin_keys=(TWO,), key_names={ONE: "alice", TWO: "alice"})

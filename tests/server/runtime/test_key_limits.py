@@ -16,7 +16,7 @@ from msgspec import structs
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.admission import Running
+from ponder.server.runtime.admission import Admission
 
 ENDLESS = {"text": "<think>\n" + " ".join(f"thought {i * i}" for i in range(4000)), "eos": False, "delay_ms": 4}
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "enable_thinking": False}
@@ -105,5 +105,5 @@ def test_without_keys_all_are_one(llm: LLM) -> None:
 def test_an_admin_key_has_a_part_like_any_other(api: int, admin: int, share: int) -> None:
     keys = [str(n) for n in range(api + admin)]
     config = ServerConfig(api_keys=tuple(keys[:api]), admin_keys=tuple(keys[api:]))
-    assert Running(config, 32).share == share
-    assert Running(structs.replace(config, admin_keys=tuple(keys)), 32).share == share, "a key in both files is one"
+    assert Admission(config, 32).share == share
+    assert Admission(structs.replace(config, admin_keys=tuple(keys)), 32).share == share, "a key in both files is one"

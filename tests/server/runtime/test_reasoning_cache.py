@@ -16,7 +16,7 @@ from ponder.core.request import ChatRequest
 from ponder.engine.llm import LLM
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.reasoning_cache import ENTRY, KeptThoughts
+from ponder.server.runtime.reasoning_cache import ENTRY, ReasoningCache
 
 ARGUMENTS = '{"b": 2.0, "a": "你好 👋🏽"}'
 CALL = f'<tool_call>\n{{"name": "add", "arguments": {ARGUMENTS}}}\n</tool_call>'
@@ -207,7 +207,7 @@ def test_thoughts_that_the_template_is_told_to_keep(keyed: str) -> None:
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
-    kept = KeptThoughts(10 * (ENTRY + 100))
+    kept = ReasoningCache(10 * (ENTRY + 100))
     for n in range(10):
         kept.put(bytes([n]), "x" * 100)
     assert kept.get(b"\0") == "x" * 100
@@ -217,7 +217,7 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
     assert [n for n in range(10) if kept.get(bytes([n]))] == [0, 6, 7, 8, 9]
     kept.put(b"whole", "x" * (kept.limit - ENTRY + 1))
     assert not any(kept.get(bytes([n])) for n in range(10)) and kept.get(b"whole") is None
-    few = KeptThoughts(1 << 20, entries=3)
+    few = ReasoningCache(1 << 20, entries=3)
     for n in range(5):
         few.put(bytes([n]), "")
     assert [n for n in range(5) if few.get(bytes([n])) is not None] == [2, 3, 4]

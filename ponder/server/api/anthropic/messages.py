@@ -20,8 +20,8 @@ from ponder.server.api.anthropic.messages_request import MessagesBody, messages_
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import anthropic_body, api_error
 from ponder.server.http.log import log
-from ponder.server.http.stream import Stream, event, unless_gone
-from ponder.server.runtime.service import Active, Service
+from ponder.server.http.stream import Stream, cancel_on_disconnect, event
+from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "msg_"
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "cancelled": "max_tokens"}
@@ -31,27 +31,27 @@ Body = dict[str, Any]
 async def messages(request: Request) -> Response:
     service: Service = request.app.state.service
     body, unknown = parse(await read_json(request, service.config), MessagesBody, strict=service.config.strict)
-    wish, odd = messages_request(body)
+    chat, odd = messages_request(body)
     warnings = (*unknown, *odd)
     if body.stream:
-        return await Stream.sse(_streamed(service, body, wish, warnings), service.config.keep_alive)
-    return JSONResponse(await unless_gone(request, lambda: _whole(service, body, wish, warnings)))
+        return await Stream.sse(_streamed(service, body, chat, warnings), service.config.keep_alive)
+    return JSONResponse(await cancel_on_disconnect(request, lambda: _whole(service, body, chat, warnings)))
 
 
 async def count_tokens(request: Request) -> Response:
     """The ids that the prompt would have."""
     service: Service = request.app.state.service
     body, _ = parse(await read_json(request, service.config), MessagesBody, strict=service.config.strict)
-    wish, _ = messages_request(body)
-    conversation = service.conversation(body.model, wish)
+    chat, _ = messages_request(body)
+    restorer = service.restorer(body.model, chat)
     async with service.pool.use(body.model) as llm:
-        count = await asyncio.to_thread(lambda: llm.count_tokens(service.asked(wish, llm, conversation)))
+        count = await asyncio.to_thread(lambda: llm.count_tokens(service.asked(chat, llm, restorer)))
     return JSONResponse({"input_tokens": count})
 
 
-async def _whole(service: Service, body: MessagesBody, wish: ChatRequest, warnings: tuple[str, ...]) -> Body:
-    async with service.run_chat(body.model, wish, PREFIX) as active:
-        blocks, message = Blocks(active.run.id), _opening(service, body, active)
+async def _whole(service: Service, body: MessagesBody, chat: ChatRequest, warnings: tuple[str, ...]) -> Body:
+    async with service.run_chat(body.model, chat, PREFIX) as active:
+        blocks, message = ContentBlocks(active.id), _opening(service, body, active)
         async for _, item in active.events():
             if not isinstance(item, Finish):
                 blocks.add(item)
@@ -62,11 +62,11 @@ async def _whole(service: Service, body: MessagesBody, wish: ChatRequest, warnin
 
 
 async def _streamed(
-    service: Service, body: MessagesBody, wish: ChatRequest, warnings: tuple[str, ...]
+    service: Service, body: MessagesBody, chat: ChatRequest, warnings: tuple[str, ...]
 ) -> AsyncGenerator[bytes, None]:
-    async with service.run_chat(body.model, wish, PREFIX) as active:
+    async with service.run_chat(body.model, chat, PREFIX) as active:
         yield _event({"type": "message_start", "message": _opening(service, body, active)}) + _event({"type": "ping"})
-        blocks = Blocks(active.run.id)
+        blocks = ContentBlocks(active.id)
         try:
             async for _, item in active.events():
                 parts = blocks.close() if isinstance(item, Finish) else blocks.add(item)
@@ -76,11 +76,11 @@ async def _streamed(
                     yield _event({"type": "message_delta", "delta": _closing(item, warnings), "usage": _usage(item)})
                     yield _event({"type": "message_stop"})
         except Exception as e:  # the headers are out: whatever went wrong becomes the last event
-            log.exception("request %s failed", active.run.id)
+            log.exception("request %s failed", active.id)
             yield event("error", anthropic_body(api_error(e)))
 
 
-class Blocks:
+class ContentBlocks:
     """Events -> content blocks. `add` gives the stream's events; `done` are the finished blocks of the whole reply."""
 
     def __init__(self, reply: str) -> None:
@@ -133,9 +133,9 @@ class Blocks:
         return {"type": "content_block_delta", "index": len(self.done), "delta": delta}
 
 
-def _opening(service: Service, body: MessagesBody, active: Active) -> Body:
+def _opening(service: Service, body: MessagesBody, active: ActiveRequest) -> Body:
     usage = {"input_tokens": len(active.handle.prompt_ids()), "output_tokens": 0}
-    return {"id": active.run.id, "type": "message", "role": "assistant", "model": service.pool.find(body.model).name,
+    return {"id": active.id, "type": "message", "role": "assistant", "model": service.pool.find(body.model).name,
             "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
-from ponder.server.api.thinking_params import ThinkingBody, asked
+from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Block = dict[str, Any]
 
@@ -68,7 +68,7 @@ def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[M
         if not isinstance(blocks, list) or not all(isinstance(b, dict) for b in blocks):
             raise UserError(f"{where}: content is a text or a list of blocks", param="messages")
         if role == "assistant":
-            out.append(Message("assistant", tuple(p for b in blocks if (p := _said(b, where)) is not None)))
+            out.append(Message("assistant", tuple(p for b in blocks if (p := _assistant_part(b, where)) is not None)))
             continue
         results = [b for b in blocks if b.get("type") == "tool_result"]
         out += [Message("tool", (_result(b, where),)) for b in results]
@@ -78,7 +78,7 @@ def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[M
     return tuple(out)
 
 
-def _said(block: Block, where: str) -> Text | Reasoning | ToolCall | None:
+def _assistant_part(block: Block, where: str) -> Text | Reasoning | ToolCall | None:
     kind = block.get("type")
     if kind == "text":
         return Text(str(block.get("text", "")))
@@ -136,7 +136,7 @@ def _tool_choice(raw: Block) -> tuple[str, bool]:
 def _thinking(body: MessagesBody) -> Thinking:
     """Anthropic's models do not think unless asked to; a body without `thinking` leaves it to the server's default."""
     word = body.output_config.get("effort")
-    return asked(body, None if word is None else ("output_config.effort", word))
+    return thinking_of(body, None if word is None else ("output_config.effort", word))
 
 
 def _grammar(config: Block) -> Grammar | None:

@@ -22,7 +22,7 @@ async def props(request: Request) -> Response:
     out: Body = {
         "model_alias": served.name,
         "model_path": str(path or ""),
-        "total_slots": service.running.capacity,
+        "total_slots": service.admission.capacity,
         "modalities": {"vision": False, "audio": False},
         "build_info": FINGERPRINT,
         "is_sleeping": served.llm is None,

@@ -1,7 +1,7 @@
 """POST /v1/rerank, as Jina's and Cohere's: which documents fit a query best.
 
 Two kinds of models can tell. Embedding models, by the cosine of two vectors, -1 to 1: the query is written as the
-Qwen3-Embedding models were trained to see it, behind an instruction; documents stand as they are
+Qwen3-Embedding models were trained to see it, after an instruction; documents stand as they are
 (https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, `get_detailed_instruct`). And the Qwen3-Reranker models, by "yes" or
 "no" (engine/scoring/reranker.py), 0 to 1. Their files say nothing of that, they are plain language models; only the
 name does, which is what other servers go by as well (huggingface/text-embeddings-inference#695,
@@ -25,7 +25,7 @@ from ponder.engine.scoring.reranker import INSTRUCTION
 from ponder.server.api.openai.embeddings import MAX_TEXTS, computed
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import ApiError
-from ponder.server.http.stream import unless_gone
+from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.backend import local
 from ponder.server.runtime.pool import Served
 from ponder.server.runtime.service import Service
@@ -63,8 +63,8 @@ async def rerank(request: Request) -> Response:
     try:
         scores, count = await score(request, body, texts)
     except ContextLengthExceeded as e:
-        told = f"query or documents: {e}"
-        raise ApiError(400, told, code="context_length_exceeded", param="documents") from e
+        text = f"query or documents: {e}"
+        raise ApiError(400, text, code="context_length_exceeded", param="documents") from e
     results = []
     for index in np.argsort(-scores, kind="stable").tolist()[: body.top_n]:  # of equal ones the first comes first
         result: dict[str, Any] = {"index": index, "relevance_score": float(scores[index])}
@@ -90,10 +90,10 @@ async def by_yes_or_no(request: Request, body: RerankBody, texts: list[str]) -> 
     if body.pooling is not None:
         raise UserError("pooling is for vectors, and this model answers yes or no; leave it out", param="pooling")
     service: Service = request.app.state.service
-    async with service.running.admit("rerank-"), service.pool.use(body.model) as model:
+    async with service.admission.admit("rerank-"), service.pool.use(body.model) as model:
         llm = local(model, 'scoring "yes_no"')
 
         def work() -> Scores:
             return llm.relevance(body.query, texts, instruction=body.instruction)
 
-        return await unless_gone(request, lambda: asyncio.to_thread(work))
+        return await cancel_on_disconnect(request, lambda: asyncio.to_thread(work))

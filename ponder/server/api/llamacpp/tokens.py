@@ -41,9 +41,9 @@ class DetokenizeBody(Struct, frozen=True, kw_only=True):
 async def tokenize(request: Request) -> Response:
     service: Service = request.app.state.service
     body, warnings = parse(await read_json(request, service.config), TokenizeBody, strict=service.config.strict)
-    given = [name for name in ("content", "prompt", "messages") if getattr(body, name) is not None]
-    if len(given) != 1:
-        raise UserError("give one of content, prompt and messages", param=given[1] if given else "content")
+    sources = [name for name in ("content", "prompt", "messages") if getattr(body, name) is not None]
+    if len(sources) != 1:
+        raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
     async with service.pool.use(body.model) as model:
         llm = local(model, "/tokenize")
         ids = await asyncio.to_thread(_ids, service, llm, body)
@@ -64,8 +64,8 @@ async def detokenize(request: Request) -> Response:
 
 def _ids(service: Service, llm: LLM, body: TokenizeBody) -> list[int]:
     if body.messages is not None:
-        wish = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
-        return list(llm.rendered(service.with_defaults(wish, llm)).ids)
+        chat = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
+        return list(llm.rendered(service.with_defaults(chat, llm)).ids)
     text = body.content if body.content is not None else body.prompt
     assert text is not None
     return llm.tokenizer.encode(text, allow_control=body.allow_special_tokens)

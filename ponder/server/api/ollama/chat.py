@@ -13,22 +13,22 @@ from starlette.responses import JSONResponse, Response
 
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.engine.scheduling.handle import Handle
-from ponder.server.api.ollama.chat_request import ChatBody, GenerateBody, at_once, chat_request, generate_request
+from ponder.server.api.ollama.chat_request import GenerateBody, OllamaChatBody, at_once, chat_request, generate_request
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, ollama_body
 from ponder.server.http.log import log
-from ponder.server.http.stream import Stream, line, unless_gone
+from ponder.server.http.stream import Stream, cancel_on_disconnect, line
 from ponder.server.runtime.backend import Model
-from ponder.server.runtime.service import Active, Service
+from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "ollama-"
-Run = contextlib.AbstractAsyncContextManager[Active]
+Run = contextlib.AbstractAsyncContextManager[ActiveRequest]
 Body = dict[str, Any]
 
 
 async def chat(request: Request) -> Response:
     service: Service = request.app.state.service
-    body, unknown = parse(await read_json(request, service.config), ChatBody, strict=service.config.strict)
+    body, unknown = parse(await read_json(request, service.config), OllamaChatBody, strict=service.config.strict)
     if not body.messages:  # how Ollama's clients load a model, and unload it
         return await _load(service, body, "message", {"role": "assistant", "content": ""})
     wish, odd = chat_request(body)
@@ -103,7 +103,7 @@ class GenerateLines:
 
 
 async def _answer(
-    request: Request, service: Service, body: ChatBody | GenerateBody, run: Run,
+    request: Request, service: Service, body: OllamaChatBody | GenerateBody, run: Run,
     lines: ChatLines | GenerateLines, warnings: tuple[str, ...],
 ) -> Response:  # fmt: skip
     items = _lines(service, body, run, lines, warnings)
@@ -115,7 +115,7 @@ async def _answer(
         logprobs = [entry for p in parts for entry in p.get("logprobs", [])]
         return parts[-1] | lines.join(parts[:-1]) | ({"logprobs": logprobs} if logprobs else {})
 
-    return JSONResponse(await unless_gone(request, whole))
+    return JSONResponse(await cancel_on_disconnect(request, whole))
 
 
 async def _encoded(items: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
@@ -134,7 +134,7 @@ async def _encoded(items: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, N
 
 
 async def _lines(
-    service: Service, body: ChatBody | GenerateBody, run: Run, lines: ChatLines | GenerateLines,
+    service: Service, body: OllamaChatBody | GenerateBody, run: Run, lines: ChatLines | GenerateLines,
     warnings: tuple[str, ...],
 ) -> AsyncGenerator[Body, None]:  # fmt: skip
     """One body a piece of the answer, and the last one with the counts."""
@@ -154,7 +154,7 @@ async def _lines(
         await _unload(service, body.model)
 
 
-def _counts(active: Active, finish: Finish, asked: float, loaded: float, warnings: tuple[str, ...]) -> Body:
+def _counts(active: ActiveRequest, finish: Finish, asked: float, loaded: float, warnings: tuple[str, ...]) -> Body:
     """Durations are in nanoseconds."""
     timings, usage = active.handle.timings(), finish.usage
     prompt_s = timings.first_id - timings.admitted if timings.first_id else 0.0
@@ -172,7 +172,7 @@ def _counts(active: Active, finish: Finish, asked: float, loaded: float, warning
     return out | {"effective": structs.asdict(finish.effective)} | ({"warnings": told} if told else {})
 
 
-def _logprob(active: Active, entry: TokenLogprob) -> Body:
+def _logprob(active: ActiveRequest, entry: TokenLogprob) -> Body:
     def token(raw: bytes, logprob: float) -> Body:
         return {"token": raw.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(raw)}
 
@@ -181,7 +181,7 @@ def _logprob(active: Active, entry: TokenLogprob) -> Body:
     return token(entry.bytes, entry.logprob) | ({"top_logprobs": top} if top else {})
 
 
-async def _load(service: Service, body: ChatBody | GenerateBody, field: str, value: Any) -> Response:
+async def _load(service: Service, body: OllamaChatBody | GenerateBody, field: str, value: Any) -> Response:
     reason = "load"
     if at_once(body.keep_alive):
         await _unload(service, body.model)

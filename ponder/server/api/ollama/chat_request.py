@@ -9,7 +9,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
-from ponder.server.api.thinking_params import ThinkingBody, asked
+from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 # options that the engine has; the others of Ollama's list belong to its own runner
 SAMPLING = {
@@ -19,7 +19,7 @@ SAMPLING = {
 }  # fmt: skip
 
 
-class ChatBody(ThinkingBody, frozen=True, kw_only=True):
+class OllamaChatBody(ThinkingBody, frozen=True, kw_only=True):
     model: str
     messages: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
@@ -48,14 +48,14 @@ class GenerateBody(ThinkingBody, frozen=True, kw_only=True):
     top_logprobs: int | None = None
 
 
-def chat_request(body: ChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
+def chat_request(body: OllamaChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
     """-> the request, and warnings about options that have no meaning here."""
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
     return ChatRequest(
         messages=messages_of(body.messages),
         tools=tuple(body.tools),
         sampling=sampling,
-        thinking=asked(body),
+        thinking=thinking_of(body),
         grammar=format_of(body.format),
     ), warnings
 
@@ -71,7 +71,7 @@ def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
     system = (Message.system(body.system),) if body.system else ()
     messages = (*system, Message.user(body.prompt))
     grammar = format_of(body.format)
-    return ChatRequest(messages=messages, sampling=sampling, thinking=asked(body), grammar=grammar), warnings
+    return ChatRequest(messages=messages, sampling=sampling, thinking=thinking_of(body), grammar=grammar), warnings
 
 
 def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:

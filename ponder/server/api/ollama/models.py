@@ -17,7 +17,7 @@ from ponder.model.hub.store import size_of
 from ponder.model.info import ModelInfo
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, ollama_body
-from ponder.server.http.stream import Stream, line, unless_gone
+from ponder.server.http.stream import Stream, cancel_on_disconnect, line
 from ponder.server.runtime.pool import Served
 from ponder.server.runtime.service import Service
 
@@ -79,7 +79,7 @@ async def pull(request: Request) -> Response:
     async def whole() -> bytes:
         return [item async for item in items][-1]
 
-    return Response(await unless_gone(request, whole), media_type="application/json")
+    return Response(await cancel_on_disconnect(request, whole), media_type="application/json")
 
 
 async def _progress(name: str) -> AsyncGenerator[bytes, None]:

@@ -14,8 +14,8 @@ from ponder.server.api.openai.chat_request import ChatBody, chat_request
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, openai_body
 from ponder.server.http.log import log
-from ponder.server.http.stream import Stream, data, unless_gone
-from ponder.server.runtime.service import Active, Service
+from ponder.server.http.stream import Stream, cancel_on_disconnect, data
+from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "chatcmpl-"
 
@@ -23,21 +23,21 @@ PREFIX = "chatcmpl-"
 async def chat_completions(request: Request) -> Response:
     service: Service = request.app.state.service
     body, warnings = parse(await read_json(request, service.config), ChatBody, strict=service.config.strict)
-    wish = chat_request(body)
+    chat = chat_request(body)
     if body.stream:
-        return await Stream.sse(_streamed(service, body, wish, warnings), service.config.keep_alive)
-    return JSONResponse(await unless_gone(request, lambda: _whole(service, body, wish, warnings)))
+        return await Stream.sse(_streamed(service, body, chat, warnings), service.config.keep_alive)
+    return JSONResponse(await cancel_on_disconnect(request, lambda: _whole(service, body, chat, warnings)))
 
 
-async def _whole(service: Service, body: ChatBody, wish: ChatRequest, warnings: tuple[str, ...]) -> dict[str, Any]:
-    async with service.run_chat(body.model, wish, PREFIX) as active:
+async def _whole(service: Service, body: ChatBody, chat: ChatRequest, warnings: tuple[str, ...]) -> dict[str, Any]:
+    async with service.run_chat(body.model, chat, PREFIX) as active:
         return _reply(service, body, active).whole(await active.choices(), warnings)
 
 
 async def _streamed(
-    service: Service, body: ChatBody, wish: ChatRequest, warnings: tuple[str, ...]
+    service: Service, body: ChatBody, chat: ChatRequest, warnings: tuple[str, ...]
 ) -> AsyncGenerator[bytes, None]:
-    async with service.run_chat(body.model, wish, PREFIX) as active:
+    async with service.run_chat(body.model, chat, PREFIX) as active:
         reply = _reply(service, body, active)
         yield b"".join(data(reply.first(i)) for i in range(len(active.handle)))
         try:
@@ -47,13 +47,13 @@ async def _streamed(
             async for item in _chunks(active, reply, body, warnings):
                 yield item
         except Exception as e:  # the headers are out: whatever went wrong becomes the last item
-            log.exception("request %s failed", active.run.id)
+            log.exception("request %s failed", active.id)
             yield data(openai_body(api_error(e)))
         yield b"data: [DONE]\n\n"
 
 
 async def _chunks(
-    active: Active, reply: ChatReply, body: ChatBody, warnings: tuple[str, ...]
+    active: ActiveRequest, reply: ChatReply, body: ChatBody, warnings: tuple[str, ...]
 ) -> AsyncGenerator[bytes, None]:
     """Log-probabilities ride on the next chunk of their choice: some clients drop a chunk whose delta is empty."""
     finishes: dict[int, Finish] = {}
@@ -77,13 +77,13 @@ async def _chunks(
         yield data(reply.usage_chunk([finishes[i] for i in sorted(finishes)]))
 
 
-def _so_far(active: Active) -> dict[str, int]:
+def _so_far(active: ActiveRequest) -> dict[str, int]:
     """vLLM's continuous_usage_stats: the counts at each chunk."""
     prompt = len(active.handle.prompt_ids())
     generated = sum(active.handle.timings(choice).generated for choice in range(len(active.handle)))
     return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 
-def _reply(service: Service, body: ChatBody, active: Active) -> ChatReply:
+def _reply(service: Service, body: ChatBody, active: ActiveRequest) -> ChatReply:
     name, field = service.pool.find(body.model).name, service.config.reasoning_field
-    return ChatReply(active.run.id, name, active.llm.tokenizer, field, body.logprobs)
+    return ChatReply(active.id, name, active.llm.tokenizer, field, body.logprobs)

@@ -80,9 +80,9 @@ class ChatReply:
     def reading(self, progress: PromptProgress, timings: Timings) -> dict[str, Any]:
         """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
         spent = time.monotonic() - timings.admitted if timings.admitted else 0.0
-        told = {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
+        counts = {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
                 "time_ms": round(spent * 1000)}  # fmt: skip
-        return self.chunk(0, {}) | {"prompt_progress": told}
+        return self.chunk(0, {}) | {"prompt_progress": counts}
 
     def last(self, index: int, finish: Finish, warnings: tuple[str, ...]) -> dict[str, Any]:
         chunk = self.chunk(index, {}, finish_reason=finish_reason(finish))

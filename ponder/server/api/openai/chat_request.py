@@ -10,7 +10,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import RANGES, Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
-from ponder.server.api.thinking_params import ThinkingBody, asked
+from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Count = Annotated[int, Meta(ge=1)]
 HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
@@ -72,7 +72,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         tool_choice=choice,
         parallel_tool_calls=body.parallel_tool_calls,
         sampling=_sampling(body),
-        thinking=asked(body),
+        thinking=thinking_of(body),
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
         truncation=body.truncation,
@@ -123,8 +123,8 @@ def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
 
 
 def _max_tokens(body: ChatBody) -> int | None:
-    given = {"max_tokens": body.max_tokens, "max_completion_tokens": body.max_completion_tokens}
-    limits = [(name, value) for name, value in given.items() if value is not None]
+    spellings = {"max_tokens": body.max_tokens, "max_completion_tokens": body.max_completion_tokens}
+    limits = [(name, value) for name, value in spellings.items() if value is not None]
     for name, value in limits:
         if value < 1:
             raise UserError(f"{name} must be 1 or more, got {value}", param=name)
@@ -158,7 +158,7 @@ def grammar_of(form: dict[str, Any] | None) -> Grammar | None:
 
 
 def schema_grammar(form: dict[str, Any], where: str) -> Grammar:
-    """{"schema": ..., "strict": true or false}, as OpenAI's APIs spell it; strict is false where nothing is said."""
+    """{"schema": ..., "strict": true or false}, as OpenAI's APIs spell it; strict is false by default."""
     if not isinstance(form.get("schema"), dict | bool):
         raise UserError(f"{where}.schema must be a JSON schema", param=where.partition(".json")[0])
     if not isinstance(strict := form.get("strict"), bool | None):

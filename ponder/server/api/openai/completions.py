@@ -30,9 +30,9 @@ from ponder.server.api.openai.completions_request import (
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, openai_body
 from ponder.server.http.log import log
-from ponder.server.http.stream import Stream, data, unless_gone
+from ponder.server.http.stream import Stream, cancel_on_disconnect, data
 from ponder.server.runtime.backend import Model, Tokens, local
-from ponder.server.runtime.service import Active, Service
+from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "cmpl-"
 Body = dict[str, Any]
@@ -45,30 +45,30 @@ async def completions(request: Request) -> Response:
     if body.stream:
         items = _streamed(service, body, prompts, sampling, warnings)
         return await Stream.sse(items, service.config.keep_alive)
-    return JSONResponse(await unless_gone(request, lambda: _whole(service, body, prompts, sampling, warnings)))
+    return JSONResponse(await cancel_on_disconnect(request, lambda: _whole(service, body, prompts, sampling, warnings)))
 
 
 @contextlib.asynccontextmanager
 async def _running(
     service: Service, body: CompletionBody, prompts: list[Prompt], sampling: SamplingParams
-) -> AsyncIterator[list[Active]]:
+) -> AsyncIterator[list[ActiveRequest]]:
     """One engine request a prompt, all at once."""
 
-    wish = thinking_of(body)
+    chat = thinking_of(body)
 
     def submit(prompt: Prompt, llm: Model) -> Handle:
-        return llm.generate_stream(prompt, sampling, thinking=wish, allow_control=body.allow_special_tokens)
+        return llm.generate_stream(prompt, sampling, thinking=chat, allow_control=body.allow_special_tokens)
 
     async with contextlib.AsyncExitStack() as stack:
         runs = [service.run(body.model, lambda llm, p=p: submit(p, llm), PREFIX, p) for p in prompts]  # type: ignore[misc]
         yield [await stack.enter_async_context(run) for run in runs]
 
 
-async def _merged(actives: list[Active]) -> AsyncGenerator[tuple[int, Event], None]:
+async def _merged(actives: list[ActiveRequest]) -> AsyncGenerator[tuple[int, Event], None]:
     """(choice over all prompts, event) in the order in which they come."""
     queue: asyncio.Queue[tuple[int, Event] | Exception | None] = asyncio.Queue()
 
-    async def follow(first: int, active: Active) -> None:
+    async def follow(first: int, active: ActiveRequest) -> None:
         try:
             async for choice, event in active.events():
                 queue.put_nowait((first + choice, event))
@@ -94,7 +94,7 @@ async def _merged(actives: list[Active]) -> AsyncGenerator[tuple[int, Event], No
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Pieces:
+class LogprobLists:
     """Log-probabilities in OpenAI's old form: parallel lists, with the place of each piece in its choice's text."""
 
     def __init__(self, tokenizer: Tokens) -> None:
@@ -117,7 +117,7 @@ class Pieces:
 
 
 async def _echoes(
-    body: CompletionBody, prompts: list[Prompt], actives: list[Active], pieces: Pieces, n: int
+    body: CompletionBody, prompts: list[Prompt], actives: list[ActiveRequest], lists: LogprobLists, n: int
 ) -> list[tuple[str, Body | None]]:
     """(text, log-probabilities) with which each choice begins."""
     if not body.echo:
@@ -133,9 +133,9 @@ async def _echoes(
         ids = list(active.handle.prompt_ids())
         entries = await asyncio.to_thread(ids_of().prompt_logprobs, ids, body.logprobs)
         for place in places:
-            scored = pieces.first(place, ids[0])
+            scored = lists.first(place, ids[0])
             for entry in entries:
-                _extend(scored, pieces.logprobs(place, entry))
+                _extend(scored, lists.logprobs(place, entry))
             out.append((text, scored))
     return out
 
@@ -148,8 +148,8 @@ async def _whole(
     service: Service, body: CompletionBody, prompts: list[Prompt], sampling: SamplingParams, warnings: tuple[str, ...]
 ) -> Body:
     async with _running(service, body, prompts, sampling) as actives:
-        pieces, count = Pieces(actives[0].llm.tokenizer), len(prompts) * sampling.n
-        begun = await _echoes(body, prompts, actives, pieces, sampling.n)
+        lists, count = LogprobLists(actives[0].llm.tokenizer), len(prompts) * sampling.n
+        begun = await _echoes(body, prompts, actives, lists, sampling.n)
         texts, logprobs = [text for text, _ in begun], [scored for _, scored in begun]
         finishes: dict[int, Finish] = {}
         async for index, event in _merged(actives):
@@ -158,7 +158,7 @@ async def _whole(
             elif scores_only(body):
                 continue
             elif isinstance(event, TokenLogprob):
-                entry = pieces.logprobs(index, event)
+                entry = lists.logprobs(index, event)
                 logprobs[index] = _extend(logprobs[index], entry)
             elif (text := text_of(event)) is not None:
                 texts[index] += text
@@ -181,8 +181,8 @@ async def _streamed(
             choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None} | more
             return data(frame | {"choices": [choice]})
 
-        pieces = Pieces(actives[0].llm.tokenizer)
-        begun = await _echoes(body, prompts, actives, pieces, sampling.n)
+        lists = LogprobLists(actives[0].llm.tokenizer)
+        begun = await _echoes(body, prompts, actives, lists, sampling.n)
         yield b"".join(chunk(i, text, logprobs=scored) for i, (text, scored) in enumerate(begun))
         finishes: dict[int, Finish] = {}
         try:
@@ -193,19 +193,19 @@ async def _streamed(
                 elif scores_only(body):
                     continue
                 elif isinstance(event, TokenLogprob):
-                    yield chunk(index, logprobs=pieces.logprobs(index, event))
+                    yield chunk(index, logprobs=lists.logprobs(index, event))
                 elif (text := text_of(event)) is not None:
                     yield chunk(index, text)
             if body.stream_options.include_usage:
                 yield data(frame | {"choices": [], "usage": _usage(finishes, sampling.n)})
         except Exception as e:  # the headers are out: whatever went wrong becomes the last item
-            log.exception("request %s failed", actives[0].run.id)
+            log.exception("request %s failed", actives[0].id)
             yield data(openai_body(api_error(e)))
         yield b"data: [DONE]\n\n"
 
 
-def _frame(service: Service, body: CompletionBody, active: Active) -> Body:
-    return {"id": active.run.id, "object": "text_completion", "created": int(time.time()),
+def _frame(service: Service, body: CompletionBody, active: ActiveRequest) -> Body:
+    return {"id": active.id, "object": "text_completion", "created": int(time.time()),
             "model": service.pool.find(body.model).name, "system_fingerprint": FINGERPRINT}  # fmt: skip
 
 

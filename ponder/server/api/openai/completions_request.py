@@ -54,7 +54,7 @@ def scores_only(body: CompletionBody) -> bool:
 def thinking_of(body: CompletionBody) -> Thinking:
     """A budget holds for thoughts after a raw prompt too. Whether there are any, its text says: an open block, or an
     empty one. Raw text may repeat itself. Raises UserError."""
-    switches, budgets = thinking_params.said(body)
+    switches, budgets = thinking_params.switches_and_budgets(body)
     others = ("tool_in_thinking", "show_handover")
     names = [switch.field for switch in switches] + [name for name in others if getattr(body, name) is not None]
     if names:
@@ -63,7 +63,7 @@ def thinking_of(body: CompletionBody) -> Thinking:
             "/v1/chat/completions, or write it in the prompt"
         )
         raise UserError(text, param=names[0])
-    return structs.replace(thinking_params.thinking_of((), budgets), loop_guard=False)
+    return structs.replace(thinking_params.resolve((), budgets), loop_guard=False)
 
 
 def sampling_of(body: CompletionBody) -> SamplingParams:

@@ -15,7 +15,7 @@ from ponder.engine.llm import LLM
 from ponder.engine.scoring.embedding import Pooling
 from ponder.server.api.openai.completions_request import is_ids
 from ponder.server.http.body import parse, read_json
-from ponder.server.http.stream import unless_gone
+from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.service import Service
 
 MAX_TEXTS = 2048
@@ -76,16 +76,16 @@ async def computed(
 ) -> tuple[NDArray[np.float32], int]:
     """cut: shorten what is longer than the context. -> vectors [texts, D], and how many ids the texts have."""
     service: Service = request.app.state.service
-    async with service.running.admit("embd-"), service.pool.use(model) as llm:
+    async with service.admission.admit("embd-"), service.pool.use(model) as llm:
 
         def work() -> tuple[NDArray[np.float32], int]:
-            given = _texts(texts)
+            inputs = _texts(texts)
             if cut and isinstance(llm, LLM):  # another server sees to it itself
-                ids = [llm.tokenizer.encode(t) if isinstance(t, str) else t for t in given]
-                given = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
-            return llm.embed(given, pooling=pooling, dimensions=dimensions)
+                ids = [llm.tokenizer.encode(t) if isinstance(t, str) else t for t in inputs]
+                inputs = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
+            return llm.embed(inputs, pooling=pooling, dimensions=dimensions)
 
-        return await unless_gone(request, lambda: asyncio.to_thread(work))
+        return await cancel_on_disconnect(request, lambda: asyncio.to_thread(work))
 
 
 def _texts(raw: str | list[Any]) -> list[str | list[int]]:

@@ -1,32 +1,32 @@
-"""What is asked about kept replies of /v1/responses: one of them, its input, or that it be forgotten."""
+"""What is asked about stored replies of /v1/responses: one of them, its input, or its removal."""
 
 import asyncio
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ponder.server.api.openai.response_store import KeptResponses
+from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.http.errors import ApiError
 
 
-async def kept_response(request: Request) -> Response:
-    """GET or DELETE: one route, so that other methods are told of both."""
-    kept: KeptResponses = request.app.state.responses
+async def stored_response(request: Request) -> Response:
+    """GET or DELETE: one route, so that a 405 names both."""
+    store: ResponseStore = request.app.state.responses
     id_ = request.path_params["id"]
     if request.method == "DELETE":
-        await asyncio.to_thread(kept.delete, id_)
+        await asyncio.to_thread(store.delete, id_)
         return JSONResponse({"id": id_, "object": "response", "deleted": True})
     if request.query_params.get("stream", "false") != "false":
         raise ApiError(400, "stream: what is kept has ended; leave it out", param="stream")
-    reply, _ = await asyncio.to_thread(kept.get, id_)
+    reply, _ = await asyncio.to_thread(store.get, id_)
     return JSONResponse(reply)
 
 
 async def input_items(request: Request) -> Response:
-    """The items that were new in the request of a kept reply, newest first, a page at a time."""
-    kept: KeptResponses = request.app.state.responses
+    """The items that were new in the request of a stored reply, newest first, a page at a time."""
+    store: ResponseStore = request.app.state.responses
     asked = request.query_params
-    _, items = await asyncio.to_thread(kept.get, request.path_params["id"])
+    _, items = await asyncio.to_thread(store.get, request.path_params["id"])
     if asked.get("order", "desc") not in ("asc", "desc"):
         raise ApiError(400, "order is asc or desc", param="order")
     if not (limit := asked.get("limit", "20")).isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= 100:

@@ -40,7 +40,7 @@ Reply = dict[str, Any]
 OUTPUT_ID = re.compile(r"(?:msg|rs|fc)_(\w+)_(\d+)")  # of the items of a reply: responses.Items makes them
 
 
-class KeptResponses:
+class ResponseStore:
     """Thread-safe. limit: bytes that all of them may take; 0 keeps none."""
 
     def __init__(self, path: Path, limit: int) -> None:
@@ -82,7 +82,7 @@ class KeptResponses:
             raise _missing(before, code, param, f", and {id_} continues it")
         return [item for row in rows for item in (*json.loads(row["items"]), *json.loads(row["reply"])["output"])]
 
-    def resolved(self, items: list[Any]) -> list[Any]:
+    def resolve_references(self, items: list[Any]) -> list[Any]:
         """With the items themselves in the place of references to items of kept replies. Raises ApiError 404."""
         return [self._item(i) if isinstance(i, dict) and i.get("type") == "item_reference" else i for i in items]
 

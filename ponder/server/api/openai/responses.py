@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse, Response
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.request import ChatRequest
 from ponder.server.api.openai.chat_reply import usage
-from ponder.server.api.openai.response_store import Item, KeptResponses
+from ponder.server.api.openai.response_store import Item, ResponseStore
 from ponder.server.api.openai.responses_request import ResponsesBody, items_of, listed, responses_request
 from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, openai_body
 from ponder.server.http.log import log
-from ponder.server.http.stream import Stream, event, unless_gone
-from ponder.server.runtime.service import Active, Service
+from ponder.server.http.stream import Stream, cancel_on_disconnect, event
+from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "resp_"
 Body = dict[str, Any]
@@ -32,17 +32,17 @@ Body = dict[str, Any]
 async def responses(request: Request) -> Response:
     service: Service = request.app.state.service
     body, unknown = parse(await read_json(request, service.config), ResponsesBody, strict=service.config.strict)
-    kept: KeptResponses = request.app.state.responses
-    items, earlier = await asyncio.to_thread(_context, kept, body)
-    wish, odd = responses_request(body, items, earlier)
-    if body.store and not kept.limit:
+    store: ResponseStore = request.app.state.responses
+    items, earlier = await asyncio.to_thread(_context, store, body)
+    chat, odd = responses_request(body, items, earlier)
+    if body.store and not store.limit:
         odd += ("store: this server keeps no replies (--keep-responses 0)",)
 
     def events() -> AsyncGenerator[Body, None]:
-        return _events(service, body, wish, (*unknown, *odd), None if body.store is False or not kept.limit else keep)
+        return _events(service, body, chat, (*unknown, *odd), None if body.store is False or not store.limit else keep)
 
     async def keep(reply: Body) -> bool:
-        return await asyncio.to_thread(kept.put, reply, listed(items, reply["id"].removeprefix(PREFIX)))
+        return await asyncio.to_thread(store.put, reply, listed(items, reply["id"].removeprefix(PREFIX)))
 
     if body.stream:
         return await Stream.sse(_encoded(events()), service.config.keep_alive)
@@ -51,13 +51,13 @@ async def responses(request: Request) -> Response:
         reply: Body = [item async for item in events()][-1]["response"]
         return reply
 
-    return JSONResponse(await unless_gone(request, whole))
+    return JSONResponse(await cancel_on_disconnect(request, whole))
 
 
-def _context(kept: KeptResponses, body: ResponsesBody) -> tuple[list[Any], list[Item]]:
+def _context(store: ResponseStore, body: ResponsesBody) -> tuple[list[Any], list[Item]]:
     """The items of the input, and those that it continues."""
-    earlier = [] if body.previous_response_id is None else kept.history(body.previous_response_id)
-    return kept.resolved(items_of(body.input)), earlier
+    earlier = [] if body.previous_response_id is None else store.history(body.previous_response_id)
+    return store.resolve_references(items_of(body.input)), earlier
 
 
 async def _encoded(events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, None]:
@@ -80,15 +80,15 @@ async def _encoded(events: AsyncGenerator[Body, None]) -> AsyncGenerator[bytes, 
 async def _events(
     service: Service,
     body: ResponsesBody,
-    wish: ChatRequest,
+    chat: ChatRequest,
     warnings: tuple[str, ...],
     keep: Callable[[Body], Awaitable[bool]] | None,
 ) -> AsyncGenerator[Body, None]:
-    async with service.run_chat(body.model, wish, PREFIX) as active:
+    async with service.run_chat(body.model, chat, PREFIX) as active:
         reply = _frame(service, body, active) | {"store": keep is not None}
         yield {"type": "response.created", "response": reply}
         yield {"type": "response.in_progress", "response": reply}
-        items = Items(active.run.id.removeprefix(PREFIX))
+        items = OutputItems(active.id.removeprefix(PREFIX))
         async for _, item in active.events():
             if not isinstance(item, Finish):
                 for part in items.add(item):
@@ -108,7 +108,7 @@ async def _events(
             yield {"type": f"response.{status}", "response": ended}
 
 
-class Items:
+class OutputItems:
     """Events -> output items. `add` and `close` give the stream's events, `done` are the finished items."""
 
     def __init__(self, reply: str) -> None:
@@ -204,9 +204,9 @@ class Items:
         return {"type": kind, "item_id": self._current["id"], "output_index": len(self.done)} | more
 
 
-def _frame(service: Service, body: ResponsesBody, active: Active) -> Body:
+def _frame(service: Service, body: ResponsesBody, active: ActiveRequest) -> Body:
     return {
-        "id": active.run.id,
+        "id": active.id,
         "object": "response",
         "created_at": int(time.time()),
         "status": "in_progress",

@@ -1,6 +1,6 @@
 """The body of POST /v1/responses -> `ChatRequest` (T17). Input is a text or a list of items: messages, reasoning,
 function calls and their outputs. What the model did in one turn is several items in a row and one message here. Before
-the input come the items of the reply that the request continues (kept_responses.py)."""
+the input come the items of the reply that the request continues (response_store.py)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
 from ponder.server.api.openai.chat_request import schema_grammar
-from ponder.server.api.thinking_params import ThinkingBody, asked
+from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Item = dict[str, Any]
 
@@ -56,7 +56,7 @@ def responses_request(
             temperature=body.temperature, top_p=body.top_p, top_k=body.top_k, seed=body.seed,
             max_tokens=body.max_output_tokens,
         ),
-        thinking=asked(body),
+        thinking=thinking_of(body),
         grammar=_grammar(body.text.get("format")),
         truncation=body.truncation,
     ), warnings  # fmt: skip
@@ -83,25 +83,25 @@ def listed(items: list[Item], reply: str) -> list[Item]:
 
 def messages_of(instructions: str | None, items: list[Any], earlier: list[Item]) -> tuple[Message, ...]:
     out = [Message.system(instructions)] if instructions else []
-    said: list[Part] = []  # what the model did in the turn that is being read
+    parts: list[Part] = []  # what the model did in the turn that is being read
     for n, item in enumerate([*earlier, *items], -len(earlier)):
         where = f"input[{n}]"
         if not isinstance(item, dict):
             raise UserError(f"{where} must be an object", param="input")
-        part = _said(item, where)
+        part = _model_parts(item, where)
         if part is not None:
-            said += part
+            parts += part
             continue
-        if said:
-            out.append(Message("assistant", tuple(said)))
-            said = []
-        out.append(_told(item, where))
-    if said:
-        out.append(Message("assistant", tuple(said)))
+        if parts:
+            out.append(Message("assistant", tuple(parts)))
+            parts = []
+        out.append(_other_message(item, where))
+    if parts:
+        out.append(Message("assistant", tuple(parts)))
     return tuple(out)
 
 
-def _said(item: Item, where: str) -> list[Part] | None:
+def _model_parts(item: Item, where: str) -> list[Part] | None:
     """The parts of an item of the model's, None for one of somebody else's."""
     kind = item.get("type", "message")
     if kind == "reasoning":
@@ -115,7 +115,7 @@ def _said(item: Item, where: str) -> list[Part] | None:
     return None
 
 
-def _told(item: Item, where: str) -> Message:
+def _other_message(item: Item, where: str) -> Message:
     kind = item.get("type", "message")
     if kind == "function_call_output":
         return Message.tool(_text(item.get("output", ""), where), call_id=str(item.get("call_id", "")))

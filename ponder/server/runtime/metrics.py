@@ -1,0 +1,57 @@
+"""GET /metrics: what the server and its engines have counted, as Prometheus text."""
+
+import time
+from collections.abc import Iterator
+
+from msgspec import Struct, structs
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from ponder.engine.llm import LLM
+from ponder.server.runtime.service import Service
+
+GAUGES = frozenset(("running", "waiting", "free_blocks", "blocks", "seconds_since_step", "up", "in_flight"))
+STARTED = time.time()
+
+
+async def metrics(request: Request) -> Response:
+    service: Service = request.app.state.service
+    return PlainTextResponse("\n".join(_lines(service)) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _lines(service: Service) -> Iterator[str]:
+    admission = service.admission
+    yield from _metric("ponder_requests_in_flight", "gauge", {"": len(admission.in_flight)})
+    yield from _metric("ponder_requests_rejected_total", "counter", {"": admission.rejected})
+    yield from _metric("ponder_thoughts_restored_total", "counter", {"": service.reasoning_cache.restored})
+    yield from _metric("ponder_start_time_seconds", "gauge", {"": STARTED})
+    engines: dict[str, Struct] = {}
+    upstreams: dict[str, Struct] = {}
+    for served in service.pool.models.values():
+        model = f'model="{_escaped(served.name)}"'
+        if isinstance(served.llm, LLM):
+            engines[model] = served.llm.stats()
+        elif served.llm is not None:
+            upstreams |= {f'{model},upstream="{_escaped(s.url)}"': s for s in served.llm.stats()}
+    yield from _metrics("ponder_engine", engines)
+    yield from _metrics("ponder_upstream", upstreams)
+
+
+def _metrics(prefix: str, of: dict[str, Struct]) -> Iterator[str]:
+    """Every number of these structs, with their labels."""
+    fields = {labels: structs.asdict(stats) for labels, stats in of.items()}
+    names = [name for name, value in next(iter(fields.values()), {}).items() if not isinstance(value, str)]
+    for name in names:
+        kind = "gauge" if name in GAUGES else "counter"
+        values = {f"{{{labels}}}": float(stats[name]) for labels, stats in fields.items()}
+        yield from _metric(f"{prefix}_{name}{'_total' if kind == 'counter' else ''}", kind, values)
+
+
+def _metric(name: str, kind: str, values: dict[str, float]) -> Iterator[str]:
+    yield f"# TYPE {name} {kind}"
+    for labels, value in values.items():
+        yield f"{name}{labels} {value}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
