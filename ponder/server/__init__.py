@@ -1,4 +1,5 @@
 """One HTTP server for the clients that already exist: OpenAI, Anthropic and Ollama dialects, and a web chat.
 
-Every dialect turns its body into a `ChatRequest`, runs it on the same engine and writes the events in its own form.
+A request passes http (its body, its errors), runtime (who asks, is there room, which model) and one of api's dialects:
+that turns the body into a `ChatRequest`, and the neutral pieces of the reply (api/stream_reply.py) into bytes.
 """

@@ -9,11 +9,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.errors import UpstreamError
+from ponder.server.api import requests
 from ponder.server.api.anthropic import messages
 from ponder.server.api.llamacpp import tokens
 from ponder.server.api.llamacpp.props import props
@@ -26,7 +27,7 @@ from ponder.server.api.openai.completions import completions
 from ponder.server.api.openai.response_routes import input_items, stored_response
 from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.api.openai.responses import responses
-from ponder.server.http.errors import ApiError, api_error, body_for
+from ponder.server.http.errors import ApiError, api_error, error_response
 from ponder.server.http.log import RefusalLog, log
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
@@ -98,8 +99,8 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Route("/api/create", manage.refused, methods=["POST"]),
             Route("/api/push", manage.refused, methods=["POST"]),
             Route("/api/blobs/{digest}", manage.refused, methods=["POST"]),
-            Route("/v1/requests/{id}/answer-now", answer_now, methods=["POST"]),
-            Route("/v1/requests/{id}/cancel", cancel, methods=["POST"]),
+            Route("/v1/requests/{id}/answer-now", requests.answer_now, methods=["POST"]),
+            Route("/v1/requests/{id}/cancel", requests.cancel, methods=["POST"]),
             Route("/mcp", mcp),
             *routes.routes(),
             *run_routes.routes(),
@@ -122,28 +123,17 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     return app
 
 
-async def answer_now(request: Request) -> Response:
-    """End the thoughts of a running request and let it answer."""
-    request.app.state.service.admission.answer_now(request.path_params["id"])
-    return JSONResponse({"id": request.path_params["id"], "object": "request", "answer_now": True})
-
-
-async def cancel(request: Request) -> Response:
-    request.app.state.service.admission.cancel(request.path_params["id"])
-    return JSONResponse({"id": request.path_params["id"], "object": "request", "cancelled": True})
-
-
 async def failed(request: Request, error: Exception) -> Response:
     failure = api_error(error)
     if isinstance(error, UpstreamError):
         log.warning("%s %s: %s", request.method, request.url.path, error)
     elif failure.status >= 500 and not isinstance(error, ApiError):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return JSONResponse(body_for(request.url.path, failure), failure.status, failure.headers)
+    return error_response(request.url.path, failure)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = "invalid_request_error"
     failure = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}", kind=kind)
-    return JSONResponse(body_for(request.url.path, failure), failure.status, error.headers)
+    return error_response(request.url.path, failure, error.headers or {})

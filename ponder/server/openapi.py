@@ -1,4 +1,5 @@
-"""GET /openapi.json: the HTTP interface in OpenAPI 3.1, made from the structs that the handlers read.
+"""GET /openapi.json: the HTTP interface in OpenAPI 3.1, made from the structs that the handlers read and
+write.
 
 What a body may hold is what its struct holds, with the ranges of `SamplingParams`; a null counts as left out, and an
 unknown field as a warning (an error with --strict). Rules between two fields (two spellings of "think" that disagree,
@@ -12,21 +13,37 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ponder import __version__
 from ponder.core.params import RANGES
-from ponder.server import openapi_replies as replies
+from ponder.server.api.anthropic.messages_reply import MessageReply, TokenCount
 from ponder.server.api.anthropic.messages_request import MessagesBody
-from ponder.server.api.llamacpp.rerank import RerankBody
-from ponder.server.api.llamacpp.tokens import DetokenizeBody, TokenizeBody
+from ponder.server.api.llamacpp.props import Props
+from ponder.server.api.llamacpp.rerank import RerankBody, Reranked
+from ponder.server.api.llamacpp.tokens import DetokenizeBody, DetokenizeReply, TokenizeBody, TokenizeReply
+from ponder.server.api.ollama.chat_reply import OllamaChat, OllamaGenerate
 from ponder.server.api.ollama.chat_request import GenerateBody, OllamaChatBody
 from ponder.server.api.ollama.manage import DeleteBody
-from ponder.server.api.ollama.models import PullBody, ShowBody
+from ponder.server.api.ollama.models import OllamaModels, OllamaShow, OllamaStatus, OllamaVersion, PullBody, ShowBody
+from ponder.server.api.openai.chat_reply import ChatCompletion
 from ponder.server.api.openai.chat_request import ChatBody
+from ponder.server.api.openai.completions_reply import Completion
 from ponder.server.api.openai.completions_request import CompletionBody
-from ponder.server.api.openai.embeddings import EmbedBody, EmbeddingsBody, OldEmbedBody
+from ponder.server.api.openai.embeddings import (
+    EmbedBody,
+    Embeddings,
+    EmbeddingsBody,
+    OldEmbedBody,
+    OllamaEmbeddings,
+    OllamaOldEmbedding,
+)
+from ponder.server.api.openai.models import OfferedModel, OfferedModels
+from ponder.server.api.openai.responses_reply import InputItems, ResponseDeleted, ResponseReply
 from ponder.server.api.openai.responses_request import ResponsesBody
+from ponder.server.api.requests import RunningReply
+from ponder.server.http.errors import AnthropicError, OllamaError, OpenAIError
+from ponder.server.runtime.endpoint import bodyless
+from ponder.server.runtime.health import Health
 from ponder.server.runtime.service import Service
 
 SSE, LINES, JSON, TEXT = "text/event-stream", "application/x-ndjson", "application/json", "text/plain"
@@ -57,56 +74,54 @@ class Operation(NamedTuple):
 
 
 OPERATIONS = (
-    Operation("post", "/v1/chat/completions", "Chat, as OpenAI's", ChatBody, replies.ChatCompletion, SSE),
-    Operation(
-        "post", "/v1/responses", "Chat as a list of items, as OpenAI's", ResponsesBody, replies.ResponseReply, SSE
-    ),
-    Operation("get", "/v1/responses/{id}", "A reply that was kept", None, replies.ResponseReply, query=("stream",)),
-    Operation("delete", "/v1/responses/{id}", "Forget a reply", None, replies.ResponseDeleted),
+    Operation("post", "/v1/chat/completions", "Chat, as OpenAI's", ChatBody, ChatCompletion, SSE),
+    Operation("post", "/v1/responses", "Chat as a list of items, as OpenAI's", ResponsesBody, ResponseReply, SSE),
+    Operation("get", "/v1/responses/{id}", "A reply that was kept", None, ResponseReply, query=("stream",)),
+    Operation("delete", "/v1/responses/{id}", "Forget a reply", None, ResponseDeleted),
     Operation(
         "get",
         "/v1/responses/{id}/input_items",
         "The input of a kept reply, in pages",
         None,
-        replies.InputItems,
+        InputItems,
         query=("after", "limit", "order"),
     ),
-    Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, replies.Completion, SSE),
-    Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, replies.Embeddings),
-    Operation("post", "/v1/rerank", "Documents by how well they fit, as Jina's", RerankBody, replies.Reranked),
-    Operation("get", "/v1/models", "The models that are offered", None, replies.ModelList),
-    Operation("get", "/v1/models/{name}", "One of them", None, replies.ModelCard),
-    Operation("post", "/v1/messages", "Chat, as Anthropic's", MessagesBody, replies.MessageReply, SSE),
-    Operation("post", "/v1/messages/count_tokens", "The length of the prompt", MessagesBody, replies.TokenCount),
-    Operation("post", "/api/chat", "Chat, as Ollama's", OllamaChatBody, replies.OllamaChat, LINES),
-    Operation("post", "/api/generate", "One prompt, as Ollama's", GenerateBody, replies.OllamaGenerate, LINES),
-    Operation("post", "/api/embed", "Texts as vectors, as Ollama's", EmbedBody, replies.OllamaEmbeddings),
-    Operation("post", "/api/embeddings", "Ollama's older form", OldEmbedBody, replies.OllamaOldEmbedding),
-    Operation("get", "/api/tags", "The models that are offered", None, replies.OllamaModels),
-    Operation("get", "/api/ps", "Those that are loaded", None, replies.OllamaModels),
-    Operation("post", "/api/show", "What is known of a model", ShowBody, replies.OllamaShow),
-    Operation("get", "/api/version", "Versions", None, replies.OllamaVersion),
-    Operation("post", "/api/pull", "Download a model", PullBody, replies.OllamaStatus, LINES),
+    Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, Completion, SSE),
+    Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, Embeddings),
+    Operation("post", "/v1/rerank", "Documents by how well they fit, as Jina's", RerankBody, Reranked),
+    Operation("get", "/v1/models", "The models that are offered", None, OfferedModels),
+    Operation("get", "/v1/models/{name}", "One of them", None, OfferedModel),
+    Operation("post", "/v1/messages", "Chat, as Anthropic's", MessagesBody, MessageReply, SSE),
+    Operation("post", "/v1/messages/count_tokens", "The length of the prompt", MessagesBody, TokenCount),
+    Operation("post", "/api/chat", "Chat, as Ollama's", OllamaChatBody, OllamaChat, LINES),
+    Operation("post", "/api/generate", "One prompt, as Ollama's", GenerateBody, OllamaGenerate, LINES),
+    Operation("post", "/api/embed", "Texts as vectors, as Ollama's", EmbedBody, OllamaEmbeddings),
+    Operation("post", "/api/embeddings", "Ollama's older form", OldEmbedBody, OllamaOldEmbedding),
+    Operation("get", "/api/tags", "The models that are offered", None, OllamaModels),
+    Operation("get", "/api/ps", "Those that are loaded", None, OllamaModels),
+    Operation("post", "/api/show", "What is known of a model", ShowBody, OllamaShow),
+    Operation("get", "/api/version", "Versions", None, OllamaVersion),
+    Operation("post", "/api/pull", "Download a model", PullBody, OllamaStatus, LINES),
     Operation("delete", "/api/delete", "Remove a download", DeleteBody, None),
-    Operation("post", "/tokenize", "A text or a chat as token ids", TokenizeBody, replies.Tokens),
-    Operation("post", "/detokenize", "Token ids as text", DetokenizeBody, replies.Text),
-    Operation("get", "/props", "Defaults in force, and their source", None, replies.Props, query=("model",)),
-    Operation("get", "/health", "503 when a step hangs", None, replies.Health),
+    Operation("post", "/tokenize", "A text or a chat as token ids", TokenizeBody, TokenizeReply),
+    Operation("post", "/detokenize", "Token ids as text", DetokenizeBody, DetokenizeReply),
+    Operation("get", "/props", "Defaults in force, and their source", None, Props, query=("model",)),
+    Operation("get", "/health", "503 when a step hangs", None, Health),
     Operation("get", "/metrics", "Prometheus counters", None, None, TEXT),
-    Operation("post", "/v1/requests/{id}/answer-now", "End the thoughts of a request", None, replies.RunningReply),
-    Operation("post", "/v1/requests/{id}/cancel", "End a request", None, replies.RunningReply),
+    Operation("post", "/v1/requests/{id}/answer-now", "End the thoughts of a request", None, RunningReply),
+    Operation("post", "/v1/requests/{id}/cancel", "End a request", None, RunningReply),
 )
 
 
-async def openapi(request: Request) -> Response:
-    service: Service = request.app.state.service
-    return JSONResponse(document(list(service.pool.models), keys=bool(service.config.api_keys)))
+@bodyless
+async def openapi(request: Request, service: Service) -> Schema:
+    return document(list(service.pool.models), keys=bool(service.config.api_keys))
 
 
 def document(models: list[str], *, keys: bool = False) -> Schema:
     """models: the names that requests may use. keys: whether an API key is asked for."""
     types = [t for o in OPERATIONS for t in (o.body, o.reply) if t is not None]
-    types += [replies.OpenAIError, replies.AnthropicError, replies.OllamaError]
+    types += [OpenAIError, AnthropicError, OllamaError]
     unique = list(dict.fromkeys(types))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
     refs = dict(zip(unique, schemas))
@@ -155,8 +170,8 @@ def _parameters(operation: Operation) -> Iterator[Schema]:
 
 def _error(path: str) -> type[Struct]:
     if path.startswith("/v1/messages"):
-        return replies.AnthropicError
-    return replies.OllamaError if path.startswith("/api/") else replies.OpenAIError
+        return AnthropicError
+    return OllamaError if path.startswith("/api/") else OpenAIError
 
 
 def _body(schema: Schema, body: type[Struct], models: list[str]) -> Schema:

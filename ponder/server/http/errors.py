@@ -1,8 +1,37 @@
 """From an exception to a status and to the error body of each dialect (API-4). Never HTML, never a traceback."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal
+
+from starlette.responses import Response
 
 from ponder.core.errors import LoadError, UpstreamError, UserError
+from ponder.server.http.reply import JsonReply, json_response
+
+
+class ErrorText(JsonReply):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(JsonReply):
+    error: ErrorText
+
+
+class AnthropicErrorText(JsonReply):
+    type: str
+    message: str
+
+
+class AnthropicError(JsonReply):
+    type: Literal["error"]
+    error: AnthropicErrorText
+
+
+class OllamaError(JsonReply):
+    error: str
 
 
 class ApiError(Exception):
@@ -39,8 +68,9 @@ def _upstream(error: UpstreamError) -> ApiError:
     return ApiError(status, str(error), kind="server_error", code="upstream_failed", retry_after=1)
 
 
-def openai_body(error: ApiError) -> dict[str, Any]:
-    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+def openai_body(error: ApiError) -> OpenAIError:
+    text = ErrorText(message=error.message, type=error.kind, param=error.param, code=error.code)
+    return OpenAIError(error=text)
 
 
 ANTHROPIC_KINDS = {
@@ -49,13 +79,13 @@ ANTHROPIC_KINDS = {
 }  # fmt: skip
 
 
-def anthropic_body(error: ApiError) -> dict[str, Any]:
+def anthropic_body(error: ApiError) -> AnthropicError:
     kind = ANTHROPIC_KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": _named(error)}}
+    return AnthropicError(type="error", error=AnthropicErrorText(type=kind, message=_named(error)))
 
 
-def ollama_body(error: ApiError) -> dict[str, Any]:
-    return {"error": _named(error)}
+def ollama_body(error: ApiError) -> OllamaError:
+    return OllamaError(error=_named(error))
 
 
 def _named(error: ApiError) -> str:
@@ -65,8 +95,12 @@ def _named(error: ApiError) -> str:
     return f"{error.param}: {error.message}"
 
 
-def body_for(path: str, error: ApiError) -> dict[str, Any]:
-    """The error body of the dialect that `path` belongs to."""
+def error_response(path: str, error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
+    """In the dialect that `path` belongs to."""
+    return json_response(body_for(path, error), error.status, error.headers if headers is None else headers)
+
+
+def body_for(path: str, error: ApiError) -> OpenAIError | AnthropicError | OllamaError:
     if path.startswith("/v1/messages"):
         return anthropic_body(error)
     return ollama_body(error) if path.startswith("/api/") else openai_body(error)

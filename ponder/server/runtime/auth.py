@@ -9,12 +9,11 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ponder.core.client import CLIENT
 from ponder.server.config import LOOPBACK, ServerConfig
-from ponder.server.http.errors import ApiError, body_for
+from ponder.server.http.errors import ApiError, error_response
 from ponder.server.runtime.keys import client_names
 
 MANAGING_PATHS = ("/api/pull", "/api/delete")  # what writes to the disk, or takes from it
@@ -40,8 +39,7 @@ class AuthMiddleware:
             headers = Headers(scope=scope)
             client = self._client(headers)
             if refused := self._refuse(scope["path"], headers, client):
-                reply = JSONResponse(body_for(scope["path"], refused), refused.status, refused.headers)
-                return await reply(scope, receive, send)
+                return await error_response(scope["path"], refused)(scope, receive, send)
             CLIENT.set(client or "")
         await self.app(scope, receive, send)
 

@@ -8,14 +8,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ponder.engine.llm import LLM
+from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
 GAUGES = frozenset(("running", "waiting", "free_blocks", "blocks", "seconds_since_step", "up", "in_flight"))
 STARTED = time.time()
 
 
-async def metrics(request: Request) -> Response:
-    service: Service = request.app.state.service
+@bodyless
+async def metrics(request: Request, service: Service) -> Response:
     return PlainTextResponse("\n".join(_lines(service)) + "\n", media_type="text/plain; version=0.0.4")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from ponder.server.http.errors import ApiError
 from ponder.server.http.log import log_event
 from ponder.server.runtime.admission import Admission, InFlight
 from ponder.server.runtime.backend import Model
+from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
 from ponder.text.chat.untagged_calls import UntaggedCalls
@@ -89,7 +89,7 @@ class ActiveRequest:
 
 @dataclass
 class Service:
-    """thinking: what holds when a request says nothing about it. thoughts: those that may be restored."""
+    """thinking: what holds when a request says nothing about it."""
 
     config: ServerConfig
     pool: Pool
@@ -100,21 +100,6 @@ class Service:
     def __post_init__(self) -> None:
         self.reasoning_cache = ReasoningCache(self.config.restore_thoughts)
 
-    def with_defaults(self, request: ChatRequest, llm: Model) -> ChatRequest:
-        """The server's switch for a request that says nothing of thinking, and its budget for one without a budget: a
-        request that only asks for thoughts is still bounded (TH-5). A model that cannot switch, or cannot think, is
-        not asked to: the request did not say so. What a call in the thoughts is holds for every request that does not
-        say."""
-        enabled, budget = request.thinking.enabled, request.thinking.budget
-        close = request.thinking.tool_in_thinking or self.thinking.tool_in_thinking
-        can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
-        if enabled is None and budget is None and can == "hybrid":
-            enabled = self.thinking.enabled
-        if budget is None and (can == "thinking" or (can == "hybrid" and enabled is not False)):
-            budget = self.thinking.budget
-        thinking = structs.replace(request.thinking, enabled=enabled, budget=budget, tool_in_thinking=close)
-        return structs.replace(request, thinking=thinking)
-
     def run_chat(
         self, model: str | None, request: ChatRequest, prefix: str
     ) -> "contextlib._AsyncGeneratorContextManager[ActiveRequest]":
@@ -122,13 +107,13 @@ class Service:
         restorer = self.restorer(model, request)
 
         def submit(llm: Model) -> Handle:
-            return llm.stream(self.asked(request, llm, restorer))
+            return llm.stream(self.prepared(request, llm, restorer))
 
         return self.run(model, submit, prefix, request.messages, restorer, request)
 
-    def asked(self, request: ChatRequest, llm: Model, restorer: ReasoningRestorer | None) -> ChatRequest:
+    def prepared(self, request: ChatRequest, llm: Model, restorer: ReasoningRestorer | None) -> ChatRequest:
         """What the model is asked: with the server's defaults, and with thoughts that it restores."""
-        return self.with_defaults(request if restorer is None else restorer.restored(), llm)
+        return with_defaults(request if restorer is None else restorer.restored(), llm, self.thinking)
 
     def restorer(self, model: str | None, request: ChatRequest) -> ReasoningRestorer | None:
         """Of a server that restores thoughts."""
@@ -148,24 +133,35 @@ class Service:
     ) -> AsyncIterator[ActiveRequest]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
-        prompt: what people wrote, for a log that may hold it. submit runs in a thread: rendering a long conversation or
-        compiling a grammar must not hold up the others. restorer: keeps the thoughts of the reply. request: of a chat.
+        prompt: what people wrote, for a log that may hold it. restorer: keeps the thoughts of the reply. request: of a
+        chat.
         """
         name = self.pool.find(model).name
-        async with self.admission.admit(prefix) as run, self.pool.use(model) as llm:
+        async with self.admission.admit(prefix) as slot, self.pool.use(model) as llm:
             if self.config.log_prompts:
-                log_event("prompt", id=run.id, prompt=prompt)
-            if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
-                raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
-            run.handle = await asyncio.to_thread(functools.partial(submit, llm))
-            if run.timed_out:
-                raise ApiError(
-                    503, "the server's time limit passed before the request began", code="timeout", retry_after=1
-                )
+                log_event("prompt", id=slot.id, prompt=prompt)
+            _check_engine(llm, name)
+            slot.handle = await _submit(slot, submit, llm)
             try:
-                yield ActiveRequest(run, llm, run.handle, restorer, _readers(llm, request, len(run.handle)))
+                yield ActiveRequest(slot, llm, slot.handle, restorer, _readers(llm, request, len(slot.handle)))
             finally:
-                _log_end(run, name)
+                _log_end(slot, name)
+
+
+def _check_engine(llm: Model, name: str) -> None:
+    """Raises ApiError 503 for an engine that would not answer."""
+    if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
+        raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
+
+
+async def _submit(slot: InFlight, submit: Callable[[Model], Handle], llm: Model) -> Handle:
+    """In a thread: rendering a long conversation or compiling a grammar must not hold up the others. Raises ApiError
+    503 when the time limit passed meanwhile."""
+    slot.handle = await asyncio.to_thread(submit, llm)
+    if slot.timed_out:
+        text = "the server's time limit passed before the request began"
+        raise ApiError(503, text, code="timeout", retry_after=1)
+    return slot.handle
 
 
 def _readers(llm: Model, request: ChatRequest | None, choices: int) -> list[UntaggedCalls]:

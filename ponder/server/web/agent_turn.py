@@ -35,6 +35,7 @@ from ponder.core.event import Finish, Handover, ReasoningDelta, TextDelta, Usage
 from ponder.core.message import ToolCall
 from ponder.core.turn import TurnFacts, spoken
 from ponder.server.http.log import log
+from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.service import Service
 from ponder.server.web.plain_turn import CLOCK_SECONDS, PREFIX, ReplyBody, optional, request_of
 from ponder.server.web.runs import Source, WebRun
@@ -116,7 +117,7 @@ def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row],
             return await web_run.decision_on(call.id)
 
         async with service.admission.admit(PREFIX), service.pool.use(body.model) as llm:
-            request, limits = service.with_defaults(asked, llm), Limits(seconds=service.config.timeout)
+            request, limits = with_defaults(asked, llm, service.thinking), Limits(seconds=service.config.timeout)
             agent = Agent(
                 for_tools(llm), tools=[_SharedTools(box)], sampling=request.sampling, thinking=request.thinking,
                 limits=limits, approve=approve, workspace=box.workspace,

@@ -14,6 +14,7 @@ from ponder.core.protocol import READING
 from ponder.core.request import ChatRequest
 from ponder.core.turn import TurnFacts
 from ponder.server.http.body import parse
+from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.service import ActiveRequest, Service
 from ponder.server.web.runs import Source, WebRun
 from ponder.server.web.turn_steps import Row, Transcript, messages_of
@@ -53,7 +54,7 @@ def plain_turn(service: Service, body: ReplyBody, path: list[Row]) -> Source:
 
     async def source(run: WebRun) -> AsyncGenerator[Row, None]:
         async with service.run_chat(body.model, request, PREFIX) as active:
-            budget = service.with_defaults(request, active.llm).thinking.budget
+            budget = with_defaults(request, active.llm, service.thinking).thinking.budget
             run.open(active.handle, run.steps_so_far(budget))
             async for progress in active.handle.areading(READING):
                 yield {"type": "reading", "processed": progress.processed, "total": progress.total}

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ponder.server.config import ServerConfig
-from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import ApiError
+from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
 from ponder.server.web import attachments
 from ponder.server.web.agent_turn import Toolbox
@@ -102,8 +102,9 @@ async def index(request: Request) -> Response:
     return JSONResponse(_store(request).all(request.query_params.get("q", "")[:200]))
 
 
-async def create(request: Request) -> Response:
-    body = await _body(request, ConversationBody)
+@endpoint(ConversationBody, strict=True)
+async def create(incoming: Incoming[ConversationBody]) -> Response:
+    request, body = incoming.request, incoming.body
     return JSONResponse(_store(request).create((body.title or "")[:200], body.settings), 201)
 
 
@@ -114,8 +115,9 @@ async def read(request: Request) -> Response:
     return JSONResponse(found | {"running": runs.of(found["id"])})
 
 
-async def change(request: Request) -> Response:
-    body = await _body(request, ConversationBody)
+@endpoint(ConversationBody, strict=True)
+async def change(incoming: Incoming[ConversationBody]) -> Response:
+    request, body = incoming.request, incoming.body
     title = None if body.title is None else body.title[:200]
     _store(request).change(request.path_params["id"], title=title, settings=body.settings, leaf=body.leaf)
     return JSONResponse({"changed": True})
@@ -159,16 +161,17 @@ async def import_(request: Request) -> Response:
     return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
 
 
-async def add(request: Request) -> Response:
-    body = await _body(request, MessageBody)
+@endpoint(MessageBody, strict=True)
+async def add(incoming: Incoming[MessageBody]) -> Response:
+    request, body = incoming.request, incoming.body
     files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
     message = {"content": body.content} | ({"attachments": files} if files else {})
     return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", message), 201)
 
 
-async def render(request: Request) -> Response:
-    body = await _body(request, RenderBody)
-    return JSONResponse({"html": await asyncio.to_thread(lambda: [to_html(t) for t in body.texts])})
+@endpoint(RenderBody, strict=True)
+async def render(incoming: Incoming[RenderBody]) -> dict[str, Any]:
+    return {"html": await asyncio.to_thread(lambda: [to_html(t) for t in incoming.body.texts])}
 
 
 async def extract(request: Request) -> Response:
@@ -191,7 +194,3 @@ async def _file_of(request: Request) -> bytes:
 def _store(request: Request) -> Conversations:
     store: Conversations = request.app.state.conversations
     return store
-
-
-async def _body(request: Request, type_: Any) -> Any:
-    return parse(await read_json(request, request.app.state.service.config), type_, strict=True).value

@@ -1,13 +1,15 @@
 """What the page asks about replies: begin one, look at one that runs, stop it, answer now, decide on a call."""
 
+from typing import Any
+
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ponder.agent.loop.event import Decision
-from ponder.server.http.body import parse, read_json
-from ponder.server.http.stream import Stream, cancel_on_disconnect
+from ponder.server.http.stream import Stream
+from ponder.server.runtime.endpoint import Incoming, bodyless, endpoint
 from ponder.server.runtime.service import Service
 from ponder.server.web.agent_turn import Toolbox, agent_turn
 from ponder.server.web.conversations import Conversations
@@ -31,12 +33,12 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-async def begin(request: Request) -> Response:
+@endpoint(ReplyBody, strict=True)
+async def begin(incoming: Incoming[ReplyBody]) -> Response:
     """Events as soon as the engine has taken the request, until the reply ends."""
-    service: Service = request.app.state.service
+    request, service, body = incoming.request, incoming.service, incoming.body
     store: Conversations = request.app.state.conversations
     runs: WebRuns = request.app.state.runs
-    body: ReplyBody = parse(await read_json(request, service.config), ReplyBody, strict=True).value
     conversation = request.path_params["id"]
     box: Toolbox = request.app.state.toolbox
     path = store.path_to(conversation, body.message or body.parent)
@@ -45,15 +47,15 @@ async def begin(request: Request) -> Response:
         message = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | message
     act = body.tools and box.tools()
     source = agent_turn(service, box, body, path, conversation) if act else plain_turn(service, body, path)
-    run = await cancel_on_disconnect(
-        request, lambda: runs.start(conversation, body.parent, message, source, background=body.background)
+    run = await incoming.until_disconnect(
+        lambda: runs.start(conversation, body.parent, message, source, background=body.background)
     )
     return await Stream.sse(run.subscribe(), service.config.keep_alive)
 
 
-async def look(request: Request) -> Response:
+@bodyless
+async def look(request: Request, service: Service) -> Response:
     """The same events for a page that comes later, everything so far in the first."""
-    service: Service = request.app.state.service
     return await Stream.sse(_run_of(request).subscribe(), service.config.keep_alive)
 
 
@@ -67,11 +69,11 @@ async def answer_now(request: Request) -> Response:
     return JSONResponse({"answer_now": True})
 
 
-async def decide(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body: DecisionBody = parse(await read_json(request, service.config), DecisionBody, strict=True).value
-    _run_of(request).decide(body.call, body.decision)
-    return JSONResponse({"decided": body.decision})
+@endpoint(DecisionBody, strict=True)
+async def decide(incoming: Incoming[DecisionBody]) -> dict[str, Any]:
+    body = incoming.body
+    _run_of(incoming.request).decide(body.call, body.decision)
+    return {"decided": body.decision}
 
 
 def _run_of(request: Request) -> WebRun:

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Protocol
 
 from ponder.agent.loop.event import Decision
-from ponder.server.http.errors import ApiError, api_error, openai_body
+from ponder.server.http.errors import ApiError, api_error
 from ponder.server.http.log import log
 from ponder.server.http.stream import data
 from ponder.server.web.conversations import Conversations
@@ -99,7 +99,7 @@ class WebRun:
                 self.opened.set_exception(e)
             else:
                 log.exception("reply %s failed", self.id)
-                self._publish({"type": "error", "message": openai_body(api_error(e))["error"]["message"]})
+                self._publish({"type": "error", "message": api_error(e).message})
         if self._control is not None:
             self._end()
 

@@ -2,21 +2,27 @@
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ponder.core.params import SamplingParams
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_reply import FINGERPRINT
+from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
 Body = dict[str, Any]
 
 
-async def props(request: Request) -> Response:
+class Props(Struct, kw_only=True):
+    model_alias: str
+    total_slots: int
+    is_sleeping: bool
+
+
+@bodyless
+async def props(request: Request, service: Service) -> Body:
     """?model=NAME; without it the default model. Settings are known once the model is loaded."""
-    service: Service = request.app.state.service
     served = service.pool.find(request.query_params.get("model"))
     path = served.info.path if served.info else None
     out: Body = {
@@ -27,7 +33,7 @@ async def props(request: Request) -> Response:
         "build_info": FINGERPRINT,
         "is_sleeping": served.llm is None,
     }
-    return JSONResponse(out | _settings(service, served.llm) if isinstance(served.llm, LLM) else out)
+    return out | _settings(service, served.llm) if isinstance(served.llm, LLM) else out
 
 
 def _settings(service: Service, llm: LLM) -> Body:
@@ -38,7 +44,7 @@ def _settings(service: Service, llm: LLM) -> Body:
         enabled, source = (True, "default") if server.enabled is None else (server.enabled, "server")
     chosen = profile.thinking_defaults if enabled else profile.answer_defaults
     return {
-        "default_generation_settings": {"n_ctx": profile.context, "params": _said(chosen)},
+        "default_generation_settings": {"n_ctx": profile.context, "params": _set_fields(chosen)},
         "thinking": {
             "capability": profile.capability,
             "enabled": enabled,
@@ -47,11 +53,14 @@ def _settings(service: Service, llm: LLM) -> Body:
             "max_budget": llm.ceiling.budget,
             "tool_in_thinking": server.tool_in_thinking or "text",
         },
-        "sampling": {"thinking": _said(profile.thinking_defaults), "answer": _said(profile.answer_defaults)},
+        "sampling": {
+            "thinking": _set_fields(profile.thinking_defaults),
+            "answer": _set_fields(profile.answer_defaults),
+        },
     }
 
 
-def _said(sampling: SamplingParams) -> Body:
+def _set_fields(sampling: SamplingParams) -> Body:
     names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
     values = structs.asdict(sampling)
     return {name: values[name] for name in names if values[name] is not None}

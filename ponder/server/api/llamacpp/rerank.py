@@ -11,24 +11,21 @@ ggml-org/llama.cpp#15824). So `scoring` says it where the name does not.
 import asyncio
 import re
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from numpy.typing import NDArray
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.engine.scoring.embedding import Pooling
 from ponder.engine.scoring.reranker import INSTRUCTION
-from ponder.server.api.openai.embeddings import MAX_TEXTS, computed
-from ponder.server.http.body import parse, read_json
+from ponder.server.api.openai.embeddings import MAX_TEXTS, EmbeddingUsage, computed
 from ponder.server.http.errors import ApiError
-from ponder.server.http.stream import cancel_on_disconnect
+from ponder.server.http.reply import JsonReply
 from ponder.server.runtime.backend import local
+from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.pool import Served
-from ponder.server.runtime.service import Service
 
 Scores = tuple[NDArray[np.float32], int]
 Scoring = Literal["cosine", "yes_no"]
@@ -54,24 +51,55 @@ class RerankBody(Struct, frozen=True, kw_only=True):
     user: str | None = None
 
 
-async def rerank(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, warnings = parse(await read_json(request, service.config), RerankBody, strict=service.config.strict)
+class RerankedDocument(JsonReply):
+    text: str
+
+
+class RerankedItem(JsonReply):
+    """index: the place in the request. document: with return_documents."""
+
+    index: int
+    relevance_score: float
+    document: RerankedDocument | None = None
+
+
+class Reranked(JsonReply):
+    id: str
+    model: str
+    scoring: Scoring
+    results: list[RerankedItem]
+    usage: EmbeddingUsage
+    warnings: list[str] = field(default_factory=list)
+
+
+@endpoint(RerankBody)
+async def rerank(incoming: Incoming[RerankBody]) -> Reranked:
+    body = incoming.body
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
-    scoring = body.scoring or scoring_of(service.pool.find(body.model))
+    served = incoming.service.pool.find(body.model)
+    scoring = body.scoring or scoring_of(served)
     score = by_yes_or_no if scoring == "yes_no" else by_cosine
     try:
-        scores, count = await score(request, body, texts)
+        scores, count = await score(incoming, texts)
     except ContextLengthExceeded as e:
         text = f"query or documents: {e}"
         raise ApiError(400, text, code="context_length_exceeded", param="documents") from e
-    results = []
-    for index in np.argsort(-scores, kind="stable").tolist()[: body.top_n]:  # of equal ones the first comes first
-        result: dict[str, Any] = {"index": index, "relevance_score": float(scores[index])}
-        results.append(result | ({"document": {"text": texts[index]}} if body.return_documents else {}))
-    name, usage = service.pool.find(body.model).name, {"prompt_tokens": count, "total_tokens": count}
-    reply = {"id": f"rerank-{secrets.token_hex(12)}", "model": name, "scoring": scoring, "results": results}
-    return JSONResponse(reply | {"usage": usage} | ({"warnings": list(warnings)} if warnings else {}))
+    best = np.argsort(-scores, kind="stable").tolist()[: body.top_n]  # of equal ones the first comes first
+    return Reranked(
+        id=f"rerank-{secrets.token_hex(12)}",
+        model=served.name,
+        scoring=scoring,
+        results=[
+            RerankedItem(
+                index=i,
+                relevance_score=float(scores[i]),
+                document=RerankedDocument(text=texts[i]) if body.return_documents else None,
+            )
+            for i in best
+        ],
+        usage=EmbeddingUsage(prompt_tokens=count, total_tokens=count),
+        warnings=list(incoming.warnings),
+    )
 
 
 def scoring_of(served: Served) -> Scoring:
@@ -80,20 +108,21 @@ def scoring_of(served: Served) -> Scoring:
     return "yes_no" if any(map(RERANKER.search, names)) else "cosine"
 
 
-async def by_cosine(request: Request, body: RerankBody, texts: list[str]) -> Scores:
+async def by_cosine(incoming: Incoming[RerankBody], texts: list[str]) -> Scores:
+    body = incoming.body
     query = f"Instruct: {body.instruction}\nQuery:{body.query}" if body.instruction else body.query
-    vectors, count = await computed(request, body.model, [query, *texts], body.pooling or "last", None)
+    vectors, count = await computed(incoming, [query, *texts], body.pooling or "last", None)
     return (vectors[1:] * vectors[0]).sum(axis=1), count  # row by row: equal texts have equal scores, as @ has not
 
 
-async def by_yes_or_no(request: Request, body: RerankBody, texts: list[str]) -> Scores:
+async def by_yes_or_no(incoming: Incoming[RerankBody], texts: list[str]) -> Scores:
+    service, body = incoming.service, incoming.body
     if body.pooling is not None:
         raise UserError("pooling is for vectors, and this model answers yes or no; leave it out", param="pooling")
-    service: Service = request.app.state.service
     async with service.admission.admit("rerank-"), service.pool.use(body.model) as model:
         llm = local(model, 'scoring "yes_no"')
 
         def work() -> Scores:
             return llm.relevance(body.query, texts, instruction=body.instruction)
 
-        return await cancel_on_disconnect(request, lambda: asyncio.to_thread(work))
+        return await incoming.until_disconnect(lambda: asyncio.to_thread(work))

@@ -8,15 +8,14 @@ import asyncio
 from typing import Any
 
 from msgspec import Struct, field
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ponder.core.errors import UserError
 from ponder.core.request import ChatRequest
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_request import messages_of
-from ponder.server.http.body import parse, read_json
+from ponder.server.http.reply import JsonReply
 from ponder.server.runtime.backend import local
+from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
 
 
@@ -38,34 +37,49 @@ class DetokenizeBody(Struct, frozen=True, kw_only=True):
     model: str = ""
 
 
-async def tokenize(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, warnings = parse(await read_json(request, service.config), TokenizeBody, strict=service.config.strict)
+class TokenizeReply(JsonReply):
+    """tokens: ids, or ids with their pieces."""
+
+    tokens: list[int | dict[str, Any]]
+    count: int
+    max_model_len: int
+    warnings: list[str] = field(default_factory=list)
+
+
+class DetokenizeReply(JsonReply):
+    content: str
+    prompt: str
+
+
+@endpoint(TokenizeBody)
+async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
+    service, body = incoming.service, incoming.body
     sources = [name for name in ("content", "prompt", "messages") if getattr(body, name) is not None]
     if len(sources) != 1:
         raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
     async with service.pool.use(body.model) as model:
         llm = local(model, "/tokenize")
         ids = await asyncio.to_thread(_ids, service, llm, body)
-        tokens = [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids] if body.with_pieces else ids
-        out = {"tokens": tokens, "count": len(ids), "max_model_len": llm.profile.context}
-    return JSONResponse(out | ({"warnings": list(warnings)} if warnings else {}))
+        pieces = [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids] if body.with_pieces else []
+        tokens: list[int | dict[str, Any]] = [*(pieces or ids)]
+        warnings, context = list(incoming.warnings), llm.profile.context
+        return TokenizeReply(tokens=tokens, count=len(ids), max_model_len=context, warnings=warnings)
 
 
-async def detokenize(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), DetokenizeBody, strict=service.config.strict)
-    async with service.pool.use(body.model) as model:
+@endpoint(DetokenizeBody)
+async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
+    body = incoming.body
+    async with incoming.service.pool.use(body.model) as model:
         llm = local(model, "/detokenize")
         llm.tokenizer.check_ids(body.tokens, "tokens")
         text = llm.tokenizer.decode(body.tokens, skip_special=False)
-    return JSONResponse({"content": text, "prompt": text})
+    return DetokenizeReply(content=text, prompt=text)
 
 
 def _ids(service: Service, llm: LLM, body: TokenizeBody) -> list[int]:
     if body.messages is not None:
         chat = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
-        return list(llm.rendered(service.with_defaults(chat, llm)).ids)
+        return list(llm.rendered(service.prepared(chat, llm, None)).ids)
     text = body.content if body.content is not None else body.prompt
     assert text is not None
     return llm.tokenizer.encode(text, allow_control=body.allow_special_tokens)

@@ -10,9 +10,8 @@ from starlette.responses import Response
 from ponder.core.errors import UserError
 from ponder.model.hub import store
 from ponder.model.hub.registry import ModelName, resolve
-from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import ApiError
-from ponder.server.runtime.service import Service
+from ponder.server.runtime.endpoint import Incoming, endpoint
 
 REFUSED = {
     "copy": "a model has one name here; give a folder or file another name and start `ponder serve` with it",
@@ -27,11 +26,11 @@ class DeleteBody(Struct, frozen=True, kw_only=True):
     name: str = ""  # its old name
 
 
-async def delete(request: Request) -> Response:
+@endpoint(DeleteBody)
+async def delete(incoming: Incoming[DeleteBody]) -> Response:
     """Remove a download. One that is offered is unloaded and no longer offered; the last one cannot go, nor one that
     answers requests, nor files that the store did not download."""
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), DeleteBody, strict=service.config.strict)
+    service, body = incoming.service, incoming.body
     if not (wanted := body.model or body.name):
         raise UserError("model is empty: name one to delete", param="model")
     name = await asyncio.to_thread(_downloaded, wanted)

@@ -6,18 +6,19 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ponder import __version__
 from ponder.core.errors import UserError
 from ponder.model.hub.fetch import locate
 from ponder.model.hub.store import size_of
 from ponder.model.info import ModelInfo
-from ponder.server.http.body import parse, read_json
 from ponder.server.http.errors import api_error, ollama_body
-from ponder.server.http.stream import Stream, cancel_on_disconnect, line
+from ponder.server.http.reply import JsonReply
+from ponder.server.http.stream import Stream, line
+from ponder.server.runtime.endpoint import Incoming, bodyless, endpoint
 from ponder.server.runtime.pool import Served
 from ponder.server.runtime.service import Service
 
@@ -38,38 +39,62 @@ class PullBody(Struct, frozen=True, kw_only=True):
     insecure: bool = False
 
 
-async def version(request: Request) -> Response:
-    return JSONResponse({"version": API_VERSION, "ponder": __version__})
+class OllamaModels(JsonReply):
+    models: list[dict[str, Any]]
 
 
-async def tags(request: Request) -> Response:
+class OllamaShow(Struct, kw_only=True):
+    details: dict[str, Any]
+    model_info: dict[str, Any]
+    capabilities: list[str]
+    modified_at: str
+    modelfile: str = ""
+    parameters: str = ""
+    template: str = ""
+    ponder: dict[str, Any] | UnsetType = UNSET
+
+
+class OllamaVersion(JsonReply):
+    version: str
+    ponder: str
+
+
+class OllamaStatus(Struct, kw_only=True):
+    status: str
+
+
+@bodyless
+async def version(request: Request, service: Service) -> OllamaVersion:
+    return OllamaVersion(version=API_VERSION, ponder=__version__)
+
+
+@bodyless
+async def tags(request: Request, service: Service) -> OllamaModels:
     """Every model that is offered, loaded or not."""
-    service: Service = request.app.state.service
-    return JSONResponse({"models": [await asyncio.to_thread(_card, s) for s in service.pool.models.values()]})
+    return OllamaModels(models=[await asyncio.to_thread(_card, s) for s in service.pool.models.values()])
 
 
-async def ps(request: Request) -> Response:
+@bodyless
+async def ps(request: Request, service: Service) -> OllamaModels:
     """Those that are loaded now."""
-    service: Service = request.app.state.service
     loaded = [s for s in service.pool.models.values() if s.llm is not None]
     cards = [await asyncio.to_thread(_card, s) for s in loaded]
     for card, served in zip(cards, loaded):
         assert served.llm is not None
         card |= {"expires_at": "9999-12-31T00:00:00Z", "size_vram": 0, "context_length": served.llm.profile.context}
-    return JSONResponse({"models": cards})
+    return OllamaModels(models=cards)
 
 
-async def show(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), ShowBody, strict=service.config.strict)
-    served = service.pool.find(body.model or body.name)
-    return JSONResponse(await asyncio.to_thread(_details, served))
+@endpoint(ShowBody)
+async def show(incoming: Incoming[ShowBody]) -> OllamaShow:
+    served = incoming.service.pool.find(incoming.body.model or incoming.body.name)
+    return await asyncio.to_thread(_details, served)
 
 
-async def pull(request: Request) -> Response:
+@endpoint(PullBody)
+async def pull(incoming: Incoming[PullBody]) -> Response:
     """Download a model into the store, with progress. It is offered once the server is started with its name."""
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), PullBody, strict=service.config.strict)
+    body = incoming.body
     if not (name := body.model or body.name):
         raise UserError("model is empty: name one to pull", param="model")
     items = _progress(name)
@@ -79,7 +104,7 @@ async def pull(request: Request) -> Response:
     async def whole() -> bytes:
         return [item async for item in items][-1]
 
-    return Response(await cancel_on_disconnect(request, whole), media_type="application/json")
+    return Response(await incoming.until_disconnect(whole), media_type="application/json")
 
 
 async def _progress(name: str) -> AsyncGenerator[bytes, None]:
@@ -109,7 +134,7 @@ def _card(served: Served) -> Body:
     }  # fmt: skip
 
 
-def _details(served: Served) -> Body:
+def _details(served: Served) -> OllamaShow:
     info = served.info
     capabilities = ["completion", "tools"]
     if served.llm is not None and served.llm.profile.capability in ("hybrid", "thinking"):
@@ -124,18 +149,14 @@ def _details(served: Served) -> Body:
             f"{family}.embedding_length": info.config.hidden_size,
             f"{family}.block_count": info.config.num_hidden_layers,
         }
-    out: Body = {
-        "modelfile": "",
-        "parameters": "",
-        "template": "",
-        "details": _family(info),
-        "model_info": model_info,
-        "capabilities": capabilities,
-        "modified_at": datetime.fromtimestamp(served.created, UTC).isoformat(),
-    }
-    if served.llm is not None:
-        out["ponder"] = {"capability": served.llm.profile.capability, "context": served.llm.profile.context}
-    return out
+    profile = served.llm.profile if served.llm is not None else None
+    return OllamaShow(
+        details=_family(info),
+        model_info=model_info,
+        capabilities=capabilities,
+        modified_at=datetime.fromtimestamp(served.created, UTC).isoformat(),
+        ponder={"capability": profile.capability, "context": profile.context} if profile else UNSET,
+    )
 
 
 def _family(info: ModelInfo | None) -> Body:

@@ -1,151 +1,283 @@
-"""Events of the engine -> the bodies and chunks of POST /v1/chat/completions. Streamed and not are built from the same
-pieces, so that the concatenated stream equals the whole reply (RS-1, API-2)."""
+"""The reply of POST /v1/chat/completions: its body, and its chunks. Both are built from the same pieces, so that the
+concatenated stream equals the whole reply (RS-1, API-2)."""
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from msgspec import structs
+from msgspec import UNSET, UnsetType, field
 
 from ponder import __version__
-from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
+from ponder.core.event import Effective, Finish, TokenLogprob
 from ponder.core.message import ToolCall
 from ponder.core.protocol import PromptProgress
-from ponder.engine.result import Choice
-from ponder.engine.scheduling.sequence import Timings
-from ponder.server.runtime.backend import Tokens
+from ponder.engine.result import Choice, choice_of
+from ponder.server.api.openai.chat_request import ChatBody
+from ponder.server.api.stream_reply import (
+    CallPart,
+    Closed,
+    Ended,
+    Failed,
+    Opened,
+    PartDelta,
+    PartOpened,
+    Piece,
+    Scored,
+)
+from ponder.server.http.errors import openai_body
+from ponder.server.http.reply import JsonReply
+from ponder.server.http.stream import data
+from ponder.server.runtime.service import ActiveRequest
 
 FINGERPRINT = f"ponder-{__version__}"
+DONE = b"data: [DONE]\n\n"
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
-class ChatReply:
-    """One reply in the making: ids, names and the shape of its parts.
+class CachedTokens(JsonReply):
+    cached_tokens: int
 
-    reasoning_field: "both", "reasoning_content", "reasoning" or "none" (RS-3)."""
 
-    def __init__(self, id_: str, model: str, tokenizer: Tokens, reasoning_field: str, logprobs: bool) -> None:
-        self.id, self.model, self.tokenizer = id_, model, tokenizer
-        self.created = int(time.time())
+class CompletionTokens(JsonReply):
+    reasoning_tokens: int
+    handover_tokens: int
+
+
+class ChatUsage(JsonReply):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+    completion_tokens_details: CompletionTokens
+
+
+class FunctionOfCall(JsonReply):
+    name: str
+    arguments: str
+
+
+class ToolCallReply(JsonReply):
+    id: str
+    type: Literal["function"]
+    function: FunctionOfCall
+
+
+class ChatMessage(JsonReply):
+    """reasoning_content and reasoning are the same thoughts under both names that clients know."""
+
+    role: Literal["assistant"]
+    content: str | None
+    reasoning_content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    tool_calls: list[ToolCallReply] = field(default_factory=list)
+
+
+class TokenAlternative(JsonReply):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprobReply(JsonReply):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TokenAlternative]
+
+
+class ChatLogprobs(JsonReply):
+    """content: of the answer. reasoning_content: of the thoughts."""
+
+    content: list[TokenLogprobReply]
+    refusal: None
+    reasoning_content: list[TokenLogprobReply] = field(default_factory=list)
+
+
+class ChatChoice(JsonReply):
+    index: int
+    message: ChatMessage
+    finish_reason: FinishReason
+    logprobs: ChatLogprobs | None
+    stop_reason: str = ""
+
+
+class ChatCompletion(JsonReply):
+    """effective: the settings that held. warnings: what was ignored or lowered."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: ChatUsage
+    effective: Effective
+    thinking_truncated: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+class ChatDialect:
+    """reasoning_field: "both", "reasoning_content", "reasoning" or "none" (RS-3)."""
+
+    def __init__(self, body: ChatBody, model: str, reasoning_field: str) -> None:
+        self._body, self._model = body, model
+        self._created = int(time.time())
         self._fields = {"both": ("reasoning_content", "reasoning"), "none": ()}.get(reasoning_field, (reasoning_field,))
-        self._logprobs = logprobs
+        self._scores: dict[int, list[TokenLogprob]] = {}
+        self._active: ActiveRequest
 
-    # -- not streamed -----------------------------------------------------------------------------------------------
+    async def write(self, piece: Piece) -> bytes:
+        match piece:
+            case Opened(active):
+                self._active = active
+                first = {"role": "assistant", "content": ""}
+                return b"".join(data(self._chunk(i, first)) for i in range(len(active.handle)))
+            case Scored(choice, entry):
+                self._scores.setdefault(choice, []).append(entry)
+                return b""
+            case PromptProgress():
+                return data(self._chunk(0, {}) | {"prompt_progress": self._reading(piece)})
+            case Ended(choice, finish):
+                return self._scored(choice, {}, finish)
+            case Closed():
+                return (self._usage_chunk(piece) if self._body.stream_options.include_usage else b"") + DONE
+            case Failed(error):
+                return data(openai_body(error)) + DONE
+        return b"".join(self._scored(choice, delta) for choice, delta in self._deltas(piece))
 
-    def whole(self, choices: Iterable[Choice], warnings: tuple[str, ...]) -> dict[str, Any]:
-        choices = list(choices)
-        return self._frame("chat.completion") | {
-            "choices": [self._choice(i, c) for i, c in enumerate(choices)],
-            "usage": usage([c.finish for c in choices]),
-            **self.settings([c.finish for c in choices], warnings),
-        }
+    def _deltas(self, piece: Piece) -> Iterable[tuple[int, dict[str, Any]]]:
+        match piece:
+            case PartOpened(CallPart() as part):
+                head = {"index": part.number, "id": call_id(self._active.id, part.choice, part.number, part.call),
+                        "type": "function", "function": {"name": part.call.name, "arguments": ""}}  # fmt: skip
+                yield part.choice, {"tool_calls": [head]}
+            case PartDelta(CallPart() as part, text):
+                yield part.choice, {"tool_calls": [{"index": part.number, "function": {"arguments": text}}]}
+            case PartDelta(part, text) if part.kind == "text":
+                yield part.choice, {"content": text}
+            case PartDelta(part, text) if self._fields:
+                yield part.choice, dict.fromkeys(self._fields, text)
 
-    def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
-        calls = [
-            {
-                "id": call_id(self.id, index, n, c),
-                "type": "function",
-                "function": {"name": c.name, "arguments": c.arguments},
-            }
-            for n, c in enumerate(choice.tool_calls)
-        ]
-        text = choice.text
-        message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
-        if choice.reasoning is not None:
-            message |= dict.fromkeys(self._fields, choice.reasoning)
-        if calls:
-            message["tool_calls"] = calls
-        body = {"index": index, "message": message, "finish_reason": finish_reason(choice.finish)}
-        body["logprobs"] = self.logprobs(choice.logprobs) if self._logprobs else None
-        return body | _stop_reason(choice.finish)
+    def _scored(self, index: int, delta: dict[str, Any], finish: Finish | None = None) -> bytes:
+        """Log-probabilities ride on the next chunk of their choice: some clients drop a chunk whose delta is empty."""
+        chunk = self._chunk(index, delta)
+        choice = chunk["choices"][0]
+        if finish is not None:
+            choice["finish_reason"] = finish_reason(finish)
+            choice |= {} if finish.stop_reason is None else {"stop_reason": finish.stop_reason}
+            warnings = _warnings([finish])
+            chunk |= _settings([finish]) | ({"warnings": warnings} if warnings else {})
+        if scores := self._scores.pop(index, None):
+            choice["logprobs"] = self._logprobs(scores)
+        if self._body.stream_options.continuous_usage_stats:
+            chunk["usage"] = self._so_far()
+        return data(chunk)
 
-    # -- streamed ---------------------------------------------------------------------------------------------------
-
-    def first(self, index: int) -> dict[str, Any]:
-        return self.chunk(index, {"role": "assistant", "content": ""})
-
-    def delta(self, index: int, event: Event) -> list[dict[str, Any]]:
-        """The chunks of one event; none for a Finish (see `last`) and for a log-probability."""
-        match event:
-            case ReasoningDelta(text):
-                return [self.chunk(index, dict.fromkeys(self._fields, text))] if self._fields else []
-            case TextDelta(text):
-                return [self.chunk(index, {"content": text})]
-            case ToolCallDone(place, call):
-                head = {"index": place, "id": call_id(self.id, index, place, call), "type": "function",
-                        "function": {"name": call.name, "arguments": ""}}  # fmt: skip
-                body = {"index": place, "function": {"arguments": call.arguments}}
-                return [self.chunk(index, {"tool_calls": [part]}) for part in (head, body)]
-        return []
-
-    def reading(self, progress: PromptProgress, timings: Timings) -> dict[str, Any]:
-        """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
-        spent = time.monotonic() - timings.admitted if timings.admitted else 0.0
-        counts = {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
-                "time_ms": round(spent * 1000)}  # fmt: skip
-        return self.chunk(0, {}) | {"prompt_progress": counts}
-
-    def last(self, index: int, finish: Finish, warnings: tuple[str, ...]) -> dict[str, Any]:
-        chunk = self.chunk(index, {}, finish_reason=finish_reason(finish))
-        chunk["choices"][0] |= _stop_reason(finish)
-        return chunk | self.settings([finish], warnings)
-
-    def usage_chunk(self, finishes: list[Finish]) -> dict[str, Any]:
-        return self._frame("chat.completion.chunk") | {"choices": [], "usage": usage(finishes)}
-
-    def chunk(self, index: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None} | more
+    def _chunk(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         return self._frame("chat.completion.chunk") | {"choices": [choice]}
 
-    # -- both -------------------------------------------------------------------------------------------------------
+    def _usage_chunk(self, reply: Closed) -> bytes:
+        finishes = [reply.finishes[i] for i in sorted(reply.finishes)]
+        return data(self._frame("chat.completion.chunk") | {"choices": [], "usage": usage(finishes)})
 
-    def logprobs(self, entries: Iterable[TokenLogprob]) -> dict[str, Any]:
+    def _reading(self, progress: PromptProgress) -> dict[str, int]:
+        """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
+        admitted = self._active.handle.timings().admitted
+        spent = time.monotonic() - admitted if admitted else 0.0
+        return {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
+                "time_ms": round(spent * 1000)}  # fmt: skip
+
+    def _so_far(self) -> dict[str, int]:
+        """vLLM's continuous_usage_stats: the counts at each chunk."""
+        handle = self._active.handle
+        prompt = len(handle.prompt_ids())
+        generated = sum(handle.timings(choice).generated for choice in range(len(handle)))
+        return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+
+    async def whole(self, reply: Closed) -> ChatCompletion:
+        self._active = reply.source
+        choices = [choice_of(reply.events(i), None, ()) for i in sorted(reply.finishes)]
+        finishes = [choice.finish for choice in choices]
+        return ChatCompletion(
+            **self._frame("chat.completion"),
+            choices=[self._choice(i, c) for i, c in enumerate(choices)],
+            usage=usage(finishes),
+            **_settings(finishes),
+            warnings=_warnings(finishes),
+        )
+
+    def _choice(self, index: int, choice: Choice) -> ChatChoice:
+        calls = [
+            ToolCallReply(
+                id=call_id(self._active.id, index, n, c),
+                type="function",
+                function=FunctionOfCall(name=c.name, arguments=c.arguments),
+            )
+            for n, c in enumerate(choice.tool_calls)
+        ]
+        thoughts = {} if choice.reasoning is None else dict.fromkeys(self._fields, choice.reasoning)
+        content = choice.text if choice.text or not calls else None
+        return ChatChoice(
+            index=index,
+            message=ChatMessage(role="assistant", content=content, tool_calls=calls, **thoughts),
+            finish_reason=finish_reason(choice.finish),
+            logprobs=self._logprobs(choice.logprobs) if self._body.logprobs else None,
+            stop_reason=choice.finish.stop_reason or "",
+        )
+
+    def _logprobs(self, entries: Iterable[TokenLogprob]) -> ChatLogprobs:
         """`content` holds the ids of the answer one by one, `reasoning_content` those of the thoughts (API-3)."""
         entries = list(entries)
-        thoughts = [self._logprob(e) for e in entries if e.reasoning]
-        answer = [self._logprob(e) for e in entries if not e.reasoning]
-        return {"content": answer, "refusal": None} | ({"reasoning_content": thoughts} if thoughts else {})
+        return ChatLogprobs(
+            content=[self._logprob(e) for e in entries if not e.reasoning],
+            refusal=None,
+            reasoning_content=[self._logprob(e) for e in entries if e.reasoning],
+        )
 
-    def _logprob(self, entry: TokenLogprob) -> dict[str, Any]:
-        top = [self._token(self.tokenizer.token_bytes(id_), logprob) for id_, logprob in entry.top]
-        return self._token(entry.bytes, entry.logprob) | {"top_logprobs": top}
-
-    def _token(self, raw: bytes, logprob: float) -> dict[str, Any]:
-        return {"token": raw.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(raw)}
-
-    def settings(self, finishes: list[Finish], warnings: tuple[str, ...]) -> dict[str, Any]:
-        """What really held, and what was ignored or lowered (TH-5, TH-6)."""
-        told = [*warnings, *dict.fromkeys(w for f in finishes for w in f.warnings)]
-        effective = structs.asdict(finishes[0].effective)
-        truncated = any(f.handover not in (None, "answer_now") for f in finishes)
-        return {"effective": effective, "thinking_truncated": truncated} | ({"warnings": told} if told else {})
+    def _logprob(self, entry: TokenLogprob) -> TokenLogprobReply:
+        token_bytes = self._active.llm.tokenizer.token_bytes
+        top = [TokenAlternative(**token_fields(token_bytes(id_), logprob)) for id_, logprob in entry.top]
+        return TokenLogprobReply(**token_fields(entry.bytes, entry.logprob), top_logprobs=top)
 
     def _frame(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model,
+        return {"id": self._active.id, "object": kind, "created": self._created, "model": self._model,
                 "system_fingerprint": FINGERPRINT}  # fmt: skip
 
 
-def usage(finishes: list[Finish]) -> dict[str, Any]:
+def token_fields(raw: bytes, logprob: float) -> dict[str, Any]:
+    return {"token": raw.decode("utf-8", "replace"), "logprob": max(logprob, -9999.0), "bytes": list(raw)}
+
+
+def _settings(finishes: list[Finish]) -> dict[str, Any]:
+    """What really held (TH-5)."""
+    truncated = any(f.handover not in (None, "answer_now") for f in finishes)
+    return {"effective": finishes[0].effective, "thinking_truncated": truncated}
+
+
+def _warnings(finishes: Iterable[Finish]) -> list[str]:
+    """What was ignored or lowered, each once (TH-6)."""
+    return [*dict.fromkeys(w for f in finishes for w in f.warnings)]
+
+
+def usage(finishes: list[Finish]) -> ChatUsage:
     """The prompt once, the completions of all choices together."""
     parts = [f.usage for f in finishes]
     prompt, completion = parts[0].prompt_tokens, sum(u.completion_tokens for u in parts)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": parts[0].cached_tokens},
-        "completion_tokens_details": {
-            "reasoning_tokens": sum(u.reasoning_tokens for u in parts),
-            "handover_tokens": sum(u.handover_tokens for u in parts),
-        },
-    }
+    return ChatUsage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        prompt_tokens_details=CachedTokens(cached_tokens=parts[0].cached_tokens),
+        completion_tokens_details=CompletionTokens(
+            reasoning_tokens=sum(u.reasoning_tokens for u in parts),
+            handover_tokens=sum(u.handover_tokens for u in parts),
+        ),
+    )
 
 
-def finish_reason(finish: Finish) -> str:
+def finish_reason(finish: Finish) -> FinishReason:
     return "length" if finish.reason == "cancelled" else finish.reason
-
-
-def _stop_reason(finish: Finish) -> dict[str, Any]:
-    return {} if finish.stop_reason is None else {"stop_reason": finish.stop_reason}
 
 
 def call_id(reply: str, choice: int, place: int, call: ToolCall) -> str:

@@ -7,16 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.engine.scoring.embedding import Pooling
 from ponder.server.api.openai.completions_request import is_ids
-from ponder.server.http.body import parse, read_json
-from ponder.server.http.stream import cancel_on_disconnect
-from ponder.server.runtime.service import Service
+from ponder.server.http.reply import JsonReply
+from ponder.server.runtime.endpoint import Incoming, endpoint
 
 MAX_TEXTS = 2048
 
@@ -46,37 +43,68 @@ class OldEmbedBody(Struct, frozen=True, kw_only=True):
     keep_alive: str | float | None = None
 
 
-async def embeddings(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), EmbeddingsBody, strict=service.config.strict)
-    vectors, count = await computed(request, body.model, body.input, body.pooling, body.dimensions)
-    data = [{"object": "embedding", "index": i, "embedding": _form(v, body)} for i, v in enumerate(vectors)]
-    usage = {"prompt_tokens": count, "total_tokens": count}
-    name = service.pool.find(body.model).name
-    return JSONResponse({"object": "list", "data": data, "model": name, "usage": usage})
+class EmbeddingItem(JsonReply):
+    """embedding: numbers, or base64 of float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
 
 
-async def embed(request: Request) -> Response:
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), EmbedBody, strict=service.config.strict)
-    vectors, count = await computed(request, body.model, body.input, "last", body.dimensions, cut=body.truncate)
-    return JSONResponse({"model": body.model, "embeddings": vectors.tolist(), "prompt_eval_count": count})
+class EmbeddingUsage(JsonReply):
+    prompt_tokens: int
+    total_tokens: int
 
 
-async def old_embed(request: Request) -> Response:
+class Embeddings(JsonReply):
+    object: Literal["list"]
+    data: list[EmbeddingItem]
+    model: str
+    usage: EmbeddingUsage
+
+
+class OllamaEmbeddings(JsonReply):
+    model: str
+    embeddings: list[list[float]]
+    prompt_eval_count: int
+
+
+class OllamaOldEmbedding(JsonReply):
+    embedding: list[float]
+
+
+@endpoint(EmbeddingsBody)
+async def embeddings(incoming: Incoming[EmbeddingsBody]) -> Embeddings:
+    body = incoming.body
+    vectors, count = await computed(incoming, body.input, body.pooling, body.dimensions)
+    return Embeddings(
+        object="list",
+        data=[EmbeddingItem(object="embedding", index=i, embedding=_form(v, body)) for i, v in enumerate(vectors)],
+        model=incoming.service.pool.find(body.model).name,
+        usage=EmbeddingUsage(prompt_tokens=count, total_tokens=count),
+    )
+
+
+@endpoint(EmbedBody)
+async def embed(incoming: Incoming[EmbedBody]) -> OllamaEmbeddings:
+    body = incoming.body
+    vectors, count = await computed(incoming, body.input, "last", body.dimensions, cut=body.truncate)
+    return OllamaEmbeddings(model=body.model, embeddings=vectors.tolist(), prompt_eval_count=count)
+
+
+@endpoint(OldEmbedBody)
+async def old_embed(incoming: Incoming[OldEmbedBody]) -> OllamaOldEmbedding:
     """Ollama's older /api/embeddings: one text, one vector."""
-    service: Service = request.app.state.service
-    body, _ = parse(await read_json(request, service.config), OldEmbedBody, strict=service.config.strict)
-    vectors, _ = await computed(request, body.model, body.prompt, "last", None)
-    return JSONResponse({"embedding": vectors[0].tolist()})
+    vectors, _ = await computed(incoming, incoming.body.prompt, "last", None)
+    return OllamaOldEmbedding(embedding=vectors[0].tolist())
 
 
 async def computed(
-    request: Request, model: str, texts: str | list[Any], pooling: Pooling, dimensions: int | None, *, cut: bool = False
+    incoming: Incoming[Any], texts: str | list[Any], pooling: Pooling, dimensions: int | None, *, cut: bool = False
 ) -> tuple[NDArray[np.float32], int]:
     """cut: shorten what is longer than the context. -> vectors [texts, D], and how many ids the texts have."""
-    service: Service = request.app.state.service
-    async with service.admission.admit("embd-"), service.pool.use(model) as llm:
+    service = incoming.service
+    async with service.admission.admit("embd-"), service.pool.use(incoming.body.model) as llm:
 
         def work() -> tuple[NDArray[np.float32], int]:
             inputs = _texts(texts)
@@ -85,7 +113,7 @@ async def computed(
                 inputs = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
             return llm.embed(inputs, pooling=pooling, dimensions=dimensions)
 
-        return await cancel_on_disconnect(request, lambda: asyncio.to_thread(work))
+        return await incoming.until_disconnect(lambda: asyncio.to_thread(work))
 
 
 def _texts(raw: str | list[Any]) -> list[str | list[int]]:

@@ -1,29 +1,53 @@
 """GET /v1/models: what is offered, and what is known of it."""
 
-from typing import Any
+from typing import Literal
 
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
+from ponder.server.http.reply import JsonReply
+from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.pool import Served
 from ponder.server.runtime.service import Service
 
 
-async def models(request: Request) -> Response:
-    service: Service = request.app.state.service
-    return JSONResponse({"object": "list", "data": [card(s) for s in service.pool.models.values()]})
+class OfferedModel(JsonReply):
+    """capability and lengths are known once the model is loaded."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    loaded: bool
+    capability: Literal["hybrid", "thinking", "instruct", "base"] | UnsetType = UNSET
+    context_length: int = 0
+    max_model_len: int = 0
 
 
-async def model(request: Request) -> Response:
-    service: Service = request.app.state.service
-    return JSONResponse(card(service.pool.find(request.path_params["name"])))
+class OfferedModels(JsonReply):
+    object: Literal["list"]
+    data: list[OfferedModel]
 
 
-def card(served: Served) -> dict[str, Any]:
-    """capability and lengths are known once the model is loaded (TH-4)."""
-    out: dict[str, Any] = {"id": served.name, "object": "model", "created": served.created, "owned_by": "ponder",
-                           "loaded": served.llm is not None}  # fmt: skip
-    if served.llm is not None:
-        profile = served.llm.profile
-        out |= {"capability": profile.capability, "context_length": profile.context, "max_model_len": profile.context}
-    return out
+@bodyless
+async def models(request: Request, service: Service) -> OfferedModels:
+    return OfferedModels(object="list", data=[card(s) for s in service.pool.models.values()])
+
+
+@bodyless
+async def model(request: Request, service: Service) -> OfferedModel:
+    return card(service.pool.find(request.path_params["name"]))
+
+
+def card(served: Served) -> OfferedModel:
+    context = served.llm.profile.context if served.llm is not None else 0
+    return OfferedModel(
+        id=served.name,
+        object="model",
+        created=served.created,
+        owned_by="ponder",
+        loaded=served.llm is not None,
+        capability=served.llm.profile.capability if served.llm is not None else UNSET,
+        context_length=context,
+        max_model_len=context,
+    )

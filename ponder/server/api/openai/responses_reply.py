@@ -1,0 +1,219 @@
+"""The reply of POST /v1/responses: a list of items (reasoning, message, function_call), each opened, filled and closed.
+
+The whole reply is what the stream's last event holds, so the two cannot differ. It is stored before that event goes
+out, so that who has seen it can go on from it.
+"""
+
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from ponder.core.event import Effective, Finish
+from ponder.server.api.openai.chat_reply import CachedTokens, usage
+from ponder.server.api.openai.responses_request import ResponsesBody
+from ponder.server.api.stream_reply import (
+    CallPart,
+    Closed,
+    Failed,
+    Opened,
+    PartClosed,
+    PartDelta,
+    PartOpened,
+    Piece,
+    ReplyPart,
+)
+from ponder.server.http.log import log
+from ponder.server.http.reply import JsonReply
+from ponder.server.http.stream import event
+
+PREFIX = "resp_"
+IDS = {"text": "msg", "thoughts": "rs", "call": "fc"}
+DELTAS = {"text": "response.output_text.delta", "thoughts": "response.reasoning_text.delta",
+          "call": "response.function_call_arguments.delta"}  # fmt: skip
+Body = dict[str, Any]
+Store = Callable[[Body], Awaitable[bool]]
+
+
+class ResponseReply(Struct, kw_only=True):
+    """The request's own fields come back as well."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[dict[str, Any]]
+    usage: dict[str, Any]
+    effective: Effective
+    warnings: list[str] = field(default_factory=list)
+
+
+class ResponseDeleted(JsonReply):
+    id: str
+    object: Literal["response"]
+    deleted: bool
+
+
+class InputItems(JsonReply):
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class ResponseUsage(JsonReply):
+    input_tokens: int
+    input_tokens_details: CachedTokens
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponsesDialect:
+    """store: keeps the reply, and says whether it did; None where it is not to be kept."""
+
+    def __init__(self, body: ResponsesBody, model: str, store: Store | None) -> None:
+        self._body, self._model, self._store = body, model, store
+        self._created = int(time.time())
+        self._id = ""
+        self._number = 0  # of the next event
+
+    async def write(self, piece: Piece) -> bytes:
+        match piece:
+            case Opened(active):
+                self._id = active.id
+                begun = [self._event(f"response.{name}", response=self._frame()) for name in ("created", "in_progress")]
+                return b"".join(begun)
+            case PartOpened(part):
+                return self._opened(part)
+            case PartDelta(part, text):
+                return self._of(part, DELTAS[part.kind], delta=text)
+            case PartClosed(part):
+                return self._closed(part)
+            case Closed():
+                reply = await self.whole(piece)
+                return self._event(f"response.{reply['status']}", response=reply)
+            case Failed(error):
+                return self._event("error", message=error.message, type_=error.kind, param=error.param, code=error.code)
+        return b""
+
+    async def whole(self, reply: Closed) -> Body:
+        self._id = reply.source.id
+        finish = reply.finishes[0]
+        status = "incomplete" if finish.reason in ("length", "cancelled") else "completed"
+        body = (
+            self._frame()
+            | {
+                "status": status,
+                "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+                "output": [self._item(part, "completed") for part in reply.parts[0]],
+                "usage": _usage(finish),
+                "effective": finish.effective,
+            }
+            | ({"warnings": [*finish.warnings]} if finish.warnings else {})
+        )
+        ended: Body = msgspec.to_builtins(body)
+        if self._store is not None:
+            try:
+                ended["store"] = await self._store(ended)
+            except sqlite3.Error:  # a full disk is no reason to lose the answer
+                log.exception("response %s could not be stored", self._id)
+                ended["store"] = False
+        return ended
+
+    def _opened(self, part: ReplyPart) -> bytes:
+        item = self._item(part, "in_progress")
+        added = self._event("response.output_item.added", output_index=part.index, item=item)
+        if part.kind != "text":
+            return added
+        return added + self._of(part, "response.content_part.added", part=_content(part)[0])
+
+    def _closed(self, part: ReplyPart) -> bytes:
+        match part:
+            case CallPart():
+                done = self._of(part, "response.function_call_arguments.done", arguments=part.text, name=part.call.name)
+            case ReplyPart(kind="thoughts"):
+                done = self._of(part, "response.reasoning_text.done", text=part.text)
+            case _:
+                done = self._of(part, "response.output_text.done", text=part.text)
+                done += self._of(part, "response.content_part.done", part=_content(part)[0])
+        item = self._item(part, "completed")
+        return done + self._event("response.output_item.done", output_index=part.index, item=item)
+
+    def _item(self, part: ReplyPart, status: str) -> Body:
+        item: Body = {"id": f"{IDS[part.kind]}_{self._suffix}_{part.index}", "status": status}
+        match part:
+            case CallPart():
+                call_id = part.call.id or f"call_{self._suffix}_{part.number}"
+                call = {"type": "function_call", "call_id": call_id, "name": part.call.name, "arguments": part.text}
+                return item | call
+            case ReplyPart(kind="thoughts"):
+                item |= {"type": "reasoning", "summary": []}
+            case _:
+                item |= {"type": "message", "role": "assistant"}
+        return item | {"content": [] if status == "in_progress" else _content(part)}
+
+    @property
+    def _suffix(self) -> str:
+        return self._id.removeprefix(PREFIX)
+
+    def _of(self, part: ReplyPart, kind: str, /, **more: Any) -> bytes:
+        """An event about the open item."""
+        place: Body = {} if part.kind == "call" else {"content_index": 0}
+        odd: Body = {"logprobs": []} if kind.startswith("response.output_text.") else {}
+        item_id = f"{IDS[part.kind]}_{self._suffix}_{part.index}"
+        return self._event(kind, item_id=item_id, output_index=part.index, **place, **more, **odd)
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        self._number += 1
+        body = {"type": fields.pop("type_", kind)} | fields | {"sequence_number": self._number - 1}
+        return event(kind, body)
+
+    def _frame(self) -> Body:
+        body = self._body
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "status": "in_progress",
+            "model": self._model,
+            "output": [],
+            "instructions": body.instructions,
+            "tools": body.tools,
+            "tool_choice": body.tool_choice,
+            "parallel_tool_calls": body.parallel_tool_calls,
+            "temperature": body.temperature,
+            "top_p": body.top_p,
+            "max_output_tokens": body.max_output_tokens,
+            "reasoning": body.reasoning or None,
+            "text": body.text or {"format": {"type": "text"}},
+            "truncation": body.truncation,
+            "metadata": body.metadata,
+            "error": None,
+            "incomplete_details": None,
+            "usage": None,
+            "previous_response_id": body.previous_response_id,
+            "store": self._store is not None,
+        }
+
+
+def _content(part: ReplyPart) -> list[Body]:
+    if part.kind == "thoughts":
+        return [{"type": "reasoning_text", "text": part.text}]
+    return [{"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}]
+
+
+def _usage(finish: Finish) -> ResponseUsage:
+    counts = usage([finish])
+    return ResponseUsage(
+        input_tokens=counts.prompt_tokens,
+        input_tokens_details=counts.prompt_tokens_details,
+        output_tokens=counts.completion_tokens,
+        output_tokens_details={"reasoning_tokens": finish.usage.reasoning_tokens},
+        total_tokens=counts.total_tokens,
+    )
