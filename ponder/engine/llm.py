@@ -10,19 +10,20 @@ Every call runs in the engine's one batch, so calls from many threads or tasks a
 rendered, checked and its grammar compiled in the caller's thread; what cannot hold raises UserError there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
 
 import numpy as np
-from msgspec import structs
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.event import Event, TokenLogprob
 from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 from ponder.engine.decoding.request_state import RequestState
@@ -159,6 +160,7 @@ class LLM:
             tools=request.tools,
             tool_choice=request.tool_choice,
             parallel_tool_calls=request.parallel_tool_calls,
+            untagged=self.profile.untagged_calls,
         )
         return self._submit(rendered.ids, request.sampling, request.thinking, mode, rules)
 
@@ -230,14 +232,17 @@ class LLM:
         return len(self.rendered(request).ids)
 
     def embed(
-        self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None
+        self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
     ) -> tuple[NDArray[np.float32], int]:
-        """Texts (or ids) as vectors of length 1 [texts, D], and the number of ids they have; see `engine.embedding`.
-        Computed beside the running requests. Raises UserError for a script, which has no states."""
+        """Texts (or ids) as vectors of length 1 [texts, D], and the number of ids they have; see
+        `engine.scoring.embedding`. cut: leave out the end of a text that is too long. Computed beside the running
+        requests. Raises UserError for a script, which has no states."""
         runner = self.engine.runner
         if not isinstance(runner, ModelRunner):
             raise UserError(f"{self.name} has no hidden states to make embeddings of", param="model")
         prompts = [self.tokenizer.encode(t) if isinstance(t, str) else list(t) for t in texts]
+        if cut:
+            prompts = [ids[: self.profile.context - 1] for ids in prompts]  # and the end id that is added
         for ids in prompts:
             self.tokenizer.check_ids(ids, "input")
         end = min(self.tokenizer.eos_ids)  # <|endoftext|>
@@ -248,8 +253,8 @@ class LLM:
         self, query: str, documents: Sequence[str], *, instruction: str = INSTRUCTION
     ) -> tuple[NDArray[np.float32], int]:
         """How well each document answers the query, 0 to 1 [documents], and the number of ids of the prompts; for the
-        Qwen3-Reranker models, see `engine.relevance`. Computed beside the running requests. Raises UserError for a
-        script."""
+        Qwen3-Reranker models, see `engine.scoring.reranker`. Computed beside the running requests. Raises UserError for
+        a script."""
         runner = self.engine.runner
         if not isinstance(runner, ModelRunner):
             raise UserError(f"{self.name} has no hidden states to judge documents by", param="model")
@@ -271,9 +276,26 @@ class LLM:
     def stats(self) -> Stats:
         return self.engine.stats()
 
+    def metrics(self) -> Iterator[tuple[str, dict[str, str], Struct]]:
+        """(what is counted, its labels, numbers)"""
+        yield "engine", {}, self.stats()
+
+    @property
+    def abilities(self) -> Abilities:
+        profile = self.profile
+        return Abilities(capability=profile.capability, untagged_calls=profile.untagged_calls, local=True)
+
+    def health(self) -> Health:
+        return self.engine.health()
+
     def trouble(self) -> str | None:
         """What is wrong with the engine; None when it is well (SR-4)."""
-        return self.engine.trouble()
+        return self.health().trouble
+
+    def prepare(self) -> None:
+        """Start now with what the first request would wait for."""
+        self.tokenizer.prepare()
+        self.engine.prepare()
 
     @property
     def weights_version(self) -> int:

@@ -90,6 +90,7 @@ def read_files(local: LocalModel, options: LoadOptions) -> Unloaded:
         eos_ids=info.eos_ids,
         context=context_limit(checkpoint.config, options.max_context),
         vocab=tokenizer.vocab_size,
+        untagged_calls=tokenizer.think is None,
         thinking_defaults=info.thinking,
         answer_defaults=info.answer,
     )
@@ -146,6 +147,7 @@ def open_scripted(path: Path, options: LoadOptions) -> Loaded:
         eos_ids=tokenizer.eos_ids,
         context=runner.context,
         vocab=tokenizer.vocab_size,
+        untagged_calls=tokenizer.think is None,
     )
     template = of_model(None, script.model.capability, has_block=tokenizer.think is not None)
     return Loaded(runner, tokenizer, profile, template, path)

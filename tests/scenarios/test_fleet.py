@@ -224,7 +224,7 @@ def test_a_server_is_ejected_and_comes_back(odd: tuple[str, Odd], tmp_path: Path
         it.mood = 500
         for n in range(20):
             text_of(fleet, asking(f"q{n}"))
-        assert not fleet.stats()[0].up and fleet.trouble() is None
+        assert not fleet.stats()[0].up and fleet.health().trouble is None
         asked = it.asked
         for n in range(20):
             assert text_of(fleet, asking(f"q{n}")) == "Four."

@@ -15,8 +15,9 @@ from msgspec import structs
 
 from ponder.core.event import Event, Finish, TextDelta, ToolCallDone
 from ponder.core.message import Message, ToolCall, ToolResult
-from ponder.core.protocol import ChatModel, ChatStream, PromptProgress
+from ponder.core.protocol import Abilities, ChatModel, ChatStream, Health
 from ponder.core.request import ChatRequest
+from ponder.core.stream import WrappedStream
 
 PROMPT = """\
 Answer the following questions as best you can. You have access to the following tools:
@@ -44,6 +45,13 @@ class ReActModel:
     def __init__(self, model: ChatModel) -> None:
         self.model = model
 
+    @property
+    def abilities(self) -> Abilities:
+        return structs.replace(self.model.abilities, untagged_calls=False)
+
+    def health(self) -> Health:
+        return self.model.health()
+
     def stream(self, request: ChatRequest) -> ChatStream:
         if not request.tools:
             return self.model.stream(request)
@@ -59,21 +67,21 @@ class ReActModel:
         return ReActStream(self.model.stream(asked), calls=request.tool_choice != "none")
 
 
-class ReActStream:
+class ReActStream(WrappedStream):
     """Reads the reply of one turn: text until `Action:`, then one call."""
 
     def __init__(self, inner: ChatStream, *, calls: bool) -> None:
-        self._inner, self._calls = inner, calls
+        super().__init__(inner)
+        self._calls = calls
+        self._text = ""
 
-    def __iter__(self) -> Iterator[Event]:
-        text = ""
-        for event in self._inner:
-            if isinstance(event, TextDelta):
-                text += event.text
-            elif isinstance(event, Finish):
-                yield from self._reply(text, event)
-            else:
-                yield event
+    def feed(self, event: Event) -> Iterator[Event]:
+        if isinstance(event, TextDelta):
+            self._text += event.text
+        elif isinstance(event, Finish):
+            yield from self._reply(self._text, event)
+        else:
+            yield event
 
     def _reply(self, text: str, finish: Finish) -> Iterator[Event]:
         said, call = read_reply(text)
@@ -85,17 +93,8 @@ class ReActStream:
         yield ToolCallDone(0, call)
         yield structs.replace(finish, reason="tool_calls")
 
-    def cancel(self) -> None:
-        self._inner.cancel()
-
     def turn_ids(self) -> tuple[int, ...] | None:
         return None  # the next prompt writes the turn again
-
-    def answer_now(self) -> None:
-        self._inner.answer_now()
-
-    def progress(self) -> PromptProgress | None:
-        return self._inner.progress()
 
 
 def written(request: ChatRequest) -> tuple[Message, ...]:

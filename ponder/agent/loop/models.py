@@ -6,7 +6,7 @@ chat_model({"model": "qwen3:8b", "model_server": "http://localhost:8000/v1", "ap
 
 from typing import Any
 
-from ponder.agent.loop.json_calls import JsonCallModel
+from ponder.agent.loop.untagged_replies import UntaggedReplies
 from ponder.core.errors import UserError
 from ponder.core.protocol import ChatModel
 
@@ -38,6 +38,4 @@ def chat_model(llm: "str | dict[str, Any] | ChatModel") -> ChatModel:
 
 def for_tools(model: ChatModel) -> ChatModel:
     """A model as agents want it. Qwen2.5 and its Coder, which know no thoughts, write calls without the tags."""
-    from ponder.engine.llm import LLM
-
-    return JsonCallModel(model) if isinstance(model, LLM) and model.tokenizer.think is None else model
+    return UntaggedReplies(model) if model.abilities.untagged_calls else model

@@ -4,7 +4,7 @@ loop, which must come to the same transcript. A difference means that the loop c
     ponder agent --replay trip.jsonl
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from ponder.agent.loop.agent import Agent
@@ -24,6 +24,7 @@ from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.event import Effective, Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, Usage
 from ponder.core.message import Message, Reasoning, Text, ToolCall
+from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest
 
 SETTINGS = Effective(False, "default", None, 0.0, 1.0, 0, 0.0, 0, 0)  # nobody looks at them here
@@ -57,6 +58,13 @@ class RecordedModel:
             [(e, n + 1 < len(run) and _is_broken(run[n + 1])) for n, e in enumerate(run) if _from_model(e)]
         )
 
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities()
+
+    def health(self) -> Health:
+        return Health()
+
     def stream(self, request: ChatRequest) -> "RecordedStream":
         reply = next(self._replies, None)
         if reply is None:
@@ -79,6 +87,10 @@ class RecordedStream:
             elif isinstance(part, ToolCall):
                 yield ToolCallDone(n, part)
         yield Finish("stop", self._usage, SETTINGS, malformed_calls=self._malformed)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for event in self:
+            yield event
 
     def cancel(self) -> None: ...
 

@@ -83,7 +83,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ponder.core.params import Thinking
     from ponder.engine.decoding.settings import choose_mode
-    from ponder.engine.llm import LLM
     from ponder.model.hub.data_folder import chats
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
@@ -113,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         admission = Admission(config, args.max_batch)
         thinking = Thinking(enabled=args.think, budget=args.budget, tool_in_thinking=args.tool_in_thinking)
         first = pool.find(None).llm
-        if isinstance(first, LLM):
+        if first is not None and first.abilities.local:
             choose_mode(thinking, (), first.profile)  # refuses what this model cannot do
         service = Service(config, pool, admission, thinking)
         server = DrainingServer(build(service, chats(note), tools), config, admission)

@@ -14,6 +14,7 @@ from typing import Any
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.engine.decoding.grammar import Compiled, compile_calls, compile_grammar, is_strict
+from ponder.text.chat.untagged_calls import UntaggedCalls
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -22,7 +23,8 @@ class AnswerRules:
     """grammar: what the answer must match, None when it is free. free_calls: a call may stand in its place.
     calls: what a call must match, None when it is free.
     no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call. text_calls: there is nothing
-    to call, so what looks like a call is text."""
+    to call, so what looks like a call is text. untagged: names of the tools whose calls may come without tags; none
+    where a call must keep to a schema, for only calls in tags are held to it."""
 
     grammar: Compiled | None = None
     calls: Compiled | None = None
@@ -30,7 +32,14 @@ class AnswerRules:
     no_calls: bool = False
     single_call: bool = False
     text_calls: bool = False
+    untagged: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+
+    def untagged_reader(self) -> UntaggedCalls | None:
+        """For one choice."""
+        if not self.untagged:
+            return None
+        return UntaggedCalls(self.untagged, allowed=not self.no_calls, single=self.single_call)
 
 
 def answer_rules(
@@ -41,8 +50,11 @@ def answer_rules(
     tools: tuple[dict[str, Any], ...] = (),
     tool_choice: str = "auto",
     parallel_tool_calls: bool = True,
+    untagged: bool = False,
 ) -> AnswerRules:
-    """Compile, once a request and before anything is generated. Raises UserError for what cannot be enforced."""
+    """Compile, once a request and before anything is generated. untagged: the model leaves out the tags of its calls.
+
+    Raises UserError for what cannot be enforced."""
     names = [_name(tool) for tool in tools]
     if tool_choice in ("auto", "none"):
         compiled = compile_grammar(tokenizer, eos_ids, grammar) if grammar else None
@@ -57,6 +69,7 @@ def answer_rules(
             no_calls=tool_choice == "none",
             single_call=not parallel_tool_calls,
             text_calls=not tools,
+            untagged=frozenset(names) if untagged and grammar is None and calls is None else frozenset(),
             warnings=compiled.warnings if compiled else (),
         )
     if grammar is not None:

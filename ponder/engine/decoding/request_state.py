@@ -65,7 +65,9 @@ class RequestState:
         may_call = not self._rules.text_calls
         self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
         sampling = settings.sampling
-        self._output = OutputBuffer(sampling.stop, in_reasoning=sampling.stop_in_reasoning)
+        self._output = OutputBuffer(
+            sampling.stop, in_reasoning=sampling.stop_in_reasoning, untagged=self._rules.untagged_reader()
+        )
         self._penalties = _penalties(sampling, prompt_ids)
         self._made: dict[tuple[Phase, Matcher | None], SamplingRule] = {}
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
@@ -97,6 +99,12 @@ class RequestState:
 
     def turn_start(self, prompt_ids: Sequence[int]) -> int:
         return turn_start(self._tokenizer, prompt_ids)
+
+    @property
+    def in_template_form(self) -> bool:
+        """Whether the ids are what the template would write. Calls without tags are not: in the next prompt they stand
+        with tags, because what a model was trained on keeps it from saying the same again."""
+        return not self._output.untagged_calls
 
     def forced(self) -> tuple[int, ...]:
         """Ids to append next without sampling: feed them all through the model. () means sample."""
@@ -215,7 +223,7 @@ class RequestState:
             self._settings.effective,
             self._stop_reason,
             self.handover,
-            self._parser.malformed_calls,
+            self._parser.malformed_calls + self._output.malformed_calls,
             tuple(self._warnings),
         )
 
@@ -342,7 +350,7 @@ class RequestState:
     def _check_end(self) -> None:
         if self._output.matched:
             self._close("stop")
-        elif self._output.calls and self._rules.single_call:
+        elif self._output.calls_over or (self._output.calls and self._rules.single_call):
             self._close("tool_calls")
         elif len(self.ids) >= self._settings.effective.max_tokens:
             self._close("length")
@@ -352,9 +360,13 @@ class RequestState:
         malformed = self._parser.malformed_calls
         events = self._parser.finish()
         self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
-        self._output.flush()
+        self._output.close(self._parser.numbered)
         self._stop_reason = self._output.matched
-        self.finish_reason = "stop" if self._output.matched and reason != "cancelled" else reason
+        if reason != "cancelled" and self._output.untagged_calls:
+            reason = "tool_calls"
+        elif reason != "cancelled" and self._output.matched:
+            reason = "stop"
+        self.finish_reason = reason
 
 
 def _penalties(sampling: SamplingParams, prompt_ids: Sequence[int]) -> Penalties | None:

@@ -28,6 +28,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     """What the rules need to know about a model; the engine fills it when the model is loaded (TH-4).
 
     capability: "hybrid" thinks or not as asked, "thinking" always does, "instruct" and "base" never do.
+    untagged_calls: it may write calls without their tags, as models do that know no thoughts (Qwen2.5 and its Coder).
     context: most ids a sequence may have, prompt included. vocab: ids the tokenizer knows; rows above are padding.
     thinking_defaults, answer_defaults: the model's own sampling values per mode (RL-1).
     """
@@ -37,6 +38,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     eos_ids: tuple[int, ...]
     context: int
     vocab: int
+    untagged_calls: bool = False
     thinking_defaults: SamplingParams = THINKING_DEFAULTS
     answer_defaults: SamplingParams = ANSWER_DEFAULTS
 

@@ -9,18 +9,20 @@ list of models (`dialect="auto"`), and decides what a request may ask for. Sever
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Unpack
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest
-from ponder.engine.decoding.settings import ModelProfile
+from ponder.engine.decoding.settings import Ceiling, ModelProfile
 from ponder.engine.options import SamplingFields, sampling_of, thinking_of
 from ponder.engine.remote.call import RemoteCall, RemoteChoice
 from ponder.engine.remote.client import Client
@@ -41,6 +43,7 @@ class RemoteModel:
     """Thread-safe. Implements `ponder.core.protocol.ChatModel`; a server holds it like an `LLM`."""
 
     info = None
+    ceiling = Ceiling()
     note = ""
     warnings: tuple[str, ...] = ()
 
@@ -91,11 +94,26 @@ class RemoteModel:
     def stats(self) -> tuple[UpstreamStats, ...]:
         return tuple(u.stats() for u in self._upstreams)
 
-    def trouble(self) -> str | None:
-        """None while at least one server is up."""
+    def metrics(self) -> Iterator[tuple[str, dict[str, str], Struct]]:
+        """(what is counted, its labels, numbers)"""
+        yield from (("upstream", {"upstream": s.url}, s) for s in self.stats())
+
+    @property
+    def abilities(self) -> Abilities:
+        """The defaults: the server that gets a request decides."""
+        return Abilities()
+
+    def health(self) -> Health:
+        """No trouble while at least one server is up."""
         if any(u.up for u in self._upstreams):
-            return None
-        return "; ".join(f"{u.root}: {u.reason}" for u in self._upstreams)
+            return Health()
+        return Health("; ".join(f"{u.root}: {u.reason}" for u in self._upstreams))
+
+    def trouble(self) -> str | None:
+        return self.health().trouble
+
+    def prepare(self) -> None:
+        """There is nothing to do before the first request."""
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -142,9 +160,14 @@ class RemoteModel:
         return int(self._client.run(self._client.json("POST", upstream.root + "/tokenize", body))["count"])
 
     def embed(
-        self, texts: Sequence[str | Sequence[int]], *, pooling: Pooling = "last", dimensions: int | None = None
+        self,
+        texts: Sequence[str | Sequence[int]],
+        *,
+        pooling: Pooling = "last",
+        dimensions: int | None = None,
+        cut: bool = False,
     ) -> tuple[NDArray[np.float32], int]:
-        """Vectors [texts, D] and the number of ids, by the servers' /v1/embeddings."""
+        """Vectors [texts, D] and the number of ids, by the servers' /v1/embeddings. cut: is up to the server."""
         upstream = choose(self._known(), beginning_of(map(str, texts[:1])))
         assert upstream is not None and upstream.dialect is not None
         body: dict[str, Any] = {"model": self._name_at(upstream), "input": list(texts)}
@@ -160,7 +183,7 @@ class RemoteModel:
         return vectors, int((reply.get("usage") or {}).get("prompt_tokens") or 0)
 
     def result(self, handle: Handle, events: list[list[Event]]) -> Result:
-        """What a stream said, gathered. The messages have no ids: a next turn is rendered anew."""
+        """What a stream said, gathered. The messages have no ids: a next turn is rendered again."""
         return Result(tuple(choice_of(found, None, ()) for found in events), ())
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 
 from ponder.core.client import CLIENT
 from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.core.protocol import Health
 from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.scheduling.block_pool import BlockPool
 from ponder.engine.scheduling.cancel import StepCancellation
@@ -202,19 +203,21 @@ class Engine:
     @property
     def dead(self) -> bool:
         """Its thread failed: it takes no requests any more."""
-        with self._lock:  # a thread that `submit` is just starting is not alive yet
-            thread = self._thread
-            return self._broken is not None or (thread is not None and not thread.is_alive() and not self._closed)
+        return self.health().dead
 
-    def trouble(self) -> str | None:
-        """What is wrong: the thread failed, died or is inside one step for longer than any step takes (SR-4)."""
-        if self._broken is not None:
-            return f"the engine failed: {type(self._broken).__name__}: {self._broken}"
-        if self.dead:
-            return "the engine's thread died"
-        if (seconds := self.stats().seconds_since_step) > STUCK_SECONDS:
-            return f"no step for {seconds:.0f} s"
-        return None
+    def health(self) -> Health:
+        """The thread may have failed, died or be inside one step for longer than any step takes (SR-4)."""
+        with self._lock:  # a thread that `submit` is just starting is not alive yet
+            thread, broken = self._thread, self._broken
+            died = thread is not None and not thread.is_alive() and not self._closed
+        seconds, trouble = self.stats().seconds_since_step, None
+        if broken is not None:
+            trouble = f"the engine failed: {type(broken).__name__}: {broken}"
+        elif died:
+            trouble = "the engine's thread died"
+        elif seconds > STUCK_SECONDS:
+            trouble = f"no step for {seconds:.0f} s"
+        return Health(trouble, trouble is None, broken is not None or died, seconds)
 
     def _start(self) -> None:
         """With the lock held."""

@@ -255,7 +255,7 @@ class Handle:
     def turn_ids(self, choice: int = 0) -> tuple[int, ...] | None:
         """The exact ids of the assistant's turn: what the prompt began of it (an empty thinking block, say) and what
         was generated. Complete once the choice has finished; `Message.ids` takes them (HC-2). None when another
-        server computes them."""
+        server computes them, and for calls that were written without tags."""
         return self._sequences[choice].turn_ids()
 
     def prompt_ids(self) -> tuple[int, ...]:

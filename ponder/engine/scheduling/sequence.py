@@ -84,8 +84,10 @@ class Sequence:
     def progress(self) -> PromptProgress:
         return PromptProgress(min(self.computed, self.prompt), self.prompt, self.cached or 0)
 
-    def turn_ids(self) -> tuple[int, ...]:
+    def turn_ids(self) -> tuple[int, ...] | None:
         """See `Handle.turn_ids`."""
+        if not self.state.in_template_form:
+            return None
         prompt_ids = tuple(self.ids[: self.prompt])
         start = self.state.turn_start(prompt_ids)  # 0: there is no turn
         return (prompt_ids[start + 1 :] if start else ()) + tuple(self.ids[self.prompt :])  # after the newline

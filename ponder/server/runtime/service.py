@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -24,7 +24,6 @@ from ponder.server.runtime.backend import Model
 from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
-from ponder.text.chat.untagged_calls import UntaggedCalls
 
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
 
@@ -47,7 +46,6 @@ class ActiveRequest:
     llm: Model
     handle: Handle
     restorer: ReasoningRestorer | None = None
-    readers: Sequence[UntaggedCalls] = ()  # of each choice, where the model writes its calls without tags
 
     @property
     def id(self) -> str:
@@ -57,7 +55,7 @@ class ActiveRequest:
         """(choice, event) as they come; texts that came together are one. A request that ran out of time ends as if
         cancelled, and says so."""
         async for batch in self.handle.abatches(PACE):
-            for choice, event in self._read(batch):
+            for choice, event in joined(batch):
                 if isinstance(event, Finish):
                     self.in_flight.finish = event
                     if self.in_flight.timed_out and event.reason == "cancelled":
@@ -68,16 +66,6 @@ class ActiveRequest:
                 if self.restorer is not None:
                     self.restorer.follow(choice, event)
                 yield choice, event
-
-    def _read(self, batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
-        for choice, event in joined(batch):
-            if not self.readers:
-                yield choice, event
-                continue
-            reader = self.readers[choice]
-            yield from ((choice, shown) for shown in reader.feed(event))
-            if reader.over and len(self.handle) == 1:
-                self.handle.cancel()
 
     async def choices(self) -> list[Choice]:
         """The whole answer."""
@@ -109,7 +97,7 @@ class Service:
         def submit(llm: Model) -> Handle:
             return llm.stream(self.prepared(request, llm, restorer))
 
-        return self.run(model, submit, prefix, request.messages, restorer, request)
+        return self.run(model, submit, prefix, request.messages, restorer)
 
     def prepared(self, request: ChatRequest, llm: Model, restorer: ReasoningRestorer | None) -> ChatRequest:
         """What the model is asked: with the server's defaults, and with thoughts that it restores."""
@@ -129,12 +117,10 @@ class Service:
         prefix: str,
         prompt: Any,
         restorer: ReasoningRestorer | None = None,
-        request: ChatRequest | None = None,
     ) -> AsyncIterator[ActiveRequest]:
         """Admit, load, submit; at the end the slot and the blocks are free again, whatever happened.
 
-        prompt: what people wrote, for a log that may hold it. restorer: keeps the thoughts of the reply. request: of a
-        chat.
+        prompt: what people wrote, for a log that may hold it. restorer: keeps the thoughts of the reply.
         """
         name = self.pool.find(model).name
         async with self.admission.admit(prefix) as slot, self.pool.use(model) as llm:
@@ -143,7 +129,7 @@ class Service:
             _check_engine(llm, name)
             slot.handle = await _submit(slot, submit, llm)
             try:
-                yield ActiveRequest(slot, llm, slot.handle, restorer, _readers(llm, request, len(slot.handle)))
+                yield ActiveRequest(slot, llm, slot.handle, restorer)
             finally:
                 _log_end(slot, name)
 
@@ -162,18 +148,6 @@ async def _submit(slot: InFlight, submit: Callable[[Model], Handle], llm: Model)
         text = "the server's time limit passed before the request began"
         raise ApiError(503, text, code="timeout", retry_after=1)
     return slot.handle
-
-
-def _readers(llm: Model, request: ChatRequest | None, choices: int) -> list[UntaggedCalls]:
-    """For a model that knows no thoughts, as Qwen2.5-Coder, and a reply that may have calls. None where these must keep
-    to a schema: only calls in tags are held to it."""
-    if request is None or not request.tools or request.tool_choice == "none" or request.grammar is not None:
-        return []
-    functions = [tool["function"] for tool in request.tools]
-    if not isinstance(llm, LLM) or llm.tokenizer.think is not None or any(f.get("strict") for f in functions):
-        return []
-    names, single = {f["name"] for f in functions}, not request.parallel_tool_calls
-    return [UntaggedCalls(names, single=single) for _ in range(choices)]
 
 
 def _log_end(run: InFlight, model: str) -> None:

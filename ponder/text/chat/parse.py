@@ -188,8 +188,13 @@ class StreamParser:
 
     def _call_done(self, call: ToolCall) -> None:
         self._close_run()
-        self._events.append(ToolCallDone(self._calls, structs.replace(call, id=self._call_id())))
+        self._events.append(self.numbered(call))
+
+    def numbered(self, call: ToolCall) -> ToolCallDone:
+        """The next call of the turn; also for one that was read elsewhere."""
+        done = ToolCallDone(self._calls, structs.replace(call, id=f"call_{self._digest}_{self._calls}"))
         self._calls += 1
+        return done
 
     def _resolve_call(self) -> None:
         """The call that is still open will get no more ids. Read its pieces again, each tag as a real one; once, so
@@ -213,9 +218,6 @@ class StreamParser:
             call = None if piece.text == CLOSE else OpenCall()
         if call is not None:
             self._end_call(call, closed=False)
-
-    def _call_id(self) -> str:
-        return f"call_{self._digest}_{self._calls}"
 
     @cached_property
     def _digest(self) -> str:

@@ -56,7 +56,7 @@ def test_an_engine_that_is_just_starting_is_not_taken_for_dead(tmp_path: Path) -
 
     def ask(llm: LLM) -> None:
         while not over.is_set():
-            if (trouble := llm.trouble()) is not None:
+            if (trouble := llm.health().trouble) is not None:
                 wrong.append(trouble)
 
     for _ in range(30):

@@ -1,70 +1,19 @@
-"""Calls written as plain JSON are calls; anything else stays text."""
+"""Agents with a model that writes calls as plain JSON: asked again, code repaired, an answer in words."""
 
 import asyncio
-import json
 from typing import Any, ClassVar
 
 import pytest
 
 from ponder.agent.loop.agent import Agent
-from ponder.agent.loop.json_calls import JsonCallModel
 from ponder.agent.loop.limits import Limits
+from ponder.agent.loop.models import for_tools
 from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.event import TextDelta
-from ponder.text.chat.untagged_calls import UntaggedCalls, read_calls
 
 pytestmark = pytest.mark.anyio
 CALL = '{"name": "add", "arguments": {"a": 1}}'
 FENCED = f"```json\n{CALL}\n```"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [CALL, f"```json\n{CALL}\n```", f"```\n{CALL}\n```", f"<tools>\n{CALL}\n</tools>", f"  {CALL}\n", f"[{CALL}]",
-     f"```json\n{CALL}\n```\n", f"```json\n{CALL}", CALL[:-1] + ', "result": 2}',
-     f"{FENCED}\n\nThe result will be 2.", CALL + " done",
-     '{"name": "add", "arguments": "{\\"a\\": 1}"}'],
-)  # fmt: skip
-def test_one_call(text: str) -> None:
-    (call,) = read_calls(text, {"add"})
-    assert call.name == "add" and json.loads(call.arguments) == {"a": 1}
-
-
-@pytest.mark.parametrize(
-    "text", [f"{CALL}\n{CALL}", f"```json\n{CALL}\n```\n```json\n{CALL}\n```", f"[{CALL}, {CALL}]"]
-)
-def test_two_calls(text: str) -> None:
-    assert len(read_calls(text, {"add"})) == 2
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{}", f"Here it is:\n{FENCED}", '{"name": "sub", "arguments": {}, "x": 1}', "```json\n{",
-     '{"name": "sub", "arguments": {}}', '```json\n[{"name": "sub", "arguments": {}}]\n```',
-     '{"name": "sub", "arguments": "1"}', '{"name": "", "arguments": {}}', "[1, 2]", '{"name": "add"}',
-     "[" * 5000, '{"a": 1}'],
-)  # fmt: skip
-def test_no_call(text: str) -> None:
-    assert read_calls(text, {"add"}) == []
-
-
-def test_one_name_that_is_offered_makes_the_others_calls_too() -> None:
-    other = '{"name": "sub", "arguments": {}}'
-    assert [call.name for call in read_calls(f"{other}\n{CALL}", {"add"})] == ["sub", "add"]
-
-
-@pytest.mark.parametrize("text", ["<p>Hi", "```python\n", "<toolbox>", "Well, {"])
-def test_what_cannot_become_a_call_is_not_held_back(text: str) -> None:
-    reader = UntaggedCalls({"add"})
-    assert (
-        "".join(e.text for letter in text for e in reader.feed(TextDelta(letter)) if isinstance(e, TextDelta)) == text
-    )
-
-
-@pytest.mark.parametrize("text", ["<to", "<tools>\n{", "``", "```json\n", " [", "{"])
-def test_what_may_become_a_call_is_held_back(text: str) -> None:
-    reader = UntaggedCalls({"add"})
-    assert not [e for letter in text for e in reader.feed(TextDelta(letter))]
 
 
 @pytest.mark.parametrize("text", [CALL.replace("add", "sub"), f"```json\n[{CALL.replace('add', 'sub')}]\n```"])
@@ -77,7 +26,7 @@ async def test_json_of_what_was_not_offered_is_no_call(scripted, text: str) -> N
 
     for answer in ("Seven.", text):
         llm = scripted(text, answer, vocab="qwen2.5", capability="instruct")
-        run = Agent(JsonCallModel(llm), tools=[add]).start("Subtract.")
+        run = Agent(for_tools(llm), tools=[add]).start("Subtract.")
         events = [e async for e in run]
         assert (run.end.text, run.end.steps, len(run.messages)) == (answer, 1, 2)
         assert "".join(e.text for e in events if isinstance(e, TextDelta)) == answer
@@ -92,7 +41,7 @@ async def test_the_second_reply_can_be_cancelled(scripted) -> None:
 
     slow = {"text": "word " * 500, "delay_ms": 5}
     llm = scripted(CALL.replace("add", "sub"), slow, vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[add]).start("Subtract.")
+    run = Agent(for_tools(llm), tools=[add]).start("Subtract.")
     async for event in run:
         if isinstance(event, TextDelta):
             break
@@ -111,7 +60,7 @@ async def test_a_call_in_tags_of_what_was_not_offered_is_a_call(scripted) -> Non
 
     tagged = f"<tool_call>\n{CALL.replace('add', 'sub')}\n</tool_call>"
     llm = scripted(tagged, "No.", vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[add]).start("Go.")
+    run = Agent(for_tools(llm), tools=[add]).start("Go.")
     await run.wait()
     assert [c.name for m in run.messages for c in m.tool_calls] == ["sub"]
 
@@ -123,7 +72,7 @@ async def test_in_the_loop(scripted) -> None:
 
     said = ["```json\n" + CALL + "\n```", '{"answer": 2}']
     llm = scripted(*said, vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[add]).start("Add.")
+    run = Agent(for_tools(llm), tools=[add]).start("Add.")
     events = [e async for e in run]
     assert [m.text for m in run.messages if m.role == "tool"] == ["2"] and run.end.text == '{"answer": 2}'
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == '{"answer": 2}'
@@ -135,48 +84,8 @@ async def test_plain_text_streams(scripted) -> None:
     def nothing() -> None:
         """Does nothing."""
 
-    deltas = [e.text async for e in Agent(JsonCallModel(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
+    deltas = [e.text async for e in Agent(for_tools(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
     assert len(deltas) > 10 and "".join(deltas).strip() == ("word " * 50).strip()
-
-
-def test_code_between_pythons_quotes() -> None:
-    text = '```json\n{"name": "run", "arguments": {"code": """\nprint("a")\nprint(\'b\')\n"""}}\n```'
-    (call,) = read_calls(text, {"run"})
-    assert json.loads(call.arguments) == {"code": "print(\"a\")\nprint('b')\n"}
-    code = 'f("""a\n10""")\ng("""b""", 1)\n'
-    (call,) = read_calls(f'{{"name": "run", "arguments": {{"code": """\n{code}""", "n": 1}}}}', {"run"})
-    assert json.loads(call.arguments) == {"code": code, "n": 1}
-
-
-def test_code_with_true_line_ends_and_fences() -> None:
-    """Neither is JSON as the standard has it; both are what small models write."""
-    code = "```python\nprint('a')\n```"
-    for text in (
-        '```json\n{"name": "run", "arguments": {"code": "' + code + '"}}\n```',
-        json.dumps({"name": "run", "arguments": code}),
-    ):
-        (call,) = read_calls(text, {"run"})
-        assert "print('a')" in call.arguments
-
-
-def test_escapes_that_json_does_not_know() -> None:
-    text = '{"name": "run", "arguments": {"code": "re.sub(\'\\d+\', \'\\\\n\', s)\\nx"}}'
-    (call,) = read_calls(text, {"run"})
-    assert json.loads(call.arguments) == {"code": "re.sub('\\d+', '\\n', s)\nx"}
-    (call,) = read_calls(r"""{"name": "run", "arguments": {"code": "print(\'a\')"}}""", {"run"})
-    assert json.loads(call.arguments) == {"code": "print('a')"}
-
-
-@pytest.mark.parametrize("frame", ["{}", "```json\n{}\n```"])
-@pytest.mark.parametrize("code", ['print("a")', 'f("x").g("}}")\nh("")', "d = {'a': \"b\"}"])
-def test_quotes_that_are_not_escaped(frame: str, code: str) -> None:
-    (call,) = read_calls(frame.replace("{}", f'{{"name": "run", "arguments": {{"code": "{code}"}}}}'), {"run"})
-    assert json.loads(call.arguments) == {"code": code}
-
-
-def test_where_an_argument_ends_is_not_guessed() -> None:
-    assert read_calls('{"name": "run", "arguments": {"code": "print("a")", "n": "x"}}', {"run"}) == []
-    assert read_calls('{"name": "run", "arguments": {"code": "a "b" c', {"run"}) == []
 
 
 async def test_names_as_small_models_write_them(scripted) -> None:
@@ -196,7 +105,7 @@ async def test_names_as_small_models_write_them(scripted) -> None:
     said = ['{"name": "fetch", "arguments": {"url": "a"}}', '{"name": "Web_Fetch", "arguments": "b"}',
             '{"name": "we", "arguments": {}}', "Done."]  # fmt: skip
     llm = scripted(*said, vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[Fetch()]).start("Go.")
+    run = Agent(for_tools(llm), tools=[Fetch()]).start("Go.")
     await run.wait()
     results = [m.text for m in run.messages if m.role == "tool"]
     assert results[:2] == ["page of a", "page of b"] and "no tool named 'we'" in results[2]
@@ -215,7 +124,7 @@ async def test_words_behind_a_call_end_the_turn(scripted) -> None:
     llm = scripted(
         {"text": f"{FENCED}\n\n{made_up}", "delay_ms": 1}, "It is 2.", vocab="qwen2.5", capability="instruct"
     )
-    run = Agent(JsonCallModel(llm), tools=[add]).start("Add.")
+    run = Agent(for_tools(llm), tools=[add]).start("Add.")
     events = [e async for e in run]
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 2."
     assert run.end.usage.completion_tokens < 100, "the rest was not waited for"
@@ -229,7 +138,7 @@ async def test_a_fence_without_calls_passes_when_words_follow(scripted, text: st
         """Does nothing."""
 
     llm = scripted(text, vocab="qwen2.5", capability="instruct")
-    deltas = [e.text async for e in Agent(JsonCallModel(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
+    deltas = [e.text async for e in Agent(for_tools(llm), tools=[nothing]).start("Go.") if isinstance(e, TextDelta)]
     assert len(deltas) > 10 and "".join(deltas).strip() == text.strip()
 
 
@@ -241,13 +150,13 @@ async def test_an_answer_is_in_words(scripted) -> None:
         return a + 1
 
     llm = scripted(CALL, FENCED, "It is 2.", vocab="qwen2.5", capability="instruct")
-    agent = Agent(JsonCallModel(llm), tools=[add], limits=Limits(steps=1))
+    agent = Agent(for_tools(llm), tools=[add], limits=Limits(steps=1))
     run = agent.start("Add.")
     events = [e async for e in run]
     assert (run.end.reason, run.end.text) == ("max_steps", "It is 2.")
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "It is 2."
     llm = scripted(CALL, FENCED, FENCED, vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[add], limits=Limits(steps=1)).start("Add.")
+    run = Agent(for_tools(llm), tools=[add], limits=Limits(steps=1)).start("Add.")
     assert "```" in (await run.wait()).text, "without tools it is text like any other"
 
 
@@ -273,11 +182,11 @@ async def test_mended_code_is_run_and_other_code_is_not(scripted) -> None:
     mended = "That fails. This part:\n```python\n1 / 1\n```\nAll of it:\n```python\nx = 7\nx\n```\nIt will print 7."
     shown = "It is 7, by this code:\n```python\nx = 7\n```"
     llm = scripted(first, mended, shown, vocab="qwen2.5", capability="instruct")
-    run = Agent(JsonCallModel(llm), tools=[tool]).start("Go.")
+    run = Agent(for_tools(llm), tools=[tool]).start("Go.")
     assert (await run.wait()).text == shown
     assert tool.ran == ["1 / 0", "x = 7\nx\n"]
     asked = scripted(shown, vocab="qwen2.5", capability="instruct")
-    assert (await Agent(JsonCallModel(asked), tools=[tool]).start("Show me code.").wait()).text == shown
+    assert (await Agent(for_tools(asked), tools=[tool]).start("Show me code.").wait()).text == shown
     assert len(tool.ran) == 2
 
 
@@ -286,6 +195,6 @@ async def test_a_call_that_cannot_be_read_is_asked_for_again(scripted) -> None:
     broken = '{"name": "code_interpreter", "arguments": {"code": "print("a")"'
     llm = scripted(broken, '{"name": "code_interpreter", "arguments": {"code": "7"}}', "7.", vocab="qwen2.5",
                    capability="instruct")  # fmt: skip
-    run = Agent(JsonCallModel(llm), tools=[tool]).start("Go.")
+    run = Agent(for_tools(llm), tools=[tool]).start("Go.")
     assert (await run.wait()).text == "7." and tool.ran == ["7"]
     assert "not well formed" in next(m.text for m in run.messages if m.role == "tool")
