@@ -13,8 +13,11 @@ from msgspec import convert
 from ponder.core.errors import UserError
 from ponder.tasks.table import TASKS
 from ponder.train.metrics import read
+from ponder.train.recipe.read import recipe_of
 from ponder.train.stage import MODEL, Context, Interrupted
 from ponder.train.stages.rl import Rl
+from tests.train.recipes import base, recipe, text, tokenizer
+from tests.train.recipes import tuned as tuned_stage
 from tests.train.thinker import Digit, tuned
 
 FIELDS = {"name": "rl", "kind": "rl", "from": "sft", "tasks": ["digit"], "steps": 12, "rate": 0.01, "problems": 4,
@@ -141,3 +144,15 @@ def test_engine_and_trainer_that_disagree_stop_the_run(
 def test_bad_input_is_refused_where_it_is_read(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         stage(**fields)
+
+
+def test_a_recipe_goes_from_tuning_through_rewards_to_a_smaller_model() -> None:
+    small = tuned_stage(name="small", **{"from": "base"})
+    rewards = {**FIELDS, "from": "tuned", "tasks": ["count"], "levels": {"count": [0]}, "budgets": [0, 4]}
+    taught = {"name": "taught", "kind": "distill", "from": "small", "teacher": "rl", "tasks": ["count"], "steps": 1}
+    stages = recipe_of(recipe(text(), tokenizer(), base(), tuned_stage(), small, rewards, taught), "test").stages
+    assert [s.parents() for s in stages[-2:]] == [{"from": "tuned"}, {"from": "small", "teacher": "rl"}]
+    with pytest.raises(UserError, match="did you mean"):
+        recipe_of(recipe(text(), tokenizer(), base(), tuned_stage(), {**rewards, "grup": 4}), "test")
+    with pytest.raises(UserError, match="take 4 or more"):
+        recipe_of(recipe(text(), tokenizer(), base(), tuned_stage(), {**rewards, "group": 1}), "test")
