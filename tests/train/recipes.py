@@ -25,6 +25,11 @@ def tuned(**more: Any) -> dict[str, Any]:
     return own | {"steps": 4, "batch": 8, "checkpoint_every": 3} | more
 
 
+def distilled(**more: Any) -> dict[str, Any]:
+    own = {"name": "distilled", "kind": "distill", "from": "base", "teacher": "tuned", "tasks": TASKS}
+    return own | {"levels": LEVELS, "steps": 2, "problems": 4, "max_new_tokens": 24} | more
+
+
 def evaluated(**more: Any) -> dict[str, Any]:
     own = {"name": "eval", "kind": "eval", "from": "tuned", "tasks": TASKS, "levels": [0], "n": 2}
     return own | {"budgets": [0, "none"], "max_tokens": 64} | more

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,15 +12,17 @@ from ponder.model.load import load
 from ponder.train.metrics import read
 from ponder.train.recipe.graph import context_of, locked, run
 from ponder.train.recipe.inspect import show
-from ponder.train.recipe.read import recipe_of
+from ponder.train.recipe.read import read_recipe, recipe_of
 from ponder.train.recipe.report import write_report
-from recipes import base, evaluated, export, recipe, text, tokenizer, tuned
+from recipes import base, distilled, evaluated, export, recipe, text, tokenizer, tuned
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     out = tmp_path_factory.mktemp("smoke")
-    whole = recipe_of(recipe(text(), tokenizer(), base(), tuned(), evaluated(), export()), "smoke")
+    whole = recipe_of(recipe(text(), tokenizer(), base(), tuned(), distilled(), evaluated(), export()), "smoke")
     return whole, out, {node.stage.name: node for node in run(whole, out, log=io.StringIO())}
 
 
@@ -45,6 +48,11 @@ def test_tuning_starts_from_the_weights_of_its_parent(smoke):
     assert json.loads((nodes["tuned"].folder / "stage.json").read_text())["from"] == nodes["base"].folder.name
 
 
+def test_a_student_learns_from_what_its_teacher_says_of_its_answers(smoke):
+    _, _, nodes = smoke
+    assert all(line["divergence"] > 0 for line in read(nodes["distilled"].folder / "metrics.jsonl"))
+
+
 def test_evaluation_has_both_modes_and_the_budgets(smoke):
     _, _, nodes = smoke
     result = json.loads((nodes["eval"].folder / "result.json").read_text())
@@ -57,18 +65,18 @@ def test_a_second_run_does_nothing_and_from_does_the_rest_anew(smoke):
     whole, out, _ = smoke
     log = io.StringIO()
     run(whole, out, log=log)
-    assert log.getvalue().count("finished before") == 6
+    assert log.getvalue().count("finished before") == 7
     log = io.StringIO()
     run(whole, out, from_="eval", until="eval", log=log)
-    assert log.getvalue().count("finished before") == 4
-    with pytest.raises(UserError, match="has no stage 'rl'"):
-        run(whole, out, until="rl", log=log)
+    assert log.getvalue().count("finished before") == 5
+    with pytest.raises(UserError, match="has no stage 'r2'"):
+        run(whole, out, until="r2", log=log)
 
 
 def test_the_report_shows_curves_and_tables(smoke):
     whole, out, nodes = smoke
     page = write_report(whole, list(nodes.values()), out).read_text()
-    assert page.count('aria-label="loss by step"') == 2
+    assert page.count('aria-label="loss by step"') == 3
     assert page.count("<h2>count</h2>") == 1
 
 
@@ -85,3 +93,13 @@ def test_a_folder_in_use_is_refused(smoke):
     whole, out, _ = smoke
     with locked(out), pytest.raises(UserError, match="in use by another"):
         run(whole, out, log=io.StringIO())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_recipe_smoke_goes_from_an_empty_folder_to_a_model(tmp_path):
+    nodes = {node.stage.name: node for node in run(read_recipe(RECIPES / "smoke.toml"), tmp_path, log=io.StringIO())}
+    lines = read(nodes["rl"].folder / "metrics.jsonl")
+    assert len(lines) == 10 and all(abs(line["mismatch_kl"]) < 1e-5 for line in lines)
+    assert any(line["reward"] > 0 for line in lines)
+    assert (nodes["export"].folder / "model" / "config.json").exists()
