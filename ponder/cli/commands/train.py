@@ -1,6 +1,7 @@
 """`ponder train`: a recipe from text to a model that chats."""
 
 import argparse
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="STAGE", help="the last stage to do")
     parser.add_argument("--accept", action="append", default=[], metavar="FIELD",
                         help="go on from a checkpoint of another recipe that differs in this field")  # fmt: skip
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
     parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="inspect: how many samples (default: 4)")
 
@@ -34,8 +37,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name one RECIPE, a file such as recipes/smoke.toml", param="recipe")
     if find_spec("torch") is None:
         raise UserError("training needs PyTorch: pip install 'ponder-llm[train]'", param="torch")
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads must be 1 or more, got {args.threads}", param="threads")
+    # before torch is loaded: its threads spin while they wait, and where another program has one of the cores a step
+    # of a small model then took ten times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ponder.train.recipe.command import inspect, train
 
     if inspecting:
         return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
-    return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept)
+    return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept,
+                 threads=args.threads)  # fmt: skip

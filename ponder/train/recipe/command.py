@@ -4,21 +4,31 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+import torch
+
 from ponder.core.errors import UserError
 from ponder.kernels import native
+from ponder.kernels.hardware import usable_cpus
 from ponder.train.recipe.graph import Node, context_of, nodes_of, run
 from ponder.train.recipe.inspect import show
-from ponder.train.recipe.read import read_recipe
+from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
 from ponder.train.stage import MODEL, Interrupted
+from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.training import TrainingStage
 
 HOME = Path("runs/train")
+NARROW = 128  # hidden_size up to which a second thread costs more in waiting than it computes (docs/performance.md)
 
 
-def train(path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str]) -> int:
-    """The exit code: 130 when Ctrl-C was pressed and all is saved."""
+def train(
+    path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str],
+    threads: int | None = None,
+) -> int:  # fmt: skip
+    """The exit code: 130 when Ctrl-C was pressed and all is saved. threads: of torch; a resumed run has the same bits
+    only with as many as before."""
     recipe = read_recipe(path)
+    torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
     _say(f"weights and sums in float32: {numbers()}")
     try:
@@ -48,6 +58,11 @@ def inspect(path: Path, out: Path | None, *, stage: str | None, count: int) -> i
     role = "tokenizer" if "tokenizer" in node.parents else "from"
     show(node.stage.preview(context)[:count], context.tokenizer(role), sys.stdout)
     return 0
+
+
+def threads_for(recipe: Recipe) -> int:
+    widths = [stage.model.hidden_size for stage in recipe.stages if isinstance(stage, Pretrain)]
+    return 1 if max(widths, default=0) <= NARROW else usable_cpus()
 
 
 def _trained(nodes: list[Node], wanted: str | None) -> Node:
