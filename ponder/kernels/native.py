@@ -4,7 +4,7 @@ The instruction set and the thread count belong to the process: `set_isa`, `set_
 a thread count; the instruction sets differ from each other in the last bits.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.extension import _native
 from ponder.kernels.hardware import usable_cpus
-from ponder.kernels.ops import HostOps
 from ponder.kernels.packing.panels import Panels
+from ponder.kernels.program.record import CallOps, Out
+from ponder.kernels.program.run import run_call
 from ponder.kernels.tensor import Floats, Tensor
+from ponder.kernels.weight import Weight
 
 Ints = NDArray[np.int32]
 
@@ -62,31 +64,15 @@ def normal(seed: int, first_row: int, spread: float, out: Floats) -> None:
     _native.normal(seed, first_row, spread, out)
 
 
-@dataclass(frozen=True, eq=False)
-class Weight:
-    """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped).
-
-    matrix: a Tensor for f32 and bf16, Panels for int8 and int4.
-    """
-
-    matrix: Tensor | Panels
-    handle: Any
-
-    @property
-    def outputs(self) -> int:
-        return self.matrix.shape[0]
-
-    @property
-    def nbytes(self) -> int:
-        return self.matrix.nbytes
-
-    @property
-    def form(self) -> tuple[str, int, int]:
-        """Matrices of one form read the same packed activations."""
-        return self.matrix.kind, self.matrix.group, self.matrix.shape[1]
+# Calls that the extension has a function for: its arguments are what the call reads, needs and makes, in this order.
+DIRECT: dict[str, Callable[..., None]] = {
+    "linear": _native.linear,
+    "swiglu": _native.swiglu,
+    "experts": _native.experts,
+}
 
 
-class NativeOps(HostOps):
+class NativeOps(CallOps):
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
     def weight(self, value: Tensor | Panels | Floats) -> Any:
@@ -103,6 +89,14 @@ class NativeOps(HostOps):
             data = np.require(value.data, requirements=("C", "A"))  # a file may hold it at an odd address
         return Weight(value, _native.Weight(value.kind, *value.shape, value.group, data))
 
+    def _calls(self, op: str, xs: tuple[NDArray[Any], ...], *outs: Out, **data: Any) -> tuple[NDArray[Any], ...]:
+        made = tuple(np.empty((len(xs[0]), *shape), dtype) for shape, dtype in outs)
+        if op in DIRECT:
+            DIRECT[op](*xs, *map(_native_value, data.values()), *made)
+        else:
+            run_call(op, xs, made, data)
+        return made
+
     def embed(self, weight: Weight, ids: Ints) -> Floats:
         out = np.empty((len(ids), weight.matrix.shape[1]), np.float32)
         _native.embed(weight.handle, ids, out)
@@ -112,11 +106,6 @@ class NativeOps(HostOps):
         out = np.empty_like(x)
         n = x.shape[-1]
         _native.rms_norm(x.reshape(-1, n), weight, eps, out.reshape(-1, n))
-        return out
-
-    def linear(self, x: Floats, weight: Weight, bias: Floats | None = None) -> Floats:
-        out = np.empty((x.shape[0], weight.outputs), np.float32)
-        _native.linear(x, weight.handle, bias, out)
         return out
 
     def rope(self, x: Floats, cos: Floats, sin: Floats) -> Floats:
@@ -130,30 +119,11 @@ class NativeOps(HostOps):
         _native.attention(q, k, v, *where, *in_use(batch, cache), layer, out)
         return out
 
-    def swiglu(self, gate: Floats, up: Floats) -> Floats:
-        out = np.empty_like(gate)
-        _native.swiglu(gate, up, out)
-        return out
-
     def add(self, a: Floats, b: Floats) -> Floats:
         return np.add(a, b)
 
     def gather_rows(self, x: Floats, rows: Ints) -> Floats:
         return np.take(x, rows, axis=0)
-
-    def route(self, logits: Floats, top_k: int, normalise: bool) -> tuple[Ints, Floats]:
-        ids = np.empty((logits.shape[0], top_k), np.int32)
-        weights = np.empty((logits.shape[0], top_k), np.float32)
-        _native.route(logits, normalise, ids, weights)
-        return ids, weights
-
-    def experts(
-        self, x: Floats, ids: Ints, weights: Floats, gate: list[Weight], up: list[Weight], down: list[Weight]
-    ) -> Floats:
-        out = np.empty_like(x)
-        gates, ups, downs = ([w.handle for w in part] for part in (gate, up, down))
-        _native.experts(x, ids, weights, gates, ups, downs, out)
-        return out
 
     def rescore(self, logits: Floats, x: Floats, weight: Weight, panels: int, margin: float) -> Floats:
         out = logits.copy()
@@ -162,3 +132,10 @@ class NativeOps(HostOps):
 
     def cache(self, layers: int, blocks: int, block_size: int, heads: int, head_dim: int, dtype: str) -> Cache:
         return Cache.empty(layers, blocks, block_size, heads, head_dim, dtype)
+
+
+def _native_value(value: Any) -> Any:
+    """As the extension takes it: handles instead of weights."""
+    if isinstance(value, list):
+        return [_native_value(v) for v in value]
+    return value.handle if isinstance(value, Weight) else value

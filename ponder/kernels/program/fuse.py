@@ -8,15 +8,16 @@
     the choice of logit rows                                                -> right after the last attention
 
 Nothing here changes a result by a bit: the same kernels work on the same rows in the same order. A pass that does
-something these rules do not know fails an assertion while it is recorded, not while it runs.
+something these rules do not know fails an assertion while it is recorded, not while it runs. The extension reads an
+instruction by its class's name and its fields (csrc/program/instructions.cpp).
 """
 
 from dataclasses import dataclass, field
 from math import prod
 
-from ponder.kernels.native import Weight
 from ponder.kernels.program.record import Call, Symbol
 from ponder.kernels.tensor import Floats
+from ponder.kernels.weight import Weight
 
 
 @dataclass(eq=False)
@@ -136,6 +137,15 @@ def fuse(calls: list[Call], result: Symbol) -> tuple[list[Instruction], Buffer]:
     return lowering.code, lowering.buffer(lowering.calls[-1].out[0])
 
 
+def lower_alone(call: Call) -> tuple[list[Instruction], list[Buffer]]:
+    """One call by itself -> its instructions, and the buffers of what it reads and makes."""
+    lowering = _Lowering([call])
+    for x in call.xs:
+        lowering.new(x, wanted=False)
+    lowering.lower(0, call)
+    return lowering.code, [lowering.buffer(symbol) for symbol in (*call.xs, *call.out)]
+
+
 def gather_early(calls: list[Call]) -> list[Call]:
     """All that follows the last attention works row by row, so it is done for the wanted rows only."""
     last = max(i for i, call in enumerate(calls) if call.op == "attention")
@@ -187,8 +197,7 @@ class _Lowering:
             case "attention":
                 heads, head_dim = call.xs[0].shape
                 q, k, v = map(self.buffer, call.xs)
-                attended = self.new(out, wanted=False)
-                kv_heads = call.xs[1].shape[0]
+                kv_heads, attended = call.xs[1].shape[0], self.new(out, wanted=False)
                 self.code.append(Attend(q, k, v, attended, data["layer"], heads, kv_heads, head_dim))
             case "route":
                 scores = self.buffer(call.xs[0])

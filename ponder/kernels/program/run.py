@@ -12,25 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponder.core.batch import Batch, Ints
 from ponder.kernels.cache import Cache, in_use
 from ponder.kernels.cancel import CancelFlag, Cancelled
 from ponder.kernels.extension import _native
-from ponder.kernels.program.fuse import (
-    Attend,
-    Buffer,
-    Embed,
-    Experts,
-    Heads,
-    Instruction,
-    Linear,
-    Prepare,
-    Rescore,
-    Route,
-    fuse,
-)
-from ponder.kernels.program.record import Recorder, Symbol, SymbolicBatch
+from ponder.kernels.program.fuse import fuse, lower_alone
+from ponder.kernels.program.record import Call, Recorder, Symbol, SymbolicBatch
 from ponder.kernels.tensor import Floats
 
 RopeTable = Callable[[float, int], tuple[Floats, Floats]]
@@ -45,7 +34,10 @@ class Program:
         recorder = Recorder()
         result = forward(recorder, SymbolicBatch())
         self.code, output = fuse(recorder.calls, result)
-        self._native = _Builder(self.code).build(output)
+        self._native = _native.Program()
+        for instruction in self.code:
+            self._native.add(instruction)
+        self._native.output(output)
         self._rope_table = rope_table
         self._words = output.width
 
@@ -79,58 +71,15 @@ class Program:
         return spent
 
 
-class _Builder:
-    """Numbers the buffers and writes the native table."""
-
-    def __init__(self, code: list[Instruction]) -> None:
-        self.code = code
-        self.native = _native.Program()
-        self.numbers: dict[Buffer, int] = {}
-
-    def build(self, output: Buffer) -> Any:
-        for instruction in self.code:
-            self.emit(instruction)
-        self.native.output(self.number(output))
-        return self.native
-
-    def number(self, buffer: Buffer | None) -> int:
-        if buffer is None:
-            return -1
-        if buffer not in self.numbers:
-            self.numbers[buffer] = (
-                self.native.buffer(buffer.width, buffer.wanted)
-                if buffer.form is None
-                else self.native.packed(buffer.form.handle, buffer.wanted)
-            )
-        return self.numbers[buffer]
-
-    def emit(self, i: Instruction) -> None:
-        number, native = self.number, self.native
-        match i:
-            case Embed():
-                native.embed(i.table.handle, number(i.out))
-            case Prepare():
-                native.prepare(
-                    number(i.x), i.gather, number(i.add), number(i.sum), i.norm, i.eps, number(i.out),
-                    [number(p) for p in i.packed],
-                )  # fmt: skip
-            case Linear(parts=parts):
-                native.linear(
-                    [p.weight.handle for p in parts], [number(p.x) for p in parts], [number(p.out) for p in parts],
-                    [p.bias for p in parts], i.swiglu,
-                )  # fmt: skip
-            case Heads(parts=heads):
-                native.heads(
-                    [number(p.x) for p in heads], [p.heads for p in heads], [p.norm for p in heads], i.head_dim, i.eps
-                )
-            case Attend():
-                native.attend(
-                    number(i.q), number(i.k), number(i.v), number(i.out), i.layer, i.heads, i.kv_heads, i.head_dim
-                )
-            case Route():
-                native.route(number(i.scores), i.normalise, number(i.ids), number(i.weights))
-            case Experts():
-                gate, up, down = ([w.handle for w in part] for part in (i.gate, i.up, i.down))
-                native.experts(number(i.x), number(i.ids), number(i.weights), gate, up, down, number(i.out))
-            case Rescore():
-                native.rescore(i.weight.handle, number(i.x), number(i.logits), i.panels, i.margin)
+def run_call(op: str, xs: tuple[NDArray[Any], ...], outs: tuple[NDArray[Any], ...], data: dict[str, Any]) -> None:
+    """One call on arrays [T, ...], by a program of its own: for operations without a function in the extension, those
+    that work row by row. outs: where the results go."""
+    arrays = *xs, *outs
+    symbols = tuple(Symbol(value, array.shape[1:]) for value, array in enumerate(arrays))
+    code, buffers = lower_alone(Call(op, symbols[: len(xs)], symbols[len(xs) :], data))
+    native = _native.Program()
+    for instruction in code:
+        native.add(instruction)
+    for buffer, array in zip(buffers, arrays):
+        native.place(buffer, array)
+    native.run_alone()

@@ -5,9 +5,10 @@ import pytest
 from amx import needs_amx
 
 from ponder.kernels import _native, native
-from ponder.kernels.native import NativeOps, Weight
+from ponder.kernels.native import NativeOps
 from ponder.kernels.reference.ops import Floats, ReferenceOps, largest_panels
 from ponder.kernels.tensor import Tensor
+from ponder.kernels.weight import Weight
 
 N, K, OPS = 1003, 64, NativeOps()  # the last panel has 11 outputs
 

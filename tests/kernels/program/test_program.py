@@ -14,7 +14,7 @@ from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.cancel import CancelFlag, Cancelled
 from ponder.kernels.native import NativeOps
-from ponder.kernels.program.fuse import Attend, Heads, Linear, Prepare
+from ponder.kernels.program.fuse import Attend, Buffer, Embed, Experts, HeadPart, Heads, Linear, Part, Prepare, Route
 from ponder.kernels.program.run import Program
 from ponder.model import decoder
 from ponder.model.config import PRESETS, ModelConfig
@@ -106,33 +106,79 @@ def test_a_pass_that_cannot_be_fused_is_refused() -> None:
 
 
 def test_native_table_checks_its_numbers() -> None:
-    program, w = native._native.Program(), NativeOps().weight(np.ones((8, 16), np.float32)).handle
-    wide, narrow, wanted = program.buffer(16, False), program.buffer(8, False), program.buffer(8, True)
-    packed = program.packed(w, False)
-    ones = np.ones(16, np.float32)
+    w, ones = NativeOps().weight(np.ones((8, 16), np.float32)), np.ones(16, np.float32)
+    wide, narrow, wanted, packed = Buffer(16, False), Buffer(8, False), Buffer(8, True), Buffer(0, False, w)
+    nothing: Any = 9
+
+    def linear(x: Buffer, out: Buffer, bias: Any = None, swiglu: bool = False) -> Linear:
+        return Linear(0, [Part(w, x, out, bias)], swiglu)
+
+    program = native._native.Program()
+    for instruction in (
+        Embed(w, wide),
+        Prepare(wide, norm=ones, eps=1e-6, out=wide, packed=[packed]),
+        linear(packed, narrow),
+    ):
+        program.add(instruction)
+    for wrong in (
+        Embed(w, Buffer(0, False)),
+        Embed(w, narrow),
+        Embed(w, nothing),
+        Prepare(wide, norm=ones[:8], eps=1e-6, out=wide),
+        Prepare(wide, gather=True, norm=ones, eps=1e-6, out=wide),
+        Prepare(narrow, packed=[packed]),
+        Prepare(wide, add=narrow, sum=wide, packed=[packed]),
+        Prepare(wide),
+        Linear(0, []),
+        linear(wide, narrow),
+        linear(packed, wide),
+        linear(packed, wanted),
+        linear(packed, narrow, ones),
+        linear(packed, narrow, swiglu=True),
+        Heads([HeadPart(wide, 2, ones)], 8, 1e-6),
+        Heads([HeadPart(wide, 3, None)], 8, 1e-6),
+        Attend(wide, narrow, wide, wide, 0, 2, 1, 8),
+        Route(narrow, wide, wide, True),
+        Buffer(8, False),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            program.add(wrong)
     for call in (
-        lambda: program.buffer(0, False),
-        lambda: program.embed(w, narrow),
-        lambda: program.embed(w, 9),
-        lambda: program.prepare(wide, False, -1, -1, ones[:8], 1e-6, wide, []),
-        lambda: program.prepare(wide, True, -1, -1, ones, 1e-6, wide, []),
-        lambda: program.prepare(narrow, False, -1, -1, None, 0.0, -1, [packed]),
-        lambda: program.prepare(wide, False, narrow, wide, None, 0.0, -1, [packed]),
-        lambda: program.prepare(wide, False, -1, -1, None, 0.0, -1, []),
-        lambda: program.linear([w], [wide], [narrow], [None], False),
-        lambda: program.linear([w], [packed], [wide], [None], False),
-        lambda: program.linear([w], [packed], [wanted], [None], False),
-        lambda: program.linear([w], [packed], [narrow], [ones], False),
-        lambda: program.linear([w], [packed], [narrow], [None], True),
-        lambda: program.heads([wide], [2], [ones], 8, 1e-6),
-        lambda: program.heads([wide], [3], [None], 8, 1e-6),
-        lambda: program.attend(wide, narrow, wide, wide, 0, 2, 1, 8),
-        lambda: program.route(narrow, True, wide, wide),
         lambda: program.output(narrow),
         lambda: program.set_rope(1.0, 0, np.ones((1024, 3), np.float32), np.ones((1024, 3), np.float32)),
+        lambda: program.place(wide, np.ones((2, 8), np.float32)),
+        lambda: program.place(wide, np.ones((2, 16))),
+        lambda: program.run_alone(),
     ):
         with pytest.raises((ValueError, TypeError)):
             call()
+
+
+def test_a_call_alone_needs_arrays_of_the_same_length() -> None:
+    program, wide, out = native._native.Program(), Buffer(16, False), Buffer(16, False)
+    program.add(Prepare(wide, norm=np.ones(16, np.float32), out=out))
+    program.place(wide, np.ones((3, 16), np.float32))
+    program.place(out, np.ones((2, 16), np.float32))
+    with pytest.raises(ValueError, match="rows"):
+        program.run_alone()
+
+
+def test_what_needs_a_batch_does_not_run_alone() -> None:
+    w, wide, ids, mix = NativeOps().weight(np.ones((16, 16), np.float32)), *(Buffer(n, False) for n in (16, 2, 2))
+    packed = Buffer(0, False, w)
+    for needs_batch in (
+        Embed(w, wide),
+        Prepare(wide, gather=True, out=Buffer(16, True)),
+        Experts(packed, ids, mix, [w] * 2, [w] * 2, [w] * 2, wide),
+    ):
+        program = native._native.Program()
+        program.add(needs_batch)
+        program.place(wide, np.ones((2, 16), np.float32))
+        with pytest.raises(ValueError, match="needs a batch"):
+            program.run_alone()
+        for wrong in (None, packed):
+            with pytest.raises((ValueError, TypeError)):
+                program.place(wrong, np.ones((2, 0), np.float32))
 
 
 @pytest.mark.flaky(reruns=2)  # judges time

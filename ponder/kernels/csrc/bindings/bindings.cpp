@@ -66,19 +66,21 @@ void bind_attention(Array<const float, 3> q, Array<const float, 3> k, Array<cons
     attention(a);
 }
 
-void bind_route(Array<const float, 2> logits, bool normalise, Array<int32_t, 2> ids, Array<float, 2> weights) {
-    int64_t tokens = logits.shape(0), n = logits.shape(1), top_k = ids.shape(1);
-    check(top_k >= 1 && top_k <= n, "top_k must lie between 1 and the number of experts");
-    check_shape("ids", ids, tokens, top_k);
-    check_shape("weights", weights, tokens, top_k);
-    route(logits.data(), tokens, n, top_k, normalise, ids.data(), weights.data());
+std::vector<const Matrix*> matrices(const std::vector<const Weight*>& weights) {
+    std::vector<const Matrix*> out;
+    for (const Weight* w : weights) {
+        check(w != nullptr, "a weight is None");
+        out.push_back(&w->m);
+    }
+    return out;
 }
 
 void bind_experts(Array<const float, 2> x, Array<const int32_t, 2> ids, Array<const float, 2> weights,
                   const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
                   const std::vector<const Weight*>& down, Array<float, 2> out) {
     int64_t tokens = x.shape(0), d = x.shape(1), top_k = ids.shape(1);
-    ExpertWeights w = expert_weights(gate, up, down, d);
+    ExpertWeights w = {matrices(gate), matrices(up), matrices(down), reads_ahead() ? read_ahead : nullptr};
+    check_experts(w, d);
     check_shape("ids", ids, tokens, top_k);
     check_shape("weights", weights, tokens, top_k);
     check_shape("out", out, tokens, d);
@@ -88,8 +90,7 @@ void bind_experts(Array<const float, 2> x, Array<const int32_t, 2> ids, Array<co
 }
 
 void bind_rescore(Array<float, 2> logits, Array<const float, 2> x, const Weight& w, int64_t panels, float margin) {
-    check(in_panels(w.m), "rescore: an int8 or int4 matrix");
-    check(panels > 0 && margin >= 0, "rescore: one panel or more, a margin of 0 or more");
+    check_rescore(w.m, {panels, margin});
     check_shape("x", x, logits.shape(0), w.m.k);
     check_shape("logits", logits, x.shape(0), w.m.n);
     rescore(x.data(), x.shape(0), w.m, {panels, margin}, logits.data());
@@ -162,29 +163,6 @@ void check_ids(const Array<const int32_t, 1>& ids, int64_t n) {
     for (size_t i = 0; i < ids.shape(0); i++)
         check(ids.data()[i] >= 0 && ids.data()[i] < n, "id " + std::to_string(ids.data()[i]) + " is not one of the " +
                                                            std::to_string(n) + " rows of the embedding");
-}
-
-static std::vector<const Matrix*> matrices(const std::vector<const Weight*>& ws, const char* name, int64_t n, int64_t k) {
-    std::vector<const Matrix*> out;
-    for (const Weight* w : ws) {
-        check(w != nullptr, std::string(name) + " holds None");
-        check(w->m.n == n && w->m.k == k, std::string(name) + " matrices of the experts differ in shape");
-        check(w->m.kind == ws[0]->m.kind && w->m.group == ws[0]->m.group,
-              std::string(name) + " matrices of the experts differ in kind");
-        out.push_back(&w->m);
-    }
-    return out;
-}
-
-ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
-                             const std::vector<const Weight*>& down, int64_t d) {
-    check(!gate.empty() && gate[0] != nullptr, "there are no experts");
-    check(gate.size() == up.size() && gate.size() == down.size(), "gate, up and down differ in length");
-    int64_t inner = gate[0]->m.n;
-    ExpertWeights w = {matrices(gate, "gate", inner, d), matrices(up, "up", inner, d), matrices(down, "down", d, inner),
-                       reads_ahead() ? read_ahead : nullptr};
-    check(w.gate[0]->kind == w.up[0]->kind && w.gate[0]->group == w.up[0]->group, "gate and up differ in kind");
-    return w;
 }
 
 static void check_sequences(const Attention& a, int64_t tokens) {
@@ -267,8 +245,6 @@ NB_MODULE(_native, m) {
     m.def("attention", &bind_attention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
           "positions"_a.noconvert(), "starts"_a.noconvert(), "tables"_a.noconvert().none(),
           "cache"_a.noconvert().none(), "kind"_a, "block_size"_a, "balance"_a.noconvert().none(), "layer"_a, "out"_a.noconvert(), NoGil());
-    m.def("route", &bind_route, "logits"_a.noconvert(), "normalise"_a, "ids"_a.noconvert(), "weights"_a.noconvert(),
-          NoGil());
     m.def("experts", &bind_experts, "x"_a.noconvert(), "ids"_a.noconvert(), "weights"_a.noconvert(), "gate"_a, "up"_a,
           "down"_a, "out"_a.noconvert(), NoGil());
     m.def("rescore", &bind_rescore, "logits"_a.noconvert(), "x"_a.noconvert(), "weight"_a, "panels"_a, "margin"_a, NoGil());

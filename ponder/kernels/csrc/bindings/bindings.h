@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "program/ops.h"
+#include "program/program.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -19,10 +20,6 @@ using namespace ponder;
 template <class T, int Rank>
 using Array = nb::ndarray<T, nb::ndim<Rank>, nb::c_contig, nb::device::cpu>;
 using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-
-inline void check(bool ok, const std::string& message) {
-    if (!ok) throw std::invalid_argument(message);
-}
 
 template <class A>
 std::string shape(const A& a) {
@@ -62,10 +59,6 @@ int64_t set_batch(Attention& a, int64_t tokens, const Array<const int32_t, 1>& p
                   const Array<const int32_t, 1>& starts, const std::optional<Array<const int32_t, 2>>& tables,
                   const std::optional<CacheArray>& cache, const std::string& kind, int64_t block_size,
                   const std::optional<Balance>& balance, int64_t layers);
-
-// The matrices of all experts, d wide.
-ExpertWeights expert_weights(const std::vector<const Weight*>& gate, const std::vector<const Weight*>& up,
-                             const std::vector<const Weight*>& down, int64_t d);
 
 void check_ids(const Array<const int32_t, 1>& ids, int64_t n);
 

@@ -2,6 +2,8 @@
 //
 // A slot is one choice of one token: token * top_k + place. Work is shared out by (expert, panel of rows).
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "runtime/dispatch.h"
 #include "program/ops.h"
@@ -47,6 +49,26 @@ void over_experts(Operation& op, const Grouping& g, const std::vector<Piece>& pi
 }
 
 }  // namespace
+
+static void check_alike(const std::vector<const Matrix*>& all, const std::string& name, int64_t n, int64_t k) {
+    for (const Matrix* m : all) {
+        if (m->n != n || m->k != k) throw std::invalid_argument(name + " matrices of the experts differ in shape");
+        if (m->kind != all[0]->kind || m->group != all[0]->group)
+            throw std::invalid_argument(name + " matrices of the experts differ in kind");
+    }
+}
+
+void check_experts(const ExpertWeights& w, int64_t d) {
+    if (w.gate.empty()) throw std::invalid_argument("there are no experts");
+    if (w.gate.size() != w.up.size() || w.gate.size() != w.down.size())
+        throw std::invalid_argument("gate, up and down differ in length");
+    int64_t inner = w.gate[0]->n;
+    check_alike(w.gate, "gate", inner, d);
+    check_alike(w.up, "up", inner, d);
+    check_alike(w.down, "down", d, inner);
+    if (w.gate[0]->kind != w.up[0]->kind || w.gate[0]->group != w.up[0]->group)
+        throw std::invalid_argument("gate and up differ in kind");
+}
 
 void experts(const PackedRows& x, int64_t tokens, const int32_t* ids, const float* weights, int64_t top_k,
              const ExpertWeights& w, float* out) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <stdexcept>
 
 #include "runtime/dispatch.h"
 #include "program/ops.h"
@@ -113,6 +114,12 @@ void rescore_some(Operation& op, const PackedRows& x, int64_t tokens, const Matr
 }
 
 }  // namespace
+
+void check_rescore(const Matrix& w, const Closest& which) {
+    if (!in_panels(w)) throw std::invalid_argument("rescore: an int8 or int4 matrix");
+    if (!(which.panels > 0 && which.margin >= 0))
+        throw std::invalid_argument("rescore: one panel or more, a margin of 0 or more");
+}
 
 void rescore(const PackedRows& x, int64_t tokens, const Matrix& w, const Closest& which, float* logits) {
     Operation op;

@@ -1,5 +1,5 @@
 // The operations over whole arrays: splits them over threads and calls the kernels in force. Inputs are checked by the
-// caller (bindings.cpp).
+// caller: bindings.cpp, and instructions.cpp for programs.
 #pragma once
 #include <vector>
 
@@ -48,6 +48,7 @@ struct ExpertWeights {
     // Told which experts have work before any of it begins, so that mapped files can be read ahead; may be null.
     void (*chosen)(const ExpertWeights& w, const std::vector<int32_t>& experts) = nullptr;
 };
+void check_experts(const ExpertWeights& w, int64_t d);  // throws std::invalid_argument unless they fit rows of d values
 // What `chosen` may be (read_ahead.cpp), and whether programs that are recorded from now on use it.
 void read_ahead(const ExpertWeights& w, const std::vector<int32_t>& experts);
 void set_read_ahead(bool on);
@@ -68,6 +69,7 @@ struct Closest {
     int64_t panels;
     float margin;
 };
+void check_rescore(const Matrix& w, const Closest& which);  // throws std::invalid_argument
 // logits [tokens, n], computed with a coarse copy of w: those panels of each row are computed again with w, which lies in
 // panels. x [tokens, k]
 void rescore(const float* x, int64_t tokens, const Matrix& w, const Closest& which, float* logits);

@@ -1,87 +1,27 @@
 // The forward pass of one model as a table of instructions over numbered buffers, run without Python.
 //
 // kernels/program/run.py records the pass once, fuses what belongs together and builds the table through
-// program_bindings.cpp, which checks every number. Buffers hold a row for each token (or for each row of logits); what
-// lies where is planned once from their first and last use. Results are those of the same operations one by one.
+// program_bindings.cpp. Buffers hold a row for each token (or for each row of logits); what lies where is planned once
+// from their first and last use. Results are those of the same operations one by one.
 #pragma once
-#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
-#include <variant>
 #include <vector>
 
+#include "program/instruction.h"
 #include "program/ops.h"
 #include "runtime/pool.h"
 
 namespace ponder {
 
 struct Buffer {
-    int64_t width;       // 4-byte values of a row
-    const Matrix* form;  // or: activations packed for matrices like this one
-    bool wanted;         // a row for each row of logits, not for each token
+    int64_t width;         // 4-byte values of a row
+    const Matrix* form;    // or: activations packed for matrices like this one
+    bool wanted;           // a row for each row of logits, not for each token
+    char* own = nullptr;   // where it lies, if the program does not place it
+    int64_t own_rows = 0;
 };
-
-struct Embed {  // out = rows `ids` of the table
-    const Matrix* table;
-    int out;
-};
-
-// Row by row: x (its logit rows only if `gather`), + add -> sum, norm -> out, and packed for what comes next.
-// -1: not there; norm may be null.
-struct Prepare {
-    int x, add, sum, out;
-    bool gather;
-    const float* norm;
-    float eps;
-    std::vector<int> packed;
-};
-
-struct Linear {  // out = w x + bias for each part, all parts shared out together
-    struct Part {
-        const Matrix* w;
-        int x, out;  // x: packed
-        const float* bias;
-    };
-    std::vector<Part> parts;
-    bool swiglu;  // the parts are gate and up; only silu(gate) * up is kept, in the first one's out
-};
-
-struct Heads {  // of each part: norm (may be null) and rotation of each head, in place
-    struct Part {
-        int x;
-        int64_t heads;
-        const float* norm;
-    };
-    std::vector<Part> parts;
-    int64_t c;
-    float eps;
-};
-
-struct Attend {
-    int q, k, v, out;
-    int64_t layer, heads, kv_heads, c;
-};
-
-struct Route {
-    int scores, ids, weights;
-    bool normalise;
-};
-
-struct Experts {  // x: packed for gate and up
-    int x, ids, weights, out;
-    ExpertWeights w;
-};
-
-struct Rescore {  // the largest of `logits` again with w, in place; x: packed for it
-    const Matrix* w;
-    int x, logits;
-    Closest which;
-};
-
-using Instruction = std::variant<Embed, Prepare, Linear, Heads, Attend, Route, Experts, Rescore>;
-constexpr std::array<const char*, 8> instruction_names = {"embed",  "prepare", "linear",  "heads",
-                                                          "attend", "route",   "experts", "rescore"};
 
 // What a run works on, see core/batch.py. attention: the batch and cache as for one operation; q, k, v, out and the
 // layer's place in the cache are filled in by the program.
@@ -100,16 +40,20 @@ public:
     std::vector<Buffer> buffers;
     int output = -1;  // the buffer that is the caller's: logits
 
-    // `used`: every buffer that the instruction reads or writes
-    void add(Instruction instruction, const std::vector<int>& used);
-    // cos and sin [rope_chunk, c/2] for the positions chunk * rope_chunk .. of sequences with this factor
+    // What a batch must be checked against: rows of the embedding, layers, and heads, all of one shape.
+    int64_t table_rows = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    bool needs_batch = false;  // or trusts values that another instruction must have made
+
+    // `kind`: an index of instruction_kinds; `used`: every buffer that the instruction reads or writes
+    void add(size_t kind, std::unique_ptr<Instruction> instruction, const std::vector<int>& used);
+    // cos and sin [rope_chunk, head_dim / 2] for the positions chunk * rope_chunk .. of sequences with this factor
     void set_rope(float factor, int64_t chunk, const float* cos, const float* sin);
     bool has_rope(float factor, int64_t chunk) const;
 
     // Any thread may call it; runs wait for each other. logits: [wanted, words]
-    // unwanted (may be null) is looked at before each instruction: once it is true the run ends there and returns
+    // cancelled (may be null) is looked at before each instruction: once it is true the run ends there and returns
     // false, with logits that mean nothing and some of its keys and values written.
-    bool run(const Input& in, float* logits, const std::atomic<bool>* unwanted);
+    bool run(const Input& in, float* logits, const std::atomic<bool>* cancelled);
 
     int64_t buffer_bytes() const { return arena_row * capacity; }  // held for the largest batch so far
 
@@ -117,11 +61,33 @@ public:
     struct Spent {
         int64_t runs = 0, nanoseconds = 0;
     };
-    std::array<Spent, instruction_names.size()> spent = {};  // while profiling, by kind of instruction
+    std::vector<Spent> spent = std::vector<Spent>(instruction_kinds.size());  // while profiling, by kind
 
-private:
+    // For the instructions. While they are checked:
+    const Buffer& buffer(int b) const;
+    void check_plain(int b, int64_t width, int like) const;  // of floats, `width` to a row; rows as those of `like`
+    void check_packed(int b, const Matrix& w) const;          // of activations packed for matrices like w
+
+    // While they run:
     struct Rope {
         const float *cos, *sin;
+    };
+    const Input* in = nullptr;
+    std::vector<Rope> rope_rows;    // [tokens] rows of the rope tables
+    std::vector<const void*> rows;  // pointers for the linear kernels
+    std::vector<float*> outs;
+    std::vector<Piece> pieces;
+    int64_t count(int b) const { return buffers[b].wanted ? in->wanted : in->tokens; }
+    int64_t row_stride(int b) const { return stride[b]; }
+    template <class T>
+    T* row(int b, int64_t r) const {
+        return (T*)(base[b] + r * stride[b]);
+    }
+
+private:
+    struct Step {
+        size_t kind;
+        std::unique_ptr<Instruction> instruction;
     };
     struct Life {
         int first, last;  // instructions
@@ -129,7 +95,7 @@ private:
     struct Free {
         void operator()(char* p) const;
     };
-    std::vector<Instruction> code;
+    std::vector<Step> code;
     std::vector<Life> lives;
     std::map<std::pair<float, int64_t>, Rope> ropes;
 
@@ -138,32 +104,15 @@ private:
     std::vector<int64_t> stride, offset;
     int64_t arena_row = 0, capacity = 0;
     std::unique_ptr<char, Free> arena;
-
-    // Of the run under way.
-    const Input* in = nullptr;
-    float* logits = nullptr;
-    std::vector<Rope> turns;        // [tokens] rows of the rope tables
-    std::vector<const void*> rows;  // pointers for the linear kernels
-    std::vector<float*> outs;
-    std::vector<Piece> pieces;
+    std::vector<char*> base;  // of each buffer, of the run under way
 
     void plan(const Kernels& k);
     void reserve(int64_t tokens);
-    void find_turns();
-    const Piece* likely_after(const Operation& op, int64_t at) const;
-    int64_t count(int buffer) const { return buffers[buffer].wanted ? in->wanted : in->tokens; }
-    template <class T>
-    T* row(int buffer, int64_t r) const;
-
-    void run(Operation& op, const Embed& i);
-    void run(Operation& op, const Prepare& i);
-    void run(Operation& op, const Linear& i);
-    void run_swiglu(Operation& op, const Linear& i, int64_t tokens);
-    void run(Operation& op, const Heads& i);
-    void run(Operation& op, const Attend& i);
-    void run(Operation& op, const Route& i);
-    void run(Operation& op, const Experts& i);
-    void run(Operation& op, const Rescore& i);
+    void place(float* logits);
+    void find_rope_rows();
 };
+
+// Throws std::invalid_argument.
+void check(bool ok, const std::string& message);
 
 }  // namespace ponder
