@@ -45,7 +45,8 @@ class Observing(NativeOps):
     def linear(self, x: Floats, weight: Any, bias: Floats | None = None) -> Floats:
         if (name := self.watch.get(id(weight))) is not None:
             self._see(x, name)
-        return super().linear(x, weight, bias)
+        out: Floats = super().linear(x, weight, bias)
+        return out
 
     experts = ReferenceOps.experts  # type: ignore[assignment]  # by `linear`, expert for expert
 
