@@ -45,7 +45,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ("run MODEL --max-context -3 hi", "max_context must be `int` >= 1, got -3"),
         ("run scripted:nowhere hi", "No such file or directory; after the colon comes a file"),
         ("agent MODEL --file nowhere hi", "there is no file or folder nowhere"),
-        ("agent --replay nowhere", "nowhere: No such file or directory"),
+        ("agent --replay nowhere", "nowhere does not exist"),
         ("serve MODEL --port 99999", "--port must be at most 65535"),
         ("serve MODEL --port -1", "--port must be at least 0"),
         ("serve MODEL --queue -1", "--queue must be at least 0"),

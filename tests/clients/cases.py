@@ -113,7 +113,10 @@ THINKING = [
     Case("hard switch beats the soft", "bare", {"messages": [user("hi /think")], "thinking": False},
          {"effective": {"thinking": False, "thinking_source": "request"}}),
     Case("max_tokens leave an answer", "endless", {"messages": HI, "max_tokens": 60}, {"text": "So be it."}),
-    Case("a model that cannot think", "instruct", {"messages": HI, "thinking": True}, {"error": [400, "thinking"]}),
+    Case("a model that cannot think", "instruct", {"messages": HI, "thinking": True}, {"error": [400, "thinking"]},
+         dialects=(OPENAI, OLLAMA)),
+    Case("a model that cannot think answers a client that always asks for thoughts", "instruct",
+         {"messages": HI, "thinking": True}, {"text": "No thoughts here."}, dialects=(ANTHROPIC,)),
     Case("a model that cannot think need not", "instruct", {"messages": HI, "thinking": False},
          {"text": "No thoughts here.", "effective": {"thinking": False}}),
 ]  # fmt: skip
