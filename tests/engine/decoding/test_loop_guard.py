@@ -135,9 +135,9 @@ def test_honest_repetition_is_not_cut(tok: Tokenizer) -> None:
 @pytest.mark.flaky(reruns=2)  # judges time
 def test_random_ids_never_fire_and_cost_little(tok: Tokenizer) -> None:
     ids = np.random.default_rng(0).integers(0, 150_000, 20_000).tolist()
-    start = time.perf_counter()
+    start = time.thread_time()
     assert first_hit(tok, ids) is None
-    assert (time.perf_counter() - start) / len(ids) < 100e-6
+    assert (time.thread_time() - start) / len(ids) < 100e-6
 
 
 def test_counting_in_lots_is_counting_one_by_one() -> None:

@@ -49,7 +49,7 @@ def test_text_before_the_stop_is_delivered_and_nothing_after() -> None:
 @pytest.mark.flaky(reruns=2)  # judges time
 def test_hostile_stop_is_linear() -> None:
     matcher = StopMatcher(["a" * 50_000 + "b"])
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(1000):
         matcher.feed("a" * 100)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2

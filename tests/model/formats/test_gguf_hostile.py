@@ -30,7 +30,7 @@ def header_size(raw: bytes, path: Path) -> int:
 def load(raw: bytes, path: Path) -> bool:
     """Whether the file loads, every tensor read. Anything but success or a LoadError fails the test."""
     path.write_bytes(raw)
-    start = time.perf_counter()
+    start = time.thread_time()
     try:
         with np.errstate(all="ignore"):
             for source in read_gguf(path).tensors.values():
@@ -39,7 +39,7 @@ def load(raw: bytes, path: Path) -> bool:
     except LoadError as e:
         assert str(path) in str(e) and len(str(e)) < 2000
         loaded = False
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     return loaded
 
 

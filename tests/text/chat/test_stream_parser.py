@@ -197,7 +197,7 @@ ADVERSARIAL = {
 @pytest.mark.flaky(reruns=2)  # judges time
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_linear_time_on_a_megabyte(tok: Tokenizer, name: str) -> None:
-    """Twice the input takes about twice the time, and the whole takes seconds at most."""
+    """Eight times the input takes about eight times the time (64 if it were quadratic), the whole seconds at most."""
     ids = ADVERSARIAL[name]
 
     def seconds(part: list[int]) -> float:
@@ -208,8 +208,8 @@ def test_linear_time_on_a_megabyte(tok: Tokenizer, name: str) -> None:
         parser.finish()
         return time.thread_time() - start
 
-    half, whole = (min(seconds(part) for _ in range(2)) for part in (ids[: len(ids) // 2], ids))
-    assert whole < 10 and whole < 3 * half + 0.5, (half, whole)
+    eighth, whole = (min(seconds(part) for _ in range(2)) for part in (ids[: len(ids) // 8], ids))
+    assert whole < 20 and whole < 24 * eighth + 0.5, (eighth, whole)
 
 
 def test_message_keeps_the_order_of_parts(tok: Tokenizer) -> None:
