@@ -84,6 +84,15 @@ def test_torch_is_imported_where_models_are_trained_only() -> None:
     assert importing and all(name.startswith(("ponder/model/torch/", "ponder/train/")) for name in importing)
 
 
+def test_rooms_above_the_engine_do_not_ask_what_a_model_is() -> None:
+    """A model of this process and one of another server are asked the same way (`core.protocol.ChatModel`)."""
+    asks = re.compile(r"isinstance\([^)\n]*\b(LLM|RemoteModel)\b")
+    assert asks.search("if isinstance(llm, LLM):")
+    rooms = {"agent", "eval", "train", "server", "cli"}
+    above = [p for p in SOURCES if p.relative_to(ROOT / "ponder").parts[0] in rooms]
+    assert above and not [p.name for p in above if asks.search(p.read_text())]
+
+
 def test_links_between_pages_exist() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)  # `](` is C++ in code

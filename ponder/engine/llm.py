@@ -288,9 +288,9 @@ class LLM:
     def health(self) -> Health:
         return self.engine.health()
 
-    def trouble(self) -> str | None:
-        """What is wrong with the engine; None when it is well (SR-4)."""
-        return self.health().trouble
+    def in_process(self, what: str) -> "LLM":
+        """This model. One of another server refuses `what`, because its ids are not known here."""
+        return self
 
     def prepare(self) -> None:
         """Start now with what the first request would wait for."""

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 import numpy as np
 from msgspec import Struct
@@ -109,8 +109,9 @@ class RemoteModel:
             return Health()
         return Health("; ".join(f"{u.root}: {u.reason}" for u in self._upstreams))
 
-    def trouble(self) -> str | None:
-        return self.health().trouble
+    def in_process(self, what: str) -> NoReturn:
+        """Raises UserError for what needs ids. what: begins the sentence."""
+        raise UserError(f"{what} needs the model's tokenizer, and this model is computed by another server")
 
     def prepare(self) -> None:
         """There is nothing to do before the first request."""

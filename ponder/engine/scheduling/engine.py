@@ -200,11 +200,6 @@ class Engine:
             seconds_since_step=time.monotonic() - self._step_at if busy else 0.0,
         )
 
-    @property
-    def dead(self) -> bool:
-        """Its thread failed: it takes no requests any more."""
-        return self.health().dead
-
     def health(self) -> Health:
         """The thread may have failed, died or be inside one step for longer than any step takes (SR-4)."""
         with self._lock:  # a thread that `submit` is just starting is not alive yet

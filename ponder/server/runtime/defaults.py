@@ -4,7 +4,6 @@ from msgspec import structs
 
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
-from ponder.engine.llm import LLM
 from ponder.server.runtime.backend import Model
 
 
@@ -16,7 +15,7 @@ def with_defaults(request: ChatRequest, llm: Model, server: Thinking) -> ChatReq
     not say so. What a call in the thoughts is holds for every request that does not say.
     """
     enabled, budget = request.thinking.enabled, request.thinking.budget
-    can = llm.profile.capability if isinstance(llm, LLM) else "hybrid"
+    can = llm.abilities.capability
     if enabled is None and budget is None and can == "hybrid":
         enabled = server.enabled
     if budget is None and (can == "thinking" or (can == "hybrid" and enabled is not False)):

@@ -17,7 +17,7 @@ class Health(JsonReply):
 async def health(request: Request, service: Service) -> Health | Response:
     """Deep: 503 when a model has work and no step of it ended for a minute, when its engine failed or no upstream
     answers, or when the server is draining (SR-4)."""
-    troubles = [(s.name, s.llm.trouble()) for s in service.pool.models.values() if s.llm is not None]
+    troubles = [(s.name, s.llm.health().trouble) for s in service.pool.models.values() if s.llm is not None]
     problems = [f"{name}: {trouble}" for name, trouble in troubles if trouble]
     if problems or service.admission.draining:
         status = "; ".join(problems) or "shutting down"

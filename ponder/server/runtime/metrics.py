@@ -7,7 +7,6 @@ from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ponder.engine.llm import LLM
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
@@ -26,16 +25,13 @@ def _lines(service: Service) -> Iterator[str]:
     yield from _metric("ponder_requests_rejected_total", "counter", {"": admission.rejected})
     yield from _metric("ponder_thoughts_restored_total", "counter", {"": service.reasoning_cache.restored})
     yield from _metric("ponder_start_time_seconds", "gauge", {"": STARTED})
-    engines: dict[str, Struct] = {}
-    upstreams: dict[str, Struct] = {}
+    kinds: dict[str, dict[str, Struct]] = {"engine": {}, "upstream": {}}
     for served in service.pool.models.values():
-        model = f'model="{_escaped(served.name)}"'
-        if isinstance(served.llm, LLM):
-            engines[model] = served.llm.stats()
-        elif served.llm is not None:
-            upstreams |= {f'{model},upstream="{_escaped(s.url)}"': s for s in served.llm.stats()}
-    yield from _metrics("ponder_engine", engines)
-    yield from _metrics("ponder_upstream", upstreams)
+        for kind, labels, numbers in served.llm.metrics() if served.llm else ():
+            found = {"model": served.name} | labels
+            kinds[kind][",".join(f'{name}="{_escaped(value)}"' for name, value in found.items())] = numbers
+    for kind, of in kinds.items():
+        yield from _metrics(f"ponder_{kind}", of)
 
 
 def _metrics(prefix: str, of: dict[str, Struct]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ponder.core.errors import UserError
-from ponder.engine.llm import LLM
 from ponder.model.hub.registry import quoted
 from ponder.model.info import ModelInfo
 from ponder.server.http.errors import ApiError
@@ -39,9 +38,7 @@ class Served:
         self.attach(self.open())
 
     def attach(self, llm: Model) -> None:
-        if isinstance(llm, LLM):
-            llm.tokenizer.prepare()
-            llm.engine.prepare()
+        llm.prepare()
         self.info, self.llm = llm.info, llm
 
 

@@ -13,7 +13,6 @@ from msgspec import structs
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
-from ponder.engine.llm import LLM
 from ponder.engine.result import Choice
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
@@ -136,8 +135,9 @@ class Service:
 
 def _check_engine(llm: Model, name: str) -> None:
     """Raises ApiError 503 for an engine that would not answer."""
-    if isinstance(llm, LLM) and (trouble := llm.trouble()) is not None:
-        raise ApiError(503, f"{name}: {trouble}", kind="server_error", code="engine_stuck", retry_after=5)
+    health = llm.health()
+    if not health.can_answer:
+        raise ApiError(503, f"{name}: {health.trouble}", kind="server_error", code="engine_stuck", retry_after=5)
 
 
 async def _submit(slot: InFlight, submit: Callable[[Model], Handle], llm: Model) -> Handle:

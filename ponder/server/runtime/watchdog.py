@@ -10,7 +10,6 @@ import faulthandler
 import os
 from collections.abc import Callable
 
-from ponder.engine.llm import LLM
 from ponder.server.http.log import log
 from ponder.server.runtime.pool import Pool
 
@@ -23,13 +22,13 @@ async def watch(pool: Pool, limit: float, leave: Callable[[int], None] = os._exi
     while True:
         await asyncio.sleep(EVERY)
         for served in pool.models.values():
-            llm = served.llm
-            if not isinstance(llm, LLM):
+            if served.llm is None:
                 continue
-            if llm.engine.dead:
-                log.error("%s: %s; it will be loaded anew", served.name, llm.trouble())
+            health = served.llm.health()
+            if health.dead:
+                log.error("%s: %s; it will be loaded anew", served.name, health.trouble)
                 await pool.drop(served)
-            elif (seconds := llm.stats().seconds_since_step) > limit:
-                log.critical("%s: no step for %.0f s; the process ends", served.name, seconds)
+            elif health.seconds_since_step > limit:
+                log.critical("%s: no step for %.0f s; the process ends", served.name, health.seconds_since_step)
                 faulthandler.dump_traceback(all_threads=True)
                 leave(EXIT_STUCK)

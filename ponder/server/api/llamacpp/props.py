@@ -6,8 +6,8 @@ from msgspec import Struct, structs
 from starlette.requests import Request
 
 from ponder.core.params import SamplingParams
-from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_reply import FINGERPRINT
+from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
@@ -33,10 +33,12 @@ async def props(request: Request, service: Service) -> Body:
         "build_info": FINGERPRINT,
         "is_sleeping": served.llm is None,
     }
-    return out | _settings(service, served.llm) if isinstance(served.llm, LLM) else out
+    if served.llm is None or not served.llm.abilities.local:
+        return out
+    return out | _settings(service, served.llm)
 
 
-def _settings(service: Service, llm: LLM) -> Body:
+def _settings(service: Service, llm: Model) -> Body:
     profile, server = llm.profile, service.thinking
     if profile.capability != "hybrid":
         enabled, source = profile.capability == "thinking", "model"

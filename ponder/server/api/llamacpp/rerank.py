@@ -23,7 +23,6 @@ from ponder.engine.scoring.reranker import INSTRUCTION
 from ponder.server.api.openai.embeddings import MAX_TEXTS, EmbeddingUsage, computed
 from ponder.server.http.errors import ApiError
 from ponder.server.http.reply import JsonReply
-from ponder.server.runtime.backend import local
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.pool import Served
 
@@ -120,7 +119,7 @@ async def by_yes_or_no(incoming: Incoming[RerankBody], texts: list[str]) -> Scor
     if body.pooling is not None:
         raise UserError("pooling is for vectors, and this model answers yes or no; leave it out", param="pooling")
     async with service.admission.admit("rerank-"), service.pool.use(body.model) as model:
-        llm = local(model, 'scoring "yes_no"')
+        llm = model.in_process('scoring "yes_no"')
 
         def work() -> Scores:
             return llm.relevance(body.query, texts, instruction=body.instruction)

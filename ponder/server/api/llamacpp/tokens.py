@@ -14,7 +14,6 @@ from ponder.core.request import ChatRequest
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_request import messages_of
 from ponder.server.http.reply import JsonReply
-from ponder.server.runtime.backend import local
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
 
@@ -58,7 +57,7 @@ async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
     if len(sources) != 1:
         raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
     async with service.pool.use(body.model) as model:
-        llm = local(model, "/tokenize")
+        llm = model.in_process("/tokenize")
         ids = await asyncio.to_thread(_ids, service, llm, body)
         pieces = [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids] if body.with_pieces else []
         tokens: list[int | dict[str, Any]] = [*(pieces or ids)]
@@ -70,7 +69,7 @@ async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
 async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
     body = incoming.body
     async with incoming.service.pool.use(body.model) as model:
-        llm = local(model, "/detokenize")
+        llm = model.in_process("/detokenize")
         llm.tokenizer.check_ids(body.tokens, "tokens")
         text = llm.tokenizer.decode(body.tokens, skip_special=False)
     return DetokenizeReply(content=text, prompt=text)

@@ -25,7 +25,7 @@ from ponder.server.api.openai.completions_request import (
     thinking_of,
 )
 from ponder.server.api.stream_reply import answer, pieces_of
-from ponder.server.runtime.backend import Model, local
+from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import ActiveRequest, Service
 
@@ -67,13 +67,15 @@ async def _echoes(
         return [("", None)] * (len(prompts) * n)
     out: list[tuple[str, dict[str, Any] | None]] = []
     for prompt, active in zip(prompts, actives):
-        ids_of = partial(local, active.llm, "echo")
-        text = prompt if isinstance(prompt, str) else ids_of().tokenizer.decode(prompt, skip_special=False)
+        if isinstance(prompt, str):
+            text = prompt
+        else:
+            text = active.llm.in_process("echo").tokenizer.decode(prompt, skip_special=False)
         if body.logprobs is None:
             out += [(text, None)] * n
             continue
         ids = list(active.handle.prompt_ids())
-        entries = await asyncio.to_thread(ids_of().prompt_logprobs, ids, body.logprobs)
+        entries = await asyncio.to_thread(active.llm.in_process("echo").prompt_logprobs, ids, body.logprobs)
         for choice in range(len(out), len(out) + n):
             scores = lists.first(choice, ids[0])
             for entry in entries:

@@ -9,7 +9,6 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
-from ponder.engine.llm import LLM
 from ponder.engine.scoring.embedding import Pooling
 from ponder.server.api.openai.completions_request import is_ids
 from ponder.server.http.reply import JsonReply
@@ -107,11 +106,7 @@ async def computed(
     async with service.admission.admit("embd-"), service.pool.use(incoming.body.model) as llm:
 
         def work() -> tuple[NDArray[np.float32], int]:
-            inputs = _texts(texts)
-            if cut and isinstance(llm, LLM):  # another server sees to it itself
-                ids = [llm.tokenizer.encode(t) if isinstance(t, str) else t for t in inputs]
-                inputs = [i[: llm.profile.context - 1] for i in ids]  # and the end id that is added
-            return llm.embed(inputs, pooling=pooling, dimensions=dimensions)
+            return llm.embed(_texts(texts), pooling=pooling, dimensions=dimensions, cut=cut)
 
         return await incoming.until_disconnect(lambda: asyncio.to_thread(work))
 
