@@ -15,9 +15,11 @@ import pytest
 from ponder.core.errors import UserError
 from ponder.train.recipe.graph import nodes_of, run
 from ponder.train.recipe.read import recipe_of
+from ponder.train.record.metrics import Line, read
 from recipes import base, recipe, text, tokenizer, tuned
 
 STAGES = (text(), tokenizer(), base(steps=12, checkpoint_every=2), tuned(steps=6, checkpoint_every=2))
+TIMES = ("seconds", "ids_per_second")
 PROGRAM = """
 import json, sys, torch
 from pathlib import Path
@@ -33,9 +35,12 @@ def begin(out, until):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def left_by(out: Path, stage: str) -> dict[str, bytes]:
+def left_by(out: Path, stage: str) -> tuple[list[Line], bytes, dict[str, bytes]]:
+    """The curve but for its times, the weights, and what the model said."""
     (folder,) = out.glob(f"{stage}-*")
-    return {name: (folder / name).read_bytes() for name in ("metrics.jsonl", "model/model.safetensors")}
+    curve = [{k: v for k, v in line.items() if k not in TIMES} for line in read(folder / "metrics.jsonl")]
+    said = {p.name: p.read_bytes() for p in (folder / "generations").glob("*")}
+    return curve, (folder / "model/model.safetensors").read_bytes(), said
 
 
 @pytest.fixture(scope="module")

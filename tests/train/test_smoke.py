@@ -9,11 +9,12 @@ import pytest
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
 from ponder.model.load import load
-from ponder.train.metrics import read
 from ponder.train.recipe.graph import context_of, locked, run
 from ponder.train.recipe.inspect import show
 from ponder.train.recipe.read import read_recipe, recipe_of
 from ponder.train.recipe.report import write_report
+from ponder.train.record.generations import newest
+from ponder.train.record.metrics import read
 from recipes import base, distilled, evaluated, export, recipe, text, tokenizer, tuned
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -78,6 +79,17 @@ def test_the_report_shows_curves_and_tables(smoke):
     page = write_report(whole, list(nodes.values()), out).read_text()
     assert page.count('aria-label="loss by step"') == 3
     assert page.count("<h2>count</h2>") == 1
+    assert page.count("what it says at step-000004") == 1 and "Write " in page
+
+
+def test_what_the_model_says_is_kept_in_each_mode(smoke):
+    _, _, nodes = smoke
+    step, told = newest(nodes["tuned"].folder) or ("", [])
+    assert step == "step-000004"
+    assert [(one["task"], str(one["prompt"]).endswith("</think>\n\n")) for one in told] == [
+        ("count", False), ("count", True), ("reverse", False), ("reverse", True)
+    ]  # fmt: skip
+    assert newest(nodes["distilled"].folder) and not newest(nodes["base"].folder)
 
 
 def test_inspect_shows_what_is_learned(smoke):

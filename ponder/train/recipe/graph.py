@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.train.metrics import duration
 from ponder.train.recipe.read import Recipe
+from ponder.train.record.metrics import duration
 from ponder.train.stage import Context, Interrupted, Stage
 
 FORMAT = 1  # raise it when the same section gives other bits

@@ -7,9 +7,10 @@ from pathlib import Path
 from ponder.core.atomic import replacing
 from ponder.eval import manifest
 from ponder.eval.report import STYLE, sections
-from ponder.train.metrics import read, short
 from ponder.train.recipe.graph import Node
 from ponder.train.recipe.read import Recipe
+from ponder.train.record.generations import Told, newest
+from ponder.train.record.metrics import Line, read, short
 from ponder.train.stages.evaluate import RESULT
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 240, 52, 16, 30, 30
@@ -44,6 +45,8 @@ def _stage(node: Node) -> list[str]:
         parts.append(f"<p>{len(lines)} steps, {short(tokens)} ids</p><div class=figures>")
         parts += [curve(name, [float(line[name]) for line in lines if name in line]) for name in _curves(lines[-1])]
         parts.append("</div>")
+    if spoken := newest(node.folder):
+        parts.append(_spoken(*spoken))
     if (node.folder / RESULT).exists():
         result = manifest.load(node.folder / RESULT)
         for task in result.manifest.settings.tasks:
@@ -51,7 +54,16 @@ def _stage(node: Node) -> list[str]:
     return parts
 
 
-def _curves(line: dict[str, float | str]) -> list[str]:
+def _spoken(step: str, told: Sequence[Told]) -> str:
+    rows = "".join(
+        f"<tr><td><pre>{escape(str(one['prompt']))}<b>{escape(str(one['said']))}</b></pre></td>"
+        f"<td>{one['reward']:g}</td><td>{escape(str(one['status']))}</td></tr>"
+        for one in told
+    )
+    return f"<details><summary>what it says at {escape(step)}</summary><table>{rows}</table></details>"
+
+
+def _curves(line: Line) -> list[str]:
     """The loss, and what else tells of progress."""
     wanted = ("loss", "reward", "divergence", "mismatch_kl", "entropy")
     return [name for name in wanted if name in line and not (name == "entropy" and "reward" not in line)]

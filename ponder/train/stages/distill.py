@@ -29,7 +29,7 @@ from ponder.train.rollouts.collect import Ask, roll_out
 from ponder.train.rollouts.groups import metrics_of
 from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stage import Context
-from ponder.train.stages.prompted import PromptedStage
+from ponder.train.stages.prompted import SHOWN, PromptedStage
 from ponder.train.stages.training import Drawn
 
 
@@ -69,6 +69,8 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
             return roll_out(engine, tokenizer, asks, group=self.group, max_new_tokens=self.max_new_tokens,
                             folder=ctx.folder)  # fmt: skip
 
+        said: list[Rollout] = []  # of the newest step
+
         def batch(step: int) -> Drawn:
             writers[0].weights_changed()
             asks = self.asks(ctx.seed, step)
@@ -77,10 +79,11 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
             metrics = metrics_of(groups) if groups else {}  # what the student can do
             if own < len(asks):
                 groups += answered(writers[1], asks[own:])
+            said[:] = [group[0] for group in groups[:SHOWN]]
             samples = [taught(rollout) for group in groups for rollout in group]
             return Drawn(weights.normalise(samples, "token"), metrics)
 
-        self.learn(ctx, trainer, tokenizer, batch)
+        self.learn(ctx, trainer, tokenizer, batch, speak=lambda: said)
 
 
 def taught(rollout: Rollout) -> Sample:

@@ -11,6 +11,8 @@ from ponder.train.stages.conversation import Mode
 from ponder.train.stages.text import Levels, check_tasks
 from ponder.train.stages.training import TrainingStage
 
+SHOWN = 8  # problems whose answers are kept for people to read
+
 
 class PromptedStage(TrainingStage, frozen=True, kw_only=True):
     """Fields beside those of `TrainingStage`."""

@@ -33,7 +33,7 @@ from ponder.train.rollouts.reference import with_reference
 from ponder.train.rollouts.samples import samples_of
 from ponder.train.stage import Context
 from ponder.train.stages.minibatches import Minibatches
-from ponder.train.stages.prompted import PromptedStage
+from ponder.train.stages.prompted import SHOWN, PromptedStage
 from ponder.train.stages.training import Drawn
 from ponder.train.step import StepReport
 
@@ -92,10 +92,12 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             )
 
         source = GroupSource(draw, self.problems, self.no_signal)
+        said: list[Rollout] = []  # of the newest draw
 
         def collect(step: int) -> Drawn:
             engine.weights_changed()
             groups, metrics = source.collect(step)
+            said[:] = [answer for group in groups[:SHOWN] for answer in group[:2]]
             samples = samples_of(groups, kind=self.advantage, truncated=self.truncated)
             if reference is not None:
                 samples = with_reference(samples, reference, self.max_tokens)
@@ -109,7 +111,7 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             length = self.max_new_tokens if kind == "constant" else None
             return Drawn(weights.normalise(samples, kind, length=length), metrics)
 
-        self.learn(ctx, trainer, tokenizer, batch, check=self.check)
+        self.learn(ctx, trainer, tokenizer, batch, check=self.check, speak=lambda: said)
 
     def check(self, report: StepReport) -> None:
         """The first minibatch is learned by the weights that wrote it; in the others the two differ as they should."""

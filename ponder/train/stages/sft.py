@@ -5,15 +5,19 @@ import random
 from msgspec import field
 
 from ponder.core.errors import UserError
-from ponder.core.sample import Sample
+from ponder.core.sample import Rollout, Sample
 from ponder.data.procedural import problems
 from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.rollouts.collect import Ask, roll_out
+from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stage import Context
 from ponder.train.stages.conversation import Mode, conversation, cut_short, sample_of
 from ponder.train.stages.text import Levels, check_tasks
 from ponder.train.stages.training import Drawn, TrainingStage
 from ponder.train.weights import Kind, kind_of, normalise
+
+SPOKEN = 128  # ids of an answer that people get to read, at most
 
 
 class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
@@ -51,7 +55,15 @@ class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
                 param="vocab_size",
             )
         self._check_lengths(tokenizer, model.max_context)
-        self.learn(ctx, self.trainer(ctx, model), tokenizer, lambda step: self.batch_of(step, ctx.seed, tokenizer))
+        trainer = self.trainer(ctx, model)
+        engine = engine_of(trainer.decoder, tokenizer, max_batch=len(asks := self.asks(ctx.seed)))
+
+        def speak() -> list[Rollout]:
+            engine.weights_changed()
+            said = roll_out(engine, tokenizer, asks, group=1, max_new_tokens=SPOKEN, folder=ctx.folder)
+            return [answer for (answer,) in said]
+
+        self.learn(ctx, trainer, tokenizer, lambda step: self.batch_of(step, ctx.seed, tokenizer), speak=speak)
 
     def preview(self, ctx: Context) -> list[Sample]:
         return self.batch_of(0, ctx.seed, ctx.tokenizer()).samples
@@ -72,6 +84,16 @@ class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
                 made = cut_short(*made, tokenizer, rng)
             found.append(made)
         return found
+
+    def asks(self, seed: int) -> list[Ask]:
+        """The same at every look: a question that nothing is learned from, of each task, in each mode."""
+        tasks = tasks_named(self.tasks)
+        drawn = problems(tasks, self.levels, seed=seed, split="validation")
+        return [
+            Ask(task=task, problem=problem, seed=n, thinking=mode == "think")
+            for n, (task, problem) in enumerate(zip(tasks, drawn))
+            for mode in self.modes
+        ]
 
     def _check_lengths(self, tokenizer: Tokenizer, positions: int) -> None:
         """The highest levels have the longest conversations: better to hear it now than in step 900."""

@@ -5,24 +5,27 @@
 
 `learn` restores the newest checkpoint of the folder before it asks for the first batch, so that a stage that reads the
 weights (an engine over `trainer.decoder.checkpoint()`) must take them as changed at every call. It checkpoints, writes
-`metrics.jsonl`, shows progress, and saves the model at the end.
+`metrics.jsonl`, shows progress, keeps some of what the model says, and saves the model at the end.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Literal, NamedTuple
 
 from ponder.core.errors import UserError
-from ponder.core.sample import Sample
+from ponder.core.sample import Rollout, Sample
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.model import Model
 from ponder.text import tokenizer_files
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import checkpoint
 from ponder.train.loss import LossSettings
-from ponder.train.metrics import Metrics, ProgressLine
 from ponder.train.optim import OptimSettings
+from ponder.train.record import generations
+from ponder.train.record.board import Board
+from ponder.train.record.metrics import Metrics, ProgressLine
 from ponder.train.schedule import Schedule, Shape
 from ponder.train.stage import MODEL, Context, Interrupted, Stage
 from ponder.train.step import StepReport, StepSettings, Trainer
@@ -55,7 +58,7 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     max_tokens: int = 8192
     """Ids of one micro-batch."""
     checkpoint_every: int = 100
-    """Steps between two checkpoints."""
+    """Steps between two checkpoints, and between two looks at what the model says."""
     checkpoint_seconds: float = 120.0
     """Longest time without one, looked at after each step."""
 
@@ -84,23 +87,26 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
 
     def learn(
         self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, batch: Callable[[int], Drawn],
-        check: Callable[[StepReport], None] = lambda report: None,
+        check: Callable[[StepReport], None] = lambda report: None, speak: Callable[[], Sequence[Rollout]] = tuple,
     ) -> None:  # fmt: skip
         """All steps that are left, then `ctx.folder / "model"`. batch: of a step, the same whenever it is asked.
-        check: raises when a step shows that it makes no sense to go on."""
+        check: raises when a step shows that it makes no sense to go on. speak: answers of the model, for people."""
         offset = self._resume(ctx, trainer)
         first, schedule = trainer.progress.step, self.schedule()
         progress = ProgressLine(self.name, self.steps, first=first, out=ctx.out)
-        with Metrics(ctx.metrics, offset) as metrics:
+        with Metrics(ctx.metrics, offset) as metrics, closing(Board(ctx.folder, first)) as board:
             saved = time.monotonic()
             for step in range(first, self.steps):
+                began = time.monotonic()
                 drawn = batch(step)
                 report = trainer.step(drawn.samples, schedule.rate(step))
-                metrics.write(report, **drawn.metrics)
+                board.write(metrics.write(report, seconds=time.monotonic() - began, **drawn.metrics))
                 progress.show(report, **drawn.metrics)
                 check(report)
-                late = time.monotonic() - saved > self.checkpoint_seconds
-                if ctx.stop() or late or (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps:
+                due = (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps
+                if due:
+                    generations.write(ctx.folder, step + 1, speak(), tokenizer)
+                if due or ctx.stop() or time.monotonic() - saved > self.checkpoint_seconds:
                     checkpoint.save(ctx.checkpoints, trainer, ctx.identity, cursor=None, offset=metrics.offset)
                     saved = time.monotonic()
                 if ctx.stop():

@@ -13,7 +13,7 @@ from ponder.core.errors import UserError
 from ponder.tasks.table import TASKS
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.vocabulary import Vocabulary
-from ponder.train.metrics import read
+from ponder.train.record.metrics import read
 from ponder.train.stage import MODEL, Context
 from ponder.train.stages.distill import Distill, check_vocabulary, taught
 from tests.train.rollouts.test_groups import group

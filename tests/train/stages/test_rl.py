@@ -12,8 +12,8 @@ from msgspec import convert
 
 from ponder.core.errors import UserError
 from ponder.tasks.table import TASKS
-from ponder.train.metrics import read
 from ponder.train.recipe.read import recipe_of
+from ponder.train.record.metrics import read
 from ponder.train.stage import MODEL, Context, Interrupted
 from ponder.train.stages.rl import Rl
 from tests.train.recipes import base, recipe, text, tokenizer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ponder.core.errors import UserError
-from ponder.train.metrics import Metrics, ProgressLine, duration, read, short
+from ponder.train.record.metrics import Metrics, ProgressLine, duration, read, short
 from ponder.train.step import StepReport
 
 
@@ -17,14 +17,15 @@ def report(step: int, tokens: int = 100) -> StepReport:
 def test_a_run_that_goes_on_writes_no_step_twice(tmp_path: Path) -> None:
     path = tmp_path / "stage" / "metrics.jsonl"
     with Metrics(path) as first:
-        first.write(report(0), reward=0.5)
+        first.write(report(0), seconds=0.5, reward=0.5)
         offset = first.offset
-        first.write(report(1))
-        first.write(report(2))  # after the checkpoint: lost with it
+        first.write(report(1), seconds=0.5)
+        first.write(report(2), seconds=0.5)  # after the checkpoint: lost with it
     with Metrics(path, offset) as again:
-        again.write(report(1), reward=0.75)
+        again.write(report(1), seconds=0.25, reward=0.75)
     lines = read(path)
     assert [line["step"] for line in lines] == [0, 1] and lines[1]["reward"] == 0.75 and lines[0]["nll"] == 2.25
+    assert lines[1]["seconds"] == 0.25 and lines[1]["ids_per_second"] == 400.0
     with Metrics(path):
         pass
     assert read(path) == []

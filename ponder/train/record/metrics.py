@@ -14,6 +14,7 @@ from typing import Self, TextIO
 from ponder.core.errors import UserError
 from ponder.train.step import StepReport
 
+Line = dict[str, float | str]
 EVERY = 10.0  # seconds between two lines where the output is no terminal
 
 
@@ -29,11 +30,17 @@ class Metrics:
         self._file.truncate(offset)
         self._file.seek(offset)
 
-    def write(self, report: StepReport, **more: float | str) -> None:
-        """One line. more: what the stage knows besides, such as its mean reward."""
-        line = {"step": report.step, "loss": report.loss, "norm": report.norm, "rate": report.rate,
-                "tokens": report.tokens, "skipped": report.skipped, **report.metrics, **more}  # fmt: skip
+    def write(self, report: StepReport, *, seconds: float, **more: float | str) -> Line:
+        """One line, which is given back. seconds: that the step took, its samples included; the only fields that
+        another run of the same recipe does not repeat are this one and ids_per_second. more: what the stage knows
+        besides, such as its mean reward."""
+        line: Line = {
+            "step": report.step, "loss": report.loss, "norm": report.norm, "rate": report.rate,
+            "tokens": report.tokens, "skipped": report.skipped, **report.metrics, **more,
+            "seconds": round(seconds, 4), "ids_per_second": round(report.tokens / max(seconds, 1e-9), 1),
+        }  # fmt: skip
         self._file.write(json.dumps(line).encode() + b"\n")  # a loss that is nan is written as NaN, as Python reads it
+        return line
 
     @property
     def offset(self) -> int:
@@ -51,7 +58,7 @@ class Metrics:
         self.close()
 
 
-def read(path: Path) -> list[dict[str, float | str]]:
+def read(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
