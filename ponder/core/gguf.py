@@ -44,13 +44,30 @@ TYPES: dict[int, tuple[str, int, int]] = {
     6: ("Q5_0", 32, 22),
     7: ("Q5_1", 32, 24),
     8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
     12: ("Q4_K", 256, 144),
     13: ("Q5_K", 256, 176),
     14: ("Q6_K", 256, 210),
+    16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74),
+    18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50),
     20: ("IQ4_NL", 32, 18),
+    21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82),
     23: ("IQ4_XS", 256, 136),
+    29: ("IQ1_M", 256, 56),
     30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66),
+    39: ("MXFP4", 32, 17),
 }
+# What other programs have besides, to name it when it is refused.
+_FOREIGN = {
+    9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 31: "Q4_0_4_4", 32: "Q4_0_4_8",
+    33: "Q4_0_8_8", 40: "NVFP4",
+}  # fmt: skip
 
 
 class TensorInfo(Struct, frozen=True):
@@ -137,8 +154,8 @@ class GGUF:
         shape = tuple(self._unpack("<Q") for _ in range(n_dims))[::-1]
         type_, offset = self._unpack("<I"), self._unpack("<Q")
         if type_ not in TYPES:
-            known = ", ".join(t[0] for t in TYPES.values())
-            raise self._bad(f"tensor {name!r} has ggml type {type_}; Ponder reads {known}")
+            known, which = ", ".join(t[0] for t in TYPES.values()), _FOREIGN.get(type_, "unknown")
+            raise self._bad(f"tensor {name!r} has ggml type {type_} ({which}); Ponder reads {known}")
         if 0 in shape or math.prod(shape) > self.size * 8:
             raise self._bad(f"tensor {name!r} has the impossible shape {shape}")
         return name, shape, type_, offset

@@ -6,6 +6,7 @@ import numpy as np
 
 from ponder.kernels.tensor import Tensor
 from ponder.model.config import ModelConfig, Yarn
+from ponder.model.formats.ggml_blocks import BLOCK
 from ponder.model.weights.build import memory_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -74,3 +75,26 @@ def random_checkpoint(config: ModelConfig, seed: int = 0) -> Checkpoint:
 def values(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     read = {n: s.read() for n, s in checkpoint.tensors.items()}
     return {n: v.dequantise() if isinstance(v, Tensor) else v for n, v in read.items()}
+
+
+# where the float16 scales of a block lie
+HALVES = {
+    "Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q2_K": (80, 82), "Q3_K": (108,),
+    "TQ1_0": (52,), "TQ2_0": (64,), "MXFP4": (),
+}  # fmt: skip
+
+
+def random_blocks(type_: str, n: int, seed: int = 0) -> np.ndarray:
+    """n blocks of random bytes whose float16 scales are finite: quantised data never holds inf or nan scales."""
+    rng = np.random.default_rng(seed)
+    elements, nbytes = BLOCK[type_]
+    if elements == 1:
+        return rng.standard_normal(n).astype(np.float32).view(np.uint8)
+    raw = rng.integers(0, 256, (n, nbytes), np.uint8)
+    for at in HALVES.get(type_, (0,)):
+        raw[:, at : at + 2] = rng.standard_normal(n).astype("<f2").view(np.uint8).reshape(n, 2)
+    if type_ == "MXFP4":
+        raw[:, 0] = rng.integers(0, 250, n)  # scales whose products are finite, the two smallest subnormal
+    if type_ == "IQ1_M":  # its scale lies in the top halves of four words, the exponent's upper bits in the last
+        raw[:, 55] &= 0x3F
+    return raw.reshape(-1)

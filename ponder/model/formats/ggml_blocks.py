@@ -1,81 +1,51 @@
 """The block formats of GGUF: bytes -> integers and scales -> float32, and float32 -> bytes for export.
 
 Every quantised format is read into one shape, `Codes`: a weight is `scale * q + offset`, with one scale (and, where
-the format has it, one offset) per group of 16 or 32 weights. From there float32 is one multiply-add, and the formats
-without an offset go into Ponder's int8 / int4 without any loss. Matrices of a model take the quick way,
-ponder/kernels/packing/pack.py, which is bit-equal; this is how to read it, its oracle, and what export uses.
+the format has it, one offset) per group of 16 weights or more. From there float32 is one multiply-add. Matrices of a
+model take the quick way, ponder/kernels/packing/pack.py, which is bit-equal; this is how to read it, its oracle, and
+what export uses. Types of few bits (`LOW_BITS`) have only this way.
 Layouts: ggml-org/llama.cpp ggml/src/ggml-common.h. Oracle in the tests: `gguf.quants` (not used at run time).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ponder.core.gguf import TYPES
 from ponder.kernels.tensor import NORMAL, from_bf16, to_bf16
-
-Bytes = NDArray[np.uint8]
-F32 = NDArray[np.float32]
+from ponder.model.formats.ggml import grid_blocks, low_bits
+from ponder.model.formats.ggml.codes import F32, Bytes, Codes, bits, half, nibble_pairs, nibbles
 
 BLOCK = {name: (elements, nbytes) for name, elements, nbytes in TYPES.values()}
 
 
-class Codes(NamedTuple):
-    """q: [n, G, S] int8; scale: [n, G] float32; offset: [n, G] float32 or None. n blocks of G groups of S weights."""
-
-    q: NDArray[np.int8]
-    scale: F32
-    offset: F32 | None = None
-
-
-def _half(raw: Bytes) -> F32:
-    """[n, 2k] bytes -> [n, k], as little-endian float16."""
-    return np.ascontiguousarray(raw).view("<f2").astype(np.float32)
-
-
-def _nibbles(raw: Bytes) -> Bytes:
-    """[n, P, S] bytes -> [n, 2P, S]: for each of P runs, first the low halves, then the high halves."""
-    n, runs, size = raw.shape
-    out = np.empty((n, runs, 2, size), np.uint8)
-    np.bitwise_and(raw, 15, out=out[:, :, 0])
-    np.right_shift(raw, 4, out=out[:, :, 1])
-    return out.reshape(n, 2 * runs, size)
-
-
-def _fifth_bits(raw: Bytes) -> Bytes:
-    """[n, 4] bytes -> [n, 32]: bit i of the 32-bit word, already moved to bit 4."""
-    return np.unpackbits(raw, axis=1, bitorder="little") << np.uint8(4)
-
-
 def _q4_0(b: Bytes) -> Codes:
-    q = _nibbles(b[:, None, 2:]).reshape(len(b), 1, 32).view(np.int8)
+    q = nibbles(b[:, None, 2:]).reshape(len(b), 1, 32).view(np.int8)
     q -= 8
-    return Codes(q, _half(b[:, :2]))
+    return Codes(q, half(b[:, :2]))
 
 
 def _q4_1(b: Bytes) -> Codes:
-    q = _nibbles(b[:, None, 4:]).reshape(len(b), 1, 32).view(np.int8)
-    return Codes(q, _half(b[:, :2]), _half(b[:, 2:4]))
+    q = nibbles(b[:, None, 4:]).reshape(len(b), 1, 32).view(np.int8)
+    return Codes(q, half(b[:, :2]), half(b[:, 2:4]))
 
 
 def _q5_0(b: Bytes) -> Codes:
-    q = _nibbles(b[:, None, 6:]).reshape(len(b), 32)
-    q |= _fifth_bits(b[:, 2:6])
+    q = nibbles(b[:, None, 6:]).reshape(len(b), 32)
+    q |= bits(b[:, 2:6]) << np.uint8(4)
     codes = q.reshape(len(b), 1, 32).view(np.int8)
     codes -= 16
-    return Codes(codes, _half(b[:, :2]))
+    return Codes(codes, half(b[:, :2]))
 
 
 def _q5_1(b: Bytes) -> Codes:
-    q = _nibbles(b[:, None, 8:]).reshape(len(b), 32)
-    q |= _fifth_bits(b[:, 4:8])
-    return Codes(q.reshape(len(b), 1, 32).view(np.int8), _half(b[:, :2]), _half(b[:, 2:4]))
+    q = nibbles(b[:, None, 8:]).reshape(len(b), 32)
+    q |= bits(b[:, 4:8]) << np.uint8(4)
+    return Codes(q.reshape(len(b), 1, 32).view(np.int8), half(b[:, :2]), half(b[:, 2:4]))
 
 
 def _q8_0(b: Bytes) -> Codes:
-    return Codes(b[:, 2:].reshape(len(b), 1, 32).view(np.int8), _half(b[:, :2]))
+    return Codes(b[:, 2:].reshape(len(b), 1, 32).view(np.int8), half(b[:, :2]))
 
 
 def _k_scales(b: Bytes) -> tuple[F32, F32]:
@@ -84,42 +54,42 @@ def _k_scales(b: Bytes) -> tuple[F32, F32]:
     low, mid, high = b[:, 4:8], b[:, 8:12], b[:, 12:16]
     sc = np.concatenate([low & 63, (high & 15) | ((low >> 2) & 48)], axis=1)
     m = np.concatenate([mid & 63, (high >> 4) | ((mid >> 2) & 48)], axis=1)
-    return _half(b[:, :2]) * sc.astype(np.float32), -(_half(b[:, 2:4]) * m.astype(np.float32))
+    return half(b[:, :2]) * sc.astype(np.float32), -(half(b[:, 2:4]) * m.astype(np.float32))
 
 
 def _q4_k(b: Bytes) -> Codes:
-    q = _nibbles(b[:, 16:].reshape(len(b), 4, 32))
+    q = nibbles(b[:, 16:].reshape(len(b), 4, 32))
     return Codes(q.view(np.int8), *_k_scales(b))
 
 
 def _q5_k(b: Bytes) -> Codes:
-    q = _nibbles(b[:, 48:].reshape(len(b), 4, 32))  # [n, 8, 32]
+    q = nibbles(b[:, 48:].reshape(len(b), 4, 32))  # [n, 8, 32]
     for group in range(8):  # bit g of the 32 high bytes belongs to group g
         q[:, group] |= ((b[:, 16:48] >> np.uint8(group)) & 1) << 4
     return Codes(q.view(np.int8), *_k_scales(b))
 
 
 def _q6_k(b: Bytes) -> Codes:
-    q = _nibbles(b[:, :128].reshape(len(b), 2, 64)).reshape(len(b), 2, 4, 32)
+    q = nibbles(b[:, :128].reshape(len(b), 2, 64)).reshape(len(b), 2, 4, 32)
     high = b[:, 128:192].reshape(len(b), 2, 32)
     for pair in range(4):  # bits 2p, 2p + 1 of the high bytes belong to the p-th run of 32 of each half
         q[:, :, pair] |= ((high >> np.uint8(2 * pair)) & 3) << 4
     codes = q.reshape(len(b), 16, 16).view(np.int8)
     codes -= 32
     scales = np.ascontiguousarray(b[:, 192:208]).view(np.int8).astype(np.float32)
-    return Codes(codes, _half(b[:, 208:]) * scales)
+    return Codes(codes, half(b[:, 208:]) * scales)
 
 
 def _iq4_nl(b: Bytes) -> Codes:
-    return Codes(NORMAL[_nibbles(b[:, None, 2:]).reshape(len(b), 1, 32)], _half(b[:, :2]))
+    return Codes(NORMAL[nibbles(b[:, None, 2:]).reshape(len(b), 1, 32)], half(b[:, :2]))
 
 
 def _iq4_xs(b: Bytes) -> Codes:
     """The scale of group g is d * (s - 32), s of six bits: four in the bytes 4..7, two in bytes 2 and 3."""
-    low = np.stack([b[:, 4:8] & 15, b[:, 4:8] >> 4], axis=2).reshape(len(b), 8)
+    low = nibble_pairs(b[:, 4:8])
     high = (b[:, 2:4, None] >> np.array([0, 2, 4, 6], np.uint8) & 3).reshape(len(b), 8)
     s = (low | high << 4).astype(np.float32) - np.float32(32)
-    return Codes(NORMAL[_nibbles(b[:, 8:].reshape(len(b), 8, 16)).reshape(len(b), 8, 32)], _half(b[:, :2]) * s)
+    return Codes(NORMAL[nibbles(b[:, 8:].reshape(len(b), 8, 16)).reshape(len(b), 8, 32)], half(b[:, :2]) * s)
 
 
 _CODES: dict[str, Callable[[Bytes], Codes]] = {
@@ -134,11 +104,26 @@ _CODES: dict[str, Callable[[Bytes], Codes]] = {
     "IQ4_NL": _iq4_nl,
     "IQ4_XS": _iq4_xs,
 }
+# What the C++ extension does not read: decoded here, a run of rows at a time.
+LOW_BITS: dict[str, Callable[[Bytes], Codes]] = {
+    "Q2_K": low_bits.q2_k,
+    "Q3_K": low_bits.q3_k,
+    "TQ1_0": low_bits.tq1_0,
+    "TQ2_0": low_bits.tq2_0,
+    "MXFP4": low_bits.mxfp4,
+    "IQ1_S": grid_blocks.iq1_s,
+    "IQ1_M": grid_blocks.iq1_m,
+    "IQ2_XXS": grid_blocks.iq2_xxs,
+    "IQ2_XS": grid_blocks.iq2_xs,
+    "IQ2_S": grid_blocks.iq2_s,
+    "IQ3_XXS": grid_blocks.iq3_xxs,
+    "IQ3_S": grid_blocks.iq3_s,
+}
 
 
 def codes(type_: str, raw: Bytes) -> Codes:
     """Integers and scales of whole blocks of a quantised type. raw: uint8, any length that is whole blocks."""
-    return _CODES[type_](raw.reshape(-1, BLOCK[type_][1]))
+    return (_CODES.get(type_) or LOW_BITS[type_])(raw.reshape(-1, BLOCK[type_][1]))
 
 
 def dequantise(type_: str, raw: Bytes) -> F32:

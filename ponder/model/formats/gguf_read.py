@@ -7,6 +7,7 @@ Every tensor of the file is used and every parameter of the model filled, or a L
 unknown tensor. A hostile file ends in a LoadError too (SEC-3): `core.gguf` checks every size against the file.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF, TensorInfo
-from ponder.kernels.packing.pack import convert
+from ponder.kernels.packing.pack import convert, from_rows
 from ponder.kernels.tensor import GROUP, Kind, Tensor
 from ponder.model.config import ModelConfig
-from ponder.model.formats.ggml_blocks import Bytes, dequantise
+from ponder.model.formats.ggml.codes import F32, Bytes
+from ponder.model.formats.ggml_blocks import LOW_BITS, dequantise
 from ponder.model.formats.gguf_config import read_config
 from ponder.model.formats.gguf_names import to_hf
 from ponder.model.weights.build import check
@@ -28,6 +30,7 @@ from ponder.model.weights.checkpoint import Checkpoint, Source
 _MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
 _PACKED: dict[str, Kind] = {"Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4", "IQ4_NL": "int4"}  # without loss
 _AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED}  # every other type: int8
+_CHUNK = 1 << 18  # values decoded at a time: what numpy does with them stays in the processor's cache
 
 
 def read_gguf(path: str | Path) -> Checkpoint:
@@ -81,9 +84,18 @@ def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
 def _convert(gguf: GGUF, info: TensorInfo, kind: Kind, group: int) -> Tensor:
     n, k = info.shape
     try:
+        if info.type in LOW_BITS:
+            return from_rows(_decoded(info.type, _bytes(gguf, info).reshape(n, -1), k), (n, k), kind, group)
         return convert(info.type, _bytes(gguf, info), (n, k), kind, group, mapped=True)
     except UserError as e:
         raise LoadError(f"{gguf.path}: {info.name}: {e}") from e
+
+
+def _decoded(type_: str, rows: Bytes, k: int) -> Iterator[F32]:
+    """A few rows at a time, so that a big matrix never exists in float32."""
+    step = max(1, _CHUNK // k)
+    for i in range(0, len(rows), step):
+        yield dequantise(type_, np.ascontiguousarray(rows[i : i + step]).reshape(-1)).reshape(-1, k)
 
 
 def _bytes(gguf: GGUF, info: TensorInfo) -> Bytes:

@@ -22,7 +22,8 @@ from ponder.core.gguf import TYPES
 from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.tensor import LINEAR, NORMAL, Tensor
 from ponder.model.config import ModelConfig
-from ponder.model.formats.ggml_blocks import BLOCK, Bytes, quantise
+from ponder.model.formats.ggml.codes import Bytes
+from ponder.model.formats.ggml_blocks import BLOCK, quantise
 from ponder.model.formats.gguf_config import write_config
 from ponder.model.formats.gguf_names import EXPERTS, GLOBAL, LAYER
 from ponder.model.formats.gguf_tokenizer import source_tokenizer, tokenizer_metadata

@@ -4,21 +4,9 @@ import gguf.quants
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as T
+from gguf_tiny import random_blocks
 
 from ponder.model.formats.ggml_blocks import BLOCK, codes, dequantise, quantise
-
-
-def random_blocks(type_: str, n: int, seed: int = 0) -> np.ndarray:
-    """n blocks of random bytes whose float16 scales are finite: quantised data never holds inf or nan scales."""
-    rng = np.random.default_rng(seed)
-    elements, nbytes = BLOCK[type_]
-    if elements == 1:
-        return rng.standard_normal(n).astype(np.float32).view(np.uint8)
-    raw = rng.integers(0, 256, (n, nbytes), np.uint8)
-    halves = {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}.get(type_, (0,))
-    for at in halves:
-        raw[:, at : at + 2] = rng.standard_normal(n).astype("<f2").view(np.uint8).reshape(n, 2)
-    return raw.reshape(-1)
 
 
 @pytest.mark.parametrize("type_", BLOCK)

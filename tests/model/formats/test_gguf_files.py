@@ -7,7 +7,7 @@ import gguf
 import gguf.quants
 import numpy as np
 import pytest
-from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer, tiny_vocabulary, values
+from gguf_tiny import CONFIGS, random_blocks, random_checkpoint, tiny_tokenizer, tiny_vocabulary, values
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError, UserError
@@ -102,7 +102,7 @@ def test_quantised_weights_are_exported_value_for_value(kind: str, type_: str, t
 
 def test_every_type_is_read_exactly(tmp_path: Path) -> None:
     """A qwen3 file whose matrices carry every block format Ponder reads, written by the gguf package."""
-    config = replace(CONFIGS["untied"], hidden_size=256, intermediate_size=256, num_hidden_layers=2, head_dim=64)
+    config = replace(CONFIGS["untied"], hidden_size=256, intermediate_size=256, num_hidden_layers=4, head_dim=64)
     types = [name for name, _, _ in TYPES.values()]
     rng, expected = np.random.default_rng(0), {}
     writer = writer_for(tmp_path / "m.gguf", config)
@@ -137,17 +137,12 @@ def gguf_shapes(config) -> dict[str, tuple[int, ...]]:
 
 
 def blocks_of(type_: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    _, elements, nbytes = next(t for t in TYPES.values() if t[0] == type_)
+    _, elements, _ = next(t for t in TYPES.values() if t[0] == type_)
     if type_ in ("F32", "F16"):
         return rng.standard_normal(shape).astype({"F32": "f4", "F16": "f2"}[type_])
     if type_ == "BF16":
         return gguf.quants.quantize(rng.standard_normal(shape).astype("f4"), gguf.GGMLQuantizationType.BF16)
-    raw = rng.integers(0, 256, (shape[0], shape[1] // elements, nbytes), np.uint8)
-    for at in {"Q6_K": (208,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q4_1": (0, 2), "Q5_1": (0, 2)}.get(type_, (0,)):
-        raw[:, :, at : at + 2] = (
-            rng.standard_normal(raw.shape[:2]).astype("<f2").view(np.uint8).reshape(*raw.shape[:2], 2)
-        )
-    return raw.reshape(shape[0], -1)
+    return random_blocks(type_, shape[0] * shape[1] // elements, int(rng.integers(1 << 30))).reshape(shape[0], -1)
 
 
 def writer_for(path: Path, config) -> gguf.GGUFWriter:

@@ -100,7 +100,7 @@ def tensor(name: str, dims: tuple[int, ...], offset: int, type_: int = 0) -> byt
         (head(1, 0) + tensor("a", (8,), 1 << 63) + bytes(200), "outside the file"),
         (head(1, 0) + tensor("a", (8,), 8) + bytes(200), "outside the file"),
         (head(1, 0) + tensor("a", (33,), 0, 8) + bytes(200), "do not divide"),
-        (head(1, 0) + tensor("a", (32,), 0, 17) + bytes(200), "ggml type 17"),
+        (head(1, 0) + tensor("a", (64,), 0, 40) + bytes(200), r"ggml type 40 \(NVFP4\)"),
         (head(1, 0) + tensor("a", (1,) * 9, 0) + bytes(200), "9 dimensions"),
     ],
 )  # fmt: skip
