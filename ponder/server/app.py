@@ -27,6 +27,7 @@ from ponder.server.api.openai.completions import completions
 from ponder.server.api.openai.response_routes import input_items, stored_response
 from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.api.openai.responses import responses
+from ponder.server.http.cors import cors
 from ponder.server.http.errors import ApiError, api_error, error_response
 from ponder.server.http.log import RefusalLog, log
 from ponder.server.mcp.mount import McpEndpoint
@@ -112,7 +113,11 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             UpstreamError: failed,
             HTTPException: not_found,
         },
-        middleware=[Middleware(RefusalLog), Middleware(AuthMiddleware, config=service.config)],
+        middleware=[
+            Middleware(RefusalLog),
+            Middleware(cors, config=config),
+            Middleware(AuthMiddleware, config=config),
+        ],
         lifespan=lifespan,
     )
     app.state.service = service

@@ -115,7 +115,7 @@ OPERATIONS = (
 
 @bodyless
 async def openapi(request: Request, service: Service) -> Schema:
-    return document(list(service.pool.models), keys=bool(service.config.api_keys))
+    return document(list(service.pool.listed()), keys=bool(service.config.api_keys))
 
 
 def document(models: list[str], *, keys: bool = False) -> Schema:

@@ -40,8 +40,22 @@ def server(
 ) -> Iterator[str]:
     """The base URL, e.g. http://127.0.0.1:40001. store: the web chat's file, if a test wants to look into it. tools:
     what models may use in the web chat. thinking: what holds when a request says nothing about it."""
+    with serving(Pool(models, keep=len(models)), config, capacity, store, tools, thinking) as base:
+        yield base
+
+
+@contextlib.contextmanager
+def serving(
+    pool: Pool,
+    config: ServerConfig | None = None,
+    capacity: int = 32,
+    store: Path | None = None,
+    tools: Sequence[Tool | Toolset] = (),
+    thinking: Thinking | None = None,
+) -> Iterator[str]:
+    """The same of a pool that is there."""
     config = config or ServerConfig()
-    service = Service(config, Pool(models, keep=len(models)), Admission(config, capacity), thinking or Thinking())
+    service = Service(config, pool, Admission(config, capacity), thinking or Thinking())
     with tempfile.TemporaryDirectory() as folder:
         app = build(service, store or Path(folder) / "chat.sqlite", tools)
         with listening(app, log_level="warning", lifespan="on") as base:

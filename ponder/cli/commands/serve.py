@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line, or NAME: KEY")
     where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
     options.add_door_flags(where)
+    names = parser.add_argument_group("what the models are called")
+    names.add_argument("--served-model-name", action="append", default=[], metavar="NAME[=MODEL]",
+                       help="a name of the first model, or of MODEL; repeat it for more")  # fmt: skip
+    names.add_argument("--any-model-name", action="store_true",
+                       help="the first model answers to every other name, too, with a warning")  # fmt: skip
     how = parser.add_argument_group("how requests are served")
     how.add_argument("--keep", type=int, default=1, metavar="N", help="models that may be loaded at once (default: 1)")
     how.add_argument(

@@ -70,15 +70,42 @@ def _local(args: argparse.Namespace) -> "Pool":
     opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
     first_name = args.models[0] if args.models else None
     first = opened(first_name)
-    names = [first_name or first.name, *args.models[1:]]
-    models: dict[str, Callable[[], LLM | RemoteModel]] = {first.name: partial(opened, names[0])}
-    models |= {name: partial(opened, name) for name in names[1:]}
-    needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, names)} if kv_memory else {}
-    offered = Pool(models, keep=args.keep, memory=memory, needs=needs)
-    if memory is not None and (need := offered.models[first.name].needs()) > memory:
+    started = [first_name or first.name, *args.models[1:]]
+    called = served_names(args.served_model_name, [first.name, *started[1:]], started)
+    models: dict[str, Callable[[], LLM | RemoteModel]] = {
+        names[0]: partial(opened, name) for name, names in zip(started, called)
+    }
+    needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, started)} if kv_memory else {}
+    offered = Pool(
+        models, keep=args.keep, memory=memory, needs=needs, any_name=args.any_model_name,
+        aliases={names[0]: names[1:] for names in called},
+        known_as={names[0]: (name,) for name, names in zip(started, called)} | {called[0][0]: (started[0], first.name)},
+    )  # fmt: skip
+    default = offered.models[offered.default]
+    if memory is not None and (need := default.needs()) > memory:
         raise UserError(f"{first.name} needs {need / 1e9:.1f} GB, --memory gives {memory / 1e9:.1f}", param="memory")
-    offered.models[first.name].attach(first)
+    default.attach(first)
     return offered
+
+
+def served_names(flags: list[str], own: list[str], started: list[str]) -> list[list[str]]:
+    """What each model is called: as its flags say, NAME for the first model or NAME=MODEL, or by its own name. own,
+    started: the name of each, and what it was started with. Raises UserError for a model that is not there."""
+    chosen: list[list[str]] = [[] for _ in own]
+    for flag in flags:
+        name, _, model = flag.partition("=")
+        places = [n for n in range(len(own)) if model in (own[n], started[n])] if model else [0]
+        if not name or not places:
+            there = ", ".join(started)
+            raise UserError(f"--served-model-name {flag!r} is NAME or NAME=MODEL; MODEL is one of {there}")
+        chosen[places[0]].append(name)
+    called = [names or [name] for names, name in zip(chosen, own)]
+    everybody = [name for names in called for name in dict.fromkeys(names)]
+    if twice := [name for name in everybody if everybody.count(name) > 1]:
+        raise UserError(
+            f"two models are called {twice[0]}: --served-model-name NAME=MODEL gives each its own", param="models"
+        )
+    return [[*dict.fromkeys(names)] for names in called]
 
 
 def check_names(models: list[str]) -> None:
@@ -155,7 +182,12 @@ def _remote(args: argparse.Namespace, stack: contextlib.ExitStack) -> "Pool":
                 raise UserError(f"no server at --url answers: {e}", param="url") from e
     if not names:
         raise UserError("the servers at --url offer no model; name one", param="url")
-    offered = Pool({name: partial(remote, name) for name in names}, keep=len(names))
-    for name, served in offered.models.items():
+    called = served_names(args.served_model_name, names, names)
+    offered = Pool(
+        {own[0]: partial(remote, name) for name, own in zip(names, called)}, keep=len(names),
+        aliases={own[0]: own[1:] for own in called}, known_as={own[0]: (name,) for name, own in zip(names, called)},
+        any_name=args.any_model_name,
+    )  # fmt: skip
+    for name, served in zip(names, offered.models.values()):
         served.attach(stack.enter_context(remote(name)))
     return offered

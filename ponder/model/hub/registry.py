@@ -36,7 +36,8 @@ class ModelName(Struct, frozen=True):
     file: str = ""
 
 
-BUNDLES = ("qwen2.5-coder:0.5b",)
+# real models that come from a Python package index -> the repository of the same weights
+BUNDLES = {"qwen2.5-coder:0.5b": "Qwen/Qwen2.5-Coder-0.5B-Instruct"}
 _SIZES = {
     "0.6b": "0.6B",
     "1.7b": "1.7B",
@@ -94,6 +95,12 @@ def resolve(text: str) -> ModelName:
         raise UserError(unknown(text), param="model")
     kind: dict[str | None, Kind] = {"hf:": "hub", "ms:": "modelscope", None: "repository"}
     return ModelName(text, kind[match[1]], repository=match[2], file=match[3] or "")
+
+
+def repository_of(text: str) -> str | None:
+    """Of a name of the tables: owner/name, or owner/name/file."""
+    lower = _SHORT.get(text.lower(), text.lower())
+    return RELEASED.get(lower) or RETRIEVAL.get(lower) or BUNDLES.get(lower)
 
 
 def is_path(text: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
+from ponder.server.http.cors import cors
 from ponder.server.mcp.code import offering_code
 from ponder.server.mcp.server import build_mcp
 from ponder.server.runtime.auth import AuthMiddleware
@@ -66,7 +67,7 @@ def http_app(
         event_store=events,
         retry_interval=retry,
     )
-    return AuthMiddleware(app, config)
+    return cors(AuthMiddleware(app, config), config)
 
 
 @contextlib.asynccontextmanager

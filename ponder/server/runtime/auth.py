@@ -38,12 +38,13 @@ class AuthMiddleware:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             client = self._client(headers)
-            if refused := self._refuse(scope["path"], headers, client):
+            asks = scope["method"] == "OPTIONS"  # what there is, which says nothing; a browser sends no key with it
+            if refused := self._refuse(scope["path"], headers, client, open_=asks):
                 return await error_response(scope["path"], refused)(scope, receive, send)
             CLIENT.set(client or "")
         await self.app(scope, receive, send)
 
-    def _refuse(self, path: str, headers: Headers, client: str | None) -> ApiError | None:
+    def _refuse(self, path: str, headers: Headers, client: str | None, *, open_: bool) -> ApiError | None:
         host = urlsplit("//" + headers.get("host", "")).hostname or ""
         if not self._any_host and host not in self._hosts:
             text = f"this server does not answer to the name {host!r}; --allow-host adds it"
@@ -52,6 +53,8 @@ class AuthMiddleware:
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
             text = f"pages of {origin} may not call this server; --allow-origin adds it"
             return ApiError(403, text, kind="permission_error", code="origin_not_allowed")
+        if open_:
+            return None
         if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and client is None:
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")

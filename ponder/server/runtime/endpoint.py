@@ -21,7 +21,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Incoming(Generic[Body]):
-    """A request whose body was read. warnings: one for every field that the body's struct does not know."""
+    """A request whose body was read. warnings: one for every field that the body's struct does not know, and one where
+    another model answers than was asked for."""
 
     request: Request
     service: Service
@@ -45,6 +46,7 @@ def endpoint(
             service: Service = request.app.state.service
             raw = await read_json(request, service.config)
             body, warnings = parse(raw, type_, strict=strict or service.config.strict)
+            warnings = (*warnings, *service.pool.stand_in(raw.get("model")))
             return _response(await handler(Incoming(request, service, body, warnings)))
 
         return handle

@@ -1,18 +1,19 @@
 """The models that a server offers: loaded when first asked for, unloaded by disuse when memory is short.
 
-Names are compared as clients write them: `qwen3:0.6b`, `Qwen3-0.6B` or a path's last part. A model in use is never
-unloaded. Loading happens in a thread, one at a time; everybody who asks meanwhile waits for the same load.
+A model answers to all that clients may call it: `qwen3:0.6b`, `Qwen/Qwen3-0.6B`, `Qwen3-0.6B`, a path's last part,
+and what the operator calls it. A model in use is never unloaded. Loading happens in a thread, one at a time; everybody
+who asks meanwhile waits for the same load.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 from ponder.core.errors import UserError
 from ponder.model.hub.registry import quoted
+from ponder.model.hub.spellings import Answers, answers_to, asked
 from ponder.model.info import ModelInfo
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.backend import Model
@@ -21,18 +22,25 @@ from ponder.server.runtime.backend import Model
 @dataclass
 class Served:
     """One offered model. llm is None while it is not loaded. needs: the bytes that it will take, known without loading
-    it. users: requests that attach it now. info: what its files say, once it was loaded; None for a script.
+    it. aliases: further names, which are listed as well. known_as: what it was started with and the like, which it
+    answers to. users: requests that attach it now. info: what its files say, once it was loaded; None for a script.
     loading: the task that does it now."""
 
     name: str
     open: Callable[[], Model]
     needs: Callable[[], int] = lambda: 0
+    aliases: tuple[str, ...] = ()
+    known_as: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
     llm: Model | None = None
     users: int = 0
     used_at: float = 0.0
     loading: asyncio.Task[None] | None = None
     info: ModelInfo | None = None
+    answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = answers_to(self.name, *self.aliases, *self.known_as)
 
     def load(self) -> None:
         self.attach(self.open())
@@ -43,8 +51,9 @@ class Served:
 
 
 class Pool:
-    """models: by the name clients use; the first is the default. keep: how many may be loaded at once. memory: bytes
-    that the loaded ones may take together, None for no limit; needs: what each takes, for that."""
+    """models: by the name that replies give them; the first is the default. keep: how many may be loaded at once.
+    memory: bytes that the loaded ones may take together, None for no limit; needs: what each takes, for that. aliases,
+    known_as: of `Served`. any_name: the default answers to a name that no model has, too."""
 
     def __init__(
         self,
@@ -52,16 +61,23 @@ class Pool:
         *,
         keep: int = 1,
         memory: int | None = None,
-        needs: dict[str, Callable[[], int]] | None = None,
+        needs: Mapping[str, Callable[[], int]] | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        known_as: Mapping[str, Sequence[str]] | None = None,
+        any_name: bool = False,
     ) -> None:
         if not models:
             raise UserError("a server needs at least one model")
         if keep < 1:
             raise UserError(f"--keep must be at least 1, got {keep}", param="keep")
-        self.models = {name: Served(name, opener) for name, opener in models.items()}
+        more, known = aliases or {}, known_as or {}
+        self.models = {
+            name: Served(name, opener, aliases=tuple(more.get(name, ())), known_as=tuple(known.get(name, ())))
+            for name, opener in models.items()
+        }
         for name, bytes_needed in (needs or {}).items():
             self.models[name].needs = bytes_needed
-        self.keep, self.memory = keep, memory
+        self.keep, self.memory, self.any_name = keep, memory, any_name
         self._loading = asyncio.Lock()
 
     @property
@@ -70,20 +86,37 @@ class Pool:
 
     def find(self, name: str | None) -> Served:
         """Raises ApiError 404 for a name that is not offered. None and "default" are the first model."""
+        served = self._called(name)
+        if served is None and self.any_name:
+            served = self.models[self.default]
+        if served is None:
+            text = f"model {quoted(str(name))} is not offered here; there are: {', '.join(self.listed())}"
+            raise ApiError(404, text, code="model_not_found", param="model")
+        return served
+
+    def offers(self, name: str) -> Served | None:
+        """By a name of its own."""
+        spelt = asked(name)
+        return next((s for s in self.models.values() if not s.answers.exact.isdisjoint(spelt)), None)
+
+    def listed(self) -> dict[str, Served]:
+        """The models by all names that clients are shown."""
+        return {name: served for served in self.models.values() for name in (served.name, *served.aliases)}
+
+    def stand_in(self, name: object) -> tuple[str, ...]:
+        """What to say to a request for `name` where another model answers for it."""
+        if not self.any_name or not isinstance(name, str) or self._called(name) is not None:
+            return ()
+        return (f"model {quoted(name)} is not offered here: {self.default} answers",)
+
+    def _called(self, name: str | None) -> Served | None:
+        """By a name of its own, or else as a form of the model that is asked for: with both here, each has its own."""
         if name in (None, "", "default"):
             return self.models[self.default]
         if (served := self.offers(str(name))) is not None:
             return served
-        offered = ", ".join(self.models)
-        text = f"model {quoted(str(name))} is not offered here; there are: {offered}"
-        raise ApiError(404, text, code="model_not_found", param="model")
-
-    def offers(self, name: str) -> Served | None:
-        wanted = _plain(name)
-        for served in self.models.values():
-            if wanted in (_plain(served.name), _plain(PurePath(served.name).name)):
-                return served
-        return None
+        spelt = asked(str(name))
+        return next((s for s in self.models.values() if not s.answers.form_of.isdisjoint(spelt)), None)
 
     @contextlib.asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[Model]:
@@ -155,7 +188,3 @@ class Pool:
     async def close(self) -> None:
         for served in self.models.values():
             await self._unload(served)
-
-
-def _plain(name: str) -> str:
-    return name.lower().removesuffix(":latest").removesuffix(".gguf").replace(":", "-")

@@ -71,14 +71,14 @@ async def version(request: Request, service: Service) -> OllamaVersion:
 @bodyless
 async def tags(request: Request, service: Service) -> OllamaModels:
     """Every model that is offered, loaded or not."""
-    return OllamaModels(models=[await asyncio.to_thread(_card, s) for s in service.pool.models.values()])
+    return OllamaModels(models=[await asyncio.to_thread(_card, n, s) for n, s in service.pool.listed().items()])
 
 
 @bodyless
 async def ps(request: Request, service: Service) -> OllamaModels:
     """Those that are loaded now."""
     loaded = [s for s in service.pool.models.values() if s.llm is not None]
-    cards = [await asyncio.to_thread(_card, s) for s in loaded]
+    cards = [await asyncio.to_thread(_card, s.name, s) for s in loaded]
     for card, served in zip(cards, loaded):
         assert served.llm is not None
         card |= {"expires_at": "9999-12-31T00:00:00Z", "size_vram": 0, "context_length": served.llm.profile.context}
@@ -124,12 +124,12 @@ async def _progress(name: str) -> AsyncGenerator[bytes, None]:
         yield line(ollama_body(api_error(e)))
 
 
-def _card(served: Served) -> Body:
+def _card(name: str, served: Served) -> Body:
     info = served.info
     path = info.path if info else None
     size = 0 if path is None else path.stat().st_size if path.is_file() else size_of(path)
     return {
-        "name": served.name, "model": served.name, "size": size, "digest": _digest(served.name),
+        "name": name, "model": name, "size": size, "digest": _digest(served.name),
         "modified_at": datetime.fromtimestamp(served.created, UTC).isoformat(), "details": _family(info),
     }  # fmt: skip
 

@@ -31,18 +31,21 @@ class OfferedModels(JsonReply):
 
 @bodyless
 async def models(request: Request, service: Service) -> OfferedModels:
-    return OfferedModels(object="list", data=[card(s) for s in service.pool.models.values()])
+    return OfferedModels(object="list", data=[card(n, s) for n, s in service.pool.listed().items()])
 
 
 @bodyless
 async def model(request: Request, service: Service) -> OfferedModel:
-    return card(service.pool.find(request.path_params["name"]))
+    name = request.path_params["name"]
+    served = service.pool.find(name)
+    return card(name if name in served.aliases else served.name, served)
 
 
-def card(served: Served) -> OfferedModel:
+def card(name: str, served: Served) -> OfferedModel:
+    """name: the one of its names that it is listed by."""
     context = served.llm.profile.context if served.llm is not None else 0
     return OfferedModel(
-        id=served.name,
+        id=name,
         object="model",
         created=served.created,
         owned_by="ponder",
