@@ -14,19 +14,9 @@ from starlette.routing import Route
 
 from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.errors import UpstreamError
-from ponder.server.api import requests
-from ponder.server.api.anthropic import messages
-from ponder.server.api.llamacpp import tokens
-from ponder.server.api.llamacpp.props import props
-from ponder.server.api.llamacpp.rerank import rerank
-from ponder.server.api.ollama import chat, manage
-from ponder.server.api.ollama import models as ollama_models
-from ponder.server.api.openai import embeddings, models
-from ponder.server.api.openai.chat import chat_completions
-from ponder.server.api.openai.completions import completions
-from ponder.server.api.openai.response_routes import input_items, stored_response
+from ponder.server import operations
+from ponder.server.api.ollama import manage
 from ponder.server.api.openai.response_store import ResponseStore
-from ponder.server.api.openai.responses import responses
 from ponder.server.http.cors import cors
 from ponder.server.http.errors import ApiError, api_error, error_response
 from ponder.server.http.log import RefusalLog, log
@@ -34,8 +24,6 @@ from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
 from ponder.server.runtime import keys
 from ponder.server.runtime.auth import AuthMiddleware
-from ponder.server.runtime.health import health
-from ponder.server.runtime.metrics import metrics
 from ponder.server.runtime.service import Service
 from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
@@ -69,39 +57,12 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
 
     app = Starlette(
         routes=[
-            Route("/health", health),
-            Route("/props", props),
+            *operations.routes(),
             Route("/openapi.json", openapi),
-            Route("/tokenize", tokens.tokenize, methods=["POST"]),
-            Route("/detokenize", tokens.detokenize, methods=["POST"]),
-            Route("/metrics", metrics),
-            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-            Route("/v1/models", models.models),
-            Route("/v1/models/{name:path}", models.model),
-            Route("/v1/completions", completions, methods=["POST"]),
-            Route("/v1/responses", responses, methods=["POST"]),
-            Route("/v1/responses/{id}", stored_response, methods=["GET", "DELETE"]),
-            Route("/v1/responses/{id}/input_items", input_items),
-            Route("/v1/embeddings", embeddings.embeddings, methods=["POST"]),
-            Route("/v1/rerank", rerank, methods=["POST"]),
-            Route("/v1/messages", messages.messages, methods=["POST"]),
-            Route("/v1/messages/count_tokens", messages.count_tokens, methods=["POST"]),
-            Route("/api/chat", chat.chat, methods=["POST"]),
-            Route("/api/generate", chat.generate, methods=["POST"]),
-            Route("/api/embed", embeddings.embed, methods=["POST"]),
-            Route("/api/embeddings", embeddings.old_embed, methods=["POST"]),
-            Route("/api/tags", ollama_models.tags),
-            Route("/api/ps", ollama_models.ps),
-            Route("/api/show", ollama_models.show, methods=["POST"]),
-            Route("/api/version", ollama_models.version),
-            Route("/api/pull", ollama_models.pull, methods=["POST"]),
-            Route("/api/delete", manage.delete, methods=["DELETE"]),
             Route("/api/copy", manage.refused, methods=["POST"]),
             Route("/api/create", manage.refused, methods=["POST"]),
             Route("/api/push", manage.refused, methods=["POST"]),
             Route("/api/blobs/{digest}", manage.refused, methods=["POST"]),
-            Route("/v1/requests/{id}/answer-now", requests.answer_now, methods=["POST"]),
-            Route("/v1/requests/{id}/cancel", requests.cancel, methods=["POST"]),
             Route("/mcp", mcp),
             *routes.routes(),
             *run_routes.routes(),

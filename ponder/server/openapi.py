@@ -8,7 +8,7 @@ a prompt that does not fit) are not in the document: they are a 400 that names t
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -16,37 +16,14 @@ from starlette.requests import Request
 
 from ponder import __version__
 from ponder.core.params import RANGES
-from ponder.server.api.anthropic.messages_reply import MessageReply, TokenCount
-from ponder.server.api.anthropic.messages_request import MessagesBody
-from ponder.server.api.llamacpp.props import Props
-from ponder.server.api.llamacpp.rerank import RerankBody, Reranked
-from ponder.server.api.llamacpp.tokens import DetokenizeBody, DetokenizeReply, TokenizeBody, TokenizeReply
-from ponder.server.api.ollama.chat_reply import OllamaChat, OllamaGenerate
-from ponder.server.api.ollama.chat_request import GenerateBody, OllamaChatBody
 from ponder.server.api.ollama.manage import DeleteBody
-from ponder.server.api.ollama.models import OllamaModels, OllamaShow, OllamaStatus, OllamaVersion, PullBody, ShowBody
-from ponder.server.api.openai.chat_reply import ChatCompletion
-from ponder.server.api.openai.chat_request import ChatBody
-from ponder.server.api.openai.completions_reply import Completion
-from ponder.server.api.openai.completions_request import CompletionBody
-from ponder.server.api.openai.embeddings import (
-    EmbedBody,
-    Embeddings,
-    EmbeddingsBody,
-    OldEmbedBody,
-    OllamaEmbeddings,
-    OllamaOldEmbedding,
-)
-from ponder.server.api.openai.models import OfferedModel, OfferedModels
-from ponder.server.api.openai.responses_reply import InputItems, ResponseDeleted, ResponseReply
-from ponder.server.api.openai.responses_request import ResponsesBody
-from ponder.server.api.requests import RunningReply
+from ponder.server.api.ollama.models import PullBody
 from ponder.server.http.errors import AnthropicError, OllamaError, OpenAIError
+from ponder.server.operations import OPERATIONS, SSE, Operation
 from ponder.server.runtime.endpoint import bodyless
-from ponder.server.runtime.health import Health
 from ponder.server.runtime.service import Service
 
-SSE, LINES, JSON, TEXT = "text/event-stream", "application/x-ndjson", "application/json", "text/plain"
+JSON = "application/json"
 Schema = dict[str, Any]
 EVENT: Schema = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
 ERRORS = {
@@ -59,58 +36,6 @@ OWN_RANGES = {
     ("ChatBody", "top_k"): (-1, None), ("CompletionBody", "top_k"): (-1, None), ("CompletionBody", "logprobs"): None,
     ("CompletionBody", "max_tokens"): (0, None), ("ResponsesBody", "max_output_tokens"): (1, None),
 }  # fmt: skip
-
-
-class Operation(NamedTuple):
-    """streams: the content type of the reply when the body says `stream`."""
-
-    method: str
-    path: str
-    summary: str
-    body: type[Struct] | None
-    reply: type[Struct] | None
-    streams: str = ""
-    query: tuple[str, ...] = ()
-
-
-OPERATIONS = (
-    Operation("post", "/v1/chat/completions", "Chat, as OpenAI's", ChatBody, ChatCompletion, SSE),
-    Operation("post", "/v1/responses", "Chat as a list of items, as OpenAI's", ResponsesBody, ResponseReply, SSE),
-    Operation("get", "/v1/responses/{id}", "A reply that was kept", None, ResponseReply, query=("stream",)),
-    Operation("delete", "/v1/responses/{id}", "Forget a reply", None, ResponseDeleted),
-    Operation(
-        "get",
-        "/v1/responses/{id}/input_items",
-        "The input of a kept reply, in pages",
-        None,
-        InputItems,
-        query=("after", "limit", "order"),
-    ),
-    Operation("post", "/v1/completions", "Continue raw prompts", CompletionBody, Completion, SSE),
-    Operation("post", "/v1/embeddings", "Texts as vectors", EmbeddingsBody, Embeddings),
-    Operation("post", "/v1/rerank", "Documents by how well they fit, as Jina's", RerankBody, Reranked),
-    Operation("get", "/v1/models", "The models that are offered", None, OfferedModels),
-    Operation("get", "/v1/models/{name}", "One of them", None, OfferedModel),
-    Operation("post", "/v1/messages", "Chat, as Anthropic's", MessagesBody, MessageReply, SSE),
-    Operation("post", "/v1/messages/count_tokens", "The length of the prompt", MessagesBody, TokenCount),
-    Operation("post", "/api/chat", "Chat, as Ollama's", OllamaChatBody, OllamaChat, LINES),
-    Operation("post", "/api/generate", "One prompt, as Ollama's", GenerateBody, OllamaGenerate, LINES),
-    Operation("post", "/api/embed", "Texts as vectors, as Ollama's", EmbedBody, OllamaEmbeddings),
-    Operation("post", "/api/embeddings", "Ollama's older form", OldEmbedBody, OllamaOldEmbedding),
-    Operation("get", "/api/tags", "The models that are offered", None, OllamaModels),
-    Operation("get", "/api/ps", "Those that are loaded", None, OllamaModels),
-    Operation("post", "/api/show", "What is known of a model", ShowBody, OllamaShow),
-    Operation("get", "/api/version", "Versions", None, OllamaVersion),
-    Operation("post", "/api/pull", "Download a model", PullBody, OllamaStatus, LINES),
-    Operation("delete", "/api/delete", "Remove a download", DeleteBody, None),
-    Operation("post", "/tokenize", "A text or a chat as token ids", TokenizeBody, TokenizeReply),
-    Operation("post", "/detokenize", "Token ids as text", DetokenizeBody, DetokenizeReply),
-    Operation("get", "/props", "Defaults in force, and their source", None, Props, query=("model",)),
-    Operation("get", "/health", "503 when a step hangs", None, Health),
-    Operation("get", "/metrics", "Prometheus counters", None, None, TEXT),
-    Operation("post", "/v1/requests/{id}/answer-now", "End the thoughts of a request", None, RunningReply),
-    Operation("post", "/v1/requests/{id}/cancel", "End a request", None, RunningReply),
-)
 
 
 @bodyless

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
-from ponder.server.openapi import OPERATIONS, document
+from ponder.server.openapi import document
+from ponder.server.operations import OPERATIONS
 from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
