@@ -19,15 +19,16 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from ponder.core.errors import UserError
+from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.event import Event, TokenLogprob
 from ponder.core.message import Message
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
+from ponder.engine.decoding.hopeless import LONGEST_TOKEN, refuse_hopeless, refuse_hopeless_request
 from ponder.engine.decoding.request_state import RequestState
-from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, refuse_hopeless, resolve
+from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
 from ponder.engine.decoding.truncate import truncated
 from ponder.engine.load_options import LoadFields, load_options
 from ponder.engine.loaded import Loaded, open_model
@@ -57,6 +58,7 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
 
+COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
 ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
 
 
@@ -147,11 +149,12 @@ class LLM:
 
     def stream(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
+        refuse_hopeless_request(request, self.profile)
         mode = choose_mode(request.thinking, request.messages, self.profile)
-        refuse_hopeless((m.text for m in request.messages if m.role in ("system", "user", "tool")), self.profile)
-        rendered = self._render(request, mode)
         if request.truncation == "auto":
-            mode, rendered = self._truncated(request, mode, rendered)
+            mode, rendered = self._truncated(request, mode)
+        else:
+            rendered = self._render(request, mode, self.profile.context)
         mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
         rules = answer_rules(
             self.tokenizer,
@@ -206,7 +209,7 @@ class LLM:
         for text you own. The other options are those of `request`."""
         if isinstance(prompt, str):
             refuse_hopeless([prompt], self.profile)
-            ids = self.tokenizer.encode(prompt, allow_control=allow_control)
+            ids = self.tokenizer.encode(prompt, allow_control=allow_control, context=self.profile.context)
         elif isinstance(prompt, list | tuple) and all(isinstance(i, int) for i in prompt):
             ids = list(prompt)
         else:
@@ -228,8 +231,15 @@ class LLM:
         return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
 
     def count_tokens(self, request: ChatRequest) -> int:
-        """How many ids the prompt of a request has."""
+        """How many ids the prompt of a request has, also of one that is somewhat too long. Raises
+        ContextLengthExceeded for one that no tokenisation makes short enough."""
+        refuse_hopeless_request(request, self.profile)
         return len(self.rendered(request).ids)
+
+    def tokenize(self, text: str, *, allow_control: bool = False) -> list[int]:
+        """The ids of a text; as `count_tokens`."""
+        refuse_hopeless([text], self.profile)
+        return self.tokenizer.encode(text, allow_control=allow_control)
 
     def embed(
         self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
@@ -240,14 +250,23 @@ class LLM:
         runner = self.engine.runner
         if not isinstance(runner, ModelRunner):
             raise UserError(f"{self.name} has no hidden states to make embeddings of", param="model")
-        prompts = [self.tokenizer.encode(t) if isinstance(t, str) else list(t) for t in texts]
-        if cut:
-            prompts = [ids[: self.profile.context - 1] for ids in prompts]  # and the end id that is added
+        prompts = [self._embedded_ids(t, cut) for t in texts]
         for ids in prompts:
             self.tokenizer.check_ids(ids, "input")
         end = min(self.tokenizer.eos_ids)  # <|endoftext|>
         vectors = embed(runner.model, prompts, pooling=pooling, end_id=end, dimensions=dimensions)
         return vectors, sum(map(len, prompts))
+
+    def _embedded_ids(self, text: Prompt, cut: bool) -> list[int]:
+        context = self.profile.context
+        if not isinstance(text, str):
+            ids = list(text)
+        elif cut:  # what no tokenisation could keep is not looked at
+            ids = self.tokenizer.encode(text[: context * LONGEST_TOKEN])
+        else:
+            refuse_hopeless([text], self.profile)
+            ids = self.tokenizer.encode(text, context=context)
+        return ids[: context - 1] if cut else ids  # and the end id that is added
 
     def relevance(
         self, query: str, documents: Sequence[str], *, instruction: str = INSTRUCTION
@@ -259,7 +278,7 @@ class LLM:
         if not isinstance(runner, ModelRunner):
             raise UserError(f"{self.name} has no hidden states to judge documents by", param="model")
         refuse_hopeless([query, max(documents, key=len, default="")], self.profile)
-        prompts = prompts_of(self.tokenizer, query, documents, instruction)
+        prompts = prompts_of(self.tokenizer, query, documents, instruction, self.profile.context)
         return relevance(runner.model, self.tokenizer, prompts), sum(map(len, prompts))
 
     def prompt_logprobs(self, ids: list[int], top: int = 0) -> tuple[TokenLogprob, ...]:
@@ -317,7 +336,7 @@ class LLM:
     ) -> None:
         self.close()
 
-    def _render(self, request: ChatRequest, mode: Mode) -> Rendered:
+    def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
         return render(
             request.messages,
             self.tokenizer,
@@ -325,26 +344,38 @@ class LLM:
             enable_thinking=False if mode.prefill_empty else None,
             history=request.history,
             template=self._template,
+            context=context,
         )
 
-    def _truncated(self, request: ChatRequest, mode: Mode, rendered: Rendered) -> tuple[Mode, Rendered]:
-        """The prompt without the oldest turns, where it would leave no room for an answer; the mode warns of it."""
+    def _truncated(self, request: ChatRequest, mode: Mode) -> tuple[Mode, Rendered]:
+        """The prompt without the oldest turns, where it would leave no room for an answer; the mode warns of it.
+        Raises ContextLengthExceeded when the last turn alone is far too long."""
         context = self.profile.context
         limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
-        if len(rendered.ids) <= limit:
-            return mode, rendered
 
         def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
             part = structs.replace(request, messages=messages)
             mode = choose_mode(part.thinking, messages, self.profile)  # a switch that is left out switches nothing
-            return mode, self._render(part, mode)
+            return mode, self._render(part, mode, context)
 
-        kept = truncated(request.messages, lambda messages: len(of(messages)[1].ids) <= limit)
+        def fits(messages: tuple[Message, ...]) -> bool:
+            try:
+                return len(of(messages)[1].ids) <= limit
+            except ContextLengthExceeded:
+                return False
+
+        try:
+            rendered, least = self._render(request, mode, COUNTED * context), ""
+            if (count := len(rendered.ids)) <= limit:
+                return mode, rendered
+        except ContextLengthExceeded as e:
+            count, least = e.prompt_tokens, "at least "
+        kept = truncated(request.messages, fits)
         mode, short = of(kept)
-        dropped, ids = len(request.messages) - len(kept), len(rendered.ids) - len(short.ids)
+        dropped, ids = len(request.messages) - len(kept), count - len(short.ids)
         if not dropped:
             return mode, short
-        warning = f"truncation: the {dropped} oldest messages were left out ({ids} tokens)"
+        warning = f"truncation: the {dropped} oldest messages were left out ({least}{ids} tokens)"
         return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
 
     def _submit(

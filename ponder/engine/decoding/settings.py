@@ -6,7 +6,7 @@ refused with a UserError, what holds differently than written adds a warning (TH
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -19,8 +19,6 @@ from ponder.text.chat.soft_switch import soft_switch
 
 ModeSource = Literal["request", "soft switch", "default", "model"]
 
-LONGEST_TOKEN = 128  # bytes, of Qwen's vocabularies: as many blanks
-NFC_JOINS = 4  # characters that become one at most, such as a Greek letter with three marks
 _NO_PENALTY = SamplingParams(presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0)
 
 
@@ -130,16 +128,6 @@ def _unmet(thinking: Thinking, profile: ModelProfile) -> tuple[str, ...]:
             f"{thinking.preference} has no effect: {profile.name} is a model without thinking ({profile.capability})",
         )
     return ()
-
-
-def refuse_hopeless(texts: Iterable[str], profile: ModelProfile) -> None:
-    """Raises ContextLengthExceeded for texts that no tokenisation could make short enough. To tokenise them first takes
-    seconds and gigabytes, which anybody could ask a server for."""
-    least = 0
-    for text in texts:
-        least += len(text) // (1 if text.isascii() else NFC_JOINS)
-    if least // LONGEST_TOKEN > profile.context:
-        raise ContextLengthExceeded(least // LONGEST_TOKEN, profile.context, at_least=True)
 
 
 def resolve(

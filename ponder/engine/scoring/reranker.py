@@ -30,11 +30,13 @@ AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 ROWS = 64  # documents whose head is computed together: [64, 151936] float32 is 39 MB
 
 
-def prompts_of(tokenizer: Tokenizer, query: str, documents: Sequence[str], instruction: str) -> list[list[int]]:
-    """The ids of one prompt a document."""
+def prompts_of(
+    tokenizer: Tokenizer, query: str, documents: Sequence[str], instruction: str, context: int | None = None
+) -> list[list[int]]:
+    """The ids of one prompt a document. context: see `Tokenizer.encode`."""
     before, after = (tokenizer.encode(text, allow_control=True) for text in (BEFORE, AFTER))
     asked = f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: "
-    return [[*before, *tokenizer.encode(asked + document), *after] for document in documents]
+    return [[*before, *tokenizer.encode(asked + document, context=context), *after] for document in documents]
 
 
 def relevance(model: Model, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:

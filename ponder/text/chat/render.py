@@ -43,6 +43,7 @@ def render(
     history: History = "strip",
     template: Template | None = None,
     allow_control: bool = False,
+    context: int | None = None,
 ) -> Rendered:
     """Render a conversation. template None: the one of the tokenizer's family (<think> in it: Qwen3, else Qwen2.5);
     for what the others are see `text.template`.
@@ -51,8 +52,9 @@ def render(
     "exact" emits an assistant message's `ids` verbatim, the others as "keep" does, so that in a tool loop a prompt
     and its output are an exact id prefix of the next prompt (HC-2).
     allow_control: control tokens are found in the messages' texts too, as Hugging Face does. Only for text you own.
+    context: the ids there is room for; raises ContextLengthExceeded for a prompt of more than twice as many.
     """
-    writer = Writer(tokenizer, allow_control)
+    writer = Writer(tokenizer, allow_control, context)
     if template is None:
         template = default_template(tokenizer)
     if template == "qwen2.5":

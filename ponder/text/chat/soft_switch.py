@@ -19,9 +19,19 @@ def soft_switch(messages: Sequence[Message]) -> bool | None:
         if message.role not in ("user", "system") or is_tool_response(message.text):
             continue
         text = "".join(p.text for p in message.parts if isinstance(p, Text))
-        found = _SWITCH.findall(text)
-        if found:
-            return not found[-1]
+        if (found := _last(text)) is not None:
+            return found
+    return None
+
+
+def _last(text: str) -> bool | None:
+    """From the end: the pattern over a long text would hold up everybody."""
+    end = len(text)
+    while (at := text.rfind("think", 0, end)) >= 0:
+        for start in (at - 1, at - 4):
+            if start >= 0 and (found := _SWITCH.match(text, start)):
+                return not found[1]
+        end = at
     return None
 
 

@@ -34,10 +34,11 @@ class Rendered(Struct, frozen=True):
 
 
 class Writer:
-    """Collects pieces (texts and control ids), each with the span it belongs to."""
+    """Collects pieces (texts and control ids), each with the span it belongs to. context: see `encode_pieces`."""
 
-    def __init__(self, tokenizer: Tokenizer, allow_control: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer, allow_control: bool, context: int | None = None) -> None:
         self.tokenizer = tokenizer
+        self._context = context
         self.message = -1
         self._role = ""
         self._allow_control = allow_control
@@ -64,7 +65,7 @@ class Writer:
         self._keys.append((self.message, self._role, kind, trainable))
 
     def finish(self) -> Rendered:
-        ids, owners = self.tokenizer.encode_pieces(self._pieces)
+        ids, owners = self.tokenizer.encode_pieces(self._pieces, self._context)
         spans: list[Span] = []
         for (message, role, kind, trainable), run in groupby(owners, key=lambda owner: self._keys[owner]):
             start = spans[-1].end if spans else 0

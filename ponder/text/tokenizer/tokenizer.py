@@ -9,6 +9,7 @@ tokens at all, so no text can become one. Code that wants a control id says so w
 is the caller's explicit wish to have control tokens found in the text, as Hugging Face does by default.
 """
 
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -20,14 +21,18 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers.models import BPE
 
-from ponder.core.errors import LoadError, UserError
+from ponder.core.errors import ContextLengthExceeded, LoadError, UserError
 from ponder.core.fingerprint import fingerprint
 from ponder.core.gguf import GGUF
 from ponder.text.tokenizer import vocabulary
 from ponder.text.tokenizer.bpe import Merges, Names
+from ponder.text.tokenizer.cuts import parts
 from ponder.text.tokenizer.utf8 import well_formed
 from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
 
+# Threads of the library's own would take the cores from whoever computes; and a fork after them makes it complain.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+PART = 1 << 14  # characters of a long text that are encoded at once
 _MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
@@ -132,18 +137,18 @@ class Tokenizer:
             pass  # the next start takes as long as this one, nothing else is lost
         return made
 
-    def encode(self, text: str, *, allow_control: bool = False) -> list[int]:
-        """Text -> ids. Without allow_control no added token ever results; with it they are found in the text."""
-        text = well_formed(text)
-        if not allow_control:
-            return self._encode(text)[0]
-        return [i for piece in self.split_control(text) for i in self._piece(piece)]
+    def encode(self, text: str, *, allow_control: bool = False, context: int | None = None) -> list[int]:
+        """Text -> ids. Without allow_control no added token ever results; with it they are found in the text.
+        context: as in `encode_pieces`."""
+        return self.encode_pieces(self.split_control(text) if allow_control else [text], context)[0]
 
-    def encode_pieces(self, pieces: Sequence[str | int]) -> tuple[list[int], list[int]]:
+    def encode_pieces(self, pieces: Sequence[str | int], context: int | None = None) -> tuple[list[int], list[int]]:
         """Text runs and control ids -> (ids, owners): owners[k] is the index of the piece in which ids[k] begins.
 
         Neighbouring strings are joined before BPE: ids do not depend on where a caller cut its text. A token across
         a cut belongs to the piece of its first character, so a piece may own no id.
+        context: the ids there is room for. Raises ContextLengthExceeded as soon as there are twice as many: nobody
+        needs to know how many more.
         """
         ids: list[int] = []
         owners: list[int] = []
@@ -159,33 +164,31 @@ class Tokenizer:
             while at < len(pieces) and isinstance(piece := pieces[at], str):
                 run.append(well_formed(piece))
                 at += 1
-            found, offsets = self._run(run)
-            ids += found
-            owners += [at - len(run) + k for k in offsets]
+            ends, first, begin = list(accumulate(map(len, run))), at - len(run), 0
+            for part in parts("".join(run), PART):
+                found, starts = self._encode(part)
+                ids += found
+                if len(run) == 1:
+                    owners += [first] * len(found)
+                else:
+                    owners += [first + bisect_right(ends, begin + start) for start in starts]
+                begin += len(part)
+                if context is not None and len(ids) > 2 * context:
+                    raise ContextLengthExceeded(len(ids), context, at_least=True)
         return ids, owners
-
-    def _run(self, run: list[str]) -> tuple[list[int], list[int]]:
-        """Encode the joined strings: (ids, index in `run` of the string where each id begins)."""
-        ids, starts = self._encode("".join(run))
-        if len(run) == 1:
-            return ids, [0] * len(ids)
-        ends = list(accumulate(map(len, run)))
-        return ids, [bisect_right(ends, start) for start in starts]
 
     def _encode(self, text: str) -> tuple[list[int], list[int]]:
         """Well-formed text -> (ids, the character in which each begins)."""
         if self._table is not None and "_library" not in self.__dict__ and (found := self._table.encode(text)):
             return found
-        encoding = self._library.encode(text, add_special_tokens=False)
+        # Of a batch, because only then the library lets other threads run meanwhile.
+        (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
         return encoding.ids, [start for start, _ in encoding.offsets]
 
     def split_control(self, text: str) -> list[str | int]:
         """Cut text at the added tokens in it, as the official tokenizer does: pieces for `encode_pieces`."""
         parts = self._pattern.split(text)
         return [self.control[p] if n % 2 else p for n, p in enumerate(parts) if p]
-
-    def _piece(self, piece: str | int) -> list[int]:
-        return [piece] if isinstance(piece, int) else self._encode(piece)[0]
 
     def check_ids(self, ids: Iterable[int], param: str) -> None:
         """Raises UserError for an id that is not in the vocabulary. Ids come from outside wherever a caller may give

@@ -23,6 +23,6 @@ async def count_tokens(incoming: Incoming[MessagesBody]) -> TokenCount:
     service, body = incoming.service, incoming.body
     chat, _ = messages_request(body)
     restorer = service.restorer(body.model, chat)
-    async with service.pool.use(body.model) as llm:
+    async with service.admission.admit("count-"), service.pool.use(body.model) as llm:
         count = await asyncio.to_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))
     return TokenCount(input_tokens=count)

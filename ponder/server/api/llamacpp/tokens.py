@@ -11,11 +11,14 @@ from msgspec import Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.request import ChatRequest
+from ponder.engine.decoding.hopeless import refuse_hopeless_request
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_request import messages_of
 from ponder.server.http.reply import JsonReply
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
+
+MAX_PIECES = 1 << 17
 
 
 class TokenizeBody(Struct, frozen=True, kw_only=True):
@@ -56,32 +59,47 @@ async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
     sources = [name for name in ("content", "prompt", "messages") if getattr(body, name) is not None]
     if len(sources) != 1:
         raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
-    async with service.pool.use(body.model) as model:
+    async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
         llm = model.in_process("/tokenize")
-        ids = await asyncio.to_thread(_ids, service, llm, body)
-        pieces = [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids] if body.with_pieces else []
-        tokens: list[int | dict[str, Any]] = [*(pieces or ids)]
+        tokens = await asyncio.to_thread(_tokens, service, llm, body)
         warnings, context = list(incoming.warnings), llm.profile.context
-        return TokenizeReply(tokens=tokens, count=len(ids), max_model_len=context, warnings=warnings)
+        return TokenizeReply(tokens=tokens, count=len(tokens), max_model_len=context, warnings=warnings)
 
 
 @endpoint(DetokenizeBody)
 async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
     body = incoming.body
-    async with incoming.service.pool.use(body.model) as model:
+    service = incoming.service
+    async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
         llm = model.in_process("/detokenize")
-        llm.tokenizer.check_ids(body.tokens, "tokens")
-        text = llm.tokenizer.decode(body.tokens, skip_special=False)
+
+        def work() -> str:
+            llm.tokenizer.check_ids(body.tokens, "tokens")
+            return llm.tokenizer.decode(body.tokens, skip_special=False)
+
+        text = await asyncio.to_thread(work)
     return DetokenizeReply(content=text, prompt=text)
+
+
+def _tokens(service: Service, llm: LLM, body: TokenizeBody) -> list[int | dict[str, Any]]:
+    ids = _ids(service, llm, body)
+    if not body.with_pieces:
+        return [*ids]
+    if len(ids) > MAX_PIECES:
+        text = f"with_pieces: the text has {len(ids)} tokens, {MAX_PIECES} are the limit"
+        raise UserError(text, param="with_pieces")
+    return [{"id": i, "piece": _piece(llm.tokenizer.token_bytes(i))} for i in ids]
 
 
 def _ids(service: Service, llm: LLM, body: TokenizeBody) -> list[int]:
     if body.messages is not None:
         chat = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
-        return list(llm.rendered(service.prepared(chat, llm, None)).ids)
+        prepared = service.prepared(chat, llm, None)
+        refuse_hopeless_request(prepared, llm.profile)
+        return list(llm.rendered(prepared).ids)
     text = body.content if body.content is not None else body.prompt
     assert text is not None
-    return llm.tokenizer.encode(text, allow_control=body.allow_special_tokens)
+    return llm.tokenize(text, allow_control=body.allow_special_tokens)
 
 
 def _piece(raw: bytes) -> str | list[int]:
