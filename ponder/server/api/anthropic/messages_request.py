@@ -9,6 +9,8 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, Reasoning, Text, ToolCall, ToolResult
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
+from ponder.server.api.billing_header import without_billing_header
+from ponder.server.api.left_out import question_begins, summary, text_of, text_or_note
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Block = dict[str, Any]
@@ -57,16 +59,12 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
 def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[Message, ...]:
     """A user message with tool results becomes one `tool` message a result, then what else it says."""
     out = []
-    if text := _text(system, "system"):
+    if text := _text(system, "system", asked=True):
         out.append(Message.system(text))
-    for n, message in enumerate(raw):
-        role, content = message.get("role"), message.get("content", "")
+    turns = [_blocks(message, f"messages.{n}") for n, message in enumerate(raw)]
+    begins = question_begins([_whose(role, blocks) for role, blocks in turns])
+    for n, (role, blocks) in enumerate(turns):
         where = f"messages.{n}"
-        if role not in ("user", "assistant", "system"):
-            raise UserError(f"{where}: role must be user or assistant, got {role!r}", param="messages")
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if not isinstance(blocks, list) or not all(isinstance(b, dict) for b in blocks):
-            raise UserError(f"{where}: content is a text or a list of blocks", param="messages")
         if role == "assistant":
             out.append(Message("assistant", tuple(p for b in blocks if (p := _assistant_part(b, where)) is not None)))
             continue
@@ -74,38 +72,54 @@ def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[M
         out += [Message("tool", (_result(b, where),)) for b in results]
         rest = [b for b in blocks if b.get("type") != "tool_result"]
         if rest or not results:
-            out.append(Message(role, (Text(_text(rest, where)),)))
-    return tuple(out)
+            out.append(Message(role, (Text(_text(rest, where, asked=n >= begins)),)))
+    return without_billing_header(tuple(out))
+
+
+def _blocks(message: dict[str, Any], where: str) -> tuple[str, list[Block]]:
+    """(role, blocks)"""
+    role, content = message.get("role"), message.get("content", "")
+    if role not in ("user", "assistant", "system"):
+        raise UserError(f"{where}: role must be user or assistant, got {role!r}", param="messages")
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if not isinstance(blocks, list) or not all(isinstance(b, dict) for b in blocks):
+        raise UserError(f"{where}: content is a text or a list of blocks", param="messages")
+    return role, blocks
+
+
+def _whose(role: str, blocks: list[Block]) -> str:
+    return "tool" if any(b.get("type") == "tool_result" for b in blocks) else role
 
 
 def _assistant_part(block: Block, where: str) -> Text | Reasoning | ToolCall | None:
     kind = block.get("type")
-    if kind == "text":
-        return Text(str(block.get("text", "")))
     if kind == "thinking":
         return Reasoning(str(block.get("thinking", "")))
     if kind == "redacted_thinking":
         return None  # nobody but its vendor can read it
-    if kind == "tool_use" and isinstance(block.get("name"), str):
+    if kind == "tool_use":
+        if not isinstance(block.get("name"), str):
+            raise UserError(f"{where}: a tool_use block has a name", param="messages")
         arguments = json.dumps(block.get("input", {}), ensure_ascii=False)
         return ToolCall(block["name"], arguments, str(block.get("id", "")))
-    raise UserError(f"{where}: an assistant's block is text, thinking or tool_use, got {kind!r}", param="messages")
+    return Text(summary(block, ("name", "input")) if (text := text_of(block)) is None else text)
 
 
 def _result(block: Block, where: str) -> ToolResult:
-    text = _text(block.get("content", ""), where)
+    text = _text(block.get("content", ""), where, asked=False)
     return ToolResult(f"Error: {text}" if block.get("is_error") else text, str(block.get("tool_use_id", "")))
 
 
-def _text(content: Any, where: str) -> str:
+def _text(content: Any, where: str, *, asked: bool) -> str:
+    """asked: every block must be one that can be read."""
     if isinstance(content, str):
         return content
     parts = []
     for block in content or []:
-        if not isinstance(block, dict) or not isinstance(block.get("text"), str):
+        if asked and text_of(block) is None:
             kind = block.get("type") if isinstance(block, dict) else type(block).__name__
             raise UserError(f"{where}: this model reads text only, not {kind!r} blocks", param=where.split(".")[0])
-        parts.append(block["text"])
+        parts.append(text_or_note(block))
     return "\n".join(parts) if where == "system" else "".join(parts)
 
 

@@ -9,6 +9,8 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest
+from ponder.server.api.billing_header import without_billing_header
+from ponder.server.api.left_out import note, question_begins, readable
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 # options that the engine has; the others of Ollama's list belong to its own runner
@@ -77,16 +79,26 @@ def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
 def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
     """Ollama's `thinking` and `tool_name` under the names the others use."""
     plain = []
-    for message in raw:
+    begins = question_begins([str(m.get("role")) for m in raw])
+    for n, message in enumerate(raw):
         item = {k: v for k, v in message.items() if k != "ids"}
-        if item.get("images"):
-            raise UserError("this model reads text only: leave images out", param="messages")
+        item["content"] = readable(item.get("content"), asked=n >= begins)
+        if images := item.pop("images", None):
+            if n >= begins:
+                raise UserError("this model reads text only: leave images out", param="messages")
+            item["content"] = _with_notes(item["content"], images)
         if isinstance(item.get("thinking"), str):
             item["reasoning_content"] = item.pop("thinking")
         if "tool_name" in item:
             item["name"] = item.pop("tool_name")
         plain.append(item)
-    return messages_from_dicts(plain)
+    return without_billing_header(messages_from_dicts(plain))
+
+
+def _with_notes(content: Any, images: Any) -> Any:
+    """The text, and a note for each image that stood beside it."""
+    notes = [note({"type": "image"})] * (len(images) if isinstance(images, list) else 1)
+    return "\n".join([content, *notes] if content else notes) if isinstance(content, str | None) else content
 
 
 def sampling_of(options: dict[str, Any], logprobs: bool, top: int | None) -> tuple[SamplingParams, tuple[str, ...]]:

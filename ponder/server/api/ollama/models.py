@@ -23,7 +23,8 @@ from ponder.server.runtime.pool import Served
 from ponder.server.runtime.service import Service
 
 Body = dict[str, Any]
-API_VERSION = "0.12.0"  # of the dialect spoken; clients compare it
+# Clients compare it: Codex wants 0.13.4, from which on Ollama has /v1/responses with streamed calls, as there is here.
+API_VERSION = "0.20.0"
 
 
 class ShowBody(Struct, frozen=True, kw_only=True):

@@ -13,12 +13,20 @@ from ponder.core.message import ToolCall
 from ponder.core.protocol import PromptProgress
 from ponder.engine.result import Choice, choice_of
 from ponder.server.api.openai.chat_request import ChatBody
+from ponder.server.api.openai.tools import (
+    CustomCallReply,
+    InputStream,
+    ToolCallReply,
+    chat_call,
+    chat_custom_names,
+)
 from ponder.server.api.stream_reply import (
     CallPart,
     Closed,
     Ended,
     Failed,
     Opened,
+    PartClosed,
     PartDelta,
     PartOpened,
     Piece,
@@ -51,17 +59,6 @@ class ChatUsage(JsonReply):
     completion_tokens_details: CompletionTokens
 
 
-class FunctionOfCall(JsonReply):
-    name: str
-    arguments: str
-
-
-class ToolCallReply(JsonReply):
-    id: str
-    type: Literal["function"]
-    function: FunctionOfCall
-
-
 class ChatMessage(JsonReply):
     """reasoning_content and reasoning are the same thoughts under both names that clients know."""
 
@@ -69,7 +66,7 @@ class ChatMessage(JsonReply):
     content: str | None
     reasoning_content: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
-    tool_calls: list[ToolCallReply] = field(default_factory=list)
+    tool_calls: list[ToolCallReply | CustomCallReply] = field(default_factory=list)
 
 
 class TokenAlternative(JsonReply):
@@ -124,6 +121,8 @@ class ChatDialect:
         self._created = int(time.time())
         self._fields = {"both": ("reasoning_content", "reasoning"), "none": ()}.get(reasoning_field, (reasoning_field,))
         self._scores: dict[int, list[TokenLogprob]] = {}
+        self._custom = chat_custom_names(body.tools)
+        self._inputs: dict[tuple[int, int], InputStream] = {}  # of custom calls, by choice and number
         self._active: ActiveRequest
 
     async def write(self, piece: Piece) -> bytes:
@@ -148,11 +147,19 @@ class ChatDialect:
     def _deltas(self, piece: Piece) -> Iterable[tuple[int, dict[str, Any]]]:
         match piece:
             case PartOpened(CallPart() as part):
-                head = {"index": part.number, "id": call_id(self._active.id, part.choice, part.number, part.call),
-                        "type": "function", "function": {"name": part.call.name, "arguments": ""}}  # fmt: skip
-                yield part.choice, {"tool_calls": [head]}
+                id_ = call_id(self._active.id, part.choice, part.number, part.call)
+                if part.call.name in self._custom:
+                    self._inputs[part.choice, part.number] = InputStream()
+                    made: dict[str, Any] = {"type": "custom", "custom": {"name": part.call.name, "input": ""}}
+                else:
+                    made = {"type": "function", "function": {"name": part.call.name, "arguments": ""}}
+                yield part.choice, {"tool_calls": [{"index": part.number, "id": id_, **made}]}
+            case PartDelta(CallPart() as part, text) if heard := self._inputs.get((part.choice, part.number)):
+                yield from _input_delta(part, heard.feed(text))
             case PartDelta(CallPart() as part, text):
                 yield part.choice, {"tool_calls": [{"index": part.number, "function": {"arguments": text}}]}
+            case PartClosed(CallPart() as part) if heard := self._inputs.get((part.choice, part.number)):
+                yield from _input_delta(part, heard.finish(part.text))
             case PartDelta(part, text) if part.kind == "text":
                 yield part.choice, {"content": text}
             case PartDelta(part, text) if self._fields:
@@ -209,12 +216,8 @@ class ChatDialect:
 
     def _choice(self, index: int, choice: Choice) -> ChatChoice:
         calls = [
-            ToolCallReply(
-                id=call_id(self._active.id, index, n, c),
-                type="function",
-                function=FunctionOfCall(name=c.name, arguments=c.arguments),
-            )
-            for n, c in enumerate(choice.tool_calls)
+            chat_call(call_id(self._active.id, index, n, call), call, self._custom)
+            for n, call in enumerate(choice.tool_calls)
         ]
         thoughts = {} if choice.reasoning is None else dict.fromkeys(self._fields, choice.reasoning)
         content = choice.text if choice.text or not calls else None
@@ -243,6 +246,11 @@ class ChatDialect:
     def _frame(self, kind: str) -> dict[str, Any]:
         return {"id": self._active.id, "object": kind, "created": self._created, "model": self._model,
                 "system_fingerprint": FINGERPRINT}  # fmt: skip
+
+
+def _input_delta(part: CallPart, text: str) -> Iterable[tuple[int, dict[str, Any]]]:
+    if text:
+        yield part.choice, {"tool_calls": [{"index": part.number, "custom": {"input": text}}]}
 
 
 def token_fields(raw: bytes, logprob: float) -> dict[str, Any]:

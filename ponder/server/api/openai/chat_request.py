@@ -10,6 +10,9 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import RANGES, Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
+from ponder.server.api.billing_header import without_billing_header
+from ponder.server.api.left_out import question_begins, readable
+from ponder.server.api.openai.tools import chat_function, chat_function_call
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Count = Annotated[int, Meta(ge=1)]
@@ -68,7 +71,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
     choice, tools = tool_choice_of(body.tool_choice, body.tools)
     return ChatRequest(
         messages=messages_of(body.messages),
-        tools=tools,
+        tools=tuple(map(chat_function, tools)),
         tool_choice=choice,
         parallel_tool_calls=body.parallel_tool_calls,
         sampling=_sampling(body),
@@ -83,11 +86,16 @@ def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
     """`developer` is a system message. Recorded ids are never taken from a client: they could hold control ids."""
     if not raw:
         raise UserError("messages is empty: give at least one", param="messages")
-    plain = [
-        {k: v for k, v in m.items() if k != "ids"} | ({"role": "system"} if m.get("role") == "developer" else {})
-        for m in raw
-    ]
-    return messages_from_dicts(plain)
+    begins = question_begins([str(m.get("role")) for m in raw])
+    plain = []
+    for n, message in enumerate(raw):
+        item = {k: v for k, v in message.items() if k != "ids"}
+        item |= {"role": "system"} if item.get("role") == "developer" else {}
+        item["content"] = readable(item.get("content"), asked=n >= begins)
+        if isinstance(calls := item.get("tool_calls"), list):
+            item["tool_calls"] = [chat_function_call(call) for call in calls]
+        plain.append(item)
+    return without_billing_header(messages_from_dicts(plain))
 
 
 def _sampling(body: ChatBody) -> SamplingParams:
@@ -181,5 +189,5 @@ def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple
 
 
 def _name(tool: Any) -> str:
-    inner = tool.get("function", tool) if isinstance(tool, dict) else {}
+    inner = tool.get("function", tool.get("custom", tool)) if isinstance(tool, dict) else {}
     return str(inner.get("name", "")) if isinstance(inner, dict) else ""

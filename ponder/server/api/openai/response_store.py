@@ -37,7 +37,7 @@ DELETE FROM responses WHERE id IN (
 """
 Item = dict[str, Any]
 Reply = dict[str, Any]
-OUTPUT_ID = re.compile(r"(?:msg|rs|fc)_(\w+)_(\d+)")  # of the items of a reply: responses.Items makes them
+OUTPUT_ID = re.compile(r"(?:msg|rs|fc|ctc)_(\w+)_(\d+)")  # of the items of a reply: responses.Items makes them
 
 
 class ResponseStore:

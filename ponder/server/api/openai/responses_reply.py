@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from ponder.core.event import Effective, Finish
 from ponder.server.api.openai.chat_reply import CachedTokens, usage
 from ponder.server.api.openai.responses_request import ResponsesBody
+from ponder.server.api.openai.tools import InputStream, input_of, offered
 from ponder.server.api.stream_reply import (
     CallPart,
     Closed,
@@ -31,9 +32,13 @@ from ponder.server.http.reply import JsonReply
 from ponder.server.http.stream import event
 
 PREFIX = "resp_"
-IDS = {"text": "msg", "thoughts": "rs", "call": "fc"}
-DELTAS = {"text": "response.output_text.delta", "thoughts": "response.reasoning_text.delta",
-          "call": "response.function_call_arguments.delta"}  # fmt: skip
+IDS = {"text": "msg", "thoughts": "rs", "call": "fc", "custom": "ctc"}
+DELTAS = {
+    "text": "response.output_text.delta",
+    "thoughts": "response.reasoning_text.delta",
+    "call": "response.function_call_arguments.delta",
+    "custom": "response.custom_tool_call_input.delta",
+}
 Body = dict[str, Any]
 Store = Callable[[Body], Awaitable[bool]]
 
@@ -79,6 +84,8 @@ class ResponsesDialect:
 
     def __init__(self, body: ResponsesBody, model: str, store: Store | None) -> None:
         self._body, self._model, self._store = body, model, store
+        self._tools = offered(body.tools)
+        self._inputs: dict[int, InputStream] = {}  # of custom calls, by the index of their part
         self._created = int(time.time())
         self._id = ""
         self._number = 0  # of the next event
@@ -92,7 +99,7 @@ class ResponsesDialect:
             case PartOpened(part):
                 return self._opened(part)
             case PartDelta(part, text):
-                return self._of(part, DELTAS[part.kind], delta=text)
+                return self._delta(part, text)
             case PartClosed(part):
                 return self._closed(part)
             case Closed():
@@ -133,8 +140,19 @@ class ResponsesDialect:
             return added
         return added + self._of(part, "response.content_part.added", part=_content(part)[0])
 
+    def _delta(self, part: ReplyPart, text: str) -> bytes:
+        kind = self._kind(part)
+        if kind == "custom":
+            text = self._inputs.setdefault(part.index, InputStream()).feed(text)
+        return self._of(part, DELTAS[kind], delta=text) if text else b""
+
     def _closed(self, part: ReplyPart) -> bytes:
         match part:
+            case CallPart() if self._kind(part) == "custom":
+                heard = self._inputs[part.index]
+                rest = heard.finish(part.text)
+                done = self._of(part, DELTAS["custom"], delta=rest) if rest else b""
+                done += self._of(part, "response.custom_tool_call_input.done", input=heard.said)
             case CallPart():
                 done = self._of(part, "response.function_call_arguments.done", arguments=part.text, name=part.call.name)
             case ReplyPart(kind="thoughts"):
@@ -146,17 +164,30 @@ class ResponsesDialect:
         return done + self._event("response.output_item.done", output_index=part.index, item=item)
 
     def _item(self, part: ReplyPart, status: str) -> Body:
-        item: Body = {"id": f"{IDS[part.kind]}_{self._suffix}_{part.index}", "status": status}
+        item: Body = {"id": self._item_id(part), "status": status}
         match part:
             case CallPart():
-                call_id = part.call.id or f"call_{self._suffix}_{part.number}"
-                call = {"type": "function_call", "call_id": call_id, "name": part.call.name, "arguments": part.text}
-                return item | call
+                return item | self._call(part, done=status == "completed")
             case ReplyPart(kind="thoughts"):
                 item |= {"type": "reasoning", "summary": []}
             case _:
                 item |= {"type": "message", "role": "assistant"}
         return item | {"content": [] if status == "in_progress" else _content(part)}
+
+    def _call(self, part: CallPart, *, done: bool) -> Body:
+        """A call as the client knows its tool: of a function, of a custom tool, in a namespace."""
+        space, name = self._tools.spaces.get(part.call.name, ("", part.call.name))
+        named: Body = {"call_id": part.call.id or f"call_{self._suffix}_{part.number}", "name": name}
+        named |= {"namespace": space} if space else {}
+        if self._kind(part) == "custom":
+            return {"type": "custom_tool_call"} | named | {"input": input_of(part.text) if done else ""}
+        return {"type": "function_call"} | named | {"arguments": part.text}
+
+    def _kind(self, part: ReplyPart) -> str:
+        return "custom" if isinstance(part, CallPart) and part.call.name in self._tools.custom else part.kind
+
+    def _item_id(self, part: ReplyPart) -> str:
+        return f"{IDS[self._kind(part)]}_{self._suffix}_{part.index}"
 
     @property
     def _suffix(self) -> str:
@@ -166,8 +197,7 @@ class ResponsesDialect:
         """An event about the open item."""
         place: Body = {} if part.kind == "call" else {"content_index": 0}
         odd: Body = {"logprobs": []} if kind.startswith("response.output_text.") else {}
-        item_id = f"{IDS[part.kind]}_{self._suffix}_{part.index}"
-        return self._event(kind, item_id=item_id, output_index=part.index, **place, **more, **odd)
+        return self._event(kind, item_id=self._item_id(part), output_index=part.index, **place, **more, **odd)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
         self._number += 1
