@@ -174,14 +174,13 @@ def _check(config: ModelConfig, on_gpu: bool, dtype: str, kv: str, context: int,
 
 def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, TensorSize]:
     """What `weights.build` would keep: a sum equal to `Model.nbytes`."""
-    packing = checkpoint.config.quantization_config
     out = {}
     for name, (source, kind) in running_plan(storage_plan(checkpoint, dtype, prove_tie=False)).items():
         values = math.prod(source.shape)
         if kind in ("f32", "bf16"):
             out[name] = TensorSize(kind, values * (4 if kind == "f32" else 2))
             continue
-        group = packing.group_size if packing and source.packed and source.auto == kind else GROUP
+        group = (source.packed and source.auto == kind and source.group) or GROUP
         check_group(kind, source.shape[-1], group)
         out[name] = TensorSize(kind, values // (2 if kind == "int4" else 1) + values // group * 2)  # float16 scales
     return out

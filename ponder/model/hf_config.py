@@ -7,6 +7,8 @@ that answers, but worse.
 
 from typing import Any
 
+from ponder.model.quantisation_config import stored_form
+
 ARCHITECTURES = {"qwen3": "Qwen3ForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 # fmt: off
@@ -20,7 +22,8 @@ _READ_IF_MOE = {
     "mlp_only_layers",
 }
 _READ_BELOW = {
-    "rope_theta", "rope_scaling", "rope_parameters", "eos_token_id", "quantization_config", "num_local_experts",
+    "rope_theta", "rope_scaling", "rope_parameters", "eos_token_id", "quantization_config", "quantization",
+    "num_local_experts",
 }
 
 # Key -> the only value for which Ponder computes the same as the key says.
@@ -74,12 +77,8 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
     out["rope_theta"], out["rope_scaling"] = _rope(given)
     eos = given.get("eos_token_id", [])
     out["eos_token_ids"] = eos if isinstance(eos, list) else [eos]
-    out["quantization_config"] = given.get("quantization_config")
-    if isinstance(out["quantization_config"], dict) and out["quantization_config"].get("quant_method") != "ponder":
-        raise ValueError(
-            f"quantization_config with quant_method {out['quantization_config'].get('quant_method')!r} is not "
-            "implemented; load the original bf16 weights (and run `ponder quantize`) or a GGUF file"
-        )
+    packed, mlx = given.get("quantization_config"), given.get("quantization")
+    out["quantization_config"] = packed if stored_form(packed, mlx) is None else None  # Ponder's own
     return out
 
 

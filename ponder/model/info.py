@@ -90,7 +90,7 @@ def describe(
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
         weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
-        warnings=warnings,
+        warnings=(*checkpoint.warnings, *warnings),
     )
 
 

@@ -1,10 +1,22 @@
 """Small files beside the weights of an HF folder, read as text and JSON; nothing in them is ever executed."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
 from ponder.core.errors import LoadError
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Raises FileNotFoundError when it is not there, OSError for more than `limit` bytes, and for a folder, a device or
+    a pipe: opening one would wait for ever."""
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError("not a regular file")
+    if info.st_size > limit:
+        raise OSError(f"larger than {limit >> 20} MB")
+    return path.read_bytes()
 
 
 def read_json(path: Path) -> dict[str, Any]:

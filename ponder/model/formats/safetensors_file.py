@@ -17,8 +17,11 @@ from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ponder.core.errors import LoadError
 
-# safetensors' name -> numpy type; bf16 travels as its bits. Then the name that the writer of the library wants.
-TYPES: dict[str, type[Any]] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8, "U8": np.uint8}
+# safetensors' name -> numpy type; bf16 and f8 travel as their bits. Then the name that the writer of the library wants.
+TYPES: dict[str, type[Any]] = {
+    "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8, "U8": np.uint8,
+    "F8_E4M3": np.uint8, "I32": np.int32, "U32": np.uint32, "I64": np.int64,  # only in quantised forms: never written
+}  # fmt: skip
 _WRITE = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8", "U8": "uint8"}
 
 

@@ -51,7 +51,8 @@ class Checkpoint:
     gguf: the open file when it is one; it has the tokenizer too, and reading its header takes a tenth of a second.
     files: what the tensors are read from, in order; none for weights that never lay in a file.
     fits: tensors and config were compared when the file was read.
-    made: what names weights that are drawn the same each time, so that they can be kept on disk too."""
+    made: what names weights that are drawn the same each time, so that they can be kept on disk too.
+    warnings: what is odd about the files and does no harm."""
 
     config: ModelConfig
     tensors: dict[str, Source]
@@ -61,6 +62,7 @@ class Checkpoint:
     files: tuple[Path, ...] = ()
     fits: bool = False
     made: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 _CHUNK = 1 << 20  # values converted at a time

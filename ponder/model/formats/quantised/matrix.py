@@ -1,0 +1,139 @@
+"""A matrix of any quantised form as a Source: some rows at a time, so that it never exists in float32 whole.
+
+`by_rows`: float32 rows, whatever made them; Ponder's own packing takes over from there. `by_groups`: integers with zero
+points and scales for groups of columns, as GPTQ, AWQ and others are underneath. Where Ponder's int4 or int8 hold such
+integers and scales, they are taken as they are and nothing is rounded again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ponder.core.errors import LoadError, UserError
+from ponder.kernels.native import threads
+from ponder.kernels.packing.pack import from_rows
+from ponder.kernels.tensor import GROUP, LINEAR, Floats, Kind, Tensor, pack_int4
+from ponder.model.weights.checkpoint import Source
+
+Rows = Callable[[int, int], Floats]  # first and end -> float32 [end - first, K]
+
+_STEP = 8  # every form can be cut at such rows: AWQ has eight outputs in a word
+_CHUNK = 1 << 20  # values at a time
+
+
+def by_rows(name: str, shape: tuple[int, int], nbytes: int, auto: Kind, rows: Rows) -> Source:
+    """name: what an error calls it. rows: the exact values; one that is not finite is an error when it is met."""
+
+    def convert(kind: Kind, group: int) -> Tensor:
+        try:
+            return from_rows(_chunks(name, shape, rows), shape, kind, group)
+        except LoadError:
+            raise
+        except UserError as e:
+            raise LoadError(f"{name}: {e}") from e
+
+    return Source(shape, auto, nbytes, lambda: convert("f32", 0).data, convert=convert)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """value[n, k] = (code[n, k] - zero[n, g]) * scale[n, g], where g is the group of column k.
+
+    codes: first and end row -> uint8 [rows, K] of `bits` each. zero, scale: [N, G]. group_of: [K]; None: K / G columns
+    in a row share a group.
+    """
+
+    shape: tuple[int, int]
+    bits: int
+    codes: Callable[[int, int], NDArray[np.uint8]]
+    zero: NDArray[np.int16]
+    scale: Floats
+    group_of: NDArray[np.integer[Any]] | None = None
+
+    def integers(self, first: int, end: int) -> NDArray[np.int16]:
+        """Codes less zero points: [rows, K]."""
+        q = self.codes(first, end).astype(np.int16)
+        q -= self._of_columns(self.zero[first:end])
+        return q
+
+    def rows(self, first: int, end: int) -> Floats:
+        values = self.integers(first, end).astype(np.float32)
+        values *= self._of_columns(self.scale[first:end])
+        return values
+
+    def kind(self) -> Kind | None:
+        """The kind of Ponder that holds integers and scales exactly, in groups of GROUP; None: no kind does."""
+        columns = self.shape[1] // self.scale.shape[1]
+        with np.errstate(over="ignore"):
+            halves = self.scale.astype(np.float16).astype(np.float32)
+        if self.group_of is not None or columns % GROUP or not np.array_equal(halves, self.scale):
+            return None
+        if (self.zero == 1 << self.bits - 1).all():
+            return "int4" if self.bits <= 4 else "int8"
+        return "int8" if self.bits <= 4 else None
+
+    def packed(self, kind: Kind, group: int) -> Tensor:
+        """kind: what `kind()` says. group: a part of the columns of a group."""
+        n, k = self.shape
+        four = kind == "int4"
+        data = np.empty((n, k // 2), np.uint8) if four else np.empty((n, k), np.int8)
+        for first, end in _cuts(n, k):
+            q = self.integers(first, end).astype(np.int8)
+            data[first:end] = pack_int4((q + np.int8(8)).view(np.uint8), group) if four else q
+        scale = np.repeat(self.scale.astype(np.float16), k // group // self.scale.shape[1], axis=1)
+        return Tensor(kind, self.shape, data, scale, group, LINEAR if four else None)
+
+    def _of_columns(self, values: NDArray[Any]) -> NDArray[Any]:
+        if self.group_of is not None:
+            return values[:, self.group_of]
+        return np.repeat(values, self.shape[1] // values.shape[1], axis=1)
+
+
+def by_groups(name: str, nbytes: int, matrix: Grouped) -> Source:
+    exact, columns = matrix.kind(), matrix.shape[1] // matrix.scale.shape[1]
+    source = by_rows(name, matrix.shape, nbytes, exact or "int8", matrix.rows)
+    if exact is None or not np.isfinite(matrix.scale).all():
+        return source
+    rounded = source.convert
+    assert rounded is not None, "by_rows converts"
+
+    def convert(kind: Kind, group: int) -> Tensor:
+        return matrix.packed(kind, group) if kind == exact and columns % group == 0 else rounded(kind, group)
+
+    return Source(matrix.shape, exact, nbytes, partial(convert, exact, GROUP), packed=True, convert=convert)
+
+
+def _cuts(n: int, k: int) -> Iterator[tuple[int, int]]:
+    step = max(1, _CHUNK // k // _STEP) * _STEP
+    return ((first, min(n, first + step)) for first in range(0, n, step))
+
+
+def _chunks(name: str, shape: tuple[int, int], rows: Rows) -> Iterator[Floats]:
+    """All rows in order; the next few are made meanwhile by other threads."""
+
+    def checked(cut: tuple[int, int]) -> Floats:
+        with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is seen below
+            values = rows(*cut)
+        if not np.isfinite(values).all():
+            raise LoadError(f"{name} holds values that are not finite: the file is damaged")
+        return values
+
+    cuts = list(_cuts(*shape))
+    workers = min(len(cuts), threads())
+    if workers < 2:
+        yield from map(checked, cuts)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Floats]] = deque()
+        for cut in cuts:
+            waiting.append(pool.submit(checked, cut))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
