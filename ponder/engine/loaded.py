@@ -75,7 +75,9 @@ def open_model(model: str | Path | LocalModel | None, options: LoadOptions, prog
 def read_files(local: LocalModel, options: LoadOptions) -> Unloaded:
     """What the files say, all but the weights themselves."""
     path = local.path
-    name = None if local.name.path else local.name.text  # a local file is called what it is called
+    name = (
+        None if local.name.kind in ("folder", "gguf") else local.name.text
+    )  # a local file is called what it is called
     checkpoint = open_checkpoint(path)
     tokenizer = open_tokenizer(checkpoint, path)
     info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control, dtypes=(options.dtype,))

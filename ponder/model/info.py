@@ -12,11 +12,13 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ponder.core.errors import LoadError, UserError
+from ponder.core.gguf import GGUF
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
 from ponder.model.capacity import CPU_DTYPES, released, weight_bytes
 from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.formats.folder import chat_template
 from ponder.model.hf_config import ARCHITECTURES
+from ponder.model.hub.place import whole_name
 from ponder.model.load import open_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.chat.template import Template, capability_of, of_model
@@ -75,7 +77,7 @@ def describe(
     eos, warnings = _eos(added, capability, config, generation)
     thinking, answer = _sampling(capability, config, generation, checkpoint.origin)
     return ModelInfo(
-        name=name or (path.stem if path.suffix == ".gguf" else path.resolve().name),
+        name=name or (_own_name(path, gguf)),
         path=path,
         architecture=ARCHITECTURES[config.model_type],
         config=config,
@@ -92,6 +94,16 @@ def describe(
         kv_bytes=config.kv_bytes_per_token("bf16"),
         warnings=(*checkpoint.warnings, *warnings),
     )
+
+
+def _own_name(path: Path, gguf: GGUF | None) -> str:
+    """A file or folder is called what it is called; a blob of Ollama what its maker called it."""
+    if gguf is None:
+        return path.resolve().name
+    if gguf.path.suffix:
+        return whole_name(gguf.path)
+    title = gguf.metadata.get("general.name")
+    return title if isinstance(title, str) and title else gguf.path.name
 
 
 def describe_released(name: str) -> ModelInfo | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ponder.core.errors import LoadError, UserError
 from ponder.kernels.ops import Ops
 from ponder.model.formats.hf import read_hf
+from ponder.model.hub.place import opened
 from ponder.model.hub.store import Progress, home
 from ponder.model.model import Model
 from ponder.model.weights.build import build
@@ -31,14 +32,14 @@ def load(
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    path = Path(path)
+    path = opened(Path(path)) or Path(path)
     if path.is_dir():
         return read_hf(path)
-    if path.suffix == ".gguf":
+    if path.is_file():
         from ponder.model.formats.gguf_read import read_gguf
 
         return read_gguf(path)
-    raise LoadError(f"{path}: {'neither a model folder nor a .gguf file' if path.exists() else 'no such file'}")
+    raise LoadError(f"{path}: no such file or folder")
 
 
 def open_tokenizer(checkpoint: Checkpoint, path: Path) -> Tokenizer:

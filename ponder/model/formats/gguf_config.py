@@ -1,18 +1,18 @@
 """GGUF metadata <-> ModelConfig: the `{architecture}.*` keys of qwen2, qwen3 and qwen3moe.
 
 A key of the architecture that Ponder does not know is refused by name: it may change what the model computes (LC-5).
-`general.*`, `tokenizer.*`, `quantize.*` and `split.*` hold no part of the forward pass; `split.count` above 1 is
-refused, because the other files would be missing.
+`general.*`, `tokenizer.*`, `quantize.*` and `split.*` hold no part of the forward pass.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ponder.core.errors import LoadError
-from ponder.core.gguf import GGUF
+from ponder.core.gguf import GGUF, TensorInfo
 from ponder.model.config import ModelConfig
 
 MODEL_TYPES = {"qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
@@ -52,6 +52,8 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "expert_shared_count": (0,),
     "expert_shared_feed_forward_length": (0,),
     "expert_weights_scale": (0.0, 1.0),
+    "leading_dense_block_count": (0,),
+    "nextn_predict_layers": (0,),
     "pooling_type": (0, 3),  # how texts become vectors: 3, the last state, is how /v1/embeddings does it
     "rope.scaling.attn_factor": (1.0,),
     "rope.scaling.finetuned": (True, False),
@@ -59,23 +61,31 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "rope.scaling.yarn_attn_factor": (1.0,),
     "rope.scaling.yarn_ext_factor": (1.0, -1.0),  # on, and "the default", which is on for yarn
 }
+_OLLAMA = {"norm_top_k_prob": "expert_weights_norm"}  # as its own conversions call it
 _CHECKED_BELOW = {"attention.value_length", "rope.dimension_count", "vocab_size", "tensor_data_layout"}
 
 
-def read_config(gguf: GGUF) -> ModelConfig:
-    """Raises LoadError that names the file and the key."""
+def read_config(gguf: GGUF, tensors: Mapping[str, TensorInfo]) -> ModelConfig:
+    """gguf: the file with the metadata; tensors: its own and those of the other parts, if it is split.
+    Raises LoadError that names the file and the key."""
     arch = gguf.metadata.get("general.architecture")
     if arch not in MODEL_TYPES:
         raise LoadError(f"{gguf.path}: architecture {arch!r}; Ponder loads GGUF files of {', '.join(MODEL_TYPES)}")
-    if gguf.metadata.get("split.count", 0) not in (0, 1):
-        raise LoadError(f"{gguf.path}: one part of a split model; join the parts with `llama-gguf-split --merge` first")
+    if gguf.metadata.get("general.type") == "adapter":
+        raise LoadError(f"{gguf.path}: a LoRA adapter, not a model: open the model it was made for")
     prefix = f"{arch}."
-    keys = {k.removeprefix(prefix): v for k, v in gguf.metadata.items() if k.startswith(prefix)}
+    keys = {k.removeprefix(prefix): _one(v) for k, v in gguf.metadata.items() if k.startswith(prefix)}
+    keys = {_OLLAMA.get(key, key): value for key, value in keys.items()}
     try:
         _check_keys(keys)
-        return msgspec.convert(_fields(gguf, MODEL_TYPES[arch], keys), ModelConfig)
+        return msgspec.convert(_fields(gguf, tensors, MODEL_TYPES[arch], keys), ModelConfig)
     except ValueError as e:  # msgspec.ValidationError is one
         raise LoadError(f"{gguf.path}: {e}") from e
+
+
+def _one(value: Any) -> Any:
+    """Some converters write a list with a value for each layer, which here must all be one."""
+    return value[0] if isinstance(value, list) and value and all(v == value[0] for v in value) else value
 
 
 def _check_keys(keys: dict[str, Any]) -> None:
@@ -93,11 +103,11 @@ def _check_keys(keys: dict[str, Any]) -> None:
             raise ValueError(f"{key} {keys[key]!r}; Ponder implements only {' or '.join(map(repr, allowed))}")
 
 
-def _fields(gguf: GGUF, model_type: str, keys: dict[str, Any]) -> dict[str, Any]:
+def _fields(gguf: GGUF, tensors: Mapping[str, TensorInfo], model_type: str, keys: dict[str, Any]) -> dict[str, Any]:
     fields = {hf: keys[key] for key, hf in _FIELDS.items() if key in keys}
     if missing := [k for k in ("block_count", "embedding_length", "attention.head_count") if k not in keys]:
         raise ValueError(f"metadata key {', '.join(map(repr, missing))} is missing")
-    if "token_embd.weight" not in gguf.tensors:
+    if "token_embd.weight" not in tensors:
         raise ValueError("tensor 'token_embd.weight' is missing")
     heads, hidden = fields["num_attention_heads"], fields["hidden_size"]
     if not isinstance(heads, int) or not isinstance(hidden, int) or heads < 1:
@@ -110,8 +120,8 @@ def _fields(gguf: GGUF, model_type: str, keys: dict[str, Any]) -> dict[str, Any]
             raise ValueError(f"{key} {keys[key]!r} differs from the head size {fields['head_dim']!r}")
     for key in ("rms_norm_eps", "rope_theta"):
         fields[key] = _decimal(fields.get(key))
-    fields["vocab_size"] = gguf.tensors["token_embd.weight"].shape[0]
-    fields["tie_word_embeddings"] = "output.weight" not in gguf.tensors
+    fields["vocab_size"] = tensors["token_embd.weight"].shape[0]
+    fields["tie_word_embeddings"] = "output.weight" not in tensors
     if model_type == "qwen3_moe":
         fields.setdefault("norm_topk_prob", True)  # qwen3moe: always, in llama.cpp
         fields.setdefault("intermediate_size", fields.get("moe_intermediate_size"))

@@ -36,11 +36,13 @@ EXPERTS = {
     "ffn_up_exps.weight": "up_proj.weight",
     "ffn_down_exps.weight": "down_proj.weight",
 }
+FUSED = "ffn_gate_up_exps.weight"  # [E, 2N, K]: of each expert first the gate, then up
 _LAYER_NAME = re.compile(r"blk\.(0|[1-9]\d{0,4})\.(.+)", re.ASCII)
 
 
 def to_hf(name: str) -> tuple[str, str | None] | None:
-    """(HF name, None), or (`model.layers.N.mlp.experts.`, suffix) for a stack of experts; None for an unknown name."""
+    """(HF name, None), or (`model.layers.N.mlp.experts.`, suffix) for a stack of experts, where the suffix FUSED stands
+    for two; None for an unknown name."""
     if name in GLOBAL:
         return GLOBAL[name], None
     match = _LAYER_NAME.fullmatch(name)
@@ -49,4 +51,6 @@ def to_hf(name: str) -> tuple[str, str | None] | None:
     prefix = f"model.layers.{match[1]}."
     if match[2] in LAYER:
         return prefix + LAYER[match[2]], None
+    if match[2] == FUSED:
+        return prefix + "mlp.experts.", FUSED
     return (prefix + "mlp.experts.", EXPERTS[match[2]]) if match[2] in EXPERTS else None

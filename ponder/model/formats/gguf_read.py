@@ -23,7 +23,8 @@ from ponder.model.config import ModelConfig
 from ponder.model.formats.ggml.codes import F32, Bytes
 from ponder.model.formats.ggml_blocks import LOW_BITS, dequantise
 from ponder.model.formats.gguf_config import read_config
-from ponder.model.formats.gguf_names import to_hf
+from ponder.model.formats.gguf_names import FUSED, to_hf
+from ponder.model.hub.place import parts_of
 from ponder.model.weights.build import check
 from ponder.model.weights.checkpoint import Checkpoint, Source
 
@@ -34,13 +35,16 @@ _CHUNK = 1 << 18  # values decoded at a time: what numpy does with them stays in
 
 
 def read_gguf(path: str | Path) -> Checkpoint:
-    """Raises LoadError for a file that is damaged, of another architecture, or not exactly the model it claims."""
-    gguf = GGUF(path)
-    config = read_config(gguf)
-    if config.num_hidden_layers * 9 > len(gguf.tensors):  # before shapes() believes a hostile count
-        raise LoadError(f"{path}: {len(gguf.tensors)} tensors cannot make {config.num_hidden_layers} layers")
+    """path: the file; of a split one any part, with the others beside it.
+    Raises LoadError for a file that is damaged, of another architecture, or not exactly the model it claims."""
+    paths = parts_of(Path(path))
+    parts = [GGUF(part) for part in paths]
+    stored = _stored(parts)
+    config = read_config(parts[0], {name: info for name, (_, info) in stored.items()})
+    if config.num_hidden_layers * 9 > len(stored):  # before shapes() believes a hostile count
+        raise LoadError(f"{path}: {len(stored)} tensors cannot make {config.num_hidden_layers} layers")
     sources: dict[str, Source] = {}
-    for info in gguf.tensors.values():
+    for gguf, info in stored.values():
         place = to_hf(info.name)
         if place is None:
             sources[info.name] = _source(gguf, info)  # under its own name: `check` will name it
@@ -48,21 +52,40 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
-    checkpoint = Checkpoint(config, sources, str(path), gguf=gguf, files=(Path(path),))
+    checkpoint = Checkpoint(config, sources, str(path), gguf=parts[0], files=tuple(paths))
     check(checkpoint)
     return replace(checkpoint, fits=True)
 
 
+def _stored(parts: list[GGUF]) -> dict[str, tuple[GGUF, TensorInfo]]:
+    """Every tensor of all parts, with the part it lies in."""
+    stored: dict[str, tuple[GGUF, TensorInfo]] = {}
+    for n, part in enumerate(parts):
+        count, number = part.metadata.get("split.count", 0) or 1, part.metadata.get("split.no", 0)
+        if (count, number) != (len(parts), n):
+            raise LoadError(
+                f"{part.path}: part {number + 1} of a split file of {count}, under the name of part {n + 1} of "
+                f"{len(parts)}; give the parts their own names, NAME-00001-of-{count:05}.gguf and so on"
+            )
+        if twice := stored.keys() & part.tensors.keys():
+            raise LoadError(f"{part.path}: tensor {min(twice)!r} is in another part too")
+        stored |= {name: (part, info) for name, info in part.tensors.items()}
+    return stored
+
+
 def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: ModelConfig) -> dict[str, Source]:
-    """A stack [E, N, K] as E matrices."""
+    """A stack [E, N, K] as E matrices, or twice as many where each holds two of the model's."""
     if len(info.shape) != 3 or info.shape[0] != config.num_experts:
         raise LoadError(f"{gguf.path}: {info.name} has shape {info.shape}, not a stack of {config.num_experts} experts")
-    size = info.nbytes // info.shape[0]
-    parts = (
-        TensorInfo(f"{info.name}[{e}]", info.shape[1:], info.type, info.offset + e * size, size)
-        for e in range(info.shape[0])
-    )
-    return {f"{prefix}{e}.{suffix}": _source(gguf, part) for e, part in enumerate(parts)}
+    suffixes = ("gate_proj.weight", "up_proj.weight") if suffix == FUSED else (suffix,)
+    if info.shape[1] % len(suffixes):
+        raise LoadError(f"{gguf.path}: {info.name} has {info.shape[1]} rows, which do not make two matrices")
+    shape = (info.shape[1] // len(suffixes), info.shape[2])
+    count = info.shape[0] * len(suffixes)
+    size = info.nbytes // count
+    parts = (TensorInfo(f"{info.name}[{e}]", shape, info.type, info.offset + e * size, size) for e in range(count))
+    names = (f"{prefix}{e}.{each}" for e in range(info.shape[0]) for each in suffixes)
+    return {name: _source(gguf, part) for name, part in zip(names, parts, strict=True)}
 
 
 def _source(gguf: GGUF, info: TensorInfo) -> Source:

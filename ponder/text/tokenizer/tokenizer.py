@@ -105,7 +105,7 @@ class Tokenizer:
         cache: a folder where a table is kept from which the next start reads in a tenth of the time.
         """
         path = Path(path)
-        if path.suffix == ".gguf":
+        if path.suffix.lower() == ".gguf":
             return cls.from_gguf(GGUF(path), cache)
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.exists():

@@ -48,7 +48,8 @@ def test_a_short_name_is_the_long_one() -> None:
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.gguf").touch()
     (tmp_path / "Qwen" / "Qwen3-0.6B").mkdir(parents=True)
-    assert resolve(str(tmp_path)).kind == "folder"
+    assert resolve(str(tmp_path / "Qwen")).kind == "folder"
+    assert resolve(str(tmp_path)).kind == "gguf"  # the one model in it
     assert resolve(str(tmp_path / "m.gguf")).path == tmp_path / "m.gguf"
     monkeypatch.chdir(tmp_path)
     assert resolve("Qwen/Qwen3-0.6B").kind == "folder"  # what is here wins; hf: asks for the other

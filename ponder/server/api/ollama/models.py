@@ -166,7 +166,7 @@ def _family(info: ModelInfo | None) -> Body:
                 "parameter_size": "0", "quantization_level": ""}  # fmt: skip
     family = info.config.model_type.replace("_", "")
     billions = f"{info.parameters.total / 1e9:.1f}B"
-    form = "gguf" if info.path is not None and info.path.suffix == ".gguf" else "safetensors"
+    form = "gguf" if info.path is not None and info.path.is_file() else "safetensors"
     return {"parent_model": "", "format": form, "family": family, "families": [family], "parameter_size": billions,
             "quantization_level": ""}  # fmt: skip
 
