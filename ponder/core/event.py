@@ -82,7 +82,7 @@ class Finish(Struct, frozen=True, tag="finish"):
     """The last event of every stream.
 
     stop_reason: the stop string that matched, "repetition", or None. handover: why thinking was cut, if it was.
-    malformed_calls: how many tool calls were broken and stayed text.
+    malformed_calls: how many tool calls were broken and stayed text; `warnings` says so too.
     """
 
     reason: FinishReason
@@ -92,6 +92,14 @@ class Finish(Struct, frozen=True, tag="finish"):
     handover: Handover | None = None
     malformed_calls: int = 0
     warnings: tuple[str, ...] = ()
+
+
+def malformed_warning(malformed_calls: int) -> tuple[str, ...]:
+    """What a reply says about calls that stayed text."""
+    if not malformed_calls:
+        return ()
+    calls = "a tool call was" if malformed_calls == 1 else f"{malformed_calls} tool calls were"
+    return (f"{calls} broken or cut off, stayed text and did not count as a call",)
 
 
 Event = ReasoningDelta | TextDelta | ToolCallDone | TokenLogprob | Finish

@@ -80,7 +80,7 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     endless repetition in the thoughts hands over, in the answer it stops (RL-2). handover: which published form of the
     hand-over sentence; "docs" is the documentation's, "paper" the report's. show_handover: whether the sentence is part
     of the reported reasoning (TB-2). tool_in_thinking: what tool calls are that the thoughts end with, where the model
-    stops without `</think>`: "close" makes calls of them, "text" (and None) leaves them thoughts, and the hand-over
+    stops without `</think>`: "close" (and None) makes calls of them, "text" leaves them thoughts, and the hand-over
     follows (TC-3). preference: the field that said so, when it was an effort word or the like: a model that cannot do
     it does what it can, with a warning. "" is a switch or a budget that must hold.
     """

@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens")
     thinking.add_argument("--tool-in-thinking", choices=("text", "close"),
                           help="tool calls that thoughts end with, where no </think> follows: text of the thoughts, or "
-                          "close: the answer (default: text)")  # fmt: skip
+                          "close: the answer (default: close)")  # fmt: skip
     options.add_load_flags(parser)
 
 

@@ -24,7 +24,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage
+from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage, malformed_warning
 from ponder.core.params import SamplingParams
 from ponder.engine.decoding.answer_constraint import AnswerRules
 from ponder.engine.decoding.loop_guard import LoopGuard
@@ -61,7 +61,7 @@ class RequestState:
         self._rules = rules or AnswerRules()
         self._choice = choice
         self._prompt_tokens = len(prompt_ids)
-        may_close = settings.thinking.tool_in_thinking == "close" and not self._rules.no_calls
+        may_close = settings.thinking.tool_in_thinking != "text" and not self._rules.no_calls
         may_call = not self._rules.text_calls
         self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
         sampling = settings.sampling
@@ -102,9 +102,9 @@ class RequestState:
 
     @property
     def in_template_form(self) -> bool:
-        """Whether the ids are what the template would write. Calls without tags are not: in the next prompt they stand
-        with tags, because what a model was trained on keeps it from saying the same again."""
-        return not self._output.untagged_calls
+        """Whether the ids are what the template would write. Calls that lack a tag are not: in the next prompt they
+        stand with tags, because what a model was trained on keeps it from saying the same again."""
+        return not self._output.untagged_calls and not self._parser.unclosed_calls
 
     def forced(self) -> tuple[int, ...]:
         """Ids to append next without sampling: feed them all through the model. () means sample."""
@@ -182,7 +182,7 @@ class RequestState:
             data = self._tokenizer.token_bytes(id_)
             self._output.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
         if ends:
-            self._close("tool_calls" if self._output.calls else "stop")
+            self._close("stop", ended=True)
             return True
         self._feed(id_)
         if phase == "reasoning":
@@ -217,14 +217,15 @@ class RequestState:
             handover_tokens=self._handover_count,
             cached_tokens=cached_tokens,
         )
+        malformed = self._parser.malformed_calls + self._output.malformed_calls
         return Finish(
             self.finish_reason,
             usage,
             self._settings.effective,
             self._stop_reason,
             self.handover,
-            self._parser.malformed_calls + self._output.malformed_calls,
-            tuple(self._warnings),
+            malformed,
+            (*self._warnings, *malformed_warning(malformed)),
         )
 
     def _make_rule(self, phase: Phase) -> SamplingRule:
@@ -282,7 +283,7 @@ class RequestState:
             return False
         self._output.put(self._parser.accept_pending())
         self._leave_block()
-        self._warnings.append('tool_in_thinking "close": the thoughts ended with a call and no </think>')
+        self._warnings.append('the thoughts ended with a call and no </think>: it counts (tool_in_thinking: "close")')
         return True
 
     def _end_block(self, why: Handover) -> None:
@@ -355,10 +356,10 @@ class RequestState:
         elif len(self.ids) >= self._settings.effective.max_tokens:
             self._close("length")
 
-    def _close(self, reason: FinishReason) -> None:
-        """End the sequence: everything held back comes out, and may still complete a stop string."""
+    def _close(self, reason: FinishReason, *, ended: bool = False) -> None:
+        """End the sequence: what is held back comes out, and may still complete a stop string. ended: by the model."""
         malformed = self._parser.malformed_calls
-        events = self._parser.finish()
+        events = self._parser.finish(ended=ended)
         self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
         self._output.close(self._parser.numbered)
         self._stop_reason = self._output.matched
@@ -366,6 +367,8 @@ class RequestState:
             reason = "tool_calls"
         elif reason != "cancelled" and self._output.matched:
             reason = "stop"
+        elif ended and self._output.calls:
+            reason = "tool_calls"
         self.finish_reason = reason
 
 

@@ -23,6 +23,7 @@ from ponder.core.event import (
     TokenLogprob,
     ToolCallDone,
     Usage,
+    malformed_warning,
 )  # fmt: skip
 from ponder.core.message import ToolCall
 from ponder.engine.remote.request import Outgoing
@@ -30,6 +31,7 @@ from ponder.engine.remote.tags import TagParser
 from ponder.text.chat.tool_calls import format_call
 
 Chunk = dict[str, Any]
+MALFORMED = "malformed_tool_calls"  # of another Ponder
 REASONS: dict[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls",
     "abort": "cancelled", "content_filter": "stop",
@@ -119,7 +121,7 @@ class _ReplyChoice:
         self._calls = {}
 
     def finish(self) -> Iterator[Event]:
-        yield from self._counted(self._tags.finish())
+        yield from self._counted(self._tags.finish(ended=self.reason in ("stop", "eos", "tool_calls")))
         self.malformed += self._tags.malformed_calls
         yield from self.close_calls()
 
@@ -160,7 +162,9 @@ class RemoteReply:
         if usage := chunk.get("usage"):
             self._totals += [] if chunk.get("choices") else [usage]
             self.usage = usage
-        self._told |= {k: chunk[k] for k in ("effective", "warnings", "handover") if chunk.get(k) is not None}
+        self._told |= {
+            k: chunk[k] for k in ("effective", "warnings", "handover", MALFORMED) if chunk.get(k) is not None
+        }
         for part in chunk.get("choices") or ():
             index = part.get("index") or 0
             if index >= len(self._choices):
@@ -185,7 +189,8 @@ class RemoteReply:
             effective = msgspec.convert(told, Effective)
         elif choice.thought:
             effective = structs.replace(effective, thinking=True)
-        warnings = [*outgoing.warnings, *self._told.get("warnings", ())]
+        malformed = choice.malformed or (self._told.get(MALFORMED, 0) if index == 0 else 0)
+        warnings = [*outgoing.warnings, *self._told.get("warnings", ()), *malformed_warning(choice.malformed)]
         if outgoing.must_call and not choice.called:
             warnings.append("tool_choice: the other server was told that there must be a call, and made none")
         if not self.usage:
@@ -193,7 +198,7 @@ class RemoteReply:
         handover: Handover | None = self._told.get("handover")
         return Finish(
             reason, self._usage() if index == 0 else structs.replace(self._usage(), completion_tokens=0,
-            reasoning_tokens=0, handover_tokens=0), effective, choice.stop_reason, handover, choice.malformed,
+            reasoning_tokens=0, handover_tokens=0), effective, choice.stop_reason, handover, malformed,
             tuple(dict.fromkeys(warnings)),
         )  # fmt: skip
 

@@ -63,10 +63,11 @@ class TagParser:
         self._held = self._held[len(self._held) - keep :]
         return events
 
-    def finish(self) -> list[Event]:
+    def finish(self, *, ended: bool = False) -> list[Event]:
+        """ended: by the model, not by a limit."""
         events = self._put(self._held)
         self._held = ""
-        return [*events, *self._parser.finish()]
+        return [*events, *self._parser.finish(ended=ended)]
 
     def _put(self, text: str) -> list[Event]:
         self._shim.text = text

@@ -7,7 +7,8 @@ Rules, each from a bug seen in the wild (docs/requirements.md):
 * `<think>` and `</think>` ids never show up in a text (RS-2); special and unused ids neither (UT-3).
 * Newlines that the template puts around a block or before a call are not part of the text.
 * A tool call in the thoughts is text of the thoughts; one that ends them can be told apart (`pending`, TC-3).
-* A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired.
+* A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired. One that
+  is whole but for its closing tag is a call, where the turn ends or the next call begins.
 * `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
   the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
 * A think tag inside a call breaks the call off; an id that has no text makes it malformed, for its arguments cannot
@@ -30,8 +31,9 @@ from ponder.text.chat.text_stream import TextStream
 
 
 class StreamParser:
-    """Feed ids as they come; `malformed_calls` counts the calls that stayed text. Call ids are `call_` + a hash of
-    the prompt + the index in the turn: unique in a conversation, the same in every run.
+    """Feed ids as they come; `malformed_calls` counts the calls that stayed text, `unclosed_calls` those without their
+    closing tag. Call ids are `call_` + a hash of the prompt + the index in the turn: unique in a conversation, the
+    same in every run.
 
     calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
     tools in words reads them itself. hold_calls: whether calls at the end of the thoughts are held back until it is
@@ -55,6 +57,7 @@ class StreamParser:
         self._calls = 0
         self._ended = False
         self.malformed_calls = 0
+        self.unclosed_calls = 0
         self._replay_prompt()
 
     @property
@@ -70,13 +73,14 @@ class StreamParser:
 
     @property
     def pending(self) -> tuple[tuple[int, ...], ...]:
-        """The ids of each call that the thoughts end with; () when they end with anything else."""
-        return () if self._pending is None else self._pending.complete
+        """The ids of each call that the thoughts end with, if the turn ends here; () when that is anything else."""
+        return () if self._pending is None else self._pending.complete(self._tokenizer)
 
     def accept_pending(self) -> list[Event]:
         """The turn ends after what is `pending`: these are calls, as if `</think>` stood before them."""
-        assert self._pending is not None and self._pending.complete
-        calls, self._pending, self._ended = self._pending.calls, None, True
+        assert self._pending is not None and self.pending
+        self.unclosed_calls += self._pending.unclosed
+        calls, self._pending, self._ended = self._pending.whole_calls, None, True
         self._reasoning.flush_character()
         self._reasoning.drop_held()
         for call in calls:
@@ -88,10 +92,10 @@ class StreamParser:
         self._drop_pending()
         return self._drain()
 
-    def finish(self) -> list[Event]:
-        """The stream is over: what was held back."""
+    def finish(self, *, ended: bool = False) -> list[Event]:
+        """The stream is over: what was held back. ended: the model ended its turn, nothing cut it off."""
         self._drop_pending()
-        self._resolve_call()
+        self._resolve_call(ended=ended or self._ended)
         for stream in (self._reasoning, self._text):
             stream.flush_character()
             stream.release()
@@ -173,12 +177,13 @@ class StreamParser:
         is_close = id_ == self._tokenizer.end_tool_call
         if call.absorb_tag(CLOSE if is_close else OPEN):
             return
-        self._end_call(call, closed=is_close)
+        self._end_call(call, closed=is_close, over=True)
         self._call = None if is_close else OpenCall()
 
-    def _end_call(self, call: OpenCall, *, closed: bool) -> None:
-        """Emit the call, or its raw text when it is not well formed."""
-        parsed = call.parsed() if closed else None
+    def _end_call(self, call: OpenCall, *, closed: bool, over: bool) -> None:
+        """Emit the call, or its raw text when it is not well formed. over: the model wrote all that it wanted to."""
+        parsed = call.parsed() if over else None
+        self.unclosed_calls += parsed is not None and not closed
         if parsed is None:
             self.malformed_calls += 1
             self._text.push(OPEN + call.body + (CLOSE if closed else ""))
@@ -196,9 +201,9 @@ class StreamParser:
         self._calls += 1
         return done
 
-    def _resolve_call(self) -> None:
+    def _resolve_call(self, *, ended: bool = False) -> None:
         """The call that is still open will get no more ids. Read its pieces again, each tag as a real one; once, so
-        that the time stays linear."""
+        that the time stays linear. ended: and the model wanted no more."""
         if self._call is None:
             return
         self._call.flush_character()
@@ -212,12 +217,12 @@ class StreamParser:
                     call.pieces.append(piece)
                 continue
             if call is not None:
-                self._end_call(call, closed=piece.text == CLOSE)
+                self._end_call(call, closed=piece.text == CLOSE, over=True)
             elif piece.text == CLOSE:
                 self._text.push(CLOSE)
             call = None if piece.text == CLOSE else OpenCall()
         if call is not None:
-            self._end_call(call, closed=False)
+            self._end_call(call, closed=False, over=ended)
 
     @cached_property
     def _digest(self) -> str:

@@ -1,7 +1,7 @@
 """Tool calls among the thoughts that may turn out to end them (TC-3).
 
-Some models write their call inside the block and stop. With `tool_in_thinking="close"` a run of complete calls after
-which the turn ends counts as if `</think>` stood before it. Whether one does is known at the end only, so from
+Some models write their call inside the block and stop. Unless `tool_in_thinking` is "text", a run of complete calls
+after which the turn ends counts as if `</think>` stood before it. Whether one does is known at the end only, so from
 `<tool_call>` on the ids wait here; as soon as something comes that cannot be part of such a run, they are thoughts
 after all. A raw newline in a string ends the hope too: a forgotten quote must not hold back the thoughts for long.
 """
@@ -12,7 +12,7 @@ from ponder.text.chat.phase import ControlTokens
 
 
 class PendingCalls:
-    """Begun by a `<tool_call>` id. ids: all that are held. calls: those that are complete."""
+    """Begun by a `<tool_call>` id. ids: all that are held. calls: those that are closed."""
 
     def __init__(self, opening: int) -> None:
         self.ids = [opening]
@@ -22,9 +22,23 @@ class PendingCalls:
         self._start = 0  # where in ids the open call begins
 
     @property
-    def complete(self) -> tuple[tuple[int, ...], ...]:
-        """The ids of each call, tags included, when nothing is open; else ()."""
-        return tuple(self._spans) if self._open is None else ()
+    def unclosed(self) -> bool:
+        """Whether the last call is whole but for its closing tag."""
+        return self._open is not None and self._open.parsed() is not None
+
+    @property
+    def whole_calls(self) -> list[ToolCall]:
+        """The calls, if the turn ends here."""
+        last = self._open.parsed() if self._open is not None else None
+        return self.calls if last is None else [*self.calls, last]
+
+    def complete(self, tokenizer: ControlTokens) -> tuple[tuple[int, ...], ...]:
+        """The ids of each call, tags included, if the turn ends here; () if it ends in the middle of one."""
+        if self._open is None:
+            return tuple(self._spans)
+        if not self.unclosed or tokenizer.end_tool_call is None:
+            return ()
+        return (*self._spans, (*self.ids[self._start :], tokenizer.end_tool_call))
 
     def absorb(self, id_: int, tokenizer: ControlTokens) -> bool:
         """Whether the thoughts may still end with calls after this id; otherwise it is not taken."""

@@ -12,10 +12,14 @@ from msgspec import Raw, Struct
 
 from ponder.core.message import ToolCall
 
+_NO_ARGUMENTS = (b"{}", b"null")
+_BESIDE = ("name", "arguments", "parameters", "id", "type", "index")  # what may stand in a call
+
 
 class _Call(Struct):
     name: str
-    arguments: Raw = Raw(b"{}")
+    arguments: Raw = Raw(b"null")
+    parameters: Raw = Raw(b"null")
 
 
 def format_call(call: ToolCall) -> str:
@@ -26,14 +30,19 @@ def format_call(call: ToolCall) -> str:
 def parse_call(body: str) -> ToolCall | None:
     """A call from its body, or None when it is not a JSON object with a string "name" and object "arguments".
 
-    Arguments that are missing or null mean none: `{}` (TC-2). Other keys are allowed and dropped, as in the servers
-    that models are trained against.
+    "parameters" are arguments under another name. None or null mean none: `{}` (TC-2); but what has arguments in some
+    other place is no call, for a tool that is run without those it needs is worse than one that is not run. Beside
+    arguments, other keys are allowed and dropped, as in the servers that models are trained against.
     """
     try:
         call = msgspec.json.decode(body, type=_Call)
         arguments = bytes(call.arguments)
-        if arguments == b"null":
+        if arguments in _NO_ARGUMENTS:
+            arguments = bytes(call.parameters)
+        if arguments in _NO_ARGUMENTS:
             arguments = b"{}"
+            if not set(msgspec.json.decode(body, type=dict[str, Raw])) <= set(_BESIDE):
+                return None
         msgspec.json.decode(arguments, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None

@@ -23,11 +23,14 @@ from ponder.core.message import ToolCall
 
 _FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 _WORDS_AFTER = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words after a fence
-_CALL = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:')  # begins as a call does
+_ARGUMENTS = r'"(?:arguments|parameters)"\s*:'
+_CALL = re.compile(r'\s*(?:```\w*\s*)?\[?\s*\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*' + _ARGUMENTS)  # begins as a call does
 _TAGS = ("<tool>", "<tools>", "<tool_call>", "<tool_calls>", "<function_call>")
 # A call whose only argument is a text with quotes that are not escaped, such as code; where it ends is plain.
 _ONE_ARGUMENT = re.compile(
-    r'\s*(?:```\w*\s*)?(\{\s*"name"\s*:\s*"[^"]+"\s*,\s*"arguments"\s*:\s*\{\s*"\w+"\s*:\s*")(.*)("\s*\}\s*\})\s*(?:```\s*)?',
+    r'\s*(?:```\w*\s*)?(\{\s*"name"\s*:\s*"[^"]+"\s*,\s*'
+    + _ARGUMENTS
+    + r'\s*\{\s*"\w+"\s*:\s*")(.*)("\s*\}\s*\})\s*(?:```\s*)?',
     re.S,
 )
 _NEXT_ARGUMENT = re.compile(r'"\s*,\s*"\w+"\s*:')
@@ -178,9 +181,9 @@ def _quotes_escaped(found: re.Match[str]) -> str:
 
 
 def _call(value: Any, offered: Collection[str]) -> ToolCall | None:
-    if not isinstance(value, dict) or not value.keys() >= {"name", "arguments"}:
+    if not isinstance(value, dict) or "name" not in value:
         return None
-    name, arguments = value["name"], value["arguments"]
+    name, arguments = value["name"], value.get("arguments") or value.get("parameters", value.get("arguments"))
     if not isinstance(name, str) or not letters(name):
         return None
     if isinstance(arguments, str) and _fits(name, offered):

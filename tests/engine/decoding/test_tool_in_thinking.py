@@ -1,4 +1,4 @@
-"""tool_in_thinking "close": calls at the end of the thoughts, behind which the model stops, are the answer (TC-3)."""
+"""Calls at the end of the thoughts, behind which the model stops, are the answer; not so with "text" (TC-3)."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def rules(**fields: Any) -> AnswerRules:
 
 
 def run(line: list[int], answer_rules: AnswerRules, *, close: bool = True, now: int | None = None, **sampling: Any):  # type: ignore[no-untyped-def]
-    wish = Thinking(tool_in_thinking="close" if close else None, budget=sampling.pop("budget", None))
+    wish = Thinking(tool_in_thinking=None if close else "text", budget=sampling.pop("budget", None))
     settings, prompt = make_settings(wish, **sampling)
     after = tokenizer().encode("Done.")
     return drive(settings, prompt, Script(line, after), rules=answer_rules, answer_now_at=now)
@@ -42,7 +42,7 @@ def test_the_call_is_the_answer() -> None:
     assert out.reasoning == "Let us see what is to be done." and out.content == ""
     assert (out.finish.reason, out.finish.handover) == ("tool_calls", None)
     assert out.ids == line and out.finish.usage.handover_tokens == 0
-    assert any("tool_in_thinking" in w for w in out.finish.warnings)
+    assert any("tool_in_thinking" in w for w in out.finish.warnings) and not out.finish.malformed_calls
 
 
 def test_off_it_is_text_and_the_hand_over_follows() -> None:
@@ -59,7 +59,10 @@ def test_off_it_is_text_and_the_hand_over_follows() -> None:
         ([*call()], {"parallel_tool_calls": False}, ["f"]),
         ([*call(), *WORDS], {}, []),
         ([*call(arguments="[]")], {}, []),
-        ([*call()[:-1]], {}, []),
+        ([*call()[:-1]], {}, ["f"]),
+        ([*call()[:-1]], {"tools": STRICT}, ["f"]),
+        ([*call(arguments='{"x": 1}')[:-1]], {"tools": STRICT}, []),
+        ([*call()[:-3]], {}, []),
         ([*call()], {"tools": ()}, []),
         ([*call()], {"tool_choice": "none"}, []),
         ([*call()], {"tool_choice": "required"}, ["f"]),

@@ -15,7 +15,9 @@ from ponder.core.params import Thinking
 from ponder.engine.llm import LLM
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"x": "é👋"}}\n</tool_call>'
-REPLIES = {"thinker": f"<think>\nHm.\n{CALL}\n", "caller": CALL, "drafter": f"<think>\n{CALL}\nNo.\n</think>\n\nNo."}
+REPLIES = {"thinker": f"<think>\nHm.\n{CALL}\n", "caller": CALL, "drafter": f"<think>\n{CALL}\nNo.\n</think>\n\nNo.",
+           "broken": CALL[:-16], "unclosed": CALL[:-13],
+           "parameters": CALL.replace("arguments", "parameters")}  # fmt: skip
 CHAT = ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/api/chat"]
 GOOD: dict[str, Any] = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"],
                         "additionalProperties": False}  # fmt: skip
@@ -66,9 +68,10 @@ def both(http: httpx.Client, path: str, body: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("path", CHAT)
 def test_a_call_that_ends_the_thoughts(http: httpx.Client, path: str) -> None:
-    for fields in ({}, {"tool_in_thinking": "text"}, {"tool_in_thinking": None}):
-        said = both(http, path, body_of(path, "thinker") | fields)
-        assert "<tool_call>" in said and "So." in said
+    said = both(http, path, body_of(path, "thinker") | {"tool_in_thinking": "text"})
+    assert "<tool_call>" in said and "So." in said
+    for fields in ({}, {"tool_in_thinking": None}):
+        assert "<tool_call>" not in both(http, path, body_of(path, "thinker") | fields)
     closed = body_of(path, "thinker") | {"tool_in_thinking": "close"}
     said = both(http, path, closed)
     assert "<tool_call>" not in said and "é👋" in said and "Hm." in said and "So." not in said
@@ -89,11 +92,28 @@ def test_without_tools_there_is_nothing_to_close(http: httpx.Client) -> None:
 
 
 def test_the_server_decides_where_a_request_does_not(models: dict[str, Any]) -> None:
-    with server(models, thinking=Thinking(tool_in_thinking="close")) as url, httpx.Client(base_url=url) as http:
+    with server(models, thinking=Thinking(tool_in_thinking="text")) as url, httpx.Client(base_url=url) as http:
         for path in CHAT:
-            assert "<tool_call>" not in both(http, path, body_of(path, "thinker"))
-            assert "<tool_call>" in both(http, path, body_of(path, "thinker") | {"tool_in_thinking": "text"})
-        assert http.get("/props?model=thinker").json()["thinking"]["tool_in_thinking"] == "close"
+            assert "<tool_call>" in both(http, path, body_of(path, "thinker"))
+            assert "<tool_call>" not in both(http, path, body_of(path, "thinker") | {"tool_in_thinking": "close"})
+        assert http.get("/props?model=thinker").json()["thinking"]["tool_in_thinking"] == "text"
+
+
+@pytest.mark.parametrize("path", CHAT)
+def test_a_broken_call_is_told(http: httpx.Client, path: str) -> None:
+    """TC-5: streamed and whole; what lacks its closing tag alone is a call, and so is one with "parameters"."""
+    said = both(http, path, body_of(path, "broken"))
+    assert "<tool_call>" in said and "é" in said
+    reply = http.post(path, json=body_of(path, "broken") | {"stream": False}).json()
+    assert reply["malformed_tool_calls"] == 1 and "a tool call was broken" in str(reply["warnings"])
+    last = http.post(path, json=body_of(path, "broken") | {"stream": True}).text
+    assert '"malformed_tool_calls":1' in last and "a tool call was broken" in last
+    for model in ("unclosed", "parameters"):
+        said = both(http, path, body_of(path, model))
+        assert "<tool_call>" not in said and "é👋" in said
+        reply = http.post(path, json=body_of(path, model) | {"stream": False}).json()
+        assert any(word in str(reply) for word in ("tool_calls", "tool_use", "function_call")), reply
+        assert "malformed_tool_calls" not in reply
 
 
 @pytest.mark.parametrize("path", CHAT)

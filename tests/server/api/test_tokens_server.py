@@ -83,7 +83,7 @@ def test_props_say_what_holds(http: httpx.Client) -> None:
         "source": "default",
         "budget": None,
         "max_budget": None,
-        "tool_in_thinking": "text",
+        "tool_in_thinking": "close",
     }
     assert props["default_generation_settings"]["params"] == props["sampling"]["thinking"]
     http.post("/tokenize", json={"content": "a", "model": "plain"})

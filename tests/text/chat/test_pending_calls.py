@@ -23,7 +23,8 @@ def thoughts_of(events: list[Event]) -> str:
     [
         (GOOD, 1), ("\n\n" + GOOD, 1), ("Hm.\n" + GOOD, 1), (GOOD + "\n \n", 1), (GOOD + "\n" + GOOD, 2), (GOOD * 3, 3),
         (TAGGED, 1), (f"So {GOOD} or not.\n{GOOD}", 1), (BAD + GOOD, 1), ("<tool_call>" + GOOD, 1), (GOOD + BAD, 0),
-        ("", 0), ("Hm.", 0), (BAD, 0), (GOOD + ".", 0), (GOOD + "\n<tool_call>", 0), (GOOD[:-12], 0),
+        ("", 0), ("Hm.", 0), (BAD, 0), (GOOD + ".", 0), (GOOD + "\n<tool_call>", 0), (GOOD[:-12], 1), (GOOD[:-14], 0),
+        (GOOD + GOOD[:-12], 2), (BAD[:-12], 0),
         (GOOD + "</tool_call>", 0), ('<tool_call>{"name": "f\n' + GOOD, 1), (GOOD + "<|fim_prefix|>", 0),
         ("<tool_call><|im_start|>" + GOOD, 1), ("<tool_call></tool_call>", 0), (GOOD + "\n<think>", 0),
     ],

@@ -85,6 +85,12 @@ TABLE: dict[str, tuple[str, str, tuple[str, str, list[tuple[int, str, str]], int
     "bare open tag": (ASK, "a<tool_call>", ("", "a<tool_call>", [], 1)),
     "stray end tag": (ASK, "a</tool_call>b", ("", "a</tool_call>b", [], 0)),
     "missing end tag": (ASK, "<tool_call>{" + GOOD, ("", "<tool_call>{", [F], 1)),
+    "only the end tag is missing": (ASK, f"a\n{GOOD[:-13]}<|im_end|>", ("", "a", [F], 0)),
+    "the end tag is missing between two": (ASK, GOOD[:-12] + GOOD, ("", "", [F, (1, "f", '{"x": 1}')], 0)),
+    "cut off where only the end tag is missing": (ASK, f"a\n{GOOD[:-13]}", ("", f"a\n{GOOD[:-13]}", [], 1)),
+    "words where the end tag belongs": (
+        ASK, GOOD[:-12] + "So.<|im_end|>", ("", GOOD[:-12] + "So.", [], 1)),
+    "parameters are arguments": (ASK, GOOD.replace("arguments", "parameters"), ("", "", [F], 0)),
     "bad then good": (ASK, "<tool_call>x</tool_call>\n" + GOOD, ("", "<tool_call>x</tool_call>", [F], 1)),
     "unbalanced quote keeps later calls": (
         ASK, '<tool_call>{"name": "f</tool_call>\n' + GOOD.replace('"', "'") + GOOD, (

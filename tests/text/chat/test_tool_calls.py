@@ -31,6 +31,26 @@ def test_what_is_not_a_call(body: str) -> None:
     assert parse_call(body) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "arguments"),
+    [
+        ('{"name": "f", "parameters": {"a": 1.50}}', '{"a": 1.50}'),
+        ('{"parameters": {"a": 1}, "name": "f"}', '{"a": 1}'),
+        ('{"name": "f", "arguments": {}, "parameters": {"a": 1}}', '{"a": 1}'),
+        ('{"name": "f", "arguments": null, "parameters": {"a": 1}}', '{"a": 1}'),
+        ('{"name": "f", "arguments": {"a": 1}, "parameters": {"b": 2}}', '{"a": 1}'),
+        ('{"name": "f", "parameters": {}}', "{}"),
+        ('{"name": "f", "id": "c1", "type": "function"}', "{}"),
+        ('{"name": "f", "parameters": [1]}', None),
+        ('{"name": "f", "args": {"a": 1}}', None),
+        ('{"name": "f", "input": {"a": 1}, "arguments": null}', None),
+        ('{"name": "f", "a": 1}', None),
+    ],
+)
+def test_arguments_in_another_place_never_become_none(body: str, arguments: str | None) -> None:
+    assert parse_call(body) == (None if arguments is None else ToolCall("f", arguments))
+
+
 def test_a_64_kb_argument() -> None:
     call = ToolCall("f", json.dumps({"s": 'é</tool_call>\\"' * 5000}, ensure_ascii=False))
     assert parse_call(format_call(call)) == call

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from ponder.core.event import Effective, Finish
+from ponder.server.api.openai.chat_reply import malformed_calls
 from ponder.server.api.stream_reply import (
     CallPart,
     Closed,
@@ -48,6 +49,7 @@ class MessageReply(JsonReply):
     stop_sequence: str | None
     usage: MessageUsage
     effective: Effective
+    malformed_tool_calls: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
@@ -120,8 +122,9 @@ def _signature(part: ReplyPart) -> str:
 def _ending(finish: Finish) -> Body:
     matched = finish.reason == "stop" and finish.stop_reason is not None
     reason = "stop_sequence" if matched else STOP_REASONS[finish.reason]
-    end = {"stop_reason": reason, "stop_sequence": finish.stop_reason if matched else None}
-    return end | {"effective": finish.effective} | ({"warnings": [*finish.warnings]} if finish.warnings else {})
+    end: Body = {"stop_reason": reason, "stop_sequence": finish.stop_reason if matched else None}
+    end |= {"effective": finish.effective} | malformed_calls([finish])
+    return end | ({"warnings": [*finish.warnings]} if finish.warnings else {})
 
 
 def _usage(finish: Finish) -> MessageUsage:

@@ -53,7 +53,7 @@ def _settings(service: Service, llm: Model) -> Body:
             "source": source,
             "budget": server.budget,
             "max_budget": llm.ceiling.budget,
-            "tool_in_thinking": server.tool_in_thinking or "text",
+            "tool_in_thinking": server.tool_in_thinking or "close",
         },
         "sampling": {
             "thinking": _set_fields(profile.thinking_defaults),

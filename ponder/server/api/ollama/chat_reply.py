@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from ponder.core.event import Finish, TokenLogprob
-from ponder.server.api.openai.chat_reply import token_fields
+from ponder.server.api.openai.chat_reply import malformed_calls, token_fields
 from ponder.server.api.stream_reply import (
     CallPart,
     Closed,
@@ -114,6 +114,7 @@ class OllamaChatDialect:
             "eval_count": usage.completion_tokens,
             "eval_duration": int(max(0.0, timings.finished - timings.first_id) * 1e9) if timings.first_id else 0,
             "effective": finish.effective,
+            **malformed_calls([finish]),
         }
         return counts | ({"warnings": [*finish.warnings]} if finish.warnings else {})
 

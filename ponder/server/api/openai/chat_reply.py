@@ -99,7 +99,8 @@ class ChatChoice(JsonReply):
 
 
 class ChatCompletion(JsonReply):
-    """effective: the settings that held. warnings: what was ignored or lowered."""
+    """effective: the settings that held. malformed_tool_calls: how many calls were broken and stayed text. warnings:
+    what was ignored, lowered or broken."""
 
     id: str
     object: Literal["chat.completion"]
@@ -110,6 +111,7 @@ class ChatCompletion(JsonReply):
     usage: ChatUsage
     effective: Effective
     thinking_truncated: bool
+    malformed_tool_calls: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
@@ -260,7 +262,13 @@ def token_fields(raw: bytes, logprob: float) -> dict[str, Any]:
 def _settings(finishes: list[Finish]) -> dict[str, Any]:
     """What really held (TH-5)."""
     truncated = any(f.handover not in (None, "answer_now") for f in finishes)
-    return {"effective": finishes[0].effective, "thinking_truncated": truncated}
+    return {"effective": finishes[0].effective, "thinking_truncated": truncated, **malformed_calls(finishes)}
+
+
+def malformed_calls(finishes: Iterable[Finish]) -> dict[str, int]:
+    """How many calls were broken and stayed text, in every dialect; nothing where none was (TC-5)."""
+    count = sum(f.malformed_calls for f in finishes)
+    return {"malformed_tool_calls": count} if count else {}
 
 
 def _warnings(finishes: Iterable[Finish]) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ponder.core.event import Effective, Finish
-from ponder.server.api.openai.chat_reply import CachedTokens, usage
+from ponder.server.api.openai.chat_reply import CachedTokens, malformed_calls, usage
 from ponder.server.api.openai.responses_request import ResponsesBody
 from ponder.server.api.openai.tools import InputStream, input_of, offered
 from ponder.server.api.stream_reply import (
@@ -54,6 +54,7 @@ class ResponseReply(Struct, kw_only=True):
     output: list[dict[str, Any]]
     usage: dict[str, Any]
     effective: Effective
+    malformed_tool_calls: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
@@ -121,6 +122,7 @@ class ResponsesDialect:
                 "output": [self._item(part, "completed") for part in reply.parts[0]],
                 "usage": _usage(finish),
                 "effective": finish.effective,
+                **malformed_calls([finish]),
             }
             | ({"warnings": [*finish.warnings]} if finish.warnings else {})
         )
