@@ -21,7 +21,6 @@ others come last. So any sampling follows the script, and a masked id falls thro
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,12 +33,9 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import LoadError
 from ponder.core.params import Capability
-from ponder.engine.scheduling.burst import decode
-from ponder.engine.scheduling.runner import BLOCK_SIZE
+from ponder.engine.scheduling.runner import BLOCK_SIZE, Runner
 from ponder.engine.scheduling.scheduler import Work
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.kernels.cancel import CancelFlag
-from ponder.kernels.sampling import Sampled, SamplingRule
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
@@ -133,7 +129,7 @@ class ScriptPosition:
 
 
 @dataclass
-class ScriptedRunner:
+class ScriptedRunner(Runner):
     """See `runner.Runner`. `fed` counts ids that went through the model, for tests of what was computed."""
 
     script: Script
@@ -165,25 +161,6 @@ class ScriptedRunner:
         if delay:  # sleep(0) would give the processor away
             time.sleep(delay)
         return logits
-
-    def decode(
-        self,
-        work: list[Work],
-        rules: list[SamplingRule],
-        most: int,
-        commands_waiting: Callable[[], bool],
-        cancelled: CancelFlag,
-    ) -> list[list[Sampled]]:
-        return decode(self.run, work, rules, most, commands_waiting)
-
-    def copy_block(self, source: int, target: int) -> None:
-        """There is no memory behind the blocks."""
-
-    def touch(self, used: int) -> bool:
-        return False
-
-    def rope_factor(self, length: int) -> float:
-        return 1.0
 
     def _rows(self, item: Work) -> list[ScriptPosition]:
         """Where the script stands at each row that wants logits: after the sequence's ids, then after its draft."""

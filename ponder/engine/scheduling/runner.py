@@ -4,19 +4,17 @@ Two runners exist: `ModelRunner` (a real model, with the cache's memory) and `sc
 the cache bookkeeping and RequestState see no difference.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
-from ponder.engine.scheduling.burst import over
+from ponder.engine.scheduling.burst import Burst
 from ponder.engine.scheduling.memory import cache_tokens, free_beside
 from ponder.engine.scheduling.scheduler import Work
-from ponder.kernels.cancel import CancelFlag
-from ponder.kernels.sampling import Sampled, SamplingRule, sample
+from ponder.kernels.sampling import Sampled, sample
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 
@@ -25,41 +23,50 @@ TOUCHED_AT_ONCE = 2 << 20  # a few milliseconds where the system is slow; the si
 BLOCK_SIZE = 32  # ids; reuse is exact to the id whatever the size, so this only trades table length against waste
 
 
-class Runner(Protocol):
-    """context: the most ids a sequence may have. blocks, block_size: of the cache."""
+class Runner(ABC):
+    """What the engine asks of a model. Here is what holds for one without memory behind its blocks."""
 
     context: int
+    """The most ids a sequence may have."""
     blocks: int
+    """Of the cache."""
     block_size: int
+    """Ids in one of them."""
 
+    @abstractmethod
     def run(self, work: list[Work]) -> NDArray[np.float32]:
         """Compute the work; returns logits [R, V], the rows that each item wants, in order. Running the same item again
         is harmless: the same values go to the same places."""
 
-    def decode(
-        self,
-        work: list[Work],
-        rules: list[SamplingRule],
-        most: int,
-        commands_waiting: Callable[[], bool],
-        cancelled: CancelFlag,
-    ) -> list[list[Sampled]]:
-        """Compute the work, sample one id for each item that wants a row, by its rule; then feed these and sample
-        again, up to `most` times in all. Returns the ids of each such item, equally many. An id of -1 could not be
-        sampled.
+    def decode(self, work: list[Work], burst: Burst) -> list[list[Sampled]]:
+        """Compute the work, sample one id for each item that wants a row; then feed these and sample again, until the
+        burst is over. Returns the ids of each such item, equally many. An id of -1 could not be sampled. May raise
+        Cancelled."""
+        sampled: list[list[Sampled]] = [[] for _ in burst.rules]
+        while True:
+            logits = self.run(work)
+            positions = [item.end for item in work if item.rows]
+            for ids, one in zip(sampled, sample(logits, burst.rules, positions)):
+                ids.append(one)
+            if burst.over(sampled):
+                return sampled
+            work = [
+                Work(item.sequence, item.end, item.end + 1, rows=1, draft=tuple(s.id for s in ids))
+                for item, ids in zip(work, sampled)
+            ]
 
-        most > 1: every item is one id that wants its row, and has blocks for `most` ids. It ends early after an id of
-        its rule's `ends`, and after a step at which `commands_waiting` says so. It may raise Cancelled when `cancelled`
-        was set, even in the middle of a step."""
-
-    def copy_block(self, source: int, target: int) -> None: ...
+    def copy_block(self, source: int, target: int) -> None:
+        """The same keys and values in another block."""
+        return  # there are none
 
     def touch(self, used: int) -> bool:
         """Have the system hand out a piece of the memory that will be written to next: of blocks after the first
         `used` ones, which were never in use. False when enough of it is there."""
+        return False
 
     def rope_factor(self, length: int) -> float:
         """The YaRN factor for a sequence of so many ids."""
+        return 1.0
 
 
 def cache_blocks(
@@ -83,7 +90,7 @@ def cache_blocks(
     return blocks
 
 
-class ModelRunner:
+class ModelRunner(Runner):
     """A model and the memory of its cache. The memory is handed out by the system as it is first written."""
 
     def __init__(
@@ -117,23 +124,17 @@ class ModelRunner:
         ids, batch = assemble(work)
         return np.asarray(self.model.forward(ids, batch, self.cache), np.float32)
 
-    def decode(
-        self,
-        work: list[Work],
-        rules: list[SamplingRule],
-        most: int,
-        commands_waiting: Callable[[], bool],
-        cancelled: CancelFlag,
-    ) -> list[list[Sampled]]:
+    def decode(self, work: list[Work], burst: Burst) -> list[list[Sampled]]:
+        """As above, with one batch that is assembled once."""
         ids, batch = assemble(work)
         positions = [item.end for item in work if item.rows]
-        sampled: list[list[Sampled]] = [[] for _ in rules]
+        sampled: list[list[Sampled]] = [[] for _ in burst.rules]
         while True:
-            logits = np.asarray(self.model.forward(ids, batch, self.cache, cancelled), np.float32)
-            for row, (found, one) in enumerate(zip(sampled, sample(logits, rules, positions))):
+            logits = np.asarray(self.model.forward(ids, batch, self.cache, burst.cancelled), np.float32)
+            for row, (found, one) in enumerate(zip(sampled, sample(logits, burst.rules, positions))):
                 found.append(one)
                 positions[row] += 1
-            if over(sampled, rules, most) or commands_waiting():
+            if burst.over(sampled):
                 return sampled
             ids[:] = [found[-1].id for found in sampled]
             batch.positions[:] += 1

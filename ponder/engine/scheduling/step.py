@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 
+from ponder.engine.scheduling.burst import Burst
 from ponder.engine.scheduling.output_processor import OutputProcessor
 from ponder.engine.scheduling.runner import Runner
 from ponder.engine.scheduling.scheduler import Scheduler, Work
@@ -44,7 +45,7 @@ class StepExecutor:
         ahead = self._ahead(work) if most is None else most
         start = time.monotonic()
         try:
-            batch = self.runner.decode(work, list(rules.values()), ahead, self._commands_waiting, cancelled)
+            batch = self.runner.decode(work, Burst([*rules.values()], ahead, self._commands_waiting, cancelled))
         except Cancelled:
             self.cancelled += 1
             return False
