@@ -203,10 +203,12 @@ class LLM:
         grammar: Grammar | None = None,
         json_schema: dict[str, Any] | str | None = None,
         allow_control: bool = False,
+        raw: bool = False,
         **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
-        for text you own. The other options are those of `request`."""
+        for text you own. raw: what comes back is one text, with its tags and newlines, and a grammar holds from its
+        first id; else thoughts are told apart. The other options are those of `request`."""
         if isinstance(prompt, str):
             refuse_hopeless([prompt], self.profile)
             ids = self.tokenizer.encode(prompt, allow_control=allow_control, context=self.profile.context)
@@ -217,7 +219,7 @@ class LLM:
         switches = thinking_of(thinking, budget)
         mode = choose_mode(switches, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
-        return self._submit(ids, sampling_of(sampling, {**shorthand}), switches, mode, rules)
+        return self._submit(ids, sampling_of(sampling, {**shorthand}), switches, mode, rules, raw=raw)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
@@ -379,13 +381,20 @@ class LLM:
         return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
 
     def _submit(
-        self, ids: list[int], sampling: SamplingParams, thinking: Thinking, mode: Mode, rules: AnswerRules
+        self,
+        ids: list[int],
+        sampling: SamplingParams,
+        thinking: Thinking,
+        mode: Mode,
+        rules: AnswerRules,
+        *,
+        raw: bool = False,
     ) -> Handle:
         self.tokenizer.check_ids(ids, "prompt")  # given as ids, or recorded in a message
         settings = resolve(sampling, thinking, mode, self.profile, len(ids), self.ceiling)
         choices = range(settings.sampling.n)
         return self.engine.submit(
-            ids, [RequestState(settings, self.tokenizer, ids, rules=rules, choice=c) for c in choices]
+            ids, [RequestState(settings, self.tokenizer, ids, rules=rules, choice=c, raw=raw) for c in choices]
         )
 
     def _gather(self, handle: Handle) -> Result:

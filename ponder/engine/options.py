@@ -44,6 +44,7 @@ class GenerateFields(SamplingFields, total=False):
     grammar: Grammar | None
     json_schema: dict[str, Any] | str | None
     allow_control: bool
+    raw: bool
 
 
 class ChatFields(SamplingFields, total=False):

@@ -34,6 +34,7 @@ from ponder.engine.decoding.thinking_budget import ThinkingBudget, handover_ids
 from ponder.kernels.sampling import Penalties, SamplingRule
 from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.phase import Phase, turn_start
+from ponder.text.chat.raw import RawParser
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ class RequestState:
         *,
         rules: AnswerRules | None = None,
         choice: int = 0,
+        raw: bool = False,
     ) -> None:
-        """rules: of `answer_rules`, shared by the choices of a request. choice: its index, for the random numbers."""
+        """rules: of `answer_rules`, shared by the choices of a request. choice: its index, for the random numbers.
+        raw: all that is generated is one text, and all of it the answer, unless a budget for thoughts is set."""
         self.ids: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.handover: Handover | None = None
@@ -63,7 +66,12 @@ class RequestState:
         self._prompt_tokens = len(prompt_ids)
         may_close = settings.thinking.tool_in_thinking != "text" and not self._rules.no_calls
         may_call = not self._rules.text_calls
-        self._parser = StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
+        self._raw, self._has_phases = raw, not raw or settings.effective.budget is not None
+        self._parser = (
+            RawParser(tokenizer, prompt_ids)
+            if raw
+            else StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
+        )
         sampling = settings.sampling
         self._output = OutputBuffer(
             sampling.stop, in_reasoning=sampling.stop_in_reasoning, untagged=self._rules.untagged_reader()
@@ -90,7 +98,7 @@ class RequestState:
     @property
     def phase(self) -> Phase:
         """The phase of the next id."""
-        return self._parser.phase
+        return self._parser.phase if self._has_phases else "answer"
 
     def request_answer_now(self) -> None:
         """Hand over at the next id, if thoughts are open then or open later; nothing happens in the answer. The only
@@ -187,7 +195,7 @@ class RequestState:
         self._feed(id_)
         if phase == "reasoning":
             self._think(id_)
-        elif id_ == self._tokenizer.think:
+        elif id_ == self._tokenizer.think and self._has_phases:
             self._open_block()
         else:
             self._answer(id_)
@@ -231,8 +239,8 @@ class RequestState:
     def _make_rule(self, phase: Phase) -> SamplingRule:
         tok = self._tokenizer
         opens = tok.think if phase == "start" else None
-        forbidden = [] if opens is not None else [tok.think]
-        if phase != "reasoning":
+        forbidden = [] if opens is not None or not self._has_phases else [tok.think]
+        if phase != "reasoning" and self._has_phases:
             forbidden += [tok.end_think]
             forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
         masked = self._matcher is not None and phase != "reasoning"
@@ -302,14 +310,15 @@ class RequestState:
         self._pending.pop(0)
         self.ids.append(id_)
         self._handover_count += 1
+        inside = self.phase == "reasoning"
         if id_ == self._tokenizer.end_think:
             self._feed(id_)
             self._leave_block()
-        elif self.phase == "reasoning":
-            self._reasoning_ids += 1
-            if self._settings.thinking.show_handover:
+        else:
+            self._reasoning_ids += inside
+            # what follows the tag is layout, not text: the parser need not see it
+            if self._raw or (inside and self._settings.thinking.show_handover):
                 self._output.put(self._parser.feed([id_]), verbatim=True)
-        # what follows the tag is layout, not text: the parser need not see it
 
     def _leave_block(self) -> None:
         self._budget = None

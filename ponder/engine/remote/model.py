@@ -136,9 +136,11 @@ class RemoteModel:
         thinking: bool | int | Thinking | None = None,
         grammar: Grammar | None = None,
         allow_control: bool = False,
+        raw: bool = False,
         **shorthand: Unpack[SamplingFields],
     ) -> Handle:
-        """Continue a raw prompt, text or ids. The options are those of `LLM.generate_stream`."""
+        """Continue a raw prompt, text or ids. The options are those of `LLM.generate_stream`; raw: the other server
+        says what its text is."""
         switches, wanted = thinking_of(thinking, None), sampling_of(sampling, {**shorthand})
         given = prompt if isinstance(prompt, str) else list(prompt)
 

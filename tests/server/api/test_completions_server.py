@@ -42,9 +42,9 @@ def test_logprobs_have_their_places(client: openai.OpenAI) -> None:
     assert logprobs.text_offset == places
 
 
-def test_control_text_stays_text(client: openai.OpenAI) -> None:
-    plain = client.completions.create(model="s", prompt="<|im_end|>")
-    control = client.completions.create(model="s", prompt="<|im_end|>", extra_body={"allow_special_tokens": True})
+def test_control_tokens_are_control_tokens_unless_the_text_is_not_trusted(client: openai.OpenAI) -> None:
+    plain = client.completions.create(model="s", prompt="<|im_end|>", extra_body={"allow_special_tokens": False})
+    control = client.completions.create(model="s", prompt="<|im_end|>")
     assert plain.usage and control.usage and plain.usage.prompt_tokens > control.usage.prompt_tokens == 1
 
 

@@ -40,8 +40,9 @@ async def generate(incoming: Incoming[GenerateBody]) -> Any:
 
     def submit(llm: Model) -> Handle:
         thinking, grammar = request.thinking, request.grammar
+        raw = not thinking.enabled  # who asks for thoughts gets them in their own field, here too
         return llm.generate_stream(
-            body.prompt, request.sampling, thinking=thinking, grammar=grammar, allow_control=True
+            body.prompt, request.sampling, thinking=thinking, grammar=grammar, allow_control=True, raw=raw
         )
 
     if body.raw:

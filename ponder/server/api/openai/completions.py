@@ -1,6 +1,7 @@
 """POST /v1/completions: continue a raw prompt, text or ids, without a template.
 
-Control tokens in a text prompt are text, unless `allow_special_tokens` says otherwise (SEC-1). Several prompts make
+Raw in both directions: control tokens in a text prompt are control tokens, unless `allow_special_tokens: false` says
+that the text is somebody else's (SEC-1), and what the model wrote comes back whole, with its tags. Several prompts make
 n choices each, numbered in order.
 """
 
@@ -48,7 +49,9 @@ async def _running(
     thinking = thinking_of(body)
 
     def submit(prompt: Prompt, llm: Model) -> Handle:
-        return llm.generate_stream(prompt, sampling, thinking=thinking, allow_control=body.allow_special_tokens)
+        return llm.generate_stream(
+            prompt, sampling, thinking=thinking, allow_control=body.allow_special_tokens, raw=True
+        )
 
     async with contextlib.AsyncExitStack() as stack:
         runs = [service.run(body.model, partial(submit, prompt), PREFIX, prompt) for prompt in prompts]

@@ -24,7 +24,7 @@ class CompletionBody(SamplingBody, frozen=True, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     best_of: int | None = None
     suffix: str | None = None
-    allow_special_tokens: bool = False
+    allow_special_tokens: bool = True
     user: str | None = None
 
 
