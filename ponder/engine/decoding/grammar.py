@@ -8,6 +8,7 @@ as well; schemas that were not sent as strict are relaxed with a warning (TC-7).
 """
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from ponder.text.tokenizer.utf8 import well_formed
 if TYPE_CHECKING:  # imported where a grammar is compiled: most requests have none
     import llguidance
 
-MAX_SOURCE = 1 << 20  # characters of a schema or Lark grammar
+MAX_SOURCE = 1 << 18  # characters of a schema or Lark grammar
+LOCATING = 1.0  # seconds for finding out where a schema fails
 MAX_REGEX = 1 << 14
 MAX_DEPTH = 200  # nesting of a schema
 WHITESPACE = r"(\n[ ]{0,40}|[ ])"
@@ -330,12 +332,14 @@ def _parsed(text: str, param: str) -> Any:
 def _locate(
     tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, why: str, options: dict[str, Any]
 ) -> tuple[str, str]:
-    """(JSON pointer, message) of the innermost subschema that alone cannot be compiled."""
-    place, tries = "#", 0
+    """(JSON pointer, message) of the innermost subschema that alone cannot be compiled, as far as time allows."""
+    place, tries, end = "#", 0, time.monotonic() + LOCATING
     shared = {k: schema[k] for k in ("$defs", "definitions") if isinstance(schema, dict) and k in schema}
     while tries < 500:
         for pointer, child in _subschemas(schema):
             tries += 1
+            if time.monotonic() > end:
+                return place, why
             alone = {**shared, **child} if isinstance(child, dict) else child
             failed = _compile(tokenizer, eos_ids, _json_source(alone, options))
             if isinstance(failed, str):

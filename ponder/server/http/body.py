@@ -1,6 +1,7 @@
 """Request bodies: bytes -> checked struct, with the offending field named. Unknown fields become warnings."""
 
 import re
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
 
 Value = TypeVar("Value", bound=msgspec.Struct)
+BODY: ContextVar[int] = ContextVar("BODY", default=0)  # bytes of the body that is being answered
 
 
 class Parsed(NamedTuple):
@@ -28,6 +30,7 @@ async def read_json(request: Request, config: ServerConfig) -> dict[str, Any]:
         if size > config.max_body:
             raise ApiError(413, f"the body has more than {config.max_body} bytes; the server's limit is --max-body")
         chunks.append(chunk)
+    BODY.set(size)
     try:
         raw = msgspec.json.decode(b"".join(chunks))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:

@@ -1,12 +1,11 @@
 """What every dialect needs to answer a request: admission, the model, defaults, and one way to run a `ChatRequest`."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -16,14 +15,17 @@ from ponder.core.request import ChatRequest
 from ponder.engine.result import Choice
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
+from ponder.server.http.body import BODY
 from ponder.server.http.errors import ApiError
 from ponder.server.http.log import log_event
 from ponder.server.runtime.admission import Admission, InFlight
 from ponder.server.runtime.backend import Model
 from ponder.server.runtime.defaults import with_defaults
+from ponder.server.runtime.lanes import Lanes
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
 
+Result = TypeVar("Result")
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
 
 
@@ -85,6 +87,7 @@ class Service:
     reasoning_cache: ReasoningCache = field(init=False)
 
     def __post_init__(self) -> None:
+        self.lanes = Lanes()
         self.reasoning_cache = ReasoningCache(self.config.restore_thoughts)
 
     def run_chat(
@@ -126,11 +129,25 @@ class Service:
             if self.config.log_prompts:
                 log_event("prompt", id=slot.id, prompt=prompt)
             _check_engine(llm, name)
-            slot.handle = await _submit(slot, submit, llm)
+            slot.handle = await self._submitted(slot, lambda: submit(llm), _length(prompt))
             try:
                 yield ActiveRequest(slot, llm, slot.handle, restorer)
             finally:
                 _log_end(slot, name)
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Work on the body of a request; what is long holds up nothing that is short."""
+        return await self.lanes.of(BODY.get()).run(work)
+
+    async def _submitted(self, slot: InFlight, submit: Callable[[], Handle], length: int) -> Handle:
+        """In a thread: rendering a long conversation or compiling a grammar must not hold up the others. Raises
+        ApiError 503 when the time limit passed meanwhile."""
+        lane = self.lanes.of(max(length, BODY.get()))
+        slot.handle = await lane.run(submit, lambda handle: handle.cancel())
+        if slot.timed_out:
+            text = "the server's time limit passed before the request began"
+            raise ApiError(503, text, code="timeout", retry_after=1)
+        return slot.handle
 
 
 def _check_engine(llm: Model, name: str) -> None:
@@ -140,14 +157,11 @@ def _check_engine(llm: Model, name: str) -> None:
         raise ApiError(503, f"{name}: {health.trouble}", kind="server_error", code="engine_stuck", retry_after=5)
 
 
-async def _submit(slot: InFlight, submit: Callable[[Model], Handle], llm: Model) -> Handle:
-    """In a thread: rendering a long conversation or compiling a grammar must not hold up the others. Raises ApiError
-    503 when the time limit passed meanwhile."""
-    slot.handle = await asyncio.to_thread(submit, llm)
-    if slot.timed_out:
-        text = "the server's time limit passed before the request began"
-        raise ApiError(503, text, code="timeout", retry_after=1)
-    return slot.handle
+def _length(prompt: Any) -> int:
+    """Characters or ids."""
+    if prompt and isinstance(prompt, tuple):
+        return sum(len(message.text) for message in prompt)
+    return len(prompt)
 
 
 def _log_end(run: InFlight, model: str) -> None:

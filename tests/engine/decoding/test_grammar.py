@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
+from ponder.engine.decoding import grammar as grammar_module
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 from ponder.engine.decoding.grammar import Compiled, Matcher, compile_calls, compile_grammar
 from ponder.text.chat.tool_calls import parse_call
@@ -361,3 +362,15 @@ def test_tool_choice(tok: Tokenizer) -> None:
         with pytest.raises(UserError) as error:
             rules(tok, **bad)
         assert error.value.param == "tool_choice"
+
+
+def test_where_a_schema_fails_is_looked_for_as_long_as_time_allows(
+    tok: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = {"type": "string", "format": "no such format"}
+    schema = {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": bad}}}}
+    with pytest.raises(UserError, match="#/properties/a/properties/b"):
+        compile_grammar(tok, tok.eos_ids, Grammar("json_schema", json.dumps(schema)))
+    monkeypatch.setattr(grammar_module, "LOCATING", -1.0)
+    with pytest.raises(UserError, match="at #: "):
+        compile_grammar(tok, tok.eos_ids, Grammar("json_schema", json.dumps(schema)))

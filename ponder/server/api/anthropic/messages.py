@@ -1,6 +1,5 @@
 """Anthropic's dialect: POST /v1/messages and /v1/messages/count_tokens."""
 
-import asyncio
 from typing import Any
 
 from ponder.server.api.anthropic.messages_reply import PREFIX, MessagesDialect, TokenCount
@@ -24,5 +23,5 @@ async def count_tokens(incoming: Incoming[MessagesBody]) -> TokenCount:
     chat, _ = messages_request(body)
     restorer = service.restorer(body.model, chat)
     async with service.admission.admit("count-"), service.pool.use(body.model) as llm:
-        count = await asyncio.to_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))
+        count = await service.in_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))
     return TokenCount(input_tokens=count)

@@ -8,7 +8,6 @@ name does, which is what other servers go by as well (huggingface/text-embedding
 ggml-org/llama.cpp#15824). So `scoring` says it where the name does not.
 """
 
-import asyncio
 import re
 import secrets
 from typing import Annotated, Literal
@@ -124,4 +123,4 @@ async def by_yes_or_no(incoming: Incoming[RerankBody], texts: list[str]) -> Scor
         def work() -> Scores:
             return llm.relevance(body.query, texts, instruction=body.instruction)
 
-        return await incoming.until_disconnect(lambda: asyncio.to_thread(work))
+        return await incoming.until_disconnect(lambda: service.lanes.scoring.run(work))

@@ -4,7 +4,6 @@ Control tokens in a text are text, unless `allow_special_tokens` says otherwise 
 nothing of their own to a text, so `add_special` changes nothing.
 """
 
-import asyncio
 from typing import Any
 
 from msgspec import Struct, field
@@ -61,7 +60,7 @@ async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
         raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
     async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
         llm = model.in_process("/tokenize")
-        tokens = await asyncio.to_thread(_tokens, service, llm, body)
+        tokens = await service.in_thread(lambda: _tokens(service, llm, body))
         warnings, context = list(incoming.warnings), llm.profile.context
         return TokenizeReply(tokens=tokens, count=len(tokens), max_model_len=context, warnings=warnings)
 
@@ -77,7 +76,7 @@ async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
             llm.tokenizer.check_ids(body.tokens, "tokens")
             return llm.tokenizer.decode(body.tokens, skip_special=False)
 
-        text = await asyncio.to_thread(work)
+        text = await service.in_thread(work)
     return DetokenizeReply(content=text, prompt=text)
 
 

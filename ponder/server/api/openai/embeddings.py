@@ -1,6 +1,5 @@
 """POST /v1/embeddings and Ollama's /api/embed."""
 
-import asyncio
 import base64
 from typing import Any, Literal
 
@@ -108,7 +107,7 @@ async def computed(
         def work() -> tuple[NDArray[np.float32], int]:
             return llm.embed(_texts(texts), pooling=pooling, dimensions=dimensions, cut=cut)
 
-        return await incoming.until_disconnect(lambda: asyncio.to_thread(work))
+        return await incoming.until_disconnect(lambda: service.lanes.scoring.run(work))
 
 
 def _texts(raw: str | list[Any]) -> list[str | list[int]]:
