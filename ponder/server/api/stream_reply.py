@@ -121,6 +121,10 @@ class Dialect(Protocol):
     async def whole(self, reply: Closed) -> Any:
         """The body of a reply that is not streamed."""
 
+    def alive(self) -> bytes:
+        """What goes out where nothing has for a while: an item without content, for clients that leave after so many
+        minutes without one and do not count comments."""
+
 
 async def pieces_of(
     run: AbstractAsyncContextManager[Source], warnings: tuple[str, ...], *, reading: bool = False
@@ -178,8 +182,8 @@ def _pieces(
 async def answer(incoming: Incoming[Any], pieces: Pieces, dialect: Dialect, *, lines: bool = False) -> Any:
     """The reply as the body asks for it, streamed or whole. lines: a stream is of JSON lines, not of events."""
     if incoming.body.stream:
-        items = _encoded(pieces, dialect.write)
-        return await (Stream.lines(items) if lines else Stream.sse(items, incoming.service.config.keep_alive))
+        open_stream = Stream.lines if lines else Stream.sse
+        return await open_stream(_encoded(pieces, dialect.write), incoming.service.config.keep_alive, dialect.alive)
 
     async def whole() -> Any:
         return await dialect.whole(await _gathered(pieces))
@@ -188,12 +192,13 @@ async def answer(incoming: Incoming[Any], pieces: Pieces, dialect: Dialect, *, l
 
 
 async def _encoded(pieces: Pieces, write: Callable[[Piece], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
-    """The headers go out with the first item: an error before it becomes a status, a later one the last item."""
+    """The headers may go out once the engine has taken the request: an error before becomes a status, a later one the
+    last item."""
     started = False
     try:
         async for piece in pieces:
+            started = True
             if item := await write(piece):
-                started = True
                 yield item
     except Exception as e:
         if not started:

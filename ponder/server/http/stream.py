@@ -1,7 +1,8 @@
 """Streams that stay alive and end when the client leaves: server-sent events and JSON lines.
 
-Headers go out with the first item; while nothing is produced a comment is sent every few seconds (SR-5); an error after
-the headers is one more item. A client that hangs up ends the items' generator at once, whatever it waits for (SR-1).
+Headers go out with the first item; while nothing is produced a sign of life is sent every few seconds (SR-5): a comment
+for what stands in between, and an item that says nothing, for clients that count those only. An error after the headers
+is one more item. A client that hangs up ends the items' generator at once, whatever it waits for (SR-1).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from ponder.server.http.errors import ApiError
 
 Items = AsyncGenerator[bytes, None]
+Alive = Callable[[], bytes]
 Result = TypeVar("Result")
 # Some clients split a stream into lines as Unicode does, and these end a line there. JSON has them in strings only.
 LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\u2028\u2029\u0085"]
@@ -48,24 +50,28 @@ def line(value: Any) -> bytes:
 
 
 class Stream(Response):
-    """Sends the items as they come. comment: what to send after `silence` seconds without one; None for nothing.
+    """Sends the items as they come. alive: gives what to send after `silence` seconds without one; None for nothing.
 
-    `await Stream.open(items, ...)` computes the first item before any header is sent, so that what is wrong with the
-    request becomes a status, not a broken stream."""
+    `sse` and `lines` compute the first item before any header is sent, so that what is wrong with the request becomes a
+    status, not a broken stream. Lines wait for it `silence` seconds at most."""
 
-    def __init__(self, first: bytes, items: Items, media_type: str, silence: float, comment: bytes | None) -> None:
+    def __init__(
+        self, first: "asyncio.Future[bytes]", items: Items, media_type: str, silence: float, alive: Alive | None
+    ) -> None:
         super().__init__(media_type=media_type, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._first, self._items, self._silence, self._comment = first, items, silence, comment
+        self._first, self._items, self._silence, self._alive = first, items, silence, alive
         self._sent = 0.0
 
     @classmethod
-    async def sse(cls, items: Items, silence: float) -> "Stream":
-        return cls(await anext(items), items, "text/event-stream", silence, KEEP_ALIVE)
+    async def sse(cls, items: Items, silence: float, alive: Alive = bytes) -> "Stream":
+        first = await _begun(items, None)
+        return cls(first, items, "text/event-stream", silence, lambda: KEEP_ALIVE + alive())
 
     @classmethod
-    async def lines(cls, items: Items) -> "Stream":
-        return cls(await anext(items), items, "application/x-ndjson", 3600.0, None)
+    async def lines(cls, items: Items, silence: float = 3600.0, alive: Alive | None = None) -> "Stream":
+        first = await _begun(items, None if alive is None else silence)
+        return cls(first, items, "application/x-ndjson", silence, alive)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
@@ -84,14 +90,14 @@ class Stream(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._put(send, self._first)
-        comments = asyncio.ensure_future(self._break_silence(send))
+        signs = asyncio.ensure_future(self._break_silence(send))
         try:
+            await self._put(send, await self._first)
             async for item in self._items:
                 await self._put(send, item)
         finally:
-            comments.cancel()
-            await asyncio.gather(comments, return_exceptions=True)
+            signs.cancel()
+            await asyncio.gather(signs, return_exceptions=True)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _put(self, send: Send, item: bytes) -> None:
@@ -100,10 +106,23 @@ class Stream(Response):
 
     async def _break_silence(self, send: Send) -> None:
         """Beside the items, so that each of them costs no timer of its own."""
-        while self._comment is not None:
+        while self._alive is not None:
             await asyncio.sleep(max(0.01, self._sent + self._silence - time.monotonic()))
             if time.monotonic() - self._sent >= self._silence:
-                await self._put(send, self._comment)
+                await self._put(send, self._alive())
+
+
+async def _begun(items: Items, seconds: float | None) -> "asyncio.Future[bytes]":
+    """The first item, or the wait for it after so many seconds. Raises what went wrong."""
+    first: asyncio.Future[bytes] = asyncio.ensure_future(anext(items))
+    try:
+        await asyncio.wait({first}, timeout=seconds)
+    except asyncio.CancelledError:
+        first.cancel()
+        raise
+    if first.done():
+        first.result()
+    return first
 
 
 async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:

@@ -13,7 +13,9 @@ async def messages(incoming: Incoming[MessagesBody]) -> Any:
     service, body = incoming.service, incoming.body
     chat, warnings = messages_request(body)
     pieces = pieces_of(service.run_chat(body.model, chat, PREFIX), (*incoming.warnings, *warnings))
-    return await answer(incoming, pieces, MessagesDialect(service.pool.find(body.model).name))
+    asked = chat.thinking.enabled
+    dialect = MessagesDialect(service.pool.find(body.model).name, service.thinking.enabled if asked is None else asked)
+    return await answer(incoming, pieces, dialect)
 
 
 @endpoint(MessagesBody)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from ponder.core.event import Effective, Finish
+from ponder.server.api.anthropic.open_blocks import EMPTY, Kind, OpenBlocks, named_event
 from ponder.server.api.openai.chat_reply import malformed_calls
 from ponder.server.api.stream_reply import (
     CallPart,
@@ -27,8 +28,6 @@ from ponder.server.http.stream import event
 
 PREFIX = "msg_"
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "cancelled": "max_tokens"}
-DELTAS = {"thoughts": ("thinking_delta", "thinking"), "text": ("text_delta", "text"),
-          "call": ("input_json_delta", "partial_json")}  # fmt: skip
 Body = dict[str, Any]
 
 
@@ -58,30 +57,29 @@ class TokenCount(JsonReply):
 
 
 class MessagesDialect:
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, model: str, thinking: bool | None = None) -> None:
+        """thinking: whether the model was asked to think."""
+        self._model, self._thinking = model, thinking
         self._id = ""
+        self._blocks = OpenBlocks()
 
     async def write(self, piece: Piece) -> bytes:
         match piece:
             case Opened(active):
-                self._id = active.id
+                self._id, self._active = active.id, active
                 usage = {"input_tokens": len(active.handle.prompt_ids()), "output_tokens": 0}
                 nothing: Body = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-                return _event({"type": "message_start", "message": self._frame() | nothing}) + _event({"type": "ping"})
+                start: Body = {"type": "message_start", "message": self._frame() | nothing}
+                return named_event(start) + named_event({"type": "ping"})
             case PartOpened(part):
-                block = {"type": "content_block_start", "index": part.index, "content_block": self._empty(part)}
-                return _event(block)
+                return self._blocks.open(part.kind, self._empty(part))
             case PartDelta(part, text):
-                kind, name = DELTAS[part.kind]
-                return _delta(part, {"type": kind, name: text})
+                return self._blocks.delta(part.kind, text)
             case PartClosed(part):
-                signed = {"type": "signature_delta", "signature": _signature(part)}
-                last = _delta(part, signed) if part.kind == "thoughts" else b""
-                return last + _event({"type": "content_block_stop", "index": part.index})
+                return self._blocks.close(_signature(part.text))
             case Ended(_, finish):
                 end = {"type": "message_delta", "delta": _ending(finish), "usage": _usage(finish)}
-                return _event(end) + _event({"type": "message_stop"})
+                return self._blocks.end() + named_event(end) + named_event({"type": "message_stop"})
             case Failed(error):
                 return event("error", anthropic_body(error))
         return b""
@@ -92,6 +90,14 @@ class MessagesDialect:
         blocks = [self._block(part) for part in reply.parts[0]]
         return MessageReply(**self._frame(), content=blocks, **_ending(finish), usage=_usage(finish))
 
+    def alive(self) -> bytes:
+        """Claude Code leaves after 300 seconds in which there was no event but `ping`, also while a prompt is read: so
+        a block is opened, of the kind that is likely to come, and gets empty deltas."""
+        can = self._active.llm.abilities.capability
+        thinks = can == "thinking" or (can == "hybrid" and self._thinking is not False)
+        likely: Kind = "thoughts" if thinks else "text"
+        return self._blocks.alive(likely)
+
     def _frame(self) -> Body:
         return {"id": self._id, "type": "message", "role": "assistant", "model": self._model}
 
@@ -101,9 +107,7 @@ class MessagesDialect:
             case CallPart():
                 id_ = part.call.id or f"toolu_{self._id.removeprefix(PREFIX)}_{part.number}"
                 return {"type": "tool_use", "id": id_, "name": part.call.name, "input": {}}
-            case ReplyPart(kind="thoughts"):
-                return {"type": "thinking", "thinking": "", "signature": ""}
-        return {"type": "text", "text": ""}
+        return EMPTY[part.kind]
 
     def _block(self, part: ReplyPart) -> Body:
         block = self._empty(part)
@@ -111,12 +115,12 @@ class MessagesDialect:
             case "call":
                 return block | {"input": json.loads(part.text)}
             case "thoughts":
-                return block | {"thinking": part.text, "signature": _signature(part)}
+                return block | {"thinking": part.text, "signature": _signature(part.text)}
         return block | {"text": part.text}
 
 
-def _signature(part: ReplyPart) -> str:
-    return hashlib.sha256(part.text.encode()).hexdigest()
+def _signature(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _ending(finish: Finish) -> Body:
@@ -136,11 +140,3 @@ def _usage(finish: Finish) -> MessageUsage:
         cache_creation_input_tokens=0,
         output_tokens=usage.completion_tokens,
     )
-
-
-def _delta(part: ReplyPart, delta: Body) -> bytes:
-    return _event({"type": "content_block_delta", "index": part.index, "delta": delta})
-
-
-def _event(body: Body) -> bytes:
-    return event(body["type"], body)

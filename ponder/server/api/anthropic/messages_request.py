@@ -94,7 +94,7 @@ def _whose(role: str, blocks: list[Block]) -> str:
 def _assistant_part(block: Block, where: str) -> Text | Reasoning | ToolCall | None:
     kind = block.get("type")
     if kind == "thinking":
-        return Reasoning(str(block.get("thinking", "")))
+        return Reasoning(str(thoughts)) if (thoughts := block.get("thinking")) else None
     if kind == "redacted_thinking":
         return None  # nobody but its vendor can read it
     if kind == "tool_use":

@@ -72,6 +72,9 @@ class OllamaChatDialect:
                 return line(ollama_body(error))
         return b""
 
+    def alive(self) -> bytes:
+        return self._line(self.message(), done=False)
+
     async def whole(self, reply: Closed) -> Body:
         self._active, parts = reply.source, reply.parts[0]
         text, thoughts = ("".join(p.text for p in parts if p.kind == kind) for kind in ("text", "thoughts"))

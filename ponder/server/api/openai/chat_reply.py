@@ -146,6 +146,9 @@ class ChatDialect:
                 return data(openai_body(error)) + DONE
         return b"".join(self._scored(choice, delta) for choice, delta in self._deltas(piece))
 
+    def alive(self) -> bytes:
+        return data(self._chunk(0, {}))
+
     def _deltas(self, piece: Piece) -> Iterable[tuple[int, dict[str, Any]]]:
         match piece:
             case PartOpened(CallPart() as part):

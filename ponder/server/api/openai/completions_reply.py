@@ -124,6 +124,9 @@ class CompletionDialect:
                 return data(openai_body(error)) + DONE
         return b""
 
+    def alive(self) -> bytes:
+        return self._chunk(0)
+
     def _chunk(self, index: int, text: str = "", **more: Any) -> bytes:
         choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None} | more
         return data(self._frame() | {"choices": [choice]})

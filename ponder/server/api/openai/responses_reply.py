@@ -110,6 +110,9 @@ class ResponsesDialect:
                 return self._event("error", message=error.message, type_=error.kind, param=error.param, code=error.code)
         return b""
 
+    def alive(self) -> bytes:
+        return self._event("response.in_progress", response=self._frame())
+
     async def whole(self, reply: Closed) -> Body:
         self._id = reply.source.id
         finish = reply.finishes[0]
