@@ -16,7 +16,7 @@ from ponder.engine.remote.client import Client, Unreachable
 from ponder.engine.remote.reply import RemoteReply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.upstream import Upstream
-from ponder.engine.scheduling.handle import EventChannel
+from ponder.engine.scheduling.channel import EventChannel
 from ponder.engine.scheduling.sequence import Timings
 
 ELSEWHERE = frozenset((404, 408, 425, 429))  # and everything from 500 on: another server may do better

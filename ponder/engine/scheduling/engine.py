@@ -24,8 +24,9 @@ from ponder.core.protocol import Health
 from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.scheduling.block_pool import BlockPool
 from ponder.engine.scheduling.cancel import StepCancellation
+from ponder.engine.scheduling.channel import EventChannel
 from ponder.engine.scheduling.drafter import Drafter
-from ponder.engine.scheduling.handle import EventChannel, Handle
+from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.output_processor import OutputProcessor
 from ponder.engine.scheduling.runner import Runner
 from ponder.engine.scheduling.scheduler import Counters, Scheduler

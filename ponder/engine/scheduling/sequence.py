@@ -9,7 +9,7 @@ from ponder.engine.scheduling.block_pool import BlockTable
 
 if TYPE_CHECKING:
     from ponder.engine.decoding.request_state import RequestState
-    from ponder.engine.scheduling.handle import EventChannel
+    from ponder.engine.scheduling.channel import EventChannel
 
 
 @dataclass
