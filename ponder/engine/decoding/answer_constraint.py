@@ -13,7 +13,8 @@ from typing import Any
 
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
-from ponder.engine.decoding.grammar import Compiled, compile_calls, compile_grammar, is_strict
+from ponder.engine.decoding.grammar import compile_calls, compile_grammar, is_strict
+from ponder.engine.decoding.matcher import Compiled
 from ponder.text.chat.untagged_calls import UntaggedCalls
 from ponder.text.tokenizer.tokenizer import Tokenizer
 

@@ -38,7 +38,7 @@ from ponder.text.chat.raw import RawParser
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from ponder.engine.decoding.grammar import Matcher
+    from ponder.engine.decoding.matcher import Matcher
 
 
 class RequestState:

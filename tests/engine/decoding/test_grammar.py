@@ -13,7 +13,8 @@ from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.engine.decoding import grammar as grammar_module
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
-from ponder.engine.decoding.grammar import Compiled, Matcher, compile_calls, compile_grammar
+from ponder.engine.decoding.grammar import compile_calls, compile_grammar
+from ponder.engine.decoding.matcher import Compiled, Matcher
 from ponder.text.chat.tool_calls import parse_call
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
