@@ -29,6 +29,7 @@ from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations
+from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
 
@@ -41,6 +42,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
     runs = WebRuns(store, service.config.linger)
     mcp = McpEndpoint(service)
+    helpers = PageHelpers()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,6 +52,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         watching.cancel()
         await runs.stop()
         await mcp.stop()
+        await helpers.close()
         await toolbox.close()
         await service.pool.close()
         store.close()
@@ -86,6 +89,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     app.state.responses = response_store
     app.state.runs = runs
     app.state.toolbox = toolbox
+    app.state.helpers = helpers
     return app
 
 

@@ -6,17 +6,51 @@ waited for, and whoever asked for it keeps a place until then (`Admission`): lea
 """
 
 import asyncio
+import contextlib
 import contextvars
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ponder.core.client import CLIENT
+from ponder.server.http.errors import ApiError
 
 Result = TypeVar("Result")
 LONG = 256 << 10  # a tenth of a second of work
+
+
+class Turns:
+    """total: how many may be at work at once; share: how many of them for one client; queue: how many of a client may
+    wait."""
+
+    def __init__(self, total: int, share: int, queue: int | None = None) -> None:
+        self._total, self._share, self._queue = total, share, queue
+        self._taken: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
+        self._freed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises ApiError 429 where the client's queue is full."""
+        client = CLIENT.get()
+        if self._queue is not None and self._waiting[client] >= self._queue:
+            text = f"{self._queue} such requests of this API key are waiting already; try again soon"
+            raise ApiError(429, text, kind="rate_limit_error", code="key_limit", retry_after=1)
+        self._waiting[client] += 1
+        try:
+            while self._taken.total() >= self._total or self._taken[client] >= self._share:
+                await self._freed.wait()
+        finally:
+            self._waiting[client] -= 1
+        self._taken[client] += 1
+        try:
+            yield
+        finally:
+            self._taken[client] -= 1
+            self._freed.set()  # all that wait look again
+            self._freed = asyncio.Event()
 
 
 class Lane:
@@ -24,23 +58,12 @@ class Lane:
 
     def __init__(self, name: str, threads: int, share: int) -> None:
         self._threads = ThreadPoolExecutor(threads, f"ponder-{name}")
-        self._share = share
-        self._taken: Counter[str] = Counter()
-        self._freed: dict[str, asyncio.Event] = {}
+        self._turns = Turns(threads, share)
 
     async def run(self, work: Callable[[], Result], undo: Callable[[Result], object] = lambda _: None) -> Result:
         """undo: called with the result when nobody waits for it any more."""
-        client = CLIENT.get()
-        while self._taken[client] >= self._share:
-            event = self._freed.setdefault(client, asyncio.Event())
-            await event.wait()
-        self._taken[client] += 1
-        try:
+        async with self._turns.turn():
             return await self._in_thread(work, undo)
-        finally:
-            self._taken[client] -= 1
-            if client in self._freed:  # those that wait look again
-                self._freed.pop(client).set()
 
     async def _in_thread(self, work: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
         started = self._threads.submit(contextvars.copy_context().run, work)

@@ -23,6 +23,7 @@ from pygments.util import ClassNotFound
 from ponder.server.web.emphasis import CjkInline
 
 MAX_TEXT = 400_000  # characters of one piece; more is shown as plain text
+MAX_CELLS = 200_000  # lines times columns
 MAX_CODE = 60_000  # characters of one code block that are coloured
 MAX_MATH = 4_000
 SAFE_LINK = re.compile(r"^(https?:|mailto:|#)", re.IGNORECASE)
@@ -39,9 +40,19 @@ CODE_OR_MATH = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\\\(([^\n]{1,500}?)\\\)
 
 def to_html(text: str) -> str:
     """Safe whatever the text is."""
-    if len(text) > MAX_TEXT:
-        return f"<pre>{escape(text)}</pre>"
+    if len(text) > MAX_TEXT or _cells(text) > MAX_CELLS:
+        return plain(text)
     return str(_parser().render(CODE_OR_MATH.sub(_dollars, text)))
+
+
+def plain(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _cells(text: str) -> int:
+    """As many as a table may get, of which a short line gets as many as a long one."""
+    lines = text.split("\n")
+    return len(lines) * max(line.count("|") for line in lines)
 
 
 def _dollars(match: re.Match[str]) -> str:

@@ -13,14 +13,14 @@ from starlette.routing import BaseRoute, Route
 
 from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
+from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
-from ponder.server.web import attachments
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
 from ponder.server.web.import_chats import conversations_of
-from ponder.server.web.markdown import to_html
+from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
 PAGE = Path(__file__).parent / "static"
@@ -171,13 +171,16 @@ async def add(incoming: Incoming[MessageBody]) -> Response:
 
 @endpoint(RenderBody, strict=True)
 async def render(incoming: Incoming[RenderBody]) -> dict[str, Any]:
-    return {"html": await asyncio.to_thread(lambda: [to_html(t) for t in incoming.body.texts])}
+    helpers: PageHelpers = incoming.request.app.state.helpers
+    return {"html": await incoming.until_disconnect(lambda: helpers.rendered(incoming.body.texts))}
 
 
 async def extract(request: Request) -> Response:
     raw = await _file_of(request)
     name = request.query_params.get("name", "file")[:200]
-    return JSONResponse({"name": name, "text": await asyncio.to_thread(attachments.text_of, name, raw)})
+    helpers: PageHelpers = request.app.state.helpers
+    text = await cancel_on_disconnect(request, lambda: helpers.text_of(name, raw))
+    return JSONResponse({"name": name, "text": text})
 
 
 async def _file_of(request: Request) -> bytes:
