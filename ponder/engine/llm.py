@@ -15,21 +15,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
 
-import numpy as np
-from msgspec import Struct, structs
-from numpy.typing import NDArray
+from msgspec import Struct
 
-from ponder.core.errors import ContextLengthExceeded, UserError
-from ponder.core.event import Event, TokenLogprob
-from ponder.core.message import Message
+from ponder.core.errors import UserError
+from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest, History, Truncation
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
-from ponder.engine.decoding.hopeless import LONGEST_TOKEN, refuse_hopeless, refuse_hopeless_request
+from ponder.engine.decoding.hopeless import refuse_hopeless, refuse_hopeless_request
+from ponder.engine.decoding.prompt import PromptWriter
 from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
-from ponder.engine.decoding.truncate import truncated
 from ponder.engine.load_options import LoadFields, load_options
 from ponder.engine.loaded import Loaded, open_model
 from ponder.engine.options import (
@@ -47,22 +44,13 @@ from ponder.engine.options import (
 from ponder.engine.result import Result, choice_of
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.handle import Handle
-from ponder.engine.scheduling.runner import ModelRunner
 from ponder.engine.scheduling.stats import Stats
-from ponder.engine.scoring.embedding import Pooling, embed
-from ponder.engine.scoring.prompt_logprobs import prompt_logprobs
-from ponder.engine.scoring.reranker import INSTRUCTION, prompts_of, relevance
-from ponder.text.chat.render import render
+from ponder.engine.text_scores import Prompt, TextScores
 from ponder.text.chat.spans import Rendered
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
-Prompt = str | Sequence[int]
 
-COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
-ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
-
-
-class LLM:
+class LLM(TextScores):
     """A model, its tokenizer and its engine. Thread-safe. Implements `ponder.core.protocol.ChatModel`."""
 
     def __init__(
@@ -88,7 +76,7 @@ class LLM:
         self.note = loaded.note  # why this model, when none was named
         self.warnings = loaded.warnings
         self.info = loaded.info  # what the model's files say; None for a script
-        self._template = loaded.template
+        self._prompts = PromptWriter(loaded.tokenizer, loaded.profile, loaded.template)
         self.ceiling = ceiling or Ceiling()
 
     # -- chat -------------------------------------------------------------------------------------------------------
@@ -149,13 +137,7 @@ class LLM:
 
     def stream(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
-        refuse_hopeless_request(request, self.profile)
-        mode = choose_mode(request.thinking, request.messages, self.profile)
-        if request.truncation == "auto":
-            mode, rendered = self._truncated(request, mode)
-        else:
-            rendered = self._render(request, mode, self.profile.context)
-        mode = structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings))
+        mode, rendered = self._prompts.write(request)
         rules = answer_rules(
             self.tokenizer,
             self.profile.eos_ids,
@@ -230,69 +212,13 @@ class LLM:
 
     def rendered(self, request: ChatRequest) -> Rendered:
         """The prompt of a request that `stream` would run."""
-        return self._render(request, choose_mode(request.thinking, request.messages, self.profile))
+        return self._prompts.whole(request)
 
     def count_tokens(self, request: ChatRequest) -> int:
         """How many ids the prompt of a request has, also of one that is somewhat too long. Raises
         ContextLengthExceeded for one that no tokenisation makes short enough."""
         refuse_hopeless_request(request, self.profile)
         return len(self.rendered(request).ids)
-
-    def tokenize(self, text: str, *, allow_control: bool = False) -> list[int]:
-        """The ids of a text; as `count_tokens`."""
-        refuse_hopeless([text], self.profile)
-        return self.tokenizer.encode(text, allow_control=allow_control)
-
-    def embed(
-        self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
-    ) -> tuple[NDArray[np.float32], int]:
-        """Texts (or ids) as vectors of length 1 [texts, D], and the number of ids they have; see
-        `engine.scoring.embedding`. cut: leave out the end of a text that is too long. Computed beside the running
-        requests. Raises UserError for a script, which has no states."""
-        runner = self.engine.runner
-        if not isinstance(runner, ModelRunner):
-            raise UserError(f"{self.name} has no hidden states to make embeddings of", param="model")
-        prompts = [self._embedded_ids(t, cut) for t in texts]
-        for ids in prompts:
-            self.tokenizer.check_ids(ids, "input")
-        end = min(self.tokenizer.eos_ids)  # <|endoftext|>
-        vectors = embed(runner.model, prompts, pooling=pooling, end_id=end, dimensions=dimensions)
-        return vectors, sum(map(len, prompts))
-
-    def _embedded_ids(self, text: Prompt, cut: bool) -> list[int]:
-        context = self.profile.context
-        if not isinstance(text, str):
-            ids = list(text)
-        elif cut:  # what no tokenisation could keep is not looked at
-            ids = self.tokenizer.encode(text[: context * LONGEST_TOKEN])
-        else:
-            refuse_hopeless([text], self.profile)
-            ids = self.tokenizer.encode(text, context=context)
-        return ids[: context - 1] if cut else ids  # and the end id that is added
-
-    def relevance(
-        self, query: str, documents: Sequence[str], *, instruction: str = INSTRUCTION
-    ) -> tuple[NDArray[np.float32], int]:
-        """How well each document answers the query, 0 to 1 [documents], and the number of ids of the prompts; for the
-        Qwen3-Reranker models, see `engine.scoring.reranker`. Computed beside the running requests. Raises UserError for
-        a script."""
-        runner = self.engine.runner
-        if not isinstance(runner, ModelRunner):
-            raise UserError(f"{self.name} has no hidden states to judge documents by", param="model")
-        refuse_hopeless([query, max(documents, key=len, default="")], self.profile)
-        prompts = prompts_of(self.tokenizer, query, documents, instruction, self.profile.context)
-        return relevance(runner.model, self.tokenizer, prompts), sum(map(len, prompts))
-
-    def prompt_logprobs(self, ids: list[int], top: int = 0) -> tuple[TokenLogprob, ...]:
-        """How likely each id but the first is after those before it, with the `top` likeliest ids at its place.
-        Computed beside the running requests. Raises UserError for a script, which has no probabilities."""
-        runner = self.engine.runner
-        if not isinstance(runner, ModelRunner):
-            raise UserError(f"{self.name} has no log-probabilities of a prompt", param="echo")
-        self.tokenizer.check_ids(ids, "prompt")
-        scored = prompt_logprobs(runner.model, ids, top, self.profile.vocab)
-        of = self.tokenizer.token_bytes
-        return tuple(TokenLogprob(id_, of(id_), p, likely) for id_, (p, likely) in zip(ids[1:], scored))
 
     def stats(self) -> Stats:
         return self.engine.stats()
@@ -337,48 +263,6 @@ class LLM:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
-        return render(
-            request.messages,
-            self.tokenizer,
-            tools=request.tools,
-            enable_thinking=False if mode.prefill_empty else None,
-            history=request.history,
-            template=self._template,
-            context=context,
-        )
-
-    def _truncated(self, request: ChatRequest, mode: Mode) -> tuple[Mode, Rendered]:
-        """The prompt without the oldest turns, where it would leave no room for an answer; the mode warns of it.
-        Raises ContextLengthExceeded when the last turn alone is far too long."""
-        context = self.profile.context
-        limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
-
-        def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
-            part = structs.replace(request, messages=messages)
-            mode = choose_mode(part.thinking, messages, self.profile)  # a switch that is left out switches nothing
-            return mode, self._render(part, mode, context)
-
-        def fits(messages: tuple[Message, ...]) -> bool:
-            try:
-                return len(of(messages)[1].ids) <= limit
-            except ContextLengthExceeded:
-                return False
-
-        try:
-            rendered, least = self._render(request, mode, COUNTED * context), ""
-            if (count := len(rendered.ids)) <= limit:
-                return mode, rendered
-        except ContextLengthExceeded as e:
-            count, least = e.prompt_tokens, "at least "
-        kept = truncated(request.messages, fits)
-        mode, short = of(kept)
-        dropped, ids = len(request.messages) - len(kept), count - len(short.ids)
-        if not dropped:
-            return mode, short
-        warning = f"truncation: the {dropped} oldest messages were left out ({least}{ids} tokens)"
-        return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
 
     def _submit(
         self,

@@ -1,0 +1,79 @@
+"""From a chat request to the ids of its prompt, and the mode in which it is answered."""
+
+from msgspec import structs
+
+from ponder.core.errors import ContextLengthExceeded
+from ponder.core.message import Message
+from ponder.core.request import ChatRequest
+from ponder.engine.decoding.hopeless import refuse_hopeless_request
+from ponder.engine.decoding.settings import Mode, ModelProfile, choose_mode
+from ponder.engine.decoding.truncate import truncated
+from ponder.text.chat.render import render
+from ponder.text.chat.spans import Rendered
+from ponder.text.chat.template import Template
+from ponder.text.tokenizer.tokenizer import Tokenizer
+
+COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
+ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
+
+
+class PromptWriter:
+    def __init__(self, tokenizer: Tokenizer, profile: ModelProfile, template: Template) -> None:
+        """template: of the model's family."""
+        self._tokenizer, self._profile, self._template = tokenizer, profile, template
+
+    def write(self, request: ChatRequest) -> tuple[Mode, Rendered]:
+        """The prompt that is run. Raises UserError when it cannot hold."""
+        refuse_hopeless_request(request, self._profile)
+        mode = choose_mode(request.thinking, request.messages, self._profile)
+        if request.truncation == "auto":
+            mode, rendered = self._truncated(request, mode)
+        else:
+            rendered = self._render(request, mode, self._profile.context)
+        return structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings)), rendered
+
+    def whole(self, request: ChatRequest) -> Rendered:
+        """The prompt with all its messages, however long."""
+        return self._render(request, choose_mode(request.thinking, request.messages, self._profile))
+
+    def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
+        return render(
+            request.messages,
+            self._tokenizer,
+            tools=request.tools,
+            enable_thinking=False if mode.prefill_empty else None,
+            history=request.history,
+            template=self._template,
+            context=context,
+        )
+
+    def _truncated(self, request: ChatRequest, mode: Mode) -> tuple[Mode, Rendered]:
+        """The prompt without the oldest turns, where it would leave no room for an answer; the mode warns of it.
+        Raises ContextLengthExceeded when the last turn alone is far too long."""
+        context = self._profile.context
+        limit = context - min(request.sampling.max_tokens or ANSWER_ROOM, context // 2)
+
+        def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
+            part = structs.replace(request, messages=messages)
+            mode = choose_mode(part.thinking, messages, self._profile)  # a switch that is left out switches nothing
+            return mode, self._render(part, mode, context)
+
+        def fits(messages: tuple[Message, ...]) -> bool:
+            try:
+                return len(of(messages)[1].ids) <= limit
+            except ContextLengthExceeded:
+                return False
+
+        try:
+            rendered, least = self._render(request, mode, COUNTED * context), ""
+            if (count := len(rendered.ids)) <= limit:
+                return mode, rendered
+        except ContextLengthExceeded as e:
+            count, least = e.prompt_tokens, "at least "
+        kept = truncated(request.messages, fits)
+        mode, short = of(kept)
+        dropped, ids = len(request.messages) - len(kept), count - len(short.ids)
+        if not dropped:
+            return mode, short
+        warning = f"truncation: the {dropped} oldest messages were left out ({least}{ids} tokens)"
+        return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
