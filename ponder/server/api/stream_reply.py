@@ -14,6 +14,7 @@ from msgspec import structs
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.core.protocol import READING, PromptProgress
+from ponder.server.api.content_logprobs import content_only
 from ponder.server.http.errors import ApiError, api_error
 from ponder.server.http.log import log
 from ponder.server.http.stream import Stream
@@ -127,9 +128,10 @@ class Dialect(Protocol):
 
 
 async def pieces_of(
-    run: AbstractAsyncContextManager[Source], warnings: tuple[str, ...], *, reading: bool = False
+    run: AbstractAsyncContextManager[Source], warnings: tuple[str, ...], *, reading: bool = False, raw: bool = False
 ) -> Pieces:
-    """warnings: about the request. reading: with the progress of its prompt."""
+    """warnings: about the request. reading: with the progress of its prompt. raw: log-probabilities are of all ids, not
+    of the content alone."""
     async with run as source:
         yield Opened(source)
         if reading and isinstance(source, ActiveRequest):
@@ -137,7 +139,7 @@ async def pieces_of(
                 yield progress
         reply = Closed(source)
         open_parts: dict[int, ReplyPart] = {}
-        async for choice, event in source.events():
+        async for choice, event in source.events() if raw else content_only(source.events()):
             for piece in _pieces(choice, event, reply, open_parts, warnings):
                 yield piece
         yield reply

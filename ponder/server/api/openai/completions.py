@@ -38,7 +38,7 @@ async def completions(incoming: Incoming[CompletionBody]) -> Any:
     service, body = incoming.service, incoming.body
     batch = _running(service, body, prompts_of(body), sampling_of(body))
     dialect = CompletionDialect(body, service.pool.find(body.model).name)
-    return await answer(incoming, pieces_of(batch, incoming.warnings), dialect)
+    return await answer(incoming, pieces_of(batch, incoming.warnings, raw=True), dialect)
 
 
 @contextlib.asynccontextmanager
