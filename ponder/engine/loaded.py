@@ -23,7 +23,14 @@ from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint, open_tokenizer
 from ponder.model.weights.build import build, cache_dtype, context_limit
 from ponder.model.weights.checkpoint import Checkpoint
-from ponder.text.chat.template import Template, of_model
+from ponder.text.chat.template import (
+    Template,
+    TemplateTrust,
+    capability_of,
+    is_known,
+    of_model,
+    template_warning,
+)
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -93,6 +100,7 @@ def read_files(local: LocalModel, options: LoadOptions) -> Unloaded:
         context=context_limit(checkpoint.config, options.max_context),
         vocab=tokenizer.vocab_size,
         untagged_calls=tokenizer.think is None,
+        template_trust=info.template_trust,
         thinking_defaults=info.thinking,
         answer_defaults=info.answer,
     )
@@ -143,13 +151,17 @@ def open_scripted(path: Path, options: LoadOptions) -> Loaded:
         if context > runner.context:
             raise UserError(f"max_context {context}: this script's context is {runner.context}", param="max_context")
         runner.context = context
+    text = script.model.chat_template
+    capability = script.model.capability if text is None else capability_of(text)
+    trust: TemplateTrust = "known" if text is None or is_known(text) else "unknown"
     profile = ModelProfile(
         name=f"scripted:{path}",
-        capability=script.model.capability,
+        capability=capability,
         eos_ids=tokenizer.eos_ids,
         context=runner.context,
         vocab=tokenizer.vocab_size,
         untagged_calls=tokenizer.think is None,
+        template_trust=trust,
     )
-    template = of_model(None, script.model.capability, has_block=tokenizer.think is not None)
-    return Loaded(runner, tokenizer, profile, template, path)
+    template = of_model(text, capability, has_block=tokenizer.think is not None)
+    return Loaded(runner, tokenizer, profile, template, path, warnings=template_warning(trust, template))

@@ -12,9 +12,10 @@ and may also have
     "eos": false       never ends: after its last id it starts again (without a leading <think>)
     "answer": "..."    what it says once a hand-over has been fed, when it has no </think> of its own
     "delay_ms": 20     how long an id takes
-The first line may be {"model": {"capability", "context", "vocab", "read_ms"}}: "hybrid" (default), "thinking",
-"instruct" or "base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template too); how
-long an id of a prompt takes.
+The first line may be {"model": {"capability", "context", "vocab", "read_ms", "chat_template"}}: "hybrid" (default),
+"thinking", "instruct" or "base"; 40960; "qwen3" or "qwen2.5" (the packaged vocabulary, which decides the chat template
+too); how long an id of a prompt takes; the text of a chat template as a model's file would have it, which decides about
+the capability and the form of prompts and calls.
 
 The logits: the next id of the script is the likeliest, the ids after it follow, each far below the one before, all
 others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed.
@@ -59,6 +60,7 @@ class ScriptedModel(Struct, frozen=True, forbid_unknown_fields=True):
     context: int = 40960
     vocab: Literal["qwen3", "qwen2.5"] = "qwen3"
     read_ms: float = 0.0
+    chat_template: str | None = None
 
 
 class Script(Struct, frozen=True):

@@ -16,12 +16,12 @@ from ponder.core.gguf import GGUF
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
 from ponder.model.capacity import CPU_DTYPES, released, weight_bytes
 from ponder.model.config import ModelConfig, ParameterCounts
-from ponder.model.formats.folder import chat_template
+from ponder.model.formats.folder import chat_template, read_json
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.hub.place import whole_name
 from ponder.model.load import open_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
-from ponder.text.chat.template import Template, capability_of, of_model
+from ponder.text.chat.template import Template, TemplateTrust, capability_of, is_known, of_model, template_warning
 from ponder.text.tokenizer import vocabulary
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
@@ -29,7 +29,8 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 
 class ModelInfo(Struct, frozen=True):
     """capability: hybrid models can think or not, thinking ones always do, instruct ones never; base ones only continue
-    text (TH-4). template: the prompt format, see `text.template`. eos_ids: what ends a turn (RL-3).
+    text (TH-4). template: the prompt format, see `text.template`; template_trust: whether it is the model's own.
+    eos_ids: what ends a turn (RL-3).
     thinking, answer: sampling defaults of the two modes (RL-1). weight_bytes: memory of the weights by dtype.
     kv_bytes: cache memory of one token, bf16. native_context: trained with plain RoPE; max_context: with YaRN.
     """
@@ -49,6 +50,7 @@ class ModelInfo(Struct, frozen=True):
     stored_bytes: int  # 0 when it is not here
     weight_bytes: dict[str, int]
     kv_bytes: int
+    template_trust: TemplateTrust = "known"
     warnings: tuple[str, ...] = ()
 
 
@@ -73,8 +75,10 @@ def describe(
         added = vocabulary.added_in_gguf(gguf) if gguf else vocabulary.from_json(path / "tokenizer.json").added
     template = gguf.metadata.get("tokenizer.chat_template") if gguf else chat_template(path)
     config, generation = checkpoint.config, checkpoint.generation_config
-    capability = _capability(template, config)
+    capability = _capability(template, added, _declared_ends(config, generation) or _end_token(path, gguf, added))
     eos, warnings = _eos(added, capability, config, generation)
+    chosen = of_model(template, capability, has_block="<think>" in added)
+    trust = _trust(template, capability)
     thinking, answer = _sampling(capability, config, generation, checkpoint.origin)
     return ModelInfo(
         name=name or (_own_name(path, gguf)),
@@ -82,7 +86,8 @@ def describe(
         architecture=ARCHITECTURES[config.model_type],
         config=config,
         parameters=config.parameter_counts(),
-        template=of_model(template, capability, has_block="<think>" in added),
+        template=chosen,
+        template_trust=trust,
         capability=capability,
         eos_ids=eos,
         thinking=thinking,
@@ -92,7 +97,7 @@ def describe(
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
         weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
-        warnings=(*checkpoint.warnings, *warnings),
+        warnings=(*checkpoint.warnings, *warnings, *template_warning(trust, chosen)),
     )
 
 
@@ -136,6 +141,8 @@ def describe_released(name: str) -> ModelInfo | None:
 def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template]:
     if name.startswith("qwq:"):
         return "thinking", "qwq"
+    if name.startswith("qwen3-coder:"):
+        return "instruct", "qwen3-coder"
     if not config.qk_norm:
         return "instruct", "qwen2.5"
     kinds: dict[str, Capability] = {"-base": "base", "-thinking-2507": "thinking", "-instruct-2507": "instruct"}
@@ -143,11 +150,33 @@ def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template
     return capability, of_model(None, capability, has_block=True)
 
 
-def _capability(template: str | None, config: ModelConfig) -> Capability:
-    """A base checkpoint may carry a chat template, but ends with <|endoftext|>."""
-    if template is None or config.eos_token_ids == (151643,):
+def _capability(template: str | None, added: dict[str, int], ends: set[int]) -> Capability:
+    """A base checkpoint may carry a chat template, but ends with <|endoftext|>; a chat model's file may have lost its
+    template, but ends with <|im_end|>, and the tags of the block are among its tokens."""
+    if template is None and added.get("<|im_end|>") not in ends:
         return "base"
-    return capability_of(template)
+    if template is None:
+        return "hybrid" if "<think>" in added else "instruct"
+    return "base" if ends and ends <= {151643, added.get("<|endoftext|>")} else capability_of(template)
+
+
+def _declared_ends(config: ModelConfig, generation: dict[str, Any]) -> set[int]:
+    """Both files together: a fine-tune of a base model often mends one of them only."""
+    declared = generation.get("eos_token_id")
+    return {*config.eos_token_ids, *(declared if isinstance(declared, list) else [declared] if declared else [])}
+
+
+def _end_token(path: Path, gguf: GGUF | None, added: dict[str, int]) -> set[int]:
+    """What the tokenizer of a folder calls its end, where nothing else does."""
+    named = None if gguf else read_json(path / "tokenizer_config.json").get("eos_token")
+    text = named.get("content") if isinstance(named, dict) else named
+    return {added[text]} if isinstance(text, str) and text in added else set()
+
+
+def _trust(template: str | None, capability: Capability) -> TemplateTrust:
+    if template is None:
+        return "known" if capability == "base" else "guessed"
+    return "known" if is_known(template) else "unknown"
 
 
 def _eos(

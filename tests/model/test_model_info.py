@@ -9,7 +9,7 @@ from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 from msgspec.structs import replace
 
 from ponder import LLM
-from ponder.core.errors import LoadError
+from ponder.core.errors import LoadError, UserError
 from ponder.model.config import ModelConfig
 from ponder.model.formats.gguf_write import write_gguf
 from ponder.model.formats.hf_save import save_hf
@@ -41,8 +41,12 @@ def folder(tmp_path: Path, template: str | None, config: ModelConfig = CONFIGS["
         (QWEN3, {}, "hybrid"),
         (THINKING_2507, {}, "thinking"),
         (QWEN25, {}, "instruct"),
-        (None, {}, "base"),
+        (None, {}, "hybrid"),  # its tokenizer calls <|im_end|> the end
+        (None, {"eos_token_ids": (257,)}, "hybrid"),
+        (None, {"eos_token_ids": (256, 257)}, "hybrid"),
+        (None, {"eos_token_ids": (256,)}, "base"),
         (QWEN3, BASE_EOS, "base"),
+        (QWEN3, {"eos_token_ids": (256,)}, "base"),
     ],
 )
 def test_capability(template: str | None, config: dict, capability: str, tmp_path: Path) -> None:
@@ -50,6 +54,47 @@ def test_capability(template: str | None, config: dict, capability: str, tmp_pat
     info = describe(folder(tmp_path, template, replace(CONFIGS["tied"], **config)))
     assert info.capability == capability
     assert info.eos_ids == ((256,) if capability == "base" else (257, 256))
+    assert info.template_trust == ("guessed" if template is None and capability != "base" else "known")
+    assert ("no chat template" in str(info.warnings)) == (info.template_trust == "guessed")
+
+
+def test_what_one_file_alone_says_of_the_end(tmp_path: Path) -> None:
+    """A fine-tune of a base model whose generation_config.json was mended, and config.json was not."""
+    model = folder(tmp_path, None, replace(CONFIGS["tied"], eos_token_ids=(256,)), eos_token_id=[257, 256])
+    assert (describe(model).capability, describe(model).eos_ids) == ("hybrid", (257, 256))
+
+
+@pytest.mark.parametrize("form", ["folder", "gguf"])
+def test_a_template_that_is_not_known(form: str, tmp_path: Path) -> None:
+    """Said when it is loaded, and again when tools are asked of it; the turns are plain ones."""
+    model = folder(tmp_path, "{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}")
+    if form == "gguf":
+        write_gguf(tmp_path / "m.gguf", random_checkpoint(CONFIGS["tied"]), tmp_path / "model", "Q8_0")
+        model = tmp_path / "m.gguf"
+    tool = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    with LLM(model) as llm:
+        assert sum("none that Ponder knows" in w for w in llm.warnings) == 1
+        assert llm.chat("hi", max_tokens=1).finish.usage.prompt_tokens
+        with pytest.raises(UserError, match="tools: the model's chat template is none") as refused:
+            llm.chat("hi", tools=[tool], max_tokens=1)
+    assert refused.value.param == "tools"
+
+
+def test_a_model_without_a_template_warns_of_tools(tmp_path: Path) -> None:
+    with LLM(folder(tmp_path, None)) as llm:
+        assert sum("no chat template" in w for w in llm.warnings) == 1
+        tool = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+        assert "no chat template" in str(llm.chat("hi", tools=[tool], max_tokens=1).finish.warnings)
+        assert "no chat template" not in str(llm.chat("hi", max_tokens=1).finish.warnings)
+
+
+def test_several_templates_by_name(tmp_path: Path) -> None:
+    model = folder(tmp_path, QWEN3)
+    settings = json.loads((model / "tokenizer_config.json").read_text())
+    settings["chat_template"] = [{"name": "tool_use", "template": QWEN25}, {"name": "default", "template": QWEN3}]
+    (model / "tokenizer_config.json").write_text(json.dumps(settings))
+    (model / "chat_template.jinja").unlink(missing_ok=True)
+    assert describe(model).capability == "hybrid"
 
 
 @pytest.mark.parametrize("form", ["folder", "jinja", "gguf"])

@@ -10,7 +10,7 @@ from ponder.engine.decoding.settings import Mode, ModelProfile, choose_mode
 from ponder.engine.decoding.truncate import truncated
 from ponder.text.chat.render import render
 from ponder.text.chat.spans import Rendered
-from ponder.text.chat.template import Template
+from ponder.text.chat.template import Template, check_tools
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
@@ -30,7 +30,8 @@ class PromptWriter:
             mode, rendered = self._truncated(request, mode)
         else:
             rendered = self._render(request, mode, self._profile.context)
-        return structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings)), rendered
+        warnings = check_tools(self._profile.template_trust, self._template) if request.tools else ()
+        return structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings, *warnings)), rendered
 
     def whole(self, request: ChatRequest) -> Rendered:
         """The prompt with all its messages, however long."""

@@ -16,6 +16,7 @@ from ponder.core.event import ResolvedSettings
 from ponder.core.message import Message
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams, Thinking
 from ponder.text.chat.soft_switch import soft_switch
+from ponder.text.chat.template import TemplateTrust
 
 ModeSource = Literal["request", "soft switch", "default", "model"]
 
@@ -27,6 +28,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
 
     capability: "hybrid" thinks or not as asked, "thinking" always does, "instruct" and "base" never do.
     untagged_calls: it may write calls without their tags, as models do that know no thoughts (Qwen2.5 and its Coder).
+    template_trust: whether it is asked by its own template (see `text.template`).
     context: most ids a sequence may have, prompt included. vocab: ids the tokenizer knows; rows above are padding.
     thinking_defaults, answer_defaults: the model's own sampling values per mode (RL-1).
     """
@@ -37,6 +39,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     context: int
     vocab: int
     untagged_calls: bool = False
+    template_trust: TemplateTrust = "known"
     thinking_defaults: SamplingParams = THINKING_DEFAULTS
     answer_defaults: SamplingParams = ANSWER_DEFAULTS
 

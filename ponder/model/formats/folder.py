@@ -38,4 +38,7 @@ def chat_template(folder: Path) -> str | None:
     if path.is_file():
         return path.read_text("utf-8", errors="replace")
     template = read_json(folder / "tokenizer_config.json").get("chat_template")
+    if isinstance(template, list):  # several, by name
+        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        template = named.get("default")
     return template if isinstance(template, str) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from ponder.core.message import Message, Text, ToolCall, ToolResult, split_thinking
 from ponder.core.request import History
-from ponder.text.chat.phase import PhaseMachine
+from ponder.text.chat.coder_template import FORMS, render_coder
 from ponder.text.chat.soft_switch import is_tool_response
 from ponder.text.chat.spans import Rendered, SpanKind, Writer
 from ponder.text.chat.template import Template, default_template, opens_block, switch_warning
@@ -57,7 +57,9 @@ def render(
     writer = Writer(tokenizer, allow_control, context)
     if template is None:
         template = default_template(tokenizer)
-    if template == "qwen2.5":
+    if template in FORMS:
+        render_coder(writer, messages, tools, history, FORMS[template])
+    elif template == "qwen2.5":
         _qwen25(writer, messages, tools, history)
     else:
         _qwen3(writer, messages, tools, history, template)
@@ -71,8 +73,7 @@ def render(
 def _open_turn(writer: Writer, template: Template, enable_thinking: bool | None) -> None:
     """Rule 7. A block that is opened here is not the model's own, so nothing of it is trainable."""
     writer.at(-1, "assistant")
-    writer.control("<|im_start|>", "header")
-    writer.text("assistant\n", "header")
+    writer.open_turn("assistant")
     if opens_block(template):
         writer.control("<think>", "header")
         writer.text("\n", "header")
@@ -100,7 +101,7 @@ def _qwen3(
             _plain_turn(writer, message)
         elif message.role == "assistant":
             if history == "exact" and message.ids is not None:
-                _exact_turn(writer, message.ids, opened=opens_block(template))
+                writer.exact_turn(message.ids, opened=opens_block(template))
             elif template == "qwen3-instruct":
                 _instruct_assistant(writer, message)
             elif template == "qwq":
@@ -120,8 +121,7 @@ def _qwen3_assistant(
     if reasoning is None and "</think>" in content:
         reasoning, content = split_thinking(content)
     written = content
-    writer.control("<|im_start|>", "header")
-    writer.text("assistant\n", "header")
+    writer.open_turn("assistant")
     if (after_query and (is_last or reasoning)) or (keep and reasoning is not None):
         _block(writer, reasoning or "", "reasoning", trainable=reasoning is not None, opened=opens_block(template))
         written = content.lstrip("\n")
@@ -132,8 +132,7 @@ def _instruct_assistant(writer: Writer, message: Message) -> None:
     """Instruct-2507: the text as it stands, for this template knows no thoughts."""
     if message.reasoning:
         writer.warn(f"message {writer.message}: its reasoning is left out, the Qwen3-Instruct-2507 template has none")
-    writer.control("<|im_start|>", "header")
-    writer.text("assistant\n", "header")
+    writer.open_turn("assistant")
     _text_and_calls(writer, message.text, message, gap=bool(message.text))
 
 
@@ -143,8 +142,7 @@ def _qwq_assistant(writer: Writer, message: Message, *, keep: bool) -> None:
     if reasoning is None and "</think>" in content:
         reasoning = split_thinking(content)[0]
     content = content.split("</think>")[-1].lstrip("\n")
-    writer.control("<|im_start|>", "header")
-    writer.text("assistant\n", "header")
+    writer.open_turn("assistant")
     if keep and reasoning is not None:
         _block(writer, reasoning, "reasoning", trainable=True, opened=True)
     _text_and_calls(writer, content, message, gap=bool(message.text))
@@ -157,7 +155,7 @@ def _text_and_calls(writer: Writer, text: str, message: Message, *, gap: bool) -
         if gap or n > 0:
             writer.text("\n", "tool_call", trainable=True)
         _call(writer, call)
-    _end(writer, trainable=True)
+    writer.end_turn(trainable=True)
 
 
 def _qwen25(writer: Writer, messages: Sequence[Message], tools: Sequence[dict[str, Any]], history: History) -> None:
@@ -169,7 +167,7 @@ def _qwen25(writer: Writer, messages: Sequence[Message], tools: Sequence[dict[st
         writer.at(n, message.role)
         _warn_about(writer, message)
         if message.role == "assistant" and history == "exact" and message.ids is not None:
-            _exact_turn(writer, message.ids)
+            writer.exact_turn(message.ids)
         elif message.role == "assistant":
             if message.reasoning:
                 writer.warn(f"message {n}: its reasoning is left out, the Qwen2.5 template has none")
@@ -189,7 +187,7 @@ def _qwen25_assistant(writer: Writer, message: Message) -> None:
     for call in message.tool_calls:
         writer.text("\n", "tool_call", trainable=True)
         _call(writer, call)
-    _end(writer, trainable=True)
+    writer.end_turn(trainable=True)
 
 
 def _header(
@@ -198,8 +196,7 @@ def _header(
     """The system turn, with the tools. system: the text of the first message if it is a system message (`own`), or a
     default."""
     writer.at(0 if own and system is not None else -1, "system")
-    writer.control("<|im_start|>", "header")
-    writer.text("system\n", "header")
+    writer.open_turn("system")
     writer.text(system or "", "text" if own else "header")
     if tools:
         writer.at(-1, "system")
@@ -214,14 +211,13 @@ def _header(
         writer.control("<tool_call>", "header")
         writer.text(_TOOLS_AFTER[2], "header")
         writer.control("</tool_call>", "header")
-    _end(writer)
+    writer.end_turn()
 
 
 def _plain_turn(writer: Writer, message: Message) -> None:
-    writer.control("<|im_start|>", "header")
-    writer.text(message.role + "\n", "header")
+    writer.open_turn(message.role)
     writer.text(message.text, "text")
-    _end(writer)
+    writer.end_turn()
 
 
 def _tool_result(writer: Writer, messages: Sequence[Message], n: int) -> None:
@@ -234,7 +230,7 @@ def _tool_result(writer: Writer, messages: Sequence[Message], n: int) -> None:
     writer.text("\n" + messages[n].text + "\n", "tool_result")
     writer.control("</tool_response>", "tool_result")
     if n == len(messages) - 1 or messages[n + 1].role != "tool":
-        _end(writer)
+        writer.end_turn()
 
 
 def _block(writer: Writer, reasoning: str, kind: SpanKind, *, trainable: bool = False, opened: bool = False) -> None:
@@ -250,27 +246,6 @@ def _call(writer: Writer, call: ToolCall) -> None:
     writer.control("<tool_call>", "tool_call", trainable=True)
     writer.text("\n" + format_call(call) + "\n", "tool_call", trainable=True)
     writer.control("</tool_call>", "tool_call", trainable=True)
-
-
-def _end(writer: Writer, *, trainable: bool = False) -> None:
-    writer.control("<|im_end|>", "end", trainable=trainable)
-    writer.text("\n", "end")
-
-
-def _exact_turn(writer: Writer, ids: Sequence[int], *, opened: bool = False) -> None:
-    """HC-2: the ids as the model saw and produced them, after `<|im_start|>assistant\\n`. opened: as in `_block`."""
-    tok = writer.tokenizer
-    writer.control("<|im_start|>", "header")
-    writer.text("assistant\n", "header")
-    ends = bool(ids) and ids[-1] == tok.im_end
-    opening = [tok.think, *tok.encode("\n")]
-    given = len(opening) if opened and list(ids[: len(opening)]) == opening else 0
-    machine = PhaseMachine(tok)
-    for n, id_ in enumerate(ids[:-1] if ends else ids):
-        phases = (machine.phase, machine.advance(id_))
-        kind: SpanKind = "reasoning" if "reasoning" in phases else "tool_call" if "tool_call" in phases else "text"
-        writer.verbatim(id_, kind, trainable=n >= given)
-    _end(writer, trainable=True)
 
 
 def last_query(messages: Sequence[Message]) -> int:

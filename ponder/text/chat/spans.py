@@ -1,10 +1,12 @@
 """Pieces of a prompt -> its ids, and the spans that say which of them belong to what."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
 from msgspec import Struct
 
+from ponder.text.chat.phase import PhaseMachine
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.utf8 import well_formed
 
@@ -63,6 +65,29 @@ class Writer:
     def verbatim(self, piece: str | int, kind: SpanKind, *, trainable: bool) -> None:
         self._pieces.append(piece)
         self._keys.append((self.message, self._role, kind, trainable))
+
+    def open_turn(self, role: str) -> None:
+        self.control("<|im_start|>", "header")
+        self.text(role + "\n", "header")
+
+    def end_turn(self, *, trainable: bool = False) -> None:
+        self.control("<|im_end|>", "end", trainable=trainable)
+        self.text("\n", "end")
+
+    def exact_turn(self, ids: Sequence[int], *, opened: bool = False) -> None:
+        """HC-2: the ids as the model saw and produced them, after `<|im_start|>assistant\\n`. opened: the prompt of
+        that turn ended in the open block, so the model did not write its beginning."""
+        tok = self.tokenizer
+        self.open_turn("assistant")
+        ends = bool(ids) and ids[-1] == tok.im_end
+        opening = [tok.think, *tok.encode("\n")]
+        given = len(opening) if opened and list(ids[: len(opening)]) == opening else 0
+        machine = PhaseMachine(tok)
+        for n, id_ in enumerate(ids[:-1] if ends else ids):
+            phases = (machine.phase, machine.advance(id_))
+            kind: SpanKind = "reasoning" if "reasoning" in phases else "tool_call" if "tool_call" in phases else "text"
+            self.verbatim(id_, kind, trainable=n >= given)
+        self.end_turn(trainable=True)
 
     def finish(self) -> Rendered:
         ids, owners = self.tokenizer.encode_pieces(self._pieces, self._context)

@@ -1,0 +1,286 @@
+"""Tool calls as Qwen3-Coder writes them: `<function=NAME>`, `<parameter=KEY>`, a value as it stands, the closing tags.
+
+    schemas = {"add": {"properties": {"a": {"type": "integer"}}}}
+    parse_xml("<function=add>\\n<parameter=a>\\n2\\n</parameter>\\n</function>", schemas)  # ToolCall("add", '{"a": 2}')
+
+A value is text; what JSON it means, only the tool's schema says. The rules are those of the published tool parser
+(qwen3coder): a string is taken as it stands, a value that does not fit its type stays a string, for the tool to
+complain of. `</parameter>` ends a value where another parameter, `</function>` or the end of the call follows; a value
+may so hold a whole call as an example.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ponder.core.message import ToolCall
+
+Schemas = Mapping[str, Any]  # name of a tool -> the JSON schema of its parameters
+
+FUNCTION, PARAMETER = "<function=", "<parameter="
+END_FUNCTION, END_PARAMETER = "</function>", "</parameter>"
+_HEAD = re.compile(r"\s*<function=([^<>{}\"'\s]+)>")
+_SPACE = re.compile(r"\s*")
+_OPENING = re.compile(r"<parameter=([^<>\n]+)>")
+_MARK = re.compile(r"</parameter>|(?<=\n)<parameter=")  # a nested opening stands at the beginning of a line
+_AFTER = re.compile(r"\s*(?:<parameter=|</function>|\Z)")  # what follows the end of a value
+_LAST = re.compile(r"</parameter>\s*</function>\s*\Z")
+_LONGEST = max(map(len, (PARAMETER, END_PARAMETER, END_FUNCTION)))
+_NULLS = ("null", "none")
+_WORDS = {  # beginnings of what schemas call the types of JSON
+    "int": "integer", "uint": "integer", "long": "integer", "short": "integer", "unsigned": "integer",
+    "num": "number", "float": "number", "bool": "boolean", "binary": "boolean", "obj": "json", "dict": "json",
+    "arr": "json", "list": "json", "str": "string", "text": "string", "varchar": "string", "char": "string",
+    "enum": "string", "null": "null",
+}  # fmt: skip
+
+
+def schemas_of(tools: Iterable[Mapping[str, Any]]) -> Schemas:
+    """The parameters of tools in OpenAI's form, or of the functions alone."""
+    functions = [tool.get("function", tool) for tool in tools]
+    return {f["name"]: f.get("parameters") or {} for f in functions}
+
+
+def parse_xml(body: str, schemas: Schemas, *, closed: bool = True) -> ToolCall | None:
+    """A call from what stands between the tags, None when it is not well formed. closed: the call has its closing tag;
+    then `</function>` may be missing, as may `</parameter>` before the next one, as other servers have it."""
+    head = _HEAD.match(body)
+    if head is None:
+        return None
+    schema = schemas.get(head[1])
+    known = _properties(schema)
+    values: dict[str, str] = {}
+    at = head.end()
+    while True:
+        at = _SPACE.match(body, at).end()  # type: ignore[union-attr]  # matches anything
+        if body.startswith(END_FUNCTION, at):
+            whole = not body[at + len(END_FUNCTION) :].strip()
+            break
+        opening = _OPENING.match(body, at)
+        if opening is None:
+            whole = closed and at == len(body)
+            break
+        found = _value(body, opening.end(), [k for k in known if k not in values and k != opening[1]])
+        if found is None:
+            return None
+        text, at = found
+        values[opening[1]] = json_value(text, known.get(opening[1]), schema)
+    if not whole:
+        return None
+    pairs = (f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in values.items())
+    return ToolCall(head[1], "{" + ", ".join(pairs) + "}")
+
+
+def _value(body: str, start: int, unseen: list[str]) -> tuple[str, int] | None:
+    """(the value that begins here, where it ends). unseen: names of parameters that may follow a value without its
+    closing tag."""
+    depth = 0
+    for mark in _MARK.finditer(body, start):
+        if mark[0] == PARAMETER:
+            depth += 1
+        elif depth:
+            depth -= 1
+        elif _AFTER.match(body, mark.end()):
+            return _stripped(body[start : mark.start()]), mark.end()
+    openings = (m for m in _OPENING.finditer(body, start) if m[1] in unseen and body[m.start() - 1] in "\n>")
+    following = next(openings, None)
+    if following is not None:
+        return _stripped(body[start : following.start()]), following.start()
+    last = _LAST.search(body, start)
+    if last is not None:
+        return _stripped(body[start : last.start()]), last.start() + len(END_PARAMETER)
+    end = body.rfind(END_FUNCTION, start)
+    return (_stripped(body[start:end]), end) if end >= 0 and not body[end + len(END_FUNCTION) :].strip() else None
+
+
+def _stripped(text: str) -> str:
+    """Without the line breaks of the layout."""
+    return text.removeprefix("\n").removesuffix("\n")
+
+
+class ValueScanner:
+    """Follows a call that arrives in pieces. inside: whether a value is open, if the call ends here. rest: the text
+    behind `</function>` once `done`. Linear time."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.rest = ""
+        self._text = ""
+        self._in_value = False
+        self._ending = False  # in a value, behind what may be its end
+        self._depth = 0
+
+    @property
+    def inside(self) -> bool:
+        return self._in_value and not self._ending
+
+    def feed(self, text: str) -> None:
+        if self.done:
+            self.rest += text
+            return
+        self._text += text
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Whether something was decided; what is not waits in _text."""
+        if self._ending:
+            return self._after_value()
+        if self._in_value:
+            return self._value_mark()
+        found = re.search(f"{PARAMETER}|{END_FUNCTION}", self._text)
+        if found is None:
+            self._text = self._text[-_LONGEST:]
+            return False
+        self._text = self._text[found.end() :]
+        if found[0] == PARAMETER:
+            self._in_value, self._depth = True, 0
+            return True
+        self.done, self.rest, self._text = True, self._text, ""
+        return False
+
+    def _value_mark(self) -> bool:
+        mark = _MARK.search(self._text)
+        if mark is None:
+            self._text = self._text[-_LONGEST:]
+            return False
+        self._text = self._text[mark.end() :]
+        if mark[0] == PARAMETER:
+            self._depth += 1
+        elif self._depth:
+            self._depth -= 1
+        else:
+            self._ending = True
+        return True
+
+    def _after_value(self) -> bool:
+        self._text = self._text.lstrip()
+        if not self._text:
+            return False
+        for mark in (PARAMETER, END_FUNCTION):
+            if self._text.startswith(mark):
+                self._in_value = self._ending = False
+                return True
+            if mark.startswith(self._text):
+                return False
+        self._ending = False
+        return True
+
+
+def json_value(text: str, schema: Any, root: Any = None) -> str:
+    """A value as JSON text, by the schema of its parameter. root: the whole schema, where `$ref` leads."""
+    types = _types(schema, root)
+    if text.strip().lower() in _NULLS and types and ("null" in types or "string" not in types):
+        return "null"
+    for type_ in types:
+        converted = _converted(text, type_)
+        if converted is not None:
+            return converted
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _converted(text: str, type_: str) -> str | None:
+    """None: it is no value of this type."""
+    match type_:
+        case "string":
+            return json.dumps(text, ensure_ascii=False)
+        case "integer":
+            return _integer(text)
+        case "number":
+            return _integer(text) or _number(text)
+        case "boolean":
+            return text.strip().lower() if text.strip().lower() in ("true", "false") else None
+        case "null":
+            return None
+    return _any_json(text)
+
+
+def _integer(text: str) -> str | None:
+    try:
+        return str(int(text))
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> str | None:
+    try:
+        value = float(text)
+        return str(int(value)) if value == int(value) and abs(value) < 1e15 else json.dumps(value)
+    except (ValueError, OverflowError):  # the second for inf
+        return None
+
+
+def _any_json(text: str) -> str | None:
+    """JSON as it stands, or what Python writes for it."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        value = text
+    else:
+        if not isinstance(value, str):
+            return text.strip()
+    try:
+        return json.dumps(ast.literal_eval(value), ensure_ascii=False, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _properties(schema: Any) -> Mapping[str, Any]:
+    found = schema.get("properties") if isinstance(schema, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _types(schema: Any, root: Any, depth: int = 0) -> tuple[str, ...]:
+    """What a value may be, in the schema's order; () when the schema does not say."""
+    if not isinstance(schema, Mapping) or depth > 8:
+        return ()
+    if isinstance(ref := schema.get("$ref"), str):
+        return _types(resolved(ref, root), root, depth + 1)
+    named = schema.get("type")
+    found: list[str] = []
+    if isinstance(named, str | list):
+        found += [_type_named(n) for n in ([named] if isinstance(named, str) else named)]
+    else:
+        parts = next((p for k in ("anyOf", "oneOf", "allOf") if isinstance(p := schema.get(k), list)), [])
+        found += [t for part in parts for t in _types(part, root, depth + 1)]
+    if not found:
+        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        found += [_type_of(v) for v in values] if isinstance(values, list) else []
+    if schema.get("nullable") is True:
+        found.append("null")
+    return tuple(dict.fromkeys(found))
+
+
+def _type_named(name: Any) -> str:
+    word = str(name).strip().lower()
+    return next((type_ for start, type_ in _WORDS.items() if word.startswith(start)), "json")
+
+
+def _type_of(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+    return "json"
+
+
+def resolved(ref: str, root: Any) -> Any:
+    """What a reference into the same schema leads to; None for any other."""
+    found = root
+    if not ref.startswith("#"):
+        return None
+    for step in ref[1:].split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
