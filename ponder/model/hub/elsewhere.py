@@ -117,12 +117,15 @@ def _versions(cached: Path) -> Iterator[Path]:
     yield from sorted((cached / "snapshots").iterdir(), key=lambda f: f.stat().st_mtime, reverse=True)
 
 
+def hugging_face_home() -> Path:
+    """Where its programs keep what they keep."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser()
+
+
 def _hugging_face() -> Path:
-    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
-        if value := os.environ.get(variable):
-            return Path(value).expanduser() / below
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "huggingface" / "hub"
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(named).expanduser() if named else hugging_face_home() / "hub"
 
 
 def _model_scope() -> Iterator[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ponder.core.errors import LoadError, UserError
+from ponder.model.hub.loadable import Unloadable, check_folder, loads
 from ponder.model.hub.registry import ModelName, resolve
 from ponder.model.hub.store import Download, Progress, complete, downloads, finish, here, home, locked, remove, slot
 
@@ -75,11 +76,13 @@ def _from_servers(name: ModelName, folder: Path, progress: Progress | None, time
     for server in _SERVERS[name.kind]:
         module = import_module(f"ponder.model.hub.{server}")  # network code: not for a model that is here
         try:
-            files = module.download(name.repository, name.file, folder, progress, timeout)
+            choice = module.download(name.repository, name.file, folder, progress, timeout, check_folder)
+        except Unloadable as e:
+            raise LoadError(f"{name.text}: {e}") from e
         except LoadError as e:
             refusals.append(str(e))
             continue
-        finish(folder, name.text, _NAMES[server], files, name.file)
+        finish(folder, name.text, _NAMES[server], list(choice.files), choice.load)
         return
     have = ", ".join(c.name for c in downloads())
     hint = f"Without a network there is: {have}." if have else "Check the network, or give the path of a local model."
@@ -89,13 +92,13 @@ def _from_servers(name: ModelName, folder: Path, progress: Progress | None, time
 def best_available(progress: Progress | None = None) -> LocalModel:
     """The best model that can be had right now, fetched; its note says which and why.
 
-    A downloaded one that fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
+    A downloaded one that loads and fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
     ModelScope, by memory; else the packaged one.
     """
     memory = _memory()
     fitting = [d for d in downloads() if d.nbytes * 1.5 < memory and not d.name.endswith("-base")]
-    if fitting:
-        best = max(fitting, key=lambda d: ("qwen3" in d.name.lower(), d.nbytes))
+    fitting.sort(key=lambda d: ("qwen3" in d.name.lower(), d.nbytes), reverse=True)
+    if best := next((d for d in fitting if loads(d.path)), None):
         note = f"{best.name}: the best downloaded model that fits the memory."
         return LocalModel(resolve(best.name), best.path, note)
     wanted = resolve(_by_memory(memory))

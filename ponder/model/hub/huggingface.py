@@ -1,95 +1,67 @@
-"""Download a model from the Hugging Face hub, with huggingface_hub: resumable, and its usual environment holds
-(HF_TOKEN, HF_ENDPOINT for a mirror, HF_HUB_OFFLINE, proxies).
+"""Download a model from the Hugging Face hub by plain HTTPS. Its usual environment holds: HF_TOKEN (or the file that
+`hf auth login` writes), HF_ENDPOINT for a mirror, HF_HUB_OFFLINE, proxies.
+
+API: GET /api/models/{id}?blobs=true lists names, sizes, sha256 of large files and the commit;
+/{id}/resolve/{commit}/{file} is the file. (The hub's own client begins a broken file anew, and leaves its notes.)
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fnmatch import fnmatch
+import json
+import os
+import urllib.error
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 from ponder.core.errors import LoadError
-from ponder.model.hub.store import Progress, size_of
-
-# What a folder needs to run, nothing else: repositories also hold pickles, images and other formats.
-PATTERNS = (
-    "*.safetensors",
-    "model.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "LICENSE*",
-)
+from ponder.model.hub.choice import Choice, choose
+from ponder.model.hub.elsewhere import hugging_face_home
+from ponder.model.hub.store import Progress
+from ponder.model.hub.transfer import NETWORK, Check, RemoteFile, fetch_files, opened
 
 
-def choose(files: dict[str, int], repository: str, file: str) -> dict[str, int]:
-    """The files to fetch of a repository's name -> size. Raises LoadError when what is needed is not there."""
-    if file:
-        if file not in files:
-            there = ", ".join(f for f in files if f.endswith(".gguf")) or "none"
-            raise LoadError(f"{repository} has no file {file!r}; its .gguf files: {there}")
-        return {file: files[file]}
-    chosen = {f: n for f, n in files.items() if "/" not in f and any(fnmatch(f, w) for w in PATTERNS)}
-    if "config.json" not in chosen or not any(f.endswith(".safetensors") for f in chosen):
-        ggufs = [f for f in files if f.endswith(".gguf")]
-        hint = f"; name one of its files: hf:{repository}/{ggufs[0]}" if ggufs else ""
-        raise LoadError(f"{repository} has no config.json with safetensors weights{hint}")
-    return chosen
+def download(
+    repository: str, file: str, folder: Path, progress: Progress | None, timeout: float, check: Check | None = None
+) -> Choice:
+    """Fetch into `folder`; -> what was fetched. timeout: seconds to wait for the hub's first answer.
 
-
-def download(repository: str, file: str, folder: Path, progress: Progress | None, timeout: float) -> list[str]:
-    """Fetch into `folder`; -> the file names. timeout: seconds to wait for the hub's first answer.
-
-    Raises LoadError, with the reason, when the hub cannot be reached or refuses.
+    Raises LoadError, with the reason, when the hub cannot be reached or refuses; and what `check` raises, which sees
+    the small files before the large ones come.
     """
-    from huggingface_hub import HfApi, errors, snapshot_download
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-    class Silent(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
-
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise LoadError("the Hugging Face hub was not asked, because HF_HUB_OFFLINE is set")
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    headers = _credentials()
     try:
-        info = HfApi().model_info(repository, files_metadata=True, timeout=timeout)
-        files = choose({s.rfilename: s.size or 0 for s in info.siblings or ()}, repository, file)
-        with _watched(folder, sum(files.values()), progress):
-            snapshot_download(
-                repository, revision=info.sha, local_dir=folder, allow_patterns=list(files), tqdm_class=Silent
-            )
-    # HTTPError: the base of whichever HTTP library the hub client uses
-    except (errors.HTTPError, OSError) as e:  # type: ignore[attr-defined]
-        reason = str(e).strip().split("\n")[0] or type(e).__name__
-        raise LoadError(f"the Hugging Face hub did not give {repository}: {reason}") from e
-    for name, size in files.items():
-        if (folder / name).stat().st_size != size:
-            raise LoadError(
-                f"{folder / name}: does not have the size that the hub lists ({size} bytes); fetch it again"
-            )
-    return list(files)
+        with opened(f"{endpoint}/api/models/{repository}?blobs=true", timeout, headers) as answer:
+            listed = json.loads(answer.read(16 << 20))
+        siblings = {str(s["rfilename"]): s for s in listed["siblings"]}
+        choice = choose({name: int(s.get("size") or 0) for name, s in siblings.items()}, repository, file)
+        commit = str(listed["sha"])
+    except (*NETWORK, ValueError, KeyError, TypeError) as e:
+        raise LoadError(f"the Hugging Face hub did not give {repository}: {_reason(e)}") from e
+    base = f"{endpoint}/{repository}/resolve/{commit}/"
+    files = [
+        RemoteFile(name, base + urllib.parse.quote(name), size, _sha256(siblings[name]))
+        for name, size in choice.files.items()
+    ]
+    fetch_files(files, folder, progress, timeout, headers, check)
+    return choice
 
 
-@contextmanager
-def _watched(folder: Path, total: int, progress: Progress | None) -> Iterator[None]:
-    """Report the bytes that are in the folder, twice a second: the same for every version of the hub client."""
-    if progress is None:
-        yield
-        return
-    stop = threading.Event()
+def _credentials() -> dict[str, str]:
+    token = os.environ.get("HF_TOKEN")
+    kept = hugging_face_home() / "token"
+    if not token and kept.is_file():
+        token = kept.read_text().strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
-    def watch() -> None:
-        while not stop.wait(0.5):
-            progress(min(total, size_of(folder)), total)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    progress(total, total)
+def _sha256(sibling: dict[str, Any]) -> str | None:
+    large = sibling.get("lfs")
+    return str(large["sha256"]) if isinstance(large, dict) and "sha256" in large else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403):
+        return f"{error}: it is private, gated, or not there; HF_TOKEN may open it"
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -14,8 +14,9 @@ from ponder.kernels import _native, native
 from ponder.kernels.packing.pack import convert, from_rows
 from ponder.kernels.reference.scale_search import search
 from ponder.kernels.tensor import Kind, Tensor
+from ponder.model.formats.ggml_blocks import LOW_BITS
 
-FORMATS = {name: (elements, nbytes) for name, elements, nbytes in TYPES.values()}
+FORMATS = {name: (elements, nbytes) for name, elements, nbytes in TYPES.values() if name not in LOW_BITS}
 KINDS: list[Kind] = ["f32", "bf16", "int8", "int4"]
 # where a block has float16 numbers; random bits there would be infinite now and then
 HALVES = {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}

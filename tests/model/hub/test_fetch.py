@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +21,16 @@ import numpy as np
 import pytest
 
 from ponder.core.errors import LoadError, UserError
-from ponder.model.hub import bundle, fetch, huggingface, modelscope
+from ponder.model.config import PRESETS
+from ponder.model.hub import bundle, fetch, huggingface, modelscope, transfer
 from ponder.model.hub.bundle import Bundle, BundlePart, assemble
+from ponder.model.hub.choice import Choice, choose
 from ponder.model.hub.registry import resolve
 from ponder.model.hub.store import complete, downloads, finish, slot
 
 REPO = "Qwen/Qwen3-0.6B"
 FILES = {
-    "config.json": b"{}",
+    "config.json": json.dumps(PRESETS["qwen3:0.6b"].to_hf("bf16")).encode(),
     "model.safetensors": np.random.default_rng(0).bytes(3_000_000),
     "tokenizer.json": b"[1]",
     "pytorch_model.bin": b"pickle",
@@ -145,6 +148,8 @@ class Server(http.server.BaseHTTPRequestHandler):
     drops: ClassVar[int] = 0
     ranges: ClassVar[list[str]] = []
     asked: ClassVar[list[str]] = []
+    tokens: ClassVar[set[str | None]] = set()
+    elsewhere: ClassVar[str] = ""
 
     def log_message(self, *args: object) -> None:
         pass
@@ -155,14 +160,17 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         Server.asked.append(f"{self.command} {path}")
+        Server.tokens.add(self.headers.get("Authorization"))
+        if path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", f"{Server.elsewhere}/{REPO}/resolve/main/{path.removeprefix('/moved/')}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if path == f"/api/v1/models/{REPO}/repo/files":
             listed = [{"Path": n, "Size": len(d), "Type": "blob", "Sha256": hashlib.sha256(d).hexdigest()}
                       for n, d in FILES.items()]  # fmt: skip
             return self.reply(json.dumps({"Data": {"Files": [*listed, {"Path": "sub", "Type": "tree"}]}}).encode())
-        if path.startswith(f"/api/models/{REPO}/tree/"):
-            tree = [{"type": "file", "path": n, "size": len(d), "oid": hashlib.sha1(d).hexdigest()}
-                    for n, d in FILES.items()]  # fmt: skip
-            return self.reply(json.dumps(tree).encode())
         if path.startswith(f"/api/models/{REPO}"):
             siblings = [{"rfilename": n, "size": len(d)} for n, d in FILES.items()]
             return self.reply(json.dumps({"id": REPO, "sha": "a" * 40, "siblings": siblings}).encode())
@@ -196,7 +204,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    Server.drops, Server.ranges, Server.asked = 0, [], []
+    Server.drops, Server.ranges, Server.asked, Server.tokens = 0, [], [], set()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}"
@@ -205,7 +213,8 @@ def server() -> Iterator[str]:
 
 def test_modelscope_fetches_what_is_needed(server: str, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    names = modelscope.download(REPO, "", tmp_path, lambda d, t: seen.append((d, t)), 5, server)
+    choice = modelscope.download(REPO, "", tmp_path, lambda d, t: seen.append((d, t)), 5, None, server)
+    names = list(choice.files)
     assert sorted(names) == ["config.json", "model.safetensors", "tokenizer.json"]  # no pickle, no sub-folder
     assert all((tmp_path / n).read_bytes() == FILES[n] for n in names)
     assert seen[-1][0] == seen[-1][1] == sum(len(FILES[n]) for n in names)
@@ -213,7 +222,7 @@ def test_modelscope_fetches_what_is_needed(server: str, tmp_path: Path) -> None:
 
 def test_modelscope_resumes_broken_connections(server: str, tmp_path: Path) -> None:
     Server.drops = 2
-    modelscope.download(REPO, "", tmp_path, None, 5, server)
+    modelscope.download(REPO, "", tmp_path, None, 5, None, server)
     assert (tmp_path / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert Server.ranges == ["bytes=1000000-", "bytes=2000000-"]
 
@@ -221,26 +230,103 @@ def test_modelscope_resumes_broken_connections(server: str, tmp_path: Path) -> N
 def test_modelscope_keeps_what_arrived_and_checks_it(server: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.part").write_bytes(b"x" * 1_000_000)  # wrong bytes of an earlier try
     with pytest.raises(LoadError, match="not the listed file"):
-        modelscope.download(REPO, "", tmp_path, None, 5, server)
+        modelscope.download(REPO, "", tmp_path, None, 5, None, server)
     assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "model.safetensors.part").exists()
     with pytest.raises(LoadError, match="did not list"):
-        modelscope.download("Qwen/other", "", tmp_path, None, 5, server)
+        modelscope.download("Qwen/other", "", tmp_path, None, 5, None, server)
     with pytest.raises(LoadError, match="did not list"):
-        modelscope.download(REPO, "", tmp_path, None, 1, "http://127.0.0.1:9")
+        modelscope.download(REPO, "", tmp_path, None, 1, None, "http://127.0.0.1:9")
 
 
 def test_what_a_repository_must_have() -> None:
-    with pytest.raises(LoadError, match=r"name one of its files: hf:a/b/x.gguf"):
-        huggingface.choose({"x.gguf": 1, "README.md": 1}, "a/b", "")
+    with pytest.raises(LoadError, match=r"name one of its files: hf:a/b/m-Q2_K.gguf"):
+        choose({"m-Q2_K.gguf": 1, "m-Q3_K_M.gguf": 1, "README.md": 1}, "a/b", "")
     with pytest.raises(LoadError, match=r"no file 'y.gguf'; its .gguf files: x.gguf"):
-        huggingface.choose({"x.gguf": 1}, "a/b", "y.gguf")
-    assert huggingface.choose({"x.gguf": 1, "z.gguf": 2}, "a/b", "z.gguf") == {"z.gguf": 2}
+        choose({"x.gguf": 1}, "a/b", "y.gguf")
+    assert choose({"x.gguf": 1, "z.gguf": 2}, "a/b", "z.gguf") == Choice({"z.gguf": 2}, "z.gguf")
+
+
+def test_of_many_gguf_files_the_usual_one_and_all_its_parts() -> None:
+    parts = {f"sub/m-Q4_K_M-{n:05}-of-00003.gguf": n for n in (1, 2, 3)}
+    several = {"m-Q8_0.gguf": 9, "m-Q4_K_S.gguf": 8, **parts}
+    whole = Choice(parts, "sub/m-Q4_K_M-00001-of-00003.gguf")
+    assert choose(several, "a/b", "") == whole
+    assert choose(several, "a/b", "sub/m-Q4_K_M-00002-of-00003.gguf") == whole
+    assert choose({"m-Q8_0.gguf": 9, "m-Q2_K.gguf": 2}, "a/b", "").load == "m-Q8_0.gguf"
+    assert choose({"only-IQ1_M.gguf": 1}, "a/b", "").load == "only-IQ1_M.gguf"
+    del several["sub/m-Q4_K_M-00002-of-00003.gguf"]
+    with pytest.raises(LoadError, match=r"no file 'sub/m-Q4_K_M-00002-of-00003\.gguf'"):
+        choose(several, "a/b", "sub/m-Q4_K_M-00001-of-00003.gguf")
+
+
+@pytest.fixture
+def hub(server: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub is the server; -> the folder of REPO in the store."""
+    monkeypatch.setenv("HF_ENDPOINT", server)
+    monkeypatch.setenv("HF_HOME", str(home / "hf"))
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    return slot(resolve(f"hf:{REPO}"))
+
+
+def test_the_hub_resumes_and_leaves_nothing_behind(hub: Path) -> None:
+    Server.drops = 2
+    assert fetch.locate(f"hf:{REPO}").path == hub
+    assert Server.ranges == ["bytes=1000000-", "bytes=2000000-"]
+    assert sorted(f.name for f in hub.rglob("*")) == [
+        "config.json", "model.safetensors", "ponder-model.json", "tokenizer.json"]  # fmt: skip
+
+
+def test_the_hub_goes_on_where_an_earlier_try_ended(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_TRIES", 1)
+    monkeypatch.setattr(Server, "drops", 1)
+    with pytest.raises(LoadError, match="what has arrived is kept"):
+        fetch.locate(f"hf:{REPO}")
+    assert (hub / "model.safetensors.part").stat().st_size == 1_000_000
+    assert fetch.locate(f"hf:{REPO}").path == hub and Server.ranges == ["bytes=1000000-"]
+    assert Server.asked.count(f"GET /{REPO}/resolve/{'a' * 40}/config.json") == 1
+
+
+def test_a_model_that_cannot_load_is_refused_before_its_weights(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FILES, "config.json", b'{"model_type": "llama"}')
+    with pytest.raises(LoadError, match=r"nothing large was downloaded.*model_type 'llama'"):
+        fetch.locate(f"hf:{REPO}")
+    assert not any("safetensors" in asked for asked in Server.asked) and not hub.exists()
+
+
+def test_offline_and_credentials(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(LoadError, match="HF_HUB_OFFLINE is set"):
+        fetch.locate(f"hf:{REPO}")
+    assert Server.asked == []
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    (hub.parent.parent / "hf").mkdir(parents=True)
+    (hub.parent.parent / "hf" / "token").write_text("kept\n")
+    huggingface.download(REPO, "", hub, None, 5)
+    assert Server.tokens == {"Bearer kept"}
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    with pytest.raises(LoadError, match="404"):
+        huggingface.download("a/b", "", hub, None, 5)
+    assert Server.tokens == {"Bearer kept", "Bearer mine"}
+
+
+def test_credentials_stay_with_their_host(server: str, hub: Path) -> None:
+    """The hub sends large files from another host, which must not learn the token."""
+    Server.elsewhere = server.replace("127.0.0.1", "localhost")
+    with transfer.opened(f"{server}/moved/config.json", 5, {"Authorization": "Bearer secret"}) as answer:
+        assert answer.read() == FILES["config.json"]
+    assert Server.tokens == {"Bearer secret", None}
+
+
+def test_what_does_not_fit_the_disk_is_not_begun(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    with pytest.raises(LoadError, match=r"0\.0 GB free, and 0\.0 GB are to come"):
+        fetch.locate(f"hf:{REPO}")
+    assert not any("safetensors" in asked for asked in Server.asked)
 
 
 def run_fetch(server: str, home: Path) -> subprocess.Popen[str]:
-    """huggingface_hub reads its environment when it is imported, so it needs a process of its own."""
-    env = os.environ | {"HF_ENDPOINT": server, "HF_HUB_DISABLE_XET": "1", "PONDER_HOME": str(home)}
-    env |= {"HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env = os.environ | {"HF_ENDPOINT": server, "PONDER_HOME": str(home), "HF_HOME": str(home / "hf")}
     return subprocess.Popen([sys.executable, "-c", FETCH, f"hf:{REPO}"], env=env, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
 
@@ -255,7 +341,7 @@ def test_hub_by_two_processes_at_once(server: str, home: Path) -> None:
     assert not (folder / "pytorch_model.bin").exists()
     assert Server.asked.count(f"GET /{REPO}/resolve/{'a' * 40}/model.safetensors") == 1  # the second waited
     (have,) = downloads()
-    assert have.path == folder and have.name == f"hf:{REPO}" and have.nbytes == 3_000_005
+    assert have.path == folder and have.name == f"hf:{REPO}" and have.nbytes == 3_000_003 + len(FILES["config.json"])
 
 
 # --- the store ---
@@ -282,6 +368,8 @@ def test_store_lists_removes_and_notices_damage() -> None:
 
 def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     put("qwen2.5-coder:0.5b", 900)
+    llama = put("hf:owner/qwen3-merge", 790) / "config.json"
+    llama.write_text('{"model_type": "llama"}')  # the largest that fits, but it does not load
     put("qwen3:4b-base", 700)
     put("qwen3:0.6b", 100)
     put("qwen3:1.7b", 300)
