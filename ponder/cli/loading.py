@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from ponder.cli.announce import announce
 from ponder.cli.terminal.printer import note
 from ponder.cli.terminal.progress import progress
 
@@ -39,7 +40,7 @@ def open_llm(
     from ponder.model.hub.fetch import locate
 
     with progress("downloading", "B") as tick:
-        local = locate(model, tick)
+        local = locate(model, tick, announce)
     if local.note:
         note(local.note)
     with progress("loading", "B") as tick:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ponder.cli.announce import announce
 from ponder.cli.terminal.progress import Tick, progress
 from ponder.core.errors import UserError
 
@@ -22,7 +23,7 @@ def locate(source: str) -> Path:
     from ponder.model.hub import fetch
 
     with progress(f"downloading {source}", "B") as tick:
-        local = fetch.locate(source, tick)
+        local = fetch.locate(source, tick, announce)
     if local.name.kind == "scripted":
         raise UserError(f"{source} is a script, not a model with weights")
     return local.path

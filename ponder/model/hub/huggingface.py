@@ -16,16 +16,17 @@ from ponder.core.errors import LoadError
 from ponder.model.hub.choice import Choice, choose
 from ponder.model.hub.elsewhere import hugging_face_home
 from ponder.model.hub.store import Progress
-from ponder.model.hub.transfer import NETWORK, Check, RemoteFile, fetch_files, opened
+from ponder.model.hub.transfer import NETWORK, Begin, Check, RemoteFile, fetch_files, opened
 
 
 def download(
-    repository: str, file: str, folder: Path, progress: Progress | None, timeout: float, check: Check | None = None
-) -> Choice:
+    repository: str, file: str, folder: Path, progress: Progress | None, timeout: float, check: Check | None = None,
+    begin: Begin | None = None,
+) -> Choice:  # fmt: skip
     """Fetch into `folder`; -> what was fetched. timeout: seconds to wait for the hub's first answer.
 
     Raises LoadError, with the reason, when the hub cannot be reached or refuses; and what `check` raises, which sees
-    the small files before the large ones come.
+    the small files before the large ones come. begin(bytes in all) is called before the first of them.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise LoadError("the Hugging Face hub was not asked, because HF_HUB_OFFLINE is set")
@@ -44,7 +45,7 @@ def download(
         RemoteFile(name, base + urllib.parse.quote(name), size, _sha256(siblings[name]))
         for name, size in choice.files.items()
     ]
-    fetch_files(files, folder, progress, timeout, headers, check)
+    fetch_files(files, folder, progress, timeout, headers, check, begin)
     return choice
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from ponder.core.errors import LoadError
 from ponder.model.hub.choice import Choice, choose
 from ponder.model.hub.store import Progress
-from ponder.model.hub.transfer import NETWORK, Check, RemoteFile, fetch_files, opened
+from ponder.model.hub.transfer import NETWORK, Begin, Check, RemoteFile, fetch_files, opened
 
 ENDPOINT = "https://modelscope.cn"
 
 
 def download(
     repository: str, file: str, folder: Path, progress: Progress | None, timeout: float, check: Check | None = None,
-    endpoint: str = ENDPOINT,
+    begin: Begin | None = None, endpoint: str = ENDPOINT,
 ) -> Choice:  # fmt: skip
     """As huggingface.download."""
     url = f"{endpoint}/api/v1/models/{repository}/repo/files?Revision=master&Recursive=true"
@@ -34,5 +34,5 @@ def download(
         RemoteFile(name, base + urllib.parse.quote(name), size, entries[name].get("Sha256"))
         for name, size in choice.files.items()
     ]
-    fetch_files(files, folder, progress, timeout, check=check)
+    fetch_files(files, folder, progress, timeout, check=check, begin=begin)
     return choice

@@ -28,10 +28,11 @@ class Answers(NamedTuple):
 
 
 def asked(name: str) -> tuple[str, ...]:
-    """A name as it is compared: a short one as its repository (with its file, if it has one) and as it stands."""
+    """A name as it is compared: a short one as its repository, as its file, if it has one, and as it stands."""
     short = name.lower().removeprefix("hf:").removeprefix("ms:").removesuffix(":latest")
-    both = (repository_of(short), short)
-    return tuple(text.lower().removesuffix(".gguf").replace(":", "-") for text in both if text)
+    place = repository_of(short) or ""
+    all_of_it = (place, PurePosixPath(place).name if place.endswith(".gguf") else "", short)
+    return tuple(text.lower().removesuffix(".gguf").replace(":", "-") for text in all_of_it if text)
 
 
 def answers_to(*names: str) -> Answers:

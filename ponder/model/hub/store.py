@@ -76,7 +76,9 @@ def here(name: ModelName) -> Path | None:
         return name.path
     if (have := complete(slot(name))) is not None:
         return have.path
-    return find(name.repository, name.file) if name.repository else None
+    if name.repository and (path := find(name.repository, name.file)) is not None:
+        return path
+    return here(ModelName(name.full, "repository", repository=name.full)) if name.full else None
 
 
 def finish(folder: Path, name: str, source: str, files: list[str], load: str = "") -> None:

@@ -28,6 +28,7 @@ _CHUNK = 1 << 20
 _ROOM = 256 << 20  # of the disk that is left to others
 
 Check = Callable[[Path], None]
+Begin = Callable[[int], None]
 
 
 class RemoteFile(Struct, frozen=True):
@@ -41,10 +42,13 @@ class RemoteFile(Struct, frozen=True):
 
 def fetch_files(
     files: list[RemoteFile], folder: Path, progress: Progress | None, timeout: float,
-    headers: Mapping[str, str] | None = None, check: Check | None = None,
+    headers: Mapping[str, str] | None = None, check: Check | None = None, begin: Begin | None = None,
 ) -> None:  # fmt: skip
-    """Raises LoadError, with the reason, when one does not come; and what `check` raises, after removing the folder."""
+    """begin(bytes in all) is called first. Raises LoadError, with the reason, when one does not come; and what `check`
+    raises, after removing the folder."""
     total, done = sum(file.size for file in files), 0
+    if begin is not None:
+        begin(total)
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(folder, total - sum(_here(folder / file.name) for file in files))
     small = [file for file in files if file.size <= SMALL and not file.name.endswith((".safetensors", ".gguf"))]

@@ -358,12 +358,28 @@ def put(name: str, size: int) -> Path:
 def test_store_lists_removes_and_notices_damage() -> None:
     big, small = put("qwen3:4b", 400), put("qwen3:0.6b", 100)
     assert [(c.name, c.nbytes) for c in downloads()] == [("qwen3:0.6b", 100), ("qwen3:4b", 400)]
-    assert fetch.locate("qwen3:4b").path == big
+    assert fetch.locate("qwen3:4b").path == fetch.locate("qwen3:4b-q4_k_m").path == big
     (small / "w").write_bytes(b"cut")
     assert complete(small) is None and len(downloads()) == 1
     assert fetch.remove(resolve("qwen3:4b")) > 0 and downloads() == []
     with pytest.raises(UserError, match=r"'qwen3:8b' is not downloaded. Downloaded models: none"):
         fetch.remove(resolve("qwen3:8b"))
+
+
+def test_the_unquantised_model_serves_a_plain_name_if_it_is_here() -> None:
+    full = put("qwen3:4b-bf16", 800)
+    assert fetch.locate("qwen3:4b").path == full
+    file = put("qwen3:4b-q4_k_m", 200)
+    assert fetch.locate("qwen3:4b").path == file and fetch.locate("qwen3:4b:bf16").path == full
+
+
+def test_what_is_to_come_is_told_before_it_comes(hub: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    fetch.locate(f"hf:{REPO}", announce=lambda name, size: told.append((name.text, size, len(Server.asked))))
+    wanted = ("config.json", "model.safetensors", "tokenizer.json")
+    assert told == [(f"hf:{REPO}", sum(len(FILES[n]) for n in wanted), 1)]  # 1: the list of files was asked for
+    fetch.locate(f"hf:{REPO}", announce=lambda name, size: told.append((name.text, size, 0)))
+    assert len(told) == 1  # it is here
 
 
 def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
