@@ -40,6 +40,16 @@ class LoadError(UserError):
     """A model file, folder or name that cannot be loaded; the text names the file and the reason."""
 
 
+class DamagedModel(LoadError):
+    """A model that computes no numbers (NaN): what it was loaded from is damaged, though nobody saw it then."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model computes no numbers (NaN): its files, or the packed weights made of them, are damaged; fetch it "
+            "again, and delete packed weights with `ponder rm --packed`"
+        )
+
+
 class UpstreamError(Exception):
     """Another server that we asked to answer could not: not reachable, overloaded, broken, or it left half-way.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ponder.kernels.extension import _native
 
 Floats = NDArray[np.float32]
+MASKED, NOT_NUMBERS = -1, -2  # instead of an id: every id is forbidden, or the logits are not numbers
 UNUSABLE = "every id is masked, or the logits are not numbers"
 
 
@@ -92,12 +93,15 @@ class SamplingRule:
 
 def sample(logits: Floats, rules: list[SamplingRule], positions: list[int]) -> list[Sampled]:
     """One id for each row. logits: [R, V], C-contiguous; rows are changed. positions: [R], of the ids sampled.
-    The id is -1 where every id is forbidden or the logits are not numbers."""
-    sampled = _native.draw(logits, [rule.native for rule in rules], positions)
-    return [
-        Sampled(d.id) if rule.logprobs is None else Sampled(d.id, d.logprob, tuple(d.top))
-        for d, rule in zip(sampled, rules)
-    ]
+    Where none can be drawn the id is MASKED or NOT_NUMBERS."""
+    drawn = _native.draw(logits, [rule.native for rule in rules], positions)
+    return [_sampled(d, row, rule) for d, row, rule in zip(drawn, logits, rules)]
+
+
+def _sampled(drawn: Any, row: Floats, rule: SamplingRule) -> Sampled:
+    if drawn.id < 0:
+        return Sampled(MASKED if row[: rule.vocab].max() == -np.inf else NOT_NUMBERS)  # a maximum with a NaN is NaN
+    return Sampled(drawn.id) if rule.logprobs is None else Sampled(drawn.id, drawn.logprob, tuple(drawn.top))
 
 
 def uniform(seed: int, choice: int, position: int) -> float:

@@ -211,6 +211,8 @@ class Engine:
             trouble = f"the engine failed: {type(broken).__name__}: {broken}"
         elif died:
             trouble = "the engine's thread died"
+        elif (damaged := self._output.damaged) is not None:
+            trouble = str(damaged)
         elif seconds > STUCK_SECONDS:
             trouble = f"no step for {seconds:.0f} s"
         return Health(trouble, trouble is None, broken is not None or died, seconds)

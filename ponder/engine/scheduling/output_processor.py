@@ -6,20 +6,22 @@ sequence and no other: its reader gets the error.
 
 import time
 
+from ponder.core.errors import DamagedModel
 from ponder.core.event import FinishReason
 from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.scheduler import Scheduler
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.kernels.sampling import UNUSABLE, Sampled, SamplingRule
+from ponder.kernels.sampling import NOT_NUMBERS, UNUSABLE, Sampled, SamplingRule
 
 
 class OutputProcessor:
-    """finished .. handovers: sequences so far, see `Stats`."""
+    """finished .. handovers: sequences so far, see `Stats`. damaged: the model computed logits that are no numbers."""
 
     def __init__(self, scheduler: Scheduler, drafter: Drafter | None) -> None:
         self._scheduler = scheduler
         self._drafter = drafter
         self.finished = self.cancelled = self.failed = self.handovers = 0
+        self.damaged: DamagedModel | None = None
 
     def rule(self, sequence: Sequence) -> SamplingRule | None:
         """How the next id is sampled; None when that failed, and the sequence with it."""
@@ -35,6 +37,9 @@ class OutputProcessor:
         """Take an id that was sampled, and do what follows from it. Whether the sequence goes on with this very id."""
         state, length = sequence.state, len(sequence.ids)
         try:
+            if sampled.id == NOT_NUMBERS:
+                self.damaged = DamagedModel()
+                raise self.damaged
             assert sampled.id >= 0, UNUSABLE
             keep = state.accept(sampled.id, sampled=True, logprob=sampled.logprob, top=sampled.top)
         except Exception as error:  # one request's grammar or logits must not end the others

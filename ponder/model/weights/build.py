@@ -19,6 +19,7 @@ from ponder.core.errors import LoadError, UserError
 from ponder.kernels.native import NativeOps, normal, read_ahead_experts
 from ponder.kernels.ops import Ops, Weight
 from ponder.kernels.packing.pack import from_rows
+from ponder.kernels.packing.panels import Panels
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import COARSE, EMBED, HEAD
@@ -27,6 +28,7 @@ from ponder.model.model import Model
 from ponder.model.rope import Rope
 from ponder.model.weights import cache
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
+from ponder.model.weights.finite import check_finite
 
 Dtype = Literal["auto", "f32", "bf16", "int8", "int4"]
 
@@ -42,7 +44,8 @@ def build(
     """Read every tensor into `ops`. group: values that share a scale, when packing to int8 or int4.
     use_cache: take converted weights from the cache on disk, and write those that are made there (weights/cache.py).
 
-    Raises LoadError if tensors and config do not fit, UserError for a dtype or max_context that cannot be.
+    Raises LoadError if tensors and config do not fit or weights are not numbers, UserError for a dtype or max_context
+    that cannot be.
     """
     plan = running_plan(storage_plan(checkpoint, dtype, prove_tie=False))
     context = context_limit(checkpoint.config, max_context)
@@ -52,6 +55,7 @@ def build(
     cached = entry.find(warnings.append) if entry else None
     if cached is None:
         _check_tie(checkpoint)
+        _check_mapped(checkpoint.origin, plan)  # for a cache that is found it was done when that was made
         cached = entry.make(warnings.append, progress) if entry else None
     if cached is not None and cached.nbytes > _LARGE:
         read_ahead_experts()
@@ -59,6 +63,8 @@ def build(
     total, done, nbytes = sum(source.nbytes for source, _ in plan.values()), 0, 0
     for name, (source, kind) in plan.items():
         value = cached.value(name) if cached and name in cached.pieces else read(source, kind, group)
+        if source.mapped != kind and not isinstance(value, Panels):
+            check_finite(checkpoint.origin, name, value)
         weights[name] = ops.weight(value)
         nbytes += value.nbytes
         done += source.nbytes
@@ -133,6 +139,16 @@ def _check_tie(checkpoint: Checkpoint) -> None:
             f"{checkpoint.origin}: {HEAD} differs from {EMBED}, but tie_word_embeddings is true; set it to false in "
             "config.json to use the head"
         )
+
+
+def _check_mapped(origin: str, plan: Mapping[str, tuple[Source, Kind]]) -> None:
+    """What is used where it is mapped, and so is looked at by no conversion. Not matrices that may not all fit the
+    memory: there the first answer tells (core.errors.DamagedModel)."""
+    mapped = {name: source for name, (source, kind) in plan.items() if source.mapped == kind}
+    large = sum(source.nbytes for source in mapped.values()) > _LARGE
+    for name, source in mapped.items():
+        if not large or len(source.shape) == 1:
+            check_finite(origin, name, source.read())
 
 
 def _kind(name: str, source: Source, dtype: str) -> Kind:

@@ -31,6 +31,7 @@ from ponder.model.hub.elsewhere import is_foreign
 from ponder.model.hub.store import Progress, home
 from ponder.model.weights.cache_file import LAYOUT, CacheFile, Piece, bytes_of, write_cache_file
 from ponder.model.weights.checkpoint import Checkpoint, Source, read
+from ponder.model.weights.finite import check_finite
 
 Plan = Mapping[str, tuple[Source, Kind]]
 Warn = Callable[[str], None]
@@ -135,7 +136,9 @@ def _make(path: Path, entry: CacheEntry, warn: Warn, progress: Progress | None) 
         with write_cache_file(path, entry.pieces, about) as put:
             for name in entry.pieces:
                 source, kind = entry.plan[name]
-                put(name, bytes_of(read(source, kind, entry.group)))
+                value = read(source, kind, entry.group)
+                check_finite(entry.checkpoint.origin, name, value)
+                put(name, bytes_of(value))
                 done += source.nbytes
                 if progress:
                     progress(done, total)
