@@ -23,6 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "repetition_penalty": (1e-3, 1e3),
     "seed": (-(1 << 63), (1 << 64) - 1),
     "max_tokens": (1, 1 << 31),
+    "min_tokens": (0, 1 << 31),
     "logprobs": (0, 20),
     "n": (1, 128),
 }
@@ -36,6 +37,9 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repetition_penalty: divides (or multiplies, below zero) the logits of ids in prompt and answer, > 0.
     seed: the sample at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2).
     max_tokens: ids generated after the prompt, thoughts and hand-over included; None is "all that fits".
+    min_tokens: ids before which no end may come. ignore_eos: the model's own end never comes. Where a grammar leaves
+    nothing else, the end comes all the same.
+    stop_token_ids: further ids that end the answer; they are no part of its text.
     logprobs: how many alternatives to report per id (0 reports only the chosen one), None for none.
     """
 
@@ -48,6 +52,9 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repetition_penalty: float | None = None
     seed: int | None = None
     max_tokens: int | None = None
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
     stop_in_reasoning: bool = False
     logit_bias: dict[int, float] = field(default_factory=dict)
@@ -60,6 +67,11 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
                 raise UserError(f"{name} must be between {low} and {high}, got {value}", param=name)
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            text = f"min_tokens is {self.min_tokens} and max_tokens {self.max_tokens}: no reply has both"
+            raise UserError(text, param="min_tokens")
+        if len(self.stop_token_ids) > 64:
+            raise UserError("stop_token_ids takes at most 64 ids", param="stop_token_ids")
         if len(self.stop) > 16 or "" in self.stop:
             raise UserError("stop takes at most 16 strings, none of them empty", param="stop")
         for id_, bias in self.logit_bias.items():

@@ -29,6 +29,9 @@ class SamplingFields(TypedDict, total=False):
     repetition_penalty: float | None
     seed: int | None
     max_tokens: int | None
+    min_tokens: int
+    ignore_eos: bool
+    stop_token_ids: Sequence[int]
     stop: str | Sequence[str]
     stop_in_reasoning: bool
     logit_bias: dict[int, float]

@@ -77,7 +77,7 @@ class RequestState:
             sampling.stop, in_reasoning=sampling.stop_in_reasoning, untagged=self._rules.untagged_reader()
         )
         self._penalties = _penalties(sampling, prompt_ids)
-        self._made: dict[tuple[Phase, Matcher | None], SamplingRule] = {}
+        self._made: dict[tuple[Phase, Matcher | None, bool], SamplingRule] = {}
         self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
         has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
@@ -130,7 +130,7 @@ class RequestState:
         phase = self.phase
         if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
             phase = "answer"
-        key = (phase, self._matcher)
+        key = (phase, self._matcher, self._held)
         rule = self._made.get(key)
         if rule is None:
             rule = self._made[key] = self._make_rule(phase)
@@ -156,7 +156,15 @@ class RequestState:
     @property
     def horizon(self) -> int:
         """How many ids the present rule holds for, if none of its `ends` comes."""
-        return self.remaining if self.phase != "start" and self.rule().steady else 1
+        if self.phase == "start" or not self.rule().steady:
+            return 1
+        until_free = self._settings.sampling.min_tokens - len(self.ids)
+        return min(self.remaining, until_free) if until_free > 0 else self.remaining
+
+    @property
+    def _held(self) -> bool:
+        """Whether the reply is too short to end."""
+        return len(self.ids) < self._settings.sampling.min_tokens
 
     @cached_property
     def draft_rule(self) -> SamplingRule:
@@ -181,7 +189,7 @@ class RequestState:
             self._accept_forced(id_)
             return True
         phase = self.phase
-        ends = id_ in self._settings.eos_ids
+        ends = id_ in self._settings.eos_ids or (id_ in self._settings.sampling.stop_token_ids and phase != "reasoning")
         if ends and phase == "reasoning" and not self._take_draft():
             self._end_block("eos")
             return False
@@ -243,18 +251,29 @@ class RequestState:
         if phase != "reasoning" and self._has_phases:
             forbidden += [tok.end_think]
             forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
+        sampling = self._settings.sampling
+        forbidden += self._settings.eos_ids if sampling.ignore_eos or self._held else ()
+        forbidden += sampling.stop_token_ids if self._held else ()
         masked = self._matcher is not None and phase != "reasoning"
         return replace(
             self.draft_rule,
-            logprobs=self._settings.sampling.logprobs,
+            logprobs=sampling.logprobs,
             forbidden=tuple(i for i in forbidden if i is not None),
-            bias=self._settings.sampling.logit_bias if phase != "reasoning" else {},
+            bias=sampling.logit_bias if phase != "reasoning" else {},
             penalties=self._penalties if phase != "reasoning" else None,
             mask=self._matcher.mask if self._matcher is not None and masked else None,
             fallback=self._settings.eos_ids if masked else (),  # never an empty mask (SO-2)
             exempt=opens,  # the model may want to think: rules of the answer must not talk it out of that
             ends=frozenset(
-                i for i in (*self._settings.eos_ids, tok.think, tok.end_think, tok.tool_call) if i is not None
+                i
+                for i in (
+                    *self._settings.eos_ids,
+                    *sampling.stop_token_ids,
+                    tok.think,
+                    tok.end_think,
+                    tok.tool_call,
+                )
+                if i is not None
             ),
         )
 

@@ -150,6 +150,9 @@ def resolve(
     outside = [i for i in sampling.logit_bias if i >= profile.vocab]
     if outside:
         raise UserError(f"logit_bias[{outside[0]}]: the vocabulary ends at {profile.vocab - 1}", param="logit_bias")
+    if outside := [i for i in sampling.stop_token_ids if not 0 <= i < profile.vocab]:
+        text = f"stop_token_ids: {outside[0]} is no id, the vocabulary ends at {profile.vocab - 1}"
+        raise UserError(text, param="stop_token_ids")
     defaults, fallback = (
         (profile.thinking_defaults, THINKING_DEFAULTS) if mode.thinking else (profile.answer_defaults, ANSWER_DEFAULTS)
     )

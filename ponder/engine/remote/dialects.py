@@ -20,6 +20,7 @@ _OPENAI = {
     "seed": "seed",
     "max_tokens": "max_tokens",
 }
+_ENDS = ("min_tokens", "ignore_eos", "stop_token_ids")
 _SAMPLERS = {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"}
 
 
@@ -27,6 +28,7 @@ class Dialect(Struct, frozen=True):
     """sampling: our numeric fields -> the server's. can: further abilities, of
         n, logit_bias, logprobs      as OpenAI has them
         named_tool, one_tool         tool_choice with a name; parallel_tool_calls: false
+        min_tokens, ignore_eos, stop_token_ids   when a reply may end
         stop_in_reasoning            stop strings spare the thoughts unless the request says otherwise
         answer_now                   our own route for ending the thoughts
     switch: how thinking is switched. budget: the field of the thinking budget; "" is none.
@@ -47,14 +49,16 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             "ponder",
             _OPENAI | _SAMPLERS,
-            frozenset(("n", "logit_bias", "logprobs", "named_tool", "one_tool", "stop_in_reasoning", "answer_now")),
+            frozenset(
+                ("n", "logit_bias", "logprobs", "named_tool", "one_tool", "stop_in_reasoning", "answer_now", *_ENDS)
+            ),
             "enable_thinking",
             "thinking_budget",
         ),
         Dialect(
             "vllm",
             _OPENAI | _SAMPLERS,
-            frozenset(("n", "logit_bias", "logprobs", "named_tool", "one_tool")),
+            frozenset(("n", "logit_bias", "logprobs", "named_tool", "one_tool", *_ENDS)),
             "chat_template_kwargs",
             "thinking_token_budget",
             frozenset(("regex", "choice")),
@@ -62,7 +66,7 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             "sglang",
             _OPENAI | _SAMPLERS,
-            frozenset(("n", "logit_bias", "logprobs", "named_tool")),
+            frozenset(("n", "logit_bias", "logprobs", "named_tool", *_ENDS)),
             "chat_template_kwargs",
             "custom_params.thinking_budget",
             frozenset(("regex", "choice")),

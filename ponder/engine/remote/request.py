@@ -115,6 +115,14 @@ def _sampling(sampling: SamplingParams, dialect: Dialect) -> Body:
             body[dialect.sampling[name]] = value
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    for name, value in (
+        ("min_tokens", sampling.min_tokens),
+        ("ignore_eos", sampling.ignore_eos),
+        ("stop_token_ids", list(sampling.stop_token_ids)),
+    ):
+        if value:
+            _needs(dialect, name, name, "it has no such setting")
+            body[name] = value
     if sampling.n > 1:
         _needs(dialect, "n", "n", "it gives one answer a request")
         body["n"] = sampling.n

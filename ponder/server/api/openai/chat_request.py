@@ -36,6 +36,9 @@ class SamplingBody(ThinkingBody, frozen=True, kw_only=True):
     repetition_penalty: float | None = None
     seed: int | None = None
     stop: str | list[str] = field(default_factory=list)
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: list[int] = field(default_factory=list)
     logit_bias: dict[str, float] = field(default_factory=dict)
     n: int = 1
 
@@ -124,6 +127,9 @@ def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
         repetition_penalty=body.repetition_penalty,
         seed=body.seed,
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
+        min_tokens=body.min_tokens,
+        ignore_eos=body.ignore_eos,
+        stop_token_ids=tuple(body.stop_token_ids),
         logit_bias=logit_bias_of(body.logit_bias),
         n=body.n,
         **others,
