@@ -17,6 +17,8 @@ from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
 
+PATIENCE = 0.1  # seconds between two looks whether there is room
+
 
 @dataclass
 class InFlight:
@@ -48,21 +50,26 @@ class Admission:
         keys = {*self.config.api_keys, *self.config.admin_keys}
         return max(1, (self.capacity + self.config.queue) // max(1, len(keys)))
 
-    def _refused(self, why: str, code: str) -> ApiError:
-        self.rejected += 1
-        return ApiError(429, f"{why}; try again soon", kind="rate_limit_error", code=code, retry_after=1)
-
-    @contextlib.asynccontextmanager
-    async def admit(self, prefix: str) -> AsyncIterator[InFlight]:
-        """A place for one request, freed (and its handle cancelled) at the end. Raises ApiError 429 or 503."""
-        if self.draining:
-            raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
-        client = CLIENT.get()
+    def _no_room(self, client: str) -> ApiError | None:
         own = sum(request.client == client for request in self.in_flight.values())
         if len(self.in_flight) >= self.capacity + self.config.queue:
-            raise self._refused(f"{len(self.in_flight)} requests are running or waiting already", "queue_full")
+            return _refused(f"{len(self.in_flight)} requests are running or waiting already", "queue_full")
         if own >= self.share:
-            raise self._refused(f"{own} requests of this API key are running or waiting already", "key_limit")
+            return _refused(f"{own} requests of this API key are running or waiting already", "key_limit")
+        return None
+
+    @contextlib.asynccontextmanager
+    async def admit(self, prefix: str, *, patient: bool = False) -> AsyncIterator[InFlight]:
+        """A place for one request, freed (and its handle cancelled) at the end. patient: wait for it, as who had one
+        already and gave it back. Raises ApiError 429 or 503."""
+        client = CLIENT.get()
+        while patient and not self.draining and self._no_room(client):
+            await asyncio.sleep(PATIENCE)
+        if self.draining:
+            raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
+        if (refused := self._no_room(client)) is not None:
+            self.rejected += 1
+            raise refused
         request = InFlight(prefix + secrets.token_hex(12), client)
         self.in_flight[request.id] = request
         limit = self.config.timeout
@@ -99,3 +106,7 @@ class Admission:
         request.timed_out = True
         if request.handle is not None:
             request.handle.cancel()
+
+
+def _refused(why: str, code: str) -> ApiError:
+    return ApiError(429, f"{why}; try again soon", kind="rate_limit_error", code=code, retry_after=1)

@@ -20,6 +20,7 @@ from ponder.server.http.stream import data
 from ponder.server.web.conversations import Conversations
 from ponder.server.web.turn_steps import Row, Transcript
 
+ABANDONED = 3600.0  # seconds without a page, after which a turn that waits for a person leaves the memory
 WRITE_SECONDS = 1.0  # how much of a reply a killed process may lose
 
 
@@ -73,7 +74,8 @@ class WebRun:
     def __init__(self, runs: "WebRuns", conversation: str, parent: str, message: Row, *, background: bool) -> None:
         self.runs, self.conversation, self.background = runs, conversation, background
         self.transcript = Transcript()
-        self.approvals: dict[str, asyncio.Future[Decision]] = {}
+        self.approvals: dict[str, asyncio.Future[Decision | None]] = {}
+        self._decided: set[str] = set()
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parent, self._row = parent, message
         self._control: RunControl | None = None
@@ -171,8 +173,17 @@ class WebRun:
                 self._idle_timeout = asyncio.get_running_loop().call_later(self.runs.linger, self._stop_when_idle)
 
     def _stop_when_idle(self) -> None:
-        if not self._subscribers and not self.approvals:
+        if self._subscribers:
+            return
+        if self.approvals:
+            self._idle_timeout = asyncio.get_running_loop().call_later(ABANDONED, self._leave_when_idle)
+        else:
             self.stop()
+
+    def _leave_when_idle(self) -> None:
+        """What waits is stored as waiting: a page that comes later goes on from there."""
+        if not self._subscribers:
+            self.task.cancel()
 
     def stop(self) -> None:
         assert self._control is not None, "a turn that is not open is nobody's yet"
@@ -182,19 +193,31 @@ class WebRun:
         assert self._control is not None, "a turn that is not open is nobody's yet"
         self._control.answer_now()
 
-    async def decision_on(self, call: str) -> Decision:
-        """Waits for a person's decision on a call."""
-        self.approvals[call] = asyncio.get_running_loop().create_future()
+    async def decision_on(self, call: str) -> Decision | None:
+        """Waits for a person's decision on a call; None: the turn was stopped."""
         try:
-            return await self.approvals[call]
+            return await self._approval(call)
         finally:
             del self.approvals[call]
 
+    def _approval(self, call: str) -> "asyncio.Future[Decision | None]":
+        """Pages may decide as soon as they are told, other calls may run meanwhile."""
+        return self.approvals.setdefault(call, asyncio.get_running_loop().create_future())
+
+    def is_decided(self, call: str) -> bool:
+        return call in self._decided
+
+    def stop_waiting(self) -> None:
+        for future in self.approvals.values():
+            if not future.done():
+                future.set_result(None)
+
     def decide(self, call: str, decision: Decision) -> None:
         """A person's decision on a call that waits. Raises ApiError 404 when it does not."""
-        if call not in self.approvals or self.approvals[call].done():
+        if self.transcript.state(call) != "waiting" or call in self._decided:
             raise ApiError(404, f"no call {call} waits for approval (any more)", param="call")
-        self.approvals[call].set_result(decision)
+        self._decided.add(call)
+        self._approval(call).set_result(decision)
 
 
 class WebRuns:
