@@ -109,7 +109,7 @@ class GGUF:
 
     def _read(self) -> None:
         if self._map[:4] != b"GGUF":
-            raise self._bad("not a GGUF file (no GGUF magic)")
+            raise self._bad(f"not a GGUF file{self._what_else()}")
         self._at = 4
         version, n_tensors, n_keys = self._unpack("<I"), self._unpack("<Q"), self._unpack("<Q")
         if version not in (2, 3):
@@ -135,7 +135,8 @@ class GGUF:
             start = base + offset
             if offset % align or start + nbytes > self.size:
                 raise self._bad(
-                    f"tensor {name!r} lies outside the file (bytes {start}..{start + nbytes} of {self.size})"
+                    f"tensor {name!r} lies outside the file (bytes {start}..{start + nbytes} of {self.size}); "
+                    "if that is a download, it is not complete"
                 )
             if name in self.tensors:
                 raise self._bad(f"tensor {name!r} appears twice")
@@ -145,6 +146,15 @@ class GGUF:
         for (_, end, a), (start, _, b) in pairwise(spans):
             if start < end:
                 raise self._bad(f"tensors {a!r} and {b!r} overlap")
+
+    def _what_else(self) -> str:
+        """What people download in place of a model."""
+        start = bytes(self._map[:64]).lstrip().lower()
+        if start.startswith(b"version https://git-lfs"):
+            return ", but the note that Git keeps in place of one: fetch the file itself (`git lfs pull`)"
+        if start.startswith((b"<!doctype html", b"<html")):
+            return ", but a web page: the download was refused, or its address is that of a page"
+        return " (no GGUF magic)"
 
     def _tensor(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self._string()

@@ -129,6 +129,7 @@ def _fields(gguf: GGUF, tensors: Mapping[str, TensorInfo], model_type: str, keys
         fields["rope_scaling"] = {
             hf: keys[f"rope.scaling.{k}"] for k, hf in _YARN.items() if f"rope.scaling.{k}" in keys
         }
+        fields["rope_scaling"].setdefault("original_max_position_embeddings", keys.get("context_length"))
         fields["rope_scaling"] |= {k: _decimal(v) for k, v in fields["rope_scaling"].items() if isinstance(v, float)}
     ids = {hf: gguf.metadata[key] for hf, key in TOKENIZER_IDS.items() if key in gguf.metadata}
     eos = ids.pop("eos_token_id", None)

@@ -188,6 +188,47 @@ def test_the_small_file_itself_loads(tmp_path: Path) -> None:
     assert len(read_gguf(small_file(tmp_path / "m.gguf")).tensors) == 25
 
 
+def test_what_other_converters_write(tmp_path: Path) -> None:
+    """Ollama's name of a key and its yarn without the original length; lists with one value for each layer."""
+
+    def change(writer: gguf.GGUFWriter) -> None:
+        writer.add_bool("qwen3.norm_top_k_prob", True)
+        writer.add_uint32("qwen3.nextn_predict_layers", 0)
+        writer.kv_data[0]["qwen3.attention.head_count_kv"].value = [2, 2]
+        writer.kv_data[0]["qwen3.attention.head_count_kv"].type = gguf.GGUFValueType.ARRAY
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(4.0)
+
+    config = read_gguf(small_file(tmp_path / "m.gguf", change)).config
+    plain = CONFIGS["untied"]
+    assert config.num_key_value_heads == plain.num_key_value_heads and config.rope_scaling is not None
+    assert config.rope_scaling.original_max_position_embeddings == plain.max_position_embeddings
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_experts_as_one_tensor_or_two(fused: bool, tmp_path: Path) -> None:
+    """Some conversions keep gate and up of an expert in one matrix, the gate first."""
+    source = tmp_path / "m.gguf"
+    write_gguf(source, random_checkpoint(CONFIGS["moe"]), tiny_tokenizer(tmp_path), "Q8_0")
+    reader, out = gguf.GGUFReader(source), tmp_path / "out.gguf"
+    writer = gguf.GGUFWriter(out, "qwen3moe")
+    for name, field in reader.fields.items():
+        if name.startswith("qwen3moe."):
+            writer.add_key_value(name, field.contents(), field.types[0])
+    tensors = {t.name: t for t in reader.tensors}
+    for name, tensor in tensors.items():
+        if fused and name.endswith("ffn_gate_exps.weight"):
+            both = np.concatenate([tensor.data, tensors[name.replace("gate", "up")].data], axis=1)
+            writer.add_tensor(name.replace("gate", "gate_up"), both, raw_dtype=tensor.tensor_type)
+        elif not (fused and name.endswith("ffn_up_exps.weight")):
+            writer.add_tensor(name, tensor.data, raw_dtype=tensor.tensor_type)
+    finish(writer)
+    want, got = values(read_gguf(source)), values(read_gguf(out))
+    assert want.keys() == got.keys()
+    for name, array in want.items():
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+
+
 def test_how_vectors_are_pooled_changes_no_forward_pass(tmp_path: Path) -> None:
     """Qwen3-Embedding's files say LAST, which is what /v1/embeddings does."""
     last = small_file(tmp_path / "last.gguf", lambda w: w.add_pooling_type(gguf.PoolingType.LAST))
