@@ -19,8 +19,21 @@ class TextDelta(Struct, frozen=True, tag="text"):
     text: str
 
 
+class ToolCallDelta(Struct, frozen=True, tag="tool_call_delta"):
+    """A piece of the arguments of a call that is being written, for who asked for them (`ChatRequest.call_deltas`).
+
+    Together with the rest of its arguments it comes again as a `ToolCallDone` of the same index. If anything else comes
+    first, it was broken or cut off: its text follows as text (TC-5), its index is not used again, and the pieces lack
+    the end of the JSON object."""
+
+    index: int
+    id: str
+    name: str
+    text: str
+
+
 class ToolCallDone(Struct, frozen=True, tag="tool_call"):
-    """One complete, well-formed call. Calls are not streamed in pieces: a broken one stays text (TC-5)."""
+    """One complete, well-formed call. A broken one stays text (TC-5)."""
 
     index: int
     call: ToolCall
@@ -102,4 +115,4 @@ def malformed_warning(malformed_calls: int) -> tuple[str, ...]:
     return (f"{calls} broken or cut off, stayed text and did not count as a call",)
 
 
-Event = ReasoningDelta | TextDelta | ToolCallDone | TokenLogprob | Finish
+Event = ReasoningDelta | TextDelta | ToolCallDelta | ToolCallDone | TokenLogprob | Finish

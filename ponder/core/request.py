@@ -17,7 +17,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     history: what happens to the thoughts of earlier turns: "strip" is the official template (default), "keep" leaves
     every block in, "exact" re-uses the generated ids so that the next prompt extends this one (HC-2).
     truncation: what happens to a conversation that does not fit: "disabled" refuses it, "auto" leaves out its oldest
-    turns and says so (LC-1).
+    turns and says so (LC-1). call_deltas: whether a call's arguments are told while they are written.
     """
 
     messages: tuple[Message, ...]
@@ -29,3 +29,4 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     grammar: Grammar | None = None
     history: History = "strip"
     truncation: Truncation = "disabled"
+    call_deltas: bool = False

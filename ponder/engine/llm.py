@@ -11,6 +11,7 @@ rendered, checked and its grammar compiled in the caller's thread; what cannot h
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
@@ -147,6 +148,7 @@ class LLM(TextScores):
             parallel_tool_calls=request.parallel_tool_calls,
             untagged=self.profile.untagged_calls,
         )
+        rules = replace(rules, call_deltas=request.call_deltas)
         return self._submit(rendered.ids, request.sampling, request.thinking, mode, rules)
 
     # -- completion -------------------------------------------------------------------------------------------------

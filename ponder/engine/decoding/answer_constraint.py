@@ -24,8 +24,9 @@ class AnswerRules:
     """grammar: what the answer must match, None when it is free. free_calls: a call may stand in its place.
     calls: what a call must match, None when it is free.
     no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call. text_calls: there is nothing
-    to call, so what looks like a call is text. untagged: names of the tools whose calls may come without tags; none
-    where a call must keep to a schema, for only calls in tags are held to it."""
+    to call, so what looks like a call is text. call_deltas: calls are told while they are written. untagged: names of
+    the tools whose calls may come without tags; none where a call must keep to a schema, for only calls in tags are
+    held to it."""
 
     grammar: Compiled | None = None
     calls: Compiled | None = None
@@ -33,6 +34,7 @@ class AnswerRules:
     no_calls: bool = False
     single_call: bool = False
     text_calls: bool = False
+    call_deltas: bool = False
     untagged: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 

@@ -70,7 +70,13 @@ class RequestState:
         self._parser = (
             RawParser(tokenizer, prompt_ids)
             if raw
-            else StreamParser(tokenizer, prompt_ids, calls=may_call, hold_calls=may_call and may_close)
+            else StreamParser(
+                tokenizer,
+                prompt_ids,
+                calls=may_call,
+                hold_calls=may_call and may_close,
+                call_deltas=self._rules.call_deltas,
+            )
         )
         sampling = settings.sampling
         self._output = OutputBuffer(

@@ -11,7 +11,15 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import structs
 
-from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
+from ponder.core.event import (
+    Event,
+    Finish,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    ToolCallDone,
+)
 from ponder.core.message import ToolCall
 from ponder.core.protocol import READING, PromptProgress
 from ponder.server.api.content_logprobs import content_only
@@ -48,8 +56,12 @@ class ReplyPart:
 
 @dataclass(kw_only=True)
 class CallPart(ReplyPart):
+    """complete: it is a call, with all its arguments. One that is told while it is written may turn out to be none:
+    then it is closed without, its text follows as text, and a reply that is not streamed does not have it."""
+
     call: ToolCall
     number: int  # among the calls of its choice
+    complete: bool = False
     kind: Literal["call"] = "call"
 
     def event(self) -> Event:
@@ -161,12 +173,23 @@ def _pieces(
                 yield PartDelta(part, text)
                 return
             made = ReplyPart(choice, len(parts), kind)
+        case ToolCallDelta(number, id_, name, text):
+            if isinstance(part, CallPart) and part.number == number:
+                part.pieces.append(text)
+                yield PartDelta(part, text)
+                return
+            made = CallPart(choice, len(parts), call=ToolCall(name, "", id_), number=number)
         case ToolCallDone(number, call):
-            made, text = CallPart(choice, len(parts), call=call, number=number), call.arguments
+            if isinstance(part, CallPart) and part.number == number:
+                del open_parts[choice]
+                yield from _completed(part, call)
+                return
+            made, text = CallPart(choice, len(parts), call=call, number=number, complete=True), call.arguments
     if part is not None:
         del open_parts[choice]
         yield PartClosed(part)
     if isinstance(event, Finish):
+        reply.parts[choice] = [p for p in parts if not isinstance(p, CallPart) or p.complete]
         finish = structs.replace(event, warnings=(*warnings, *event.warnings))
         reply.finishes[choice] = finish
         yield Ended(choice, finish)
@@ -175,10 +198,19 @@ def _pieces(
     yield PartOpened(made)
     made.pieces.append(text)
     yield PartDelta(made, text)
-    if isinstance(made, CallPart):
+    if isinstance(made, CallPart) and made.complete:
         yield PartClosed(made)
     else:
         open_parts[choice] = made
+
+
+def _completed(part: CallPart, call: ToolCall) -> Iterator[Piece]:
+    """The open call is complete."""
+    rest = call.arguments[len(part.text) :]
+    part.call, part.complete = call, True
+    part.pieces.append(rest)
+    yield PartDelta(part, rest)
+    yield PartClosed(part)
 
 
 async def answer(incoming: Incoming[Any], pieces: Pieces, dialect: Dialect, *, lines: bool = False) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
-from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.result import Choice
@@ -30,13 +30,18 @@ PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the
 
 
 def joined(batch: list[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
-    """Neighbouring texts of one kind as one."""
-    for (choice, kind), group in groupby(batch, lambda item: (item[0], type(item[1]))):
+    """Neighbouring texts of one kind, and pieces of one call, as one."""
+    for (choice, _, _), group in groupby(batch, lambda item: (item[0], type(item[1]), _call_of(item[1]))):
         events = [event for _, event in group]
-        if len(events) > 1 and kind in (TextDelta, ReasoningDelta):
-            yield choice, kind("".join(e.text for e in events))  # type: ignore[union-attr]
+        first, texts = events[0], [e.text for e in events if isinstance(e, TextDelta | ReasoningDelta | ToolCallDelta)]
+        if len(texts) > 1 and isinstance(first, TextDelta | ReasoningDelta | ToolCallDelta):
+            yield choice, structs.replace(first, text="".join(texts))
         else:
             yield from ((choice, event) for event in events)
+
+
+def _call_of(event: Event) -> int | None:
+    return event.index if isinstance(event, ToolCallDelta) else None
 
 
 @dataclass

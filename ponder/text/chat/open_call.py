@@ -4,6 +4,7 @@ call = OpenCall(); call.feed(b'{"name": "add"}'); call.parsed()
 """
 
 from ponder.core.message import ToolCall
+from ponder.text.chat.begun_call import BegunCall
 from ponder.text.chat.tool_calls import StringScanner, parse_call
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
@@ -20,7 +21,9 @@ class Tag:
 class OpenCall:
     """A call being buffered: pieces of text, tags inside strings, and None for an id that has no text."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: BegunCall | None = None) -> None:
+        """begun: follows it."""
+        self.begun = begun
         self.pieces: list[str | Tag | None] = []
         self._utf8 = Utf8Stream()
         self._strings = StringScanner()
@@ -30,6 +33,8 @@ class OpenCall:
             self._append(self._utf8.feed(data))
         else:
             self.pieces.append(None)
+            if self.begun is not None:
+                self.begun.stop()
 
     def flush_character(self) -> None:
         self._append(self._utf8.flush())
@@ -40,6 +45,8 @@ class OpenCall:
         if self._strings.inside:
             self._strings.feed(tag)
             self.pieces.append(Tag(tag))
+            if self.begun is not None:
+                self.begun.feed(tag)
         return self._strings.inside
 
     @property
@@ -59,3 +66,5 @@ class OpenCall:
         if text:
             self._strings.feed(text)
             self.pieces.append(text)
+            if self.begun is not None:
+                self.begun.feed(text)

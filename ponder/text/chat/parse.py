@@ -8,7 +8,8 @@ Rules, each from a bug seen in the wild (docs/requirements.md):
 * Newlines that the template puts around a block or before a call are not part of the text.
 * A tool call in the thoughts is text of the thoughts; one that ends them can be told apart (`pending`, TC-3).
 * A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired. One that
-  is whole but for its closing tag is a call, where the turn ends or the next call begins.
+  is whole but for its closing tag is a call, where the turn ends or the next call begins. What is certain of a call
+  while it is written can be had as well (`call_deltas`).
 * `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
   the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
 * A think tag inside a call breaks the call off; an id that has no text makes it malformed, for its arguments cannot
@@ -17,13 +18,10 @@ Rules, each from a bug seen in the wild (docs/requirements.md):
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
-from hashlib import blake2s
-
-from msgspec import structs
 
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
+from ponder.text.chat.begun_call import BegunCall, TurnCalls
 from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall, Tag
 from ponder.text.chat.pending_calls import PendingCalls
 from ponder.text.chat.phase import ControlTokens, Phase, PhaseMachine, turn_start
@@ -37,10 +35,17 @@ class StreamParser:
 
     calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
     tools in words reads them itself. hold_calls: whether calls at the end of the thoughts are held back until it is
-    known that nothing follows; `accept_pending` then makes calls of them."""
+    known that nothing follows; `accept_pending` then makes calls of them. call_deltas: whether what is certain of a
+    call is told while it is written (begun_call.py)."""
 
     def __init__(
-        self, tokenizer: ControlTokens, prompt_ids: Sequence[int] = (), *, calls: bool = True, hold_calls: bool = False
+        self,
+        tokenizer: ControlTokens,
+        prompt_ids: Sequence[int] = (),
+        *,
+        calls: bool = True,
+        hold_calls: bool = False,
+        call_deltas: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
@@ -53,8 +58,9 @@ class StreamParser:
         self._call: OpenCall | None = None
         self._reads_calls = calls
         self._hold_calls = hold_calls
+        self._call_deltas = call_deltas
         self._pending: PendingCalls | None = None
-        self._calls = 0
+        self._calls = TurnCalls(self._prompt_ids)
         self._ended = False
         self.malformed_calls = 0
         self.unclosed_calls = 0
@@ -132,7 +138,7 @@ class StreamParser:
             self._text.push(OPEN if id_ == tok.tool_call else CLOSE)
         elif id_ == tok.tool_call:
             self._text.flush_character()
-            self._call = OpenCall()
+            self._call = self._open_call()
         else:
             self._text.feed(tok.text_bytes(id_))
 
@@ -173,17 +179,31 @@ class StreamParser:
     def _step_in_call(self, call: OpenCall, id_: int) -> None:
         if id_ not in (self._tokenizer.tool_call, self._tokenizer.end_tool_call):
             call.feed(self._tokenizer.text_bytes(id_))
+            self._tell(call)
             return
         is_close = id_ == self._tokenizer.end_tool_call
         if call.absorb_tag(CLOSE if is_close else OPEN):
+            self._tell(call)
             return
         self._end_call(call, closed=is_close, over=True)
-        self._call = None if is_close else OpenCall()
+        self._call = None if is_close else self._open_call()
+
+    def _open_call(self) -> OpenCall:
+        return OpenCall(BegunCall() if self._call_deltas else None)
+
+    def _tell(self, call: OpenCall) -> None:
+        first = not self._calls.open_is_told
+        if call.begun is not None and (delta := self._calls.tell(call.begun)) is not None:
+            if first:
+                self._text.before_call()
+            self._close_run()
+            self._events.append(delta)
 
     def _end_call(self, call: OpenCall, *, closed: bool, over: bool) -> None:
         """Emit the call, or its raw text when it is not well formed. over: the model wrote all that it wanted to."""
         parsed = call.parsed() if over else None
         self.unclosed_calls += parsed is not None and not closed
+        self._calls.ended(parsed)
         if parsed is None:
             self.malformed_calls += 1
             self._text.push(OPEN + call.body + (CLOSE if closed else ""))
@@ -197,9 +217,7 @@ class StreamParser:
 
     def numbered(self, call: ToolCall) -> ToolCallDone:
         """The next call of the turn; also for one that was read elsewhere."""
-        done = ToolCallDone(self._calls, structs.replace(call, id=f"call_{self._digest}_{self._calls}"))
-        self._calls += 1
-        return done
+        return self._calls.done(call)
 
     def _resolve_call(self, *, ended: bool = False) -> None:
         """The call that is still open will get no more ids. Read its pieces again, each tag as a real one; once, so
@@ -223,10 +241,6 @@ class StreamParser:
             call = None if piece.text == CLOSE else OpenCall()
         if call is not None:
             self._end_call(call, closed=False, over=ended)
-
-    @cached_property
-    def _digest(self) -> str:
-        return blake2s(repr(self._prompt_ids).encode(), digest_size=6).hexdigest()
 
     def _emit(self, kind: type[ReasoningDelta] | type[TextDelta], text: str) -> None:
         if kind is not self._run_kind:

@@ -53,6 +53,14 @@ class TextStream:
         """What is held belongs to the template."""
         self._held = []
 
+    def before_call(self) -> None:
+        """What follows is a call, or text that looks like one: the last newline waits until that is known."""
+        held = "".join(self._held)
+        if held and not self.after_call:
+            self._held = [held[:-1]]
+            self.release()
+            self._held = [held[-1:]]
+
     def drop_call_newline(self) -> None:
         """A tool call follows: the one newline before it, or the white space between two calls, is the template's."""
         held = "".join(self._held)

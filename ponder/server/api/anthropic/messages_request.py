@@ -53,6 +53,7 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
         ),
         thinking=_thinking(body),
         grammar=_grammar(body.output_config),
+        call_deltas=True,
     ), warnings
 
 

@@ -16,8 +16,8 @@ from ponder.server.api.stream_reply import (
     Ended,
     Failed,
     Opened,
+    PartClosed,
     PartDelta,
-    PartOpened,
     Piece,
     ReplyPart,
     Scored,
@@ -58,7 +58,7 @@ class OllamaChatDialect:
         match piece:
             case Opened(active):
                 self._active, self._opened = active, time.monotonic()
-            case PartOpened(CallPart() as part) if calls := self.calls([part]):
+            case PartClosed(CallPart(complete=True) as part) if calls := self.calls([part]):
                 return self._line(self.message(calls=calls), done=False)
             case PartDelta(part, text) if part.kind == "thoughts":
                 return self._line(self.message(thoughts=text), done=False)

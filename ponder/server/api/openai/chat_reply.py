@@ -163,7 +163,7 @@ class ChatDialect:
                 yield from _input_delta(part, heard.feed(text))
             case PartDelta(CallPart() as part, text):
                 yield part.choice, {"tool_calls": [{"index": part.number, "function": {"arguments": text}}]}
-            case PartClosed(CallPart() as part) if heard := self._inputs.get((part.choice, part.number)):
+            case PartClosed(CallPart(complete=True) as part) if heard := self._inputs.get((part.choice, part.number)):
                 yield from _input_delta(part, heard.finish(part.text))
             case PartDelta(part, text) if part.kind == "text":
                 yield part.choice, {"content": text}

@@ -82,6 +82,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
         truncation=body.truncation,
+        call_deltas=True,
     )
 
 

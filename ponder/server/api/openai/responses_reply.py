@@ -153,6 +153,10 @@ class ResponsesDialect:
 
     def _closed(self, part: ReplyPart) -> bytes:
         match part:
+            case CallPart(complete=False):
+                return self._event(
+                    "response.output_item.done", output_index=part.index, item=self._item(part, "incomplete")
+                )
             case CallPart() if self._kind(part) == "custom":
                 heard = self._inputs[part.index]
                 rest = heard.finish(part.text)
@@ -172,20 +176,22 @@ class ResponsesDialect:
         item: Body = {"id": self._item_id(part), "status": status}
         match part:
             case CallPart():
-                return item | self._call(part, done=status == "completed")
+                return item | self._call(part)
             case ReplyPart(kind="thoughts"):
                 item |= {"type": "reasoning", "summary": []}
             case _:
                 item |= {"type": "message", "role": "assistant"}
         return item | {"content": [] if status == "in_progress" else _content(part)}
 
-    def _call(self, part: CallPart, *, done: bool) -> Body:
+    def _call(self, part: CallPart) -> Body:
         """A call as the client knows its tool: of a function, of a custom tool, in a namespace."""
         space, name = self._tools.spaces.get(part.call.name, ("", part.call.name))
         named: Body = {"call_id": part.call.id or f"call_{self._suffix}_{part.number}", "name": name}
         named |= {"namespace": space} if space else {}
         if self._kind(part) == "custom":
-            return {"type": "custom_tool_call"} | named | {"input": input_of(part.text) if done else ""}
+            heard = self._inputs.get(part.index)
+            said = input_of(part.text) if part.complete and part.text else heard.said if heard else ""
+            return {"type": "custom_tool_call"} | named | {"input": said}
         return {"type": "function_call"} | named | {"arguments": part.text}
 
     def _kind(self, part: ReplyPart) -> str:

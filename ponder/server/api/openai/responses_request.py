@@ -61,6 +61,7 @@ def responses_request(
         thinking=thinking_of(body),
         grammar=_grammar(body.text.get("format")),
         truncation=body.truncation,
+        call_deltas=True,
     ), warnings  # fmt: skip
 
 
