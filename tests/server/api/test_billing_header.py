@@ -41,9 +41,10 @@ def read_anew(path: str, reply: dict[str, Any]) -> int:
 def test_a_new_number_costs_nothing(tmp_path: Path, path: str) -> None:
     with server(saying(tmp_path, {"m": "Hello."})) as base:
         counts = [
-            read_anew(path, httpx.post(base + path, json=BODIES[path](header(n))).json()) for n in ("36ee5", "0a9")
+            read_anew(path, httpx.post(base + path, json=BODIES[path](header(n)), timeout=60).json())
+            for n in ("36ee5", "0a9")
         ]
-        plain = read_anew(path, httpx.post(base + path, json=BODIES[path]("")).json())
+        plain = read_anew(path, httpx.post(base + path, json=BODIES[path](""), timeout=60).json())
     if path == "/api/chat":  # which does not say what came from the cache
         assert counts[0] == counts[1] == plain
     else:

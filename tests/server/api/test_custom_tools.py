@@ -27,7 +27,8 @@ def call(name: str, arguments: Any) -> str:
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     replies = {"patch": call("apply_patch", {"input": PATCH}), "odd": call("apply_patch", {"patch": "p"}),
                "log": call("mcp__git__log", {"n": 1})}  # fmt: skip
-    with server(saying(tmp_path_factory.mktemp("s"), replies)) as base, httpx.Client(base_url=base) as client:
+    models = saying(tmp_path_factory.mktemp("s"), replies)
+    with server(models) as base, httpx.Client(base_url=base, timeout=60) as client:
         yield client
 
 
