@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ponder.core.errors import UserError
 from ponder.core.event import Event
@@ -48,6 +48,7 @@ from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.stats import Stats
 from ponder.engine.text_scores import Prompt, TextScores
 from ponder.text.chat.spans import Rendered
+from ponder.text.fill_in import SourceFile, fill_in_ends, fill_in_ids
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -188,12 +189,23 @@ class LLM(TextScores):
         json_schema: dict[str, Any] | str | None = None,
         allow_control: bool = False,
         raw: bool = False,
+        suffix: str | None = None,
+        files: Sequence[SourceFile] = (),
         **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """prompt: text or ids. allow_control: control tokens such as <|im_start|> in the text become their ids; only
         for text you own. raw: what comes back is one text, with its tags and newlines, and a grammar holds from its
-        first id; else thoughts are told apart. The other options are those of `request`."""
-        if isinstance(prompt, str):
+        first id; else thoughts are told apart. suffix: fill in what stands between the prompt and this text, raw;
+        files: others of the same repository, for that. The other options are those of `request`."""
+        wanted = sampling_of(sampling, {**shorthand})
+        if suffix is not None:
+            if not isinstance(prompt, str):
+                raise UserError("a prompt with a suffix is a text", param="prompt")
+            refuse_hopeless([prompt, suffix, *(file.text for file in files)], self.profile)
+            ids = fill_in_ids(self.tokenizer, prompt, suffix, files, context=self.profile.context)
+            ends = (*wanted.stop_token_ids, *fill_in_ends(self.tokenizer))
+            wanted, raw = structs.replace(wanted, stop_token_ids=tuple(dict.fromkeys(ends))), True
+        elif isinstance(prompt, str):
             refuse_hopeless([prompt], self.profile)
             ids = self.tokenizer.encode(prompt, allow_control=allow_control, context=self.profile.context)
         elif isinstance(prompt, list | tuple) and all(isinstance(i, int) for i in prompt):
@@ -203,7 +215,7 @@ class LLM(TextScores):
         switches = thinking_of(thinking, budget)
         mode = choose_mode(switches, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))
-        return self._submit(ids, sampling_of(sampling, {**shorthand}), switches, mode, rules, raw=raw)
+        return self._submit(ids, wanted, switches, mode, rules, raw=raw)
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import History, Truncation
+from ponder.text.fill_in import SourceFile
 
 Messages = str | Sequence[Message | dict[str, Any]]
 
@@ -48,6 +49,8 @@ class GenerateFields(SamplingFields, total=False):
     json_schema: dict[str, Any] | str | None
     allow_control: bool
     raw: bool
+    suffix: str | None
+    files: Sequence[SourceFile]
 
 
 class ChatFields(SamplingFields, total=False):

@@ -34,6 +34,7 @@ from ponder.engine.result import Result, choice_of
 from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scoring.embedding import Pooling
 from ponder.text.chat.spans import Rendered
+from ponder.text.fill_in import SourceFile
 
 WATCH_SECONDS = 2.0
 Build = Callable[[Dialect, str], Outgoing]  # dialect, the model's name there
@@ -137,10 +138,14 @@ class RemoteModel:
         grammar: Grammar | None = None,
         allow_control: bool = False,
         raw: bool = False,
+        suffix: str | None = None,
+        files: Sequence[SourceFile] = (),
         **shorthand: Unpack[SamplingFields],
     ) -> Handle:
         """Continue a raw prompt, text or ids. The options are those of `LLM.generate_stream`; raw: the other server
-        says what its text is."""
+        says what its text is. Raises UserError for a suffix, whose form is made of ids."""
+        if suffix is not None:
+            self.in_process("suffix")
         switches, wanted = thinking_of(thinking, None), sampling_of(sampling, {**shorthand})
         given = prompt if isinstance(prompt, str) else list(prompt)
 

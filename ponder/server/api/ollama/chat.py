@@ -34,7 +34,7 @@ async def chat(incoming: Incoming[OllamaChatBody]) -> Any:
 async def generate(incoming: Incoming[GenerateBody]) -> Any:
     service, body = incoming.service, incoming.body
     dialect = OllamaGenerateDialect(body.model)
-    if not body.prompt:
+    if not body.prompt and not body.suffix:
         return await _load(service, body, dialect)
     request, warnings = generate_request(body)
 
@@ -42,10 +42,11 @@ async def generate(incoming: Incoming[GenerateBody]) -> Any:
         thinking, grammar = request.thinking, request.grammar
         raw = not thinking.enabled  # who asks for thoughts gets them in their own field, here too
         return llm.generate_stream(
-            body.prompt, request.sampling, thinking=thinking, grammar=grammar, allow_control=True, raw=raw
-        )
+            body.prompt, request.sampling, thinking=thinking, grammar=grammar, allow_control=True, raw=raw,
+            suffix=body.suffix or None,
+        )  # fmt: skip
 
-    if body.raw:
+    if body.raw or body.suffix:
         run = service.run(body.model, submit, PREFIX, body.prompt)
     else:
         run = service.run_chat(body.model, request, PREFIX)

@@ -50,8 +50,9 @@ async def _running(
 
     def submit(prompt: Prompt, llm: Model) -> Handle:
         return llm.generate_stream(
-            prompt, sampling, thinking=thinking, allow_control=body.allow_special_tokens, raw=True
-        )
+            prompt, sampling, thinking=thinking, allow_control=body.allow_special_tokens, raw=True,
+            suffix=body.suffix or None,
+        )  # fmt: skip
 
     async with contextlib.AsyncExitStack() as stack:
         runs = [service.run(body.model, partial(submit, prompt), PREFIX, prompt) for prompt in prompts]

@@ -67,8 +67,10 @@ def thinking_of(body: CompletionBody) -> Thinking:
 
 
 def sampling_of(body: CompletionBody) -> SamplingParams:
-    if body.suffix:
-        raise UserError("suffix is not supported: these models continue text, they do not fill it in", param="suffix")
+    if body.suffix and body.echo:
+        raise UserError(
+            "echo: a prompt with a suffix is no beginning of its answer; leave one of them out", param="echo"
+        )
     if body.best_of not in (None, body.n):
         raise UserError("best_of is not supported; use n", param="best_of")
     return chat_request.sampling_of(
