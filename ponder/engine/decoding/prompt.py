@@ -1,4 +1,11 @@
-"""From a chat request to the ids of its prompt, and the mode in which it is answered."""
+"""From a chat request to the ids of its prompt, and the mode in which it is answered.
+
+A request may ask for the oldest turns of a conversation that does not fit to be left out (LC-1). Nothing is cut without
+being asked to, and never inside a turn: a turn is a user's message and everything up to the next one, so a tool's
+result never loses its call. System messages stay, wherever they stand, and so does the last turn.
+"""
+
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
@@ -7,7 +14,6 @@ from ponder.core.message import Message
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.hopeless import refuse_hopeless_request
 from ponder.engine.decoding.settings import Mode, ModelProfile, choose_mode
-from ponder.engine.decoding.truncate import truncated
 from ponder.text.chat.render import render
 from ponder.text.chat.spans import Rendered
 from ponder.text.chat.template import Template, check_tools
@@ -15,6 +21,8 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 
 COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
 ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
+
+Messages = tuple[Message, ...]
 
 
 class PromptWriter:
@@ -78,3 +86,24 @@ class PromptWriter:
             return mode, short
         warning = f"truncation: the {dropped} oldest messages were left out ({least}{ids} tokens)"
         return structs.replace(mode, warnings=(*mode.warnings, warning), truncated_tokens=ids), short
+
+
+def truncated(messages: Sequence[Message], fits: Callable[[Messages], bool]) -> Messages:
+    """Messages that do not fit, without as many of the oldest turns as must go; the last turn stays even if it does not
+    fit either. fits: renders and counts, so short conversations are tried before long ones."""
+    starts = [n for n, message in enumerate(messages) if message.role == "user"]
+    if len(starts) < 2:
+        return tuple(messages)
+
+    def since(turn: int) -> Messages:
+        begin = starts[turn]
+        return (*(m for m in messages[:begin] if m.role == "system"), *messages[begin:])
+
+    good, step = len(starts) - 1, 1
+    while good - step > 0 and fits(since(good - step)):
+        good, step = good - step, 2 * step
+    bad = max(good - step, 0)  # all turns do not fit
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(since(middle)) else (good, middle)
+    return since(good)

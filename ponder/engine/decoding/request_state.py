@@ -20,25 +20,21 @@ stop strings (RS-1). What holds in which phase is one table in docs/thinking.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage, malformed_warning
-from ponder.core.params import SamplingParams
 from ponder.engine.decoding.answer_constraint import AnswerRules
 from ponder.engine.decoding.loop_guard import LoopGuard
-from ponder.engine.decoding.output_buffer import OutputBuffer
+from ponder.engine.decoding.reply_reader import ReplyReader
+from ponder.engine.decoding.sampling_rules import SamplingRules
 from ponder.engine.decoding.settings import RequestSettings
 from ponder.engine.decoding.thinking_budget import ThinkingBudget, handover_ids
-from ponder.kernels.sampling import Penalties, SamplingRule
-from ponder.text.chat.parse import StreamParser
+from ponder.kernels.sampling import SamplingRule
 from ponder.text.chat.phase import Phase, turn_start
-from ponder.text.chat.raw import RawParser
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from ponder.engine.decoding.matcher import Matcher
+    pass
 
 
 class RequestState:
@@ -62,38 +58,19 @@ class RequestState:
         self.handover: Handover | None = None
         self._settings, self._tokenizer = settings, tokenizer
         self._rules = rules or AnswerRules()
-        self._choice = choice
         self._prompt_tokens = len(prompt_ids)
-        may_close = settings.thinking.tool_in_thinking != "text" and not self._rules.no_calls
-        may_call = not self._rules.text_calls
-        self._raw, self._has_phases = raw, not raw or settings.effective.budget is not None
-        self._parser = (
-            RawParser(tokenizer, prompt_ids)
-            if raw
-            else StreamParser(
-                tokenizer,
-                prompt_ids,
-                calls=may_call,
-                hold_calls=may_call and may_close,
-                call_deltas=self._rules.call_deltas,
-            )
+        self._raw = raw
+        self._reader = ReplyReader(settings, tokenizer, prompt_ids, self._rules, raw=raw)
+        self._output = self._reader.output
+        self._sampling = SamplingRules(
+            settings, tokenizer, prompt_ids, self._rules, choice, has_phases=self._reader.has_phases
         )
-        sampling = settings.sampling
-        self._output = OutputBuffer(
-            sampling.stop, in_reasoning=sampling.stop_in_reasoning, untagged=self._rules.untagged_reader()
-        )
-        self._penalties = _penalties(sampling, prompt_ids)
-        self._made: dict[tuple[Phase, Matcher | None, bool], SamplingRule] = {}
-        self._matcher: Matcher | None = self._rules.grammar.start() if self._rules.grammar else None
         self._guard = LoopGuard(tokenizer.decode) if settings.thinking.loop_guard else None
         has_block = tokenizer.end_think is not None  # a prompt may open a block whatever the model was made for
         self._handover_ids = handover_ids(tokenizer, settings.thinking.handover) if has_block else ()
-        self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
         self._pending: list[int] = []
         self._budget: ThinkingBudget | None = None
         self._answer_now = False
-        self._after_close = False  # the next id is the first after a `</think>` that the model wrote
-        self._answer_ids = 0
         self._reasoning_ids = 0
         self._handover_count = 0
         self._stop_reason: str | None = None
@@ -104,7 +81,7 @@ class RequestState:
     @property
     def phase(self) -> Phase:
         """The phase of the next id."""
-        return self._parser.phase if self._has_phases else "answer"
+        return self._reader.phase
 
     def request_answer_now(self) -> None:
         """Hand over at the next id, if thoughts are open then or open later; nothing happens in the answer. The only
@@ -116,9 +93,8 @@ class RequestState:
 
     @property
     def in_template_form(self) -> bool:
-        """Whether the ids are what the template would write. Calls that lack a tag are not: in the next prompt they
-        stand with tags, because what a model was trained on keeps it from saying the same again."""
-        return not self._output.untagged_calls and not self._parser.unclosed_calls
+        """Whether the ids are what the template would write."""
+        return self._reader.in_template_form
 
     def forced(self) -> tuple[int, ...]:
         """Ids to append next without sampling: feed them all through the model. () means sample."""
@@ -133,25 +109,12 @@ class RequestState:
 
     def rule(self) -> SamplingRule:
         """How the next id is sampled: the same object as long as the same rule holds."""
-        phase = self.phase
-        if phase == "tool_call" or (phase == "start" and not self._settings.can_think):
-            phase = "answer"
-        key = (phase, self._matcher, self._held)
-        rule = self._made.get(key)
-        if rule is None:
-            rule = self._made[key] = self._make_rule(phase)
-        return rule
+        return self._sampling.rule(self.phase, len(self.ids))
 
     def fill_mask(self) -> None:
         """Say in the rule's mask what the grammar allows now; nothing to do without a grammar, or in the thoughts. May
         run in any thread, while nothing else of this RequestState does."""
-        if self._matcher is None or self.phase == "reasoning":
-            return
-        self._matcher.fill_mask()
-        if self._after_close:
-            self._matcher.allow(self._newlines)
-        if self._rules.free_calls and not self._answer_ids and self._tokenizer.tool_call is not None:
-            self._matcher.allow((self._tokenizer.tool_call,))
+        self._sampling.fill_mask(self.phase)
 
     @property
     def remaining(self) -> int:
@@ -168,23 +131,9 @@ class RequestState:
         return min(self.remaining, until_free) if until_free > 0 else self.remaining
 
     @property
-    def _held(self) -> bool:
-        """Whether the reply is too short to end."""
-        return len(self.ids) < self._settings.sampling.min_tokens
-
-    @cached_property
     def draft_rule(self) -> SamplingRule:
         """How a draft is sampled: with the random numbers of the real ones, without the answer's rules."""
-        s = self._settings.effective
-        return SamplingRule(
-            vocab=self._settings.vocab,
-            temperature=s.temperature,
-            top_k=s.top_k,
-            top_p=s.top_p,
-            min_p=s.min_p,
-            seed=s.seed,
-            choice=self._choice,
-        )
+        return self._sampling.plain
 
     def accept(
         self, id_: int, *, sampled: bool, logprob: float | None = None, top: tuple[tuple[int, float], ...] = ()
@@ -206,10 +155,10 @@ class RequestState:
         if ends:
             self._close("stop", ended=True)
             return True
-        self._feed(id_)
+        self._reader.feed(id_)
         if phase == "reasoning":
             self._think(id_)
-        elif id_ == self._tokenizer.think and self._has_phases:
+        elif id_ == self._tokenizer.think and self._reader.has_phases:
             self._open_block()
         else:
             self._answer(id_)
@@ -219,7 +168,7 @@ class RequestState:
 
     def forced_tokens(self) -> list[int]:
         """What the grammar leaves no choice about: a good draft of what will be sampled, no more than that."""
-        return self._matcher.forced_tokens() if self._matcher is not None and self.phase == "answer" else []
+        return self._sampling.forced_tokens(self.phase)
 
     def events(self) -> list[Event]:
         """What is new since the last call."""
@@ -239,7 +188,7 @@ class RequestState:
             handover_tokens=self._handover_count,
             cached_tokens=cached_tokens,
         )
-        malformed = self._parser.malformed_calls + self._output.malformed_calls
+        malformed = self._reader.malformed_calls
         return Finish(
             self.finish_reason,
             usage,
@@ -248,39 +197,6 @@ class RequestState:
             self.handover,
             malformed,
             (*self._warnings, *malformed_warning(malformed)),
-        )
-
-    def _make_rule(self, phase: Phase) -> SamplingRule:
-        tok = self._tokenizer
-        opens = tok.think if phase == "start" else None
-        forbidden = [] if opens is not None or not self._has_phases else [tok.think]
-        if phase != "reasoning" and self._has_phases:
-            forbidden += [tok.end_think]
-            forbidden += [tok.tool_call, tok.end_tool_call] if self._rules.no_calls else []
-        sampling = self._settings.sampling
-        forbidden += self._settings.eos_ids if sampling.ignore_eos or self._held else ()
-        forbidden += sampling.stop_token_ids if self._held else ()
-        masked = self._matcher is not None and phase != "reasoning"
-        return replace(
-            self.draft_rule,
-            logprobs=sampling.logprobs,
-            forbidden=tuple(i for i in forbidden if i is not None),
-            bias=sampling.logit_bias if phase != "reasoning" else {},
-            penalties=self._penalties if phase != "reasoning" else None,
-            mask=self._matcher.mask if self._matcher is not None and masked else None,
-            fallback=self._settings.eos_ids if masked else (),  # never an empty mask (SO-2)
-            exempt=opens,  # the model may want to think: rules of the answer must not talk it out of that
-            ends=frozenset(
-                i
-                for i in (
-                    *self._settings.eos_ids,
-                    *sampling.stop_token_ids,
-                    tok.think,
-                    tok.end_think,
-                    tok.tool_call,
-                )
-                if i is not None
-            ),
         )
 
     def _open_block(self) -> None:
@@ -295,7 +211,7 @@ class RequestState:
         assert self._budget is not None
         if id_ == self._tokenizer.end_think:
             self._leave_block()
-            self._after_close = True
+            self._sampling.thoughts_closed()
             return
         self._reasoning_ids += 1
         self._budget.spend()
@@ -309,12 +225,12 @@ class RequestState:
     def _take_draft(self) -> bool:
         """The thoughts end here. Whether they end with calls that count: the request asks for it, and the answer could
         hold these very calls (TC-3)."""
-        drafted, calls = self._parser.pending, self._rules.calls
+        drafted, calls = self._reader.pending, self._rules.calls
         if not drafted or (self._rules.single_call and len(drafted) > 1):
             return False
         if calls is not None and not all(map(calls.fits, drafted)):
             return False
-        self._output.put(self._parser.accept_pending())
+        self._reader.accept_pending()
         self._leave_block()
         self._warnings.append('the thoughts ended with a call and no </think>: it counts (tool_in_thinking: "close")')
         return True
@@ -322,7 +238,7 @@ class RequestState:
     def _end_block(self, why: Handover) -> None:
         """Begin the hand-over. Where max_tokens cannot hold it, the sequence ends, with its thoughts and no answer."""
         assert self._budget is not None
-        self._output.put(self._parser.release_pending())
+        self._reader.release_pending()
         if self._output.matched:  # a stop string in thoughts that were held back
             self._close("stop")
         elif self._budget.room:
@@ -337,13 +253,13 @@ class RequestState:
         self._handover_count += 1
         inside = self.phase == "reasoning"
         if id_ == self._tokenizer.end_think:
-            self._feed(id_)
+            self._reader.feed(id_)
             self._leave_block()
         else:
             self._reasoning_ids += inside
             # what follows the tag is layout, not text: the parser need not see it
             if self._raw or (inside and self._settings.thinking.show_handover):
-                self._output.put(self._parser.feed([id_]), verbatim=True)
+                self._reader.feed_verbatim(id_)
 
     def _leave_block(self) -> None:
         self._budget = None
@@ -353,34 +269,14 @@ class RequestState:
 
     def _answer(self, id_: int) -> None:
         """One sampled id of the answer."""
-        separator = self._after_close and id_ in self._newlines
-        self._after_close = False
-        if separator:
+        if self._sampling.separates(id_):
             return
-        if id_ == self._tokenizer.tool_call and self._rules.free_calls:  # the answer is a call instead
-            self._matcher = self._rules.calls.start() if self._rules.calls is not None else None
-        self._answer_ids += 1
-        if self._penalties is not None:
-            self._penalties.add(id_)
-        if self._matcher is not None:
-            self._matcher.accept(id_)
-            if error := self._matcher.error:
-                self._warnings.append(f"the grammar could not be followed to its end: {error}")
-                self._close("length")
-        if id_ == self._tokenizer.end_tool_call and self._rules.free_calls:
-            self._matcher = None
+        if error := self._sampling.answered(id_):
+            self._warnings.append(f"the grammar could not be followed to its end: {error}")
+            self._close("length")
         if self.finish_reason is None and self._guard is not None and self._guard.feed(id_):
-            whole = self._matcher is None or self._matcher.complete
-            self._close("stop" if whole else "length")  # half a JSON text must not look complete
+            self._close("stop" if self._sampling.complete else "length")  # half a JSON text must not look complete
             self._stop_reason = self._stop_reason or "repetition"
-
-    def _feed(self, id_: int) -> None:
-        """Through the parser to the caller. An end token of the vocabulary that does not end this model is no text."""
-        if id_ in self._tokenizer.eos_ids:
-            return
-        malformed = self._parser.malformed_calls
-        events = self._parser.feed([id_])
-        self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
 
     def _check_end(self) -> None:
         if self._output.matched:
@@ -391,11 +287,8 @@ class RequestState:
             self._close("length")
 
     def _close(self, reason: FinishReason, *, ended: bool = False) -> None:
-        """End the sequence: what is held back comes out, and may still complete a stop string. ended: by the model."""
-        malformed = self._parser.malformed_calls
-        events = self._parser.finish(ended=ended)
-        self._output.put(events, verbatim=self._parser.malformed_calls > malformed)
-        self._output.close(self._parser.numbered)
+        """End the sequence. ended: by the model."""
+        self._reader.close(ended=ended)
         self._stop_reason = self._output.matched
         if reason != "cancelled" and self._output.untagged_calls:
             reason = "tool_calls"
@@ -404,11 +297,3 @@ class RequestState:
         elif ended and self._output.calls:
             reason = "tool_calls"
         self.finish_reason = reason
-
-
-def _penalties(sampling: SamplingParams, prompt_ids: Sequence[int]) -> Penalties | None:
-    repetition, presence, frequency = sampling.repetition_penalty, sampling.presence_penalty, sampling.frequency_penalty
-    assert repetition is not None and presence is not None and frequency is not None
-    if repetition == 1 and not presence and not frequency:
-        return None
-    return Penalties(repetition, presence, frequency, list(prompt_ids))

@@ -12,7 +12,7 @@ from live import server
 
 from ponder.core.errors import ContextLengthExceeded
 from ponder.core.message import Message, messages_from_dicts
-from ponder.engine.decoding.truncate import Messages, truncated
+from ponder.engine.decoding.prompt import Messages, truncated
 from ponder.engine.llm import LLM
 
 
