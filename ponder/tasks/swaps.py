@@ -1,4 +1,6 @@
-"""Where things are after swaps: state tracking. The thought writes the whole row after each swap."""
+"""Where things are after swaps: state tracking. The thought writes the row, the whole row after each swap, and what is
+at the place: every line follows from the one above it, and a thing is always the same id, that with a blank before it.
+"""
 
 import random
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ class Swaps(Task):
     name: str = "swap"
     things: int = 4
     levels: int = 8
-    symbols: tuple[str, ...] = (*(f" {c}" for c in THINGS), *THINGS, *"12345")
+    symbols: tuple[str, ...] = (*(f" {c}" for c in THINGS), *THINGS, *"012345")
 
     def draw(self, rng: random.Random, level: int) -> str:
         """ "KLMN 1-2,3-4 2": the row, the swaps, the place that is asked for."""
@@ -28,10 +30,12 @@ class Swaps(Task):
 
     def question(self, id_: str) -> str:
         row, swaps, place = id_.split(" ")
-        return f"{' '.join(row)}. Swap {swaps}. What is at {place}?"
+        return f"Swap {swaps} in {' '.join(row)}. What is at {place}?"
 
     def think(self, id_: str) -> str:
-        return "\n".join(f"{swap}: {' '.join(row)}" for swap, row in _states(id_))
+        row, _, place = id_.split(" ")
+        states = [("0", row), *_states(id_)]
+        return "\n".join([*(f"{name}: {' '.join(row)}" for name, row in states), f"{place}= {self.solve(id_)}"])
 
     def solve(self, id_: str) -> str:
         *_, (_, row) = _states(id_)

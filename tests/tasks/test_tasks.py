@@ -15,8 +15,13 @@ EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
 GOLDEN = {
     "count": ("r in strawberry", "How many r in s t r a w b e r r y?", "r: s0 t0 r1 a1 w1 b1 e1 r2 r3 y3", "3"),
     "strawberry": ("r in strawberry", "How many r in strawberry?", "r: s0 t0 r1 a1 w1 b1 e1 r2 r3 y3", "3"),
-    "swap": ("KLMN 1-2,2-4 4", "K L M N. Swap 1-2,2-4. What is at 4?", "1-2: L K M N\n2-4: L N M K", "K"),
-    "swap5": ("PKLMN 1-5 1", "P K L M N. Swap 1-5. What is at 1?", "1-5: N K L M P", "N"),
+    "swap": (
+        "KLMN 1-2,2-4 4",
+        "Swap 1-2,2-4 in K L M N. What is at 4?",
+        "0: K L M N\n1-2: L K M N\n2-4: L N M K\n4= K",
+        "K",
+    ),
+    "swap5": ("PKLMN 1-5 1", "Swap 1-5 in P K L M N. What is at 1?", "0: P K L M N\n1-5: N K L M P\n1= N", "N"),
     "add": ("987+65", "What is 987+65?", None, "1052"),
     "chain": ("3+4-9+5", "What is 3+4-9+5 modulo 10?", "3 +4=7 -9=8 +5=3", "3"),
     "reverse": ("wet", "Write w e t backwards.", "w e t", "t e w"),

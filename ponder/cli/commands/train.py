@@ -10,6 +10,7 @@ from ponder.core.errors import UserError
 DESCRIPTION = "Train a model by a recipe: text, tokenizer, pre-training, tuning, reinforcement learning, evaluation."
 NOTES = """examples:
   ponder train recipes/smoke.toml                       every stage, in runs/train/smoke
+  ponder train recipes/tiny.toml --dry-run              parameters, ids, memory, minutes
   ponder train recipes/smoke.toml --until base          as far as the stage base
   ponder train inspect recipes/smoke.toml --stage sft   what a stage learns from
 
@@ -24,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="STAGE", help="the last stage to do")
     parser.add_argument("--accept", action="append", default=[], metavar="FIELD",
                         help="go on from a checkpoint of another recipe that differs in this field")  # fmt: skip
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="parameters, ids, memory, minutes of each stage, from 20 seconds of steps",
+    )
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
     parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
@@ -47,4 +53,4 @@ def run(args: argparse.Namespace) -> int:
     if inspecting:
         return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
     return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept,
-                 threads=args.threads)  # fmt: skip
+                 threads=args.threads, dry_run=args.dry_run)  # fmt: skip

@@ -9,7 +9,8 @@ import torch
 from ponder.core.errors import UserError
 from ponder.kernels import native
 from ponder.kernels.hardware import usable_cpus
-from ponder.train.recipe.graph import Node, context_of, nodes_of, run
+from ponder.train.recipe.estimate import estimate, table
+from ponder.train.recipe.graph import Node, context_of, nodes_of, part, run
 from ponder.train.recipe.inspect import show
 from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
@@ -23,14 +24,17 @@ NARROW = 128  # hidden_size up to which a second thread costs more in waiting th
 
 def train(
     path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str],
-    threads: int | None = None,
+    threads: int | None = None, dry_run: bool = False,
 ) -> int:  # fmt: skip
     """The exit code: 130 when Ctrl-C was pressed and all is saved. threads: of torch; a resumed run has the same bits
-    only with as many as before."""
+    only with as many as before. dry_run: says what it would take, and leaves nothing behind."""
     recipe = read_recipe(path)
     torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
     _say(f"weights and sums in float32: {numbers()}")
+    if dry_run:
+        print(table(estimate(part(nodes_of(recipe, out), from_, until))))
+        return 0
     try:
         nodes = run(recipe, out, from_=from_, until=until, accept=accept)
     except Interrupted:
@@ -61,7 +65,7 @@ def inspect(path: Path, out: Path | None, *, stage: str | None, count: int) -> i
 
 
 def threads_for(recipe: Recipe) -> int:
-    widths = [stage.model.hidden_size for stage in recipe.stages if isinstance(stage, Pretrain)]
+    widths = [stage.model.hidden_size for stage in recipe.stages if isinstance(stage, Pretrain) and stage.model]
     return 1 if max(widths, default=0) <= NARROW else usable_cpus()
 
 

@@ -29,7 +29,7 @@ from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
 from ponder.train.stage import Context, Interrupted, Stage
 
-FORMAT = 1  # raise it when the same section gives other bits
+FORMAT = 2  # raise it when the same section gives other bits
 MADE, FINISHED, LOCK = "stage.json", "finished", ".lock"
 
 
@@ -69,7 +69,7 @@ def run(
     pressed and everything is saved."""
     log = log or sys.stderr
     nodes = nodes_of(recipe, out)
-    wanted = _part(nodes, from_, until)
+    wanted = part(nodes, from_, until)
     with locked(out), _ctrl_c(log) as stop:
         if from_ is not None:
             for node in wanted[[n.stage.name for n in wanted].index(from_) :]:
@@ -94,7 +94,8 @@ def context_of(
     )  # fmt: skip
 
 
-def _part(nodes: list[Node], from_: str | None, until: str | None) -> list[Node]:
+def part(nodes: list[Node], from_: str | None, until: str | None) -> list[Node]:
+    """Up to `until`. Raises UserError for a stage that there is not."""
     names = [node.stage.name for node in nodes]
     for word, name in (("from", from_), ("until", until)):
         if name is not None and name not in names:

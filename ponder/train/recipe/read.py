@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -56,9 +56,10 @@ def _stage(section: dict[str, Any], where: str) -> Stage:
     fields = msgspec.structs.fields(cls)
     _check_names(section, ("kind", *(f.encode_name for f in fields)), where)
     for f in fields:
-        if isinstance(f.type, type) and issubclass(f.type, Struct) and isinstance(section.get(f.encode_name), dict):
-            inner = (i.encode_name for i in msgspec.structs.fields(f.type))
-            _check_names(section[f.encode_name], inner, f"{where}, {f.encode_name}")
+        for table in (f.type, *get_args(f.type)):  # Shape, or Shape | None
+            if isinstance(table, type) and issubclass(table, Struct) and isinstance(section.get(f.encode_name), dict):
+                inner = (i.encode_name for i in msgspec.structs.fields(table))
+                _check_names(section[f.encode_name], inner, f"{where}, {f.encode_name}")
     missing = [f.encode_name for f in fields if f.required and f.encode_name not in section]
     if missing:
         raise UserError(f"{where} has no {' and no '.join(missing)}", param=missing[0])

@@ -17,6 +17,7 @@ that its own answers lead nowhere.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Rollout, Sample
@@ -38,8 +39,6 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
 
     teacher: str
     """The stage whose model teaches."""
-    group: int = 1
-    """Answers to a problem."""
     beta: float = 0.0
     """0: forward KL, 1: reverse KL, between them the generalised JSD; see `LossSettings`."""
     from_teacher: float = 0.0
@@ -55,6 +54,9 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
 
     def parents(self) -> dict[str, str]:
         return {"from": self.from_, "teacher": self.teacher}
+
+    def stand_in(self, ids: list[int], own: NDArray[np.float32]) -> Sample:
+        return Sample.of(ids, kl=own / own.sum())
 
     def run(self, ctx: Context) -> None:
         tokenizer = ctx.tokenizer()

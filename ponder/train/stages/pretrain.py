@@ -1,12 +1,16 @@
-"""A model from nothing: documents side by side, `<|endoftext|>` behind each, attention inside a document only."""
+"""A model that reads text: documents side by side, `<|endoftext|>` behind each, attention inside a document only.
+
+It begins from nothing (`model`, `tokenizer`), or goes on from another stage (`from`) with other text, as later stages
+of pre-training do.
+"""
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import torch
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Sample
@@ -17,7 +21,7 @@ from ponder.model.model import Model
 from ponder.model.weights.build import build, random_checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.stage import TEXT, Context
-from ponder.train.stages.training import Drawn, TrainingStage
+from ponder.train.stages.training import Drawn, Likely, TrainingStage
 from ponder.train.weights import normalise
 
 
@@ -55,9 +59,13 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
     text: str
-    tokenizer: str
-    """The stages that made them."""
-    model: Shape
+    """A stage of kind text."""
+    tokenizer: str | None = None
+    """A stage of kind tokenizer, for a new model."""
+    model: Shape | None = None
+    """Of a new model."""
+    from_: str | None = field(name="from", default=None)
+    """A stage whose model goes on, with the tokenizer that it has."""
     batch_tokens: int = 4096
     """Ids of a step, at least: the document that reaches it is the last one."""
     sequence: int | None = None
@@ -65,36 +73,56 @@ class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sequence is not None and not 2 <= self.sequence <= self.model.positions:
+        if (self.from_ is None) != (self.model is not None) or (self.from_ is None) != (self.tokenizer is not None):
             raise UserError(
-                f"sequence is {self.sequence}, but the model has {self.model.positions} positions: take 2 to "
-                f"{self.model.positions}, or more positions",
+                "pre-training begins with a new model (model and tokenizer) or goes on from a stage (from): "
+                "give the two or the one",
+                param="from",
+            )
+        if self.model is not None:
+            self._check_sequence(self.model.positions)
+
+    def parents(self) -> dict[str, str]:
+        if self.from_ is not None:
+            return {"text": self.text, "from": self.from_}
+        return {"text": self.text} | ({} if self.tokenizer is None else {"tokenizer": self.tokenizer})
+
+    def run(self, ctx: Context) -> None:
+        tokenizer = ctx.tokenizer("from" if self.model is None else "tokenizer")
+        model = ctx.model() if self.model is None else fresh(self.model.config(tokenizer), ctx.seed, tokenizer)
+        self._check_sequence(model.max_context)
+        batch = self.batch(_texts(ctx), tokenizer, ctx.seed, model.max_context)
+        self.learn(ctx, self.trainer(ctx, model), tokenizer, batch)
+
+    def preview(self, ctx: Context) -> list[Sample]:
+        tokenizer = ctx.tokenizer("from" if self.model is None else "tokenizer")
+        positions = ctx.model().max_context if self.model is None else self.model.positions
+        return self.batch(_texts(ctx), tokenizer, ctx.seed, positions)(0).samples
+
+    def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
+        return Likely(self.batch(texts, tokenizer, seed, positions)(0).samples)
+
+    def batch(self, texts: Iterable[str], tokenizer: Tokenizer, seed: int, positions: int) -> Callable[[int], Drawn]:
+        """The samples of each step."""
+        end = tokenizer.control["<|endoftext|>"]
+        pieces = [p for text in texts for p in cut([*tokenizer.encode(text), end], self.sequence or positions)]
+        if not pieces:
+            raise UserError(f"stage {self.name} has no data: the text is empty", param="text")
+        order = list(islice(batches([len(p) for p in pieces], self.batch_tokens, seed), self.steps))
+        return lambda step: Drawn(normalise([Sample.of(pieces[n], ce=1.0) for n in order[step]], "token"))
+
+    def _check_sequence(self, positions: int) -> None:
+        if self.sequence is not None and not 2 <= self.sequence <= positions:
+            raise UserError(
+                f"sequence is {self.sequence}, but the model has {positions} positions: take 2 to {positions}, or "
+                "more positions",
                 param="sequence",
             )
 
-    def parents(self) -> dict[str, str]:
-        return {"text": self.text, "tokenizer": self.tokenizer}
 
-    def run(self, ctx: Context) -> None:
-        tokenizer = ctx.tokenizer("tokenizer")
-        batch = self._batch(ctx, tokenizer)
-        trainer = self.trainer(ctx, fresh(self.model.config(tokenizer), ctx.seed, tokenizer))
-        self.learn(ctx, trainer, tokenizer, batch)
-
-    def preview(self, ctx: Context) -> list[Sample]:
-        return self._batch(ctx, ctx.tokenizer("tokenizer"))(0).samples
-
-    def _batch(self, ctx: Context, tokenizer: Tokenizer) -> Callable[[int], Drawn]:
-        end = tokenizer.control["<|endoftext|>"]
-        with (ctx.parents["text"] / TEXT).open(encoding="utf-8") as lines:
-            texts = [json.loads(line)["text"] for line in lines]
-        pieces = [
-            p for text in texts for p in cut([*tokenizer.encode(text), end], self.sequence or self.model.positions)
-        ]
-        if not pieces:
-            raise UserError(f"stage {self.name} has no data: the text is empty", param="text")
-        order = list(islice(batches([len(p) for p in pieces], self.batch_tokens, ctx.seed), self.steps))
-        return lambda step: Drawn(normalise([Sample.of(pieces[n], ce=1.0) for n in order[step]], "token"))
+def _texts(ctx: Context) -> list[str]:
+    with (ctx.parents["text"] / TEXT).open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]
 
 
 def fresh(config: ModelConfig, seed: int, tokenizer: Tokenizer) -> Model:

@@ -1,15 +1,20 @@
 """What stages share whose samples a model writes: which problems are asked, in which mode, under which budget."""
 
 import random
+from collections.abc import Sequence
 
+import numpy as np
 from msgspec import field
+from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
+from ponder.core.sample import Sample
 from ponder.tasks.table import tasks_named
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.rollouts.collect import Ask
-from ponder.train.stages.conversation import Mode
+from ponder.train.stages.conversation import Mode, conversation
 from ponder.train.stages.text import Levels, check_tasks
-from ponder.train.stages.training import TrainingStage
+from ponder.train.stages.training import Likely, TrainingStage
 
 SHOWN = 8  # problems whose answers are kept for people to read
 
@@ -22,6 +27,8 @@ class PromptedStage(TrainingStage, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     levels: Levels = field(default_factory=dict)
     """Of which levels the problems are, by task; all of them where a task is not named."""
+    group: int = 1
+    """Answers to a problem."""
     problems: int = 16
     """Asked in one step."""
     modes: tuple[Mode, ...] = ("think", "no_think")
@@ -45,6 +52,21 @@ class PromptedStage(TrainingStage, frozen=True, kw_only=True):
 
     def parents(self) -> dict[str, str]:
         return {"from": self.from_}
+
+    def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
+        """Answers as the tasks themselves would give them, in stead of the model's."""
+        asks = self.asks(seed, 0)
+        told = [
+            conversation(a.problem, a.task, tokenizer, "think" if a.thinking else "no_think")
+            for a in asks for _ in range(self.group)
+        ]  # fmt: skip
+        samples = [self.stand_in(ids, np.array([False, *own[1:]], np.float32)) for ids, own in told]
+        new = sum(sum(own) for _, own in told) // len(told)
+        return Likely(samples, asks, len(told), max(1, new))
+
+    def stand_in(self, ids: list[int], own: NDArray[np.float32]) -> Sample:
+        """own: 1 where the model would have written."""
+        raise NotImplementedError
 
     def asks(self, seed: int, step: int, turn: int = 0, count: int | None = None) -> list[Ask]:
         """The problems of a step, `problems` of them or `count`: a function of the seed, the step and the turn."""

@@ -20,8 +20,11 @@ log-prob of an id that a filter let through is not the probability with which it
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ponder.core.errors import UserError
-from ponder.core.sample import Rollout
+from ponder.core.sample import Rollout, Sample
 from ponder.model.torch.modules import Decoder
 from ponder.train import weights
 from ponder.train.loss import LossSettings
@@ -112,6 +115,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             return Drawn(weights.normalise(samples, kind, length=length), metrics)
 
         self.learn(ctx, trainer, tokenizer, batch, check=self.check, speak=lambda: said)
+
+    def stand_in(self, ids: list[int], own: NDArray[np.float32]) -> Sample:
+        return Sample.of(ids, rl=own / own.sum(), advantage=0 * own)
 
     def check(self, report: StepReport) -> None:
         """The first minibatch is learned by the weights that wrote it; in the others the two differ as they should."""

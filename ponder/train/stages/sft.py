@@ -1,6 +1,7 @@
 """Supervised tuning of both modes at once: every step has as many non-thinking as thinking conversations."""
 
 import random
+from collections.abc import Sequence
 
 from msgspec import field
 
@@ -14,7 +15,7 @@ from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stage import Context
 from ponder.train.stages.conversation import Mode, conversation, cut_short, sample_of
 from ponder.train.stages.text import Levels, check_tasks
-from ponder.train.stages.training import Drawn, TrainingStage
+from ponder.train.stages.training import Drawn, Likely, TrainingStage
 from ponder.train.weights import Kind, kind_of, normalise
 
 SPOKEN = 128  # ids of an answer that people get to read, at most
@@ -67,6 +68,9 @@ class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
 
     def preview(self, ctx: Context) -> list[Sample]:
         return self.batch_of(0, ctx.seed, ctx.tokenizer()).samples
+
+    def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
+        return Likely(self.batch_of(0, seed, tokenizer).samples)
 
     def batch_of(self, step: int, seed: int, tokenizer: Tokenizer) -> Drawn:
         return Drawn(normalise([sample_of(*c) for c in self.conversations(step, seed, tokenizer)], self.normalisation))

@@ -12,6 +12,7 @@ from ponder.data.tokenizer import train_tokenizer
 from ponder.engine.decoding.thinking_budget import SENTENCE
 from ponder.tasks.table import tasks_named
 from ponder.text import tokenizer_files
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.stage import TEXT, TOKENIZER, Context, Stage
 from ponder.train.stages.text import check_tasks
 
@@ -34,7 +35,10 @@ class MakeTokenizer(Stage, frozen=True, kw_only=True, tag="tokenizer"):
 
     def run(self, ctx: Context) -> None:
         texts = [json.loads(line)["text"] for line in (ctx.parents["from"] / TEXT).open(encoding="utf-8")]
-        chat = f"user\nassistant\nsystem\n\n{SENTENCE}\n /think /no_think\n"
-        symbols = [s for task in tasks_named(self.tasks) for s in task.symbols]
-        made = train_tokenizer([*texts, *[chat] * (len(texts) // OFTEN + 1)], self.vocab_size, symbols=symbols)
-        tokenizer_files.save(made, ctx.folder / TOKENIZER)
+        tokenizer_files.save(trained(texts, self.vocab_size, self.tasks), ctx.folder / TOKENIZER)
+
+
+def trained(texts: list[str], vocab_size: int, tasks: tuple[str, ...]) -> Tokenizer:
+    chat = f"user\nassistant\nsystem\n\n{SENTENCE}\n /think /no_think\n"
+    symbols = [s for task in tasks_named(tasks) for s in task.symbols]
+    return train_tokenizer([*texts, *[chat] * (len(texts) // OFTEN + 1)], vocab_size, symbols=symbols)

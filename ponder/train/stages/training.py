@@ -22,10 +22,12 @@ from ponder.text import tokenizer_files
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import checkpoint
 from ponder.train.loss import LossSettings
+from ponder.train.memory import check_memory, check_state
 from ponder.train.optim import OptimSettings
 from ponder.train.record import generations
 from ponder.train.record.board import Board
 from ponder.train.record.metrics import Metrics, ProgressLine
+from ponder.train.rollouts.collect import Ask
 from ponder.train.schedule import Schedule, Shape
 from ponder.train.stage import MODEL, Context, Interrupted, Stage
 from ponder.train.step import StepReport, StepSettings, Trainer
@@ -39,6 +41,18 @@ class Drawn(NamedTuple):
     samples: list[Sample]
     metrics: Mapping[str, float] = {}
     """What else is known of them, such as the mean reward: to metrics.jsonl and the progress line."""
+
+
+class Likely(NamedTuple):
+    """What a step is likely to work on: for an estimate, before any model is there."""
+
+    samples: list[Sample]
+    asks: Sequence[Ask] = ()
+    """What an engine answers for it first."""
+    answers: int = 0
+    """To all of them."""
+    new_tokens: int = 0
+    """Of an answer, were it as long as the task's own."""
 
 
 class TrainingStage(Stage, frozen=True, kw_only=True):
@@ -76,8 +90,13 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     ) -> Trainer:
         """loss: how `rl` and `kl` weights count; supervised stages need none."""
         optim = OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
+        check_state(model.config)
         settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens)
         return Trainer(model, settings, ctx.folder, teacher=teacher)
+
+    def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
+        """texts: of a stage of kind text. positions: of the model."""
+        raise NotImplementedError
 
     def preview(self, ctx: Context) -> list[Sample]:
         """The samples of the first step, for people to look at."""
@@ -99,6 +118,8 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
             for step in range(first, self.steps):
                 began = time.monotonic()
                 drawn = batch(step)
+                if step == first:
+                    check_memory(trainer, drawn.samples)
                 report = trainer.step(drawn.samples, schedule.rate(step))
                 board.write(metrics.write(report, seconds=time.monotonic() - began, **drawn.metrics))
                 progress.show(report, **drawn.metrics)
