@@ -19,7 +19,7 @@ class Swaps(Task):
     name: str = "swap"
     things: int = 4
     levels: int = 8
-    symbols: tuple[str, ...] = (*(f" {c}" for c in THINGS), *THINGS, *"012345")
+    symbols: tuple[str, ...] = (*(f" {c}" for c in THINGS), *THINGS, *"012345=")
 
     def draw(self, rng: random.Random, level: int) -> str:
         """ "KLMN 1-2,3-4 2": the row, the swaps, the place that is asked for."""

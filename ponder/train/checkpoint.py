@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 
 from ponder.core.errors import UserError
+from ponder.train import parallel
 from ponder.train.step import Progress, Trainer
 
 PARTIAL = ".partial"
@@ -37,11 +38,27 @@ def save(folder: Path, trainer: Trainer, recipe: Mapping[str, Any], *, cursor: A
     """folder/step-N, of JSON values: recipe (a flat table, names to values) and cursor. keep: older ones go."""
     path = folder / f"step-{trainer.progress.step:06d}"
     partial = path.with_name(path.name + PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed here
-    partial.mkdir(parents=True)
+    together, leads = trainer.processes > 1, trainer.processes == 1 or parallel.first()
+    if leads:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed here
+        partial.mkdir(parents=True)
+    if together:
+        parallel.wait()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
-        state_dict_saver.save(_tensors(trainer), checkpoint_id=partial, no_dist=_alone())
+        state_dict_saver.save(_tensors(trainer), checkpoint_id=partial, no_dist=not together)
+    if leads:
+        _finish(partial, path, trainer, recipe, cursor, offset)
+        for old in _whole(folder)[:-keep]:
+            shutil.rmtree(old)
+    if together:
+        parallel.wait()
+    return path
+
+
+def _finish(
+    partial: Path, path: Path, trainer: Trainer, recipe: Mapping[str, Any], cursor: Any, offset: int
+) -> None:  # fmt: skip
     state = {"progress": asdict(trainer.progress), "offset": offset, "cursor": cursor, "recipe": dict(recipe)}
     with (partial / STATE).open("w") as file:
         json.dump(state, file)
@@ -49,9 +66,6 @@ def save(folder: Path, trainer: Trainer, recipe: Mapping[str, Any], *, cursor: A
         os.fsync(file.fileno())
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
-    for old in _whole(folder)[:-keep]:
-        shutil.rmtree(old)
-    return path
 
 
 def latest(folder: Path) -> Path | None:
@@ -66,7 +80,7 @@ def load(path: Path, trainer: Trainer, recipe: Mapping[str, Any], *, accept: Col
     tensors = _tensors(trainer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
-        state_dict_loader.load(tensors, checkpoint_id=path, no_dist=_alone())  # in place
+        state_dict_loader.load(tensors, checkpoint_id=path, no_dist=trainer.processes == 1)  # in place
     torch.set_rng_state(tensors["random"])
     trainer.progress = Progress(**state["progress"])
     return Resumed(state["offset"], state["cursor"])
@@ -76,10 +90,6 @@ def _tensors(trainer: Trainer) -> dict[str, Tensor]:
     weights = {f"weight/{name}": p.detach() for name, p in trainer.parameters.items()}
     moments = {f"optim/{name}": m for name, m in trainer.optimiser.state().items()}
     return {**weights, **moments, "random": torch.get_rng_state()}
-
-
-def _alone() -> bool:
-    return not torch.distributed.is_initialized()
 
 
 def _whole(folder: Path) -> list[Path]:

@@ -63,7 +63,7 @@ def need_of(trainer: Trainer, samples: Sequence[Sample]) -> Need:
 def check_memory(trainer: Trainer, samples: Sequence[Sample]) -> None:
     """Raises UserError where the largest micro-batch of this step would not fit, with the largest that does."""
     free = free_memory()
-    if free is None:
+    if free is None or trainer.processes > 1:  # parts of layers come and go: nothing to count beforehand
         return
     need, limit = need_of(trainer, samples), trainer.settings.max_tokens
     room = free + sum(t.nbytes for t in trainer.optimiser.state().values())  # these are in memory already

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ponder.core.errors import UserError
 from ponder.model.decoder import EMBED
+from ponder.train.parallel import whole
 
 Group = Literal["decay", "plain", "muon"]
 
@@ -62,7 +63,7 @@ class Optimiser:
             group = group_of(name, master.dim(), settings.kind)
             parts = _matrices(name, master) if group == "muon" else {name: ()}
             self.groups[group] += [
-                Piece(n, torch.nn.Parameter(master[at], requires_grad=False), name, at) for n, at in parts.items()
+                Piece(n, torch.nn.Parameter(part(master, at), requires_grad=False), name, at) for n, at in parts.items()
             ]
         self._optimisers = self._make()
         self._make_room()
@@ -89,7 +90,7 @@ class Optimiser:
 
     def norm(self) -> float:
         """Length of the whole gradient, before clipping."""
-        return float(get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
+        return float(whole(get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])))
 
     @torch.no_grad()
     def step(self, rate: float, norm: float) -> None:
@@ -99,7 +100,7 @@ class Optimiser:
         for pieces in self.groups.values():
             for piece in pieces:
                 grad = self.parameters[piece.source].grad
-                piece.values.grad = None if grad is None else grad[piece.at].float()
+                piece.values.grad = None if grad is None else part(grad, piece.at).float()
         self._update(rate)
         for name, p in self.parameters.items():
             if p.dtype != torch.float32:
@@ -131,6 +132,11 @@ class Optimiser:
         self._update(0.0)
         for moment in (m for o in self._optimisers for s in o.state.values() for m in s.values()):
             moment.zero_()
+
+
+def part(value: Tensor, at: tuple[int | slice, ...]) -> Tensor:
+    """All of it stays what it is: one that is held by several processes cannot be indexed."""
+    return value[at] if at else value
 
 
 def group_of(name: str, dim: int, kind: str) -> Group:

@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from msgspec import Struct, to_builtins
 
@@ -63,6 +63,13 @@ class Context:
     stop: Callable[[], bool] = lambda: False
     """Whether Ctrl-C was pressed."""
     out: TextIO = field(default_factory=lambda: sys.stderr)
+    aside: Path | None = None
+    """In all of several processes but the first: where that goes which the first one writes into `folder`."""
+
+    @property
+    def notes(self) -> Path:
+        """Where what people read goes."""
+        return self.aside or self.folder
 
     @property
     def checkpoints(self) -> Path:
@@ -71,7 +78,7 @@ class Context:
     @property
     def metrics(self) -> Path:
         """One line a step, written by `stages.training`."""
-        return self.folder / "metrics.jsonl"
+        return self.notes / "metrics.jsonl"
 
     def model(self, role: str = "from") -> Model:
         """A fresh one over the torch ops, in float32, with the weights that the parent ended with."""
@@ -89,6 +96,8 @@ class Context:
 class Stage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """One section of a recipe. Subclasses add fields, `parents` and `run`, and stand in `recipe.read.Section`."""
 
+    together: ClassVar[bool] = False
+    """Whether several processes do it together (`train.parallel`); else the first one does it and the others wait."""
     name: str
     """Of this stage, unique in the recipe; the beginning of its folder's name."""
 

@@ -20,6 +20,8 @@ from ponder.core.sample import Sample
 from ponder.model.decoder import HEAD
 from ponder.model.model import Model
 from ponder.model.torch.modules import Decoder
+from ponder.model.weights.checkpoint import Checkpoint
+from ponder.train import parallel
 from ponder.train.batch import Packed, check, micro_batches, pack
 from ponder.train.broken import first_broken
 from ponder.train.head import TopK, Whole, divergence
@@ -73,10 +75,19 @@ class Progress:
 
 
 class Trainer:
-    def __init__(self, model: Model, settings: StepSettings, folder: Path, *, teacher: Model | None = None) -> None:
-        """model, teacher: over the torch ops. folder: where the samples of skipped steps are kept."""
+    def __init__(
+        self, model: Model, settings: StepSettings, folder: Path, *, teacher: Model | None = None,
+        together: bool = False,
+    ) -> None:  # fmt: skip
+        """model, teacher: over the torch ops. folder: where the samples of skipped steps are kept. together: with the
+        other processes, each of which makes such a trainer."""
         self.model, self.settings, self.folder, self.teacher = model, settings, folder, teacher
+        self.processes = parallel.processes() if together else 1
         self.decoder = Decoder(model, recompute=settings.recompute)
+        if self.processes > 1:
+            if settings.optim.kind == "muon":
+                raise UserError("muon needs whole matrices, and several processes hold parts: take adamw", param="kind")
+            parallel.shard(self.decoder)
         self.parameters: dict[str, Tensor] = dict(self.decoder.named_parameters())
         self.optimiser = Optimiser(self.parameters, settings.optim)
         self.progress = Progress()
@@ -84,15 +95,7 @@ class Trainer:
     def step(self, samples: Sequence[Sample], rate: float) -> StepReport:
         check(samples, self.model.config.vocab_size, self.model.max_context)
         self.optimiser.zero()
-        loss, sums, tokens = 0.0, Sums(), 0
-        for micro in micro_batches(samples, self.settings.max_tokens):
-            packed = pack(micro)
-            part, more = self.loss(packed)
-            part.backward()  # type: ignore[no-untyped-call]
-            loss, tokens = loss + part.item(), tokens + len(packed.ids)
-            for name, (value, count) in more.items():
-                old = sums.get(name)
-                sums[name] = (value, count) if old is None else (old[0] + value, old[1] + count)
+        loss, tokens, sums = self._backward(samples)
         norm = self.optimiser.norm()
         skipped = self._verdict(loss, norm)
         if skipped:
@@ -106,6 +109,41 @@ class Trainer:
                             metrics=metrics)  # fmt: skip
         self.progress.step += 1
         return report
+
+    def agreed(self, flag: bool) -> bool:
+        """Whether any process of this trainer says so."""
+        return flag if self.processes == 1 else parallel.any_of(flag)
+
+    def checkpoint(self) -> Checkpoint:
+        """The model as it is, from all processes."""
+        return self.decoder.checkpoint({name: parallel.whole(p.detach()) for name, p in self.parameters.items()})
+
+    def _backward(self, samples: Sequence[Sample]) -> tuple[float, int, Sums]:
+        """Gradients of all samples; loss, ids and sums of all processes."""
+        if self.processes == 1:
+            return self._added(micro_batches(samples, self.settings.max_tokens))
+        own, most = parallel.own_part(samples, self.settings.max_tokens)
+        loss, tokens, sums = self._added(own)
+        for _ in range(most - len(own)):  # the others come to the layers once more, and wait there for this one
+            part, _ = self.loss(pack([samples[0]]))
+            (0 * part).backward()  # type: ignore[no-untyped-call]
+        found = parallel.gather((loss, tokens, {name: (float(v), int(n)) for name, (v, n) in sums.items()}))
+        everywhere = Sums()
+        for _, _, more in found:
+            add(everywhere, {name: (torch.tensor(v), torch.tensor(n)) for name, (v, n) in more.items()})
+        return sum(f[0] for f in found), sum(f[1] for f in found), everywhere
+
+    def _added(self, micros: Sequence[Sequence[Sample]]) -> tuple[float, int, Sums]:
+        loss, sums, tokens = 0.0, Sums(), 0
+        for micro in micros:
+            packed = pack(micro)
+            part, more = self.loss(packed)
+            if self.processes > 1:
+                part = self.processes * part  # gradients of parts are means over the processes
+            part.backward()  # type: ignore[no-untyped-call]
+            loss, tokens = loss + part.item() / self.processes, tokens + len(packed.ids)
+            add(sums, more)
+        return loss, tokens, sums
 
     def loss(self, packed: Packed) -> tuple[Tensor, Sums]:
         decoder = self.decoder
@@ -143,12 +181,20 @@ class Trainer:
         path = save_samples(self.folder / "skipped" / f"step-{self.progress.step:06d}.npz", samples)
         if self.progress.in_a_row == IN_A_ROW:
             packed = pack(micro_batches(samples, self.settings.max_tokens)[0])
+            alone = self.processes == 1  # the weights lie in parts elsewhere
+            where = first_broken(self.model, self.parameters, packed) if alone else "one process would say where"
             raise Diverged(
-                f"{IN_A_ROW} steps in a row were {why}: {first_broken(self.model, self.parameters, packed)}. "
+                f"{IN_A_ROW} steps in a row were {why}: {where}. "
                 f"The samples are in {path.parent}. Go on from an earlier checkpoint with a lower rate.",
                 code="diverged",
             )
         self.optimiser.zero()
+
+
+def add(sums: Sums, more: Sums) -> None:
+    for name, (value, count) in more.items():
+        old = sums.get(name)
+        sums[name] = (value, count) if old is None else (old[0] + value, old[1] + count)
 
 
 def save_samples(path: Path, samples: Sequence[Sample]) -> Path:

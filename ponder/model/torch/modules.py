@@ -7,6 +7,7 @@ Each layer is a module of its own, the unit of `compile()`, of activation checkp
 of `state_dict()` are those of transformers; `checkpoint()` gives the names of files, as views of the parameters.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -94,16 +95,16 @@ class Decoder(nn.Module):
         outer = {name: self.get_parameter(name) for name in (decoder.EMBED, decoder.NORM)}
         return decoder.hidden_states(outer, self.config, self.ops, ids, step, run=run), scores
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self, parameters: Mapping[str, Tensor] | None = None) -> Checkpoint:
         """To save (hf_save) or to build another model from. Float32 and bfloat16 matrices on the CPU are views of the
-        parameters, so that an engine built from them sees every later step."""
+        parameters, so that an engine built from them sees every later step. parameters: in place of its own."""
         return memory_checkpoint(
-            self.config, {name: _stored(w) for name, w in self.files().items()}, self.generation_config
+            self.config, {name: _stored(w) for name, w in self.files(parameters).items()}, self.generation_config
         )
 
-    def files(self) -> dict[str, Tensor]:
+    def files(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Every parameter by the name that files have, as views."""
-        return separate({name: p.detach() for name, p in self.named_parameters()})
+        return separate({name: p.detach() for name, p in (parameters or dict(self.named_parameters())).items()})
 
 
 def _stored(weight: Tensor) -> Any:

@@ -1,7 +1,8 @@
 """What `ponder train` does, behind its flags."""
 
+import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from ponder.core.errors import UserError
 from ponder.kernels import native
 from ponder.kernels.hardware import usable_cpus
+from ponder.train import parallel
 from ponder.train.recipe.estimate import estimate, table
 from ponder.train.recipe.graph import Node, context_of, nodes_of, part, run
 from ponder.train.recipe.inspect import show
@@ -31,15 +33,21 @@ def train(
     recipe = read_recipe(path)
     torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
-    _say(f"weights and sums in float32: {numbers()}")
     if dry_run:
         print(table(estimate(part(nodes_of(recipe, out), from_, until))))
         return 0
-    try:
-        nodes = run(recipe, out, from_=from_, until=until, accept=accept)
-    except Interrupted:
-        _say("saved; the same command goes on from here")
-        return 130
+    with parallel.group() as aside, open(os.devnull, "w") as nowhere:
+        log = nowhere if aside else sys.stderr
+        print(f"weights and sums in float32: {numbers()}", file=log)
+        try:
+            nodes = run(recipe, out, from_=from_, until=until, accept=accept, log=log, aside=aside)
+        except Interrupted:
+            print("saved; the same command goes on from here", file=log)
+            return 130
+        return 0 if aside else finish(recipe, nodes, out)
+
+
+def finish(recipe: Recipe, nodes: Sequence[Node], out: Path) -> int:
     page = write_report(recipe, nodes, out)
     _say(f"report: {page}")
     if models := [node.folder / MODEL for node in nodes if (node.folder / MODEL).is_dir()]:

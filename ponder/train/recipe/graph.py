@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
+from ponder.train import parallel
 from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
 from ponder.train.stage import Context, Interrupted, Stage
@@ -63,34 +64,37 @@ def nodes_of(recipe: Recipe, out: Path) -> list[Node]:
 
 def run(
     recipe: Recipe, out: Path, *, from_: str | None = None, until: str | None = None, accept: Collection[str] = (),
-    log: TextIO | None = None,
+    log: TextIO | None = None, aside: Path | None = None,
 ) -> list[Node]:  # fmt: skip
-    """from_: this stage and those after it are done anew. until: the last one. Raises Interrupted when Ctrl-C was
-    pressed and everything is saved."""
+    """from_: this stage and those after it are done anew. until: the last one. aside: see `Context`.
+
+    Raises Interrupted when Ctrl-C was pressed and everything is saved."""
     log = log or sys.stderr
     nodes = nodes_of(recipe, out)
     wanted = part(nodes, from_, until)
-    with locked(out), _ctrl_c(log) as stop:
-        if from_ is not None:
+    with nullcontext() if aside else locked(out), _ctrl_c(log) as stop:
+        if from_ is not None and not aside:
             for node in wanted[[n.stage.name for n in wanted].index(from_) :]:
                 (node.folder / FINISHED).unlink(missing_ok=True)
                 _empty(node.folder)
         for node in wanted:
+            parallel.wait()  # all see the same stages finished
             if node.finished:
                 print(f"{node.stage.name}: finished before, {node.folder}", file=log)
                 continue
-            _run(node, accept, stop, log)
+            _run(node, accept, stop, log, aside)
             if stop():
                 raise Interrupted
     return wanted
 
 
 def context_of(
-    node: Node, *, accept: Collection[str] = (), stop: Callable[[], bool] = lambda: False, log: TextIO | None = None
-) -> Context:
+    node: Node, *, accept: Collection[str] = (), stop: Callable[[], bool] = lambda: False, log: TextIO | None = None,
+    aside: Path | None = None,
+) -> Context:  # fmt: skip
     return Context(
         folder=node.folder, parents={role: parent.folder for role, parent in node.parents.items()},
-        identity=node.identity, seed=node.seed, accept=accept, stop=stop, out=log or sys.stderr,
+        identity=node.identity, seed=node.seed, accept=accept, stop=stop, out=log or sys.stderr, aside=aside,
     )  # fmt: skip
 
 
@@ -103,16 +107,21 @@ def part(nodes: list[Node], from_: str | None, until: str | None) -> list[Node]:
     return nodes if until is None else nodes[: names.index(until) + 1]
 
 
-def _run(node: Node, accept: Collection[str], stop: "Stop", log: TextIO) -> None:
-    _adopt(node, accept)
-    node.folder.mkdir(parents=True, exist_ok=True)
-    with replacing(node.folder / MADE) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(node.identity), indent=1) + b"\n")
+def _run(node: Node, accept: Collection[str], stop: "Stop", log: TextIO, aside: Path | None) -> None:
+    if not aside:
+        _adopt(node, accept)
+        node.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(node.folder / MADE) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(node.identity), indent=1) + b"\n")
+    parallel.wait()
     print(f"{node.stage.name}: {node.folder}", file=log)
     began = time.monotonic()
-    node.stage.run(context_of(node, accept=accept, stop=stop, log=log))
-    with replacing(node.folder / FINISHED) as file:
-        file.write(b"")
+    if node.stage.together or not aside:
+        node.stage.run(context_of(node, accept=accept, stop=stop, log=log, aside=aside))
+    parallel.wait()
+    if not aside:
+        with replacing(node.folder / FINISHED) as file:
+            file.write(b"")
     print(f"{node.stage.name}: took {duration(time.monotonic() - began)}", file=log)
 
 

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import ClassVar
 
 import torch
 from msgspec import Struct, field
@@ -58,6 +59,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
+    together: ClassVar[bool] = True
     text: str
     """A stage of kind text."""
     tokenizer: str | None = None

@@ -1,7 +1,8 @@
 """Supervised tuning of both modes at once: every step has as many non-thinking as thinking conversations."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from msgspec import field
 
@@ -16,12 +17,14 @@ from ponder.train.stage import Context
 from ponder.train.stages.conversation import Mode, conversation, cut_short, sample_of
 from ponder.train.stages.text import Levels, check_tasks
 from ponder.train.stages.training import Drawn, Likely, TrainingStage
+from ponder.train.step import Trainer
 from ponder.train.weights import Kind, kind_of, normalise
 
 SPOKEN = 128  # ids of an answer that people get to read, at most
 
 
 class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
+    together: ClassVar[bool] = True
     from_: str = field(name="from")
     tasks: tuple[str, ...]
     levels: Levels = field(default_factory=dict)
@@ -57,14 +60,19 @@ class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
             )
         self._check_lengths(tokenizer, model.max_context)
         trainer = self.trainer(ctx, model)
-        engine = engine_of(trainer.decoder, tokenizer, max_batch=len(asks := self.asks(ctx.seed)))
+        speak = self._speaker(ctx, trainer, tokenizer) if trainer.processes == 1 else tuple  # no engine has parts
+        self.learn(ctx, trainer, tokenizer, lambda step: self.batch_of(step, ctx.seed, tokenizer), speak=speak)
+
+    def _speaker(self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> Callable[[], Sequence[Rollout]]:
+        asks = self.asks(ctx.seed)
+        engine = engine_of(trainer.decoder, tokenizer, max_batch=len(asks))
 
         def speak() -> list[Rollout]:
             engine.weights_changed()
             said = roll_out(engine, tokenizer, asks, group=1, max_new_tokens=SPOKEN, folder=ctx.folder)
             return [answer for (answer,) in said]
 
-        self.learn(ctx, trainer, tokenizer, lambda step: self.batch_of(step, ctx.seed, tokenizer), speak=speak)
+        return speak
 
     def preview(self, ctx: Context) -> list[Sample]:
         return self.batch_of(0, ctx.seed, ctx.tokenizer()).samples

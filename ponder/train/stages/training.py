@@ -92,7 +92,7 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         optim = OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
         check_state(model.config)
         settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens)
-        return Trainer(model, settings, ctx.folder, teacher=teacher)
+        return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together)
 
     def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
         """texts: of a stage of kind text. positions: of the model."""
@@ -113,7 +113,7 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         offset = self._resume(ctx, trainer)
         first, schedule = trainer.progress.step, self.schedule()
         progress = ProgressLine(self.name, self.steps, first=first, out=ctx.out)
-        with Metrics(ctx.metrics, offset) as metrics, closing(Board(ctx.folder, first)) as board:
+        with Metrics(ctx.metrics, offset) as metrics, closing(Board(ctx.notes, first)) as board:
             saved = time.monotonic()
             for step in range(first, self.steps):
                 began = time.monotonic()
@@ -126,11 +126,12 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
                 check(report)
                 due = (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps
                 if due:
-                    generations.write(ctx.folder, step + 1, speak(), tokenizer)
-                if due or ctx.stop() or time.monotonic() - saved > self.checkpoint_seconds:
+                    generations.write(ctx.notes, step + 1, speak(), tokenizer)
+                stop = trainer.agreed(ctx.stop())
+                if due or stop or trainer.agreed(time.monotonic() - saved > self.checkpoint_seconds):
                     checkpoint.save(ctx.checkpoints, trainer, ctx.identity, cursor=None, offset=metrics.offset)
                     saved = time.monotonic()
-                if ctx.stop():
+                if stop:
                     raise Interrupted
         save_model(ctx, trainer, tokenizer)
 
@@ -140,14 +141,17 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
             return 0
         offset = checkpoint.load(newest, trainer, ctx.identity, accept=ctx.accept).offset
         ctx.say(f"{self.name}: goes on at step {trainer.progress.step} of {self.steps}")
-        return offset
+        return offset if ctx.aside is None else 0
 
 
 def save_model(ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> None:
     """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all."""
+    made = trainer.checkpoint()
+    if ctx.aside is not None:
+        return
     partial = ctx.folder / (MODEL + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    save_hf(partial, trainer.decoder.checkpoint(), "f32")
+    save_hf(partial, made, "f32")
     tokenizer_files.save(tokenizer, partial)
     shutil.rmtree(ctx.folder / MODEL, ignore_errors=True)
     partial.rename(ctx.folder / MODEL)
