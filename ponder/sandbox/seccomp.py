@@ -2,8 +2,8 @@
 
 Everything is allowed but the table below: what reaches into other processes, what makes or enters namespaces, what
 changes the machine, what has been the door of most kernel exploits, and memory that no limit counts. Sockets do not
-exist (`socketpair` within the sandbox does, asyncio needs it). Numbers newer than this file answer ENOSYS, as on an
-older kernel; so does clone3, whose flags a filter cannot read: glibc then uses clone.
+exist (`socketpair` within the sandbox does, asyncio needs it). No file gets a set-user-ID bit. Numbers newer than this
+file answer ENOSYS, as on an older kernel; so does clone3, whose flags a filter cannot read: glibc then uses clone.
 
 Numbers: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux 6.10.
 """
@@ -138,6 +138,25 @@ UNSEPARATED: dict[str, tuple[int, int]] = {
     "rt_tgsigqueueinfo": (297, 240),
     "inotify_add_watch": (254, 27),
 }
+# What makes a file, or changes its mode: number on x86_64, on aarch64, which argument is the mode, which the flags of
+# open (None: there are none). No set-user-ID and set-group-ID bits: what is left in the workspace belongs to the user,
+# and whoever on the machine runs it would act as them. openat2 has its mode in memory, where a filter cannot look.
+MODES: dict[str, tuple[int, int, int, int | None]] = {
+    "chmod": (90, -1, 1, None),
+    "fchmod": (91, 52, 1, None),
+    "fchmodat": (268, 53, 2, None),
+    "fchmodat2": (452, 452, 2, None),
+    "creat": (85, -1, 1, None),
+    "open": (2, -1, 2, 1),
+    "openat": (257, 56, 3, 2),
+    "mkdir": (83, -1, 1, None),
+    "mkdirat": (258, 34, 2, None),
+    "mknod": (133, -1, 1, None),
+    "mknodat": (259, 33, 2, None),
+}
+OPENAT2 = (437, 437)
+SET_ID = 0o6000
+MAKES = 0x400040  # O_CREAT | __O_TMPFILE: without them open has no mode, and the register is anything
 CLONE, CLONE3 = (56, 220), 435
 SOCKET, SOCKETPAIR = (41, 198), (53, 199)
 IOCTL, PRLIMIT = (16, 29), (302, 261)
@@ -189,7 +208,20 @@ def program(machine: str | None = None, *, separated: bool = True) -> bytes:
     deny_number(CLONE3, errno.ENOSYS)
     deny_number(SOCKET[column], errno.EAFNOSUPPORT)
 
-    # Of four calls the arguments decide. Each block starts and ends with the number in the accumulator.
+    deny_number(OPENAT2[column], errno.ENOSYS)
+
+    # Of these calls the arguments decide. Each block starts and ends with the number in the accumulator.
+    for *number, mode, flags in MODES.values():
+        if number[column] < 0:
+            continue
+        emit(EQUAL, number[column], 0, 4 if flags is None else 6)
+        if flags is not None:
+            emit(LOAD, argument(flags))
+            emit(BITS, MAKES, 0, 3)
+        emit(LOAD, argument(mode))
+        emit(BITS, SET_ID, 0, 1)
+        deny(errno.EPERM)
+        emit(LOAD, NR)
     emit(EQUAL, CLONE[column], 0, 4)
     emit(LOAD, argument(0))
     emit(BITS, NAMESPACES, 0, 1)

@@ -83,6 +83,19 @@ ATTACKS = [
         "at = libc.shmat(T['sysv'], None, 0o10000)\n"
         "if at and at != ctypes.c_void_p(-1).value and ctypes.string_at(at, 6) == T['canary'].encode()[:6]: escaped()",
     ),
+    # What would act as the user later
+    Attack(
+        "set-user-ID copy of a shell",
+        "import shutil; shutil.copyfile('/bin/sh', 'x')\n"
+        "attempt(lambda: os.chmod('x', 0o4755)); fd = os.open('x', os.O_RDWR); attempt(lambda: os.fchmod(fd, 0o6755))\n"
+        "if os.stat('x').st_mode & 0o6000: escaped()",
+    ),
+    Attack(
+        "set-user-ID file from the start",
+        "os.umask(0); attempt(lambda: os.open('y', os.O_WRONLY | os.O_CREAT, 0o4755))\n"
+        "attempt(lambda: os.mknod('z', 0o104755))\n"
+        "if any(os.path.exists(n) and os.stat(n).st_mode & 0o6000 for n in 'yz'): escaped()",
+    ),
     # Ways to other machines and services
     Attack("TCP to a local service", "socket.create_connection(('127.0.0.1', T['tcp']), 2); escaped()"),
     Attack("TCP over IPv6", "socket.create_connection(('::1', T['tcp6']), 2); escaped()"),

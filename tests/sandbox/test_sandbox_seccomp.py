@@ -13,6 +13,10 @@ from ponder.sandbox.seccomp import ALLOW, ARCHES, DENIED, KILL, UNSEPARATED, pro
 
 ERRNO = 0x00050000
 CASES = {"ioctl": seccomp.IOCTL, "prlimit64": seccomp.PRLIMIT, "clone": seccomp.CLONE, "socket": seccomp.SOCKET}
+NUMBERS = {
+    **DENIED, **UNSEPARATED, **CASES, "socketpair": seccomp.SOCKETPAIR, "openat2": seccomp.OPENAT2,
+    **{name: numbers[:2] for name, numbers in seccomp.MODES.items()},
+}  # fmt: skip
 
 
 def decide(code: bytes, arch: int, number: int, *arguments: int) -> int:
@@ -40,7 +44,7 @@ def test_numbers_are_those_of_libseccomp(machine: str) -> None:
         pytest.skip("libseccomp is not installed")
     column = list(ARCHES).index(machine)
     known = 0
-    for call, numbers in {**DENIED, **UNSEPARATED, **CASES, "socketpair": seccomp.SOCKETPAIR}.items():
+    for call, numbers in NUMBERS.items():
         truth = resolve(ARCHES[machine], call.encode())
         if truth == -1:  # newer than this libseccomp
             continue
@@ -76,6 +80,20 @@ def test_decisions(machine: str, separated: bool) -> None:
     assert asked(ioctl, 0, 0x5401) == ALLOW
     assert asked(seccomp.PRLIMIT[column], 0) == ALLOW
     assert asked(seccomp.PRLIMIT[column], 77) == (ALLOW if separated else refused)
+    plain = ALLOW if separated else refused
+    for name, (*numbers, mode, flags) in seccomp.MODES.items():
+        if numbers[column] < 0:
+            continue
+        usual = plain if name in UNSEPARATED else ALLOW
+        for bits in (0o644, 0o1777):
+            assert asked(numbers[column], *[bits if at == mode else 0x40 for at in range(4)]) == usual, name
+        for bits in (0o4755, 0o2755, 0o6000, 0o4000 | 1 << 40):
+            assert asked(numbers[column], *[bits if at == mode else 0x40 for at in range(4)]) == refused, name
+        if flags is not None:
+            no_file = asked(numbers[column], *[0 if at == flags else 0o4755 for at in range(4)])
+            assert no_file == ALLOW, "where no file is made there is no mode"
+            assert asked(numbers[column], *[0x410000 if at == flags else 0o4700 for at in range(4)]) == refused
+    assert asked(seccomp.OPENAT2[column]) == ERRNO | errno.ENOSYS
     assert asked(seccomp.NEWEST) == ALLOW
     assert asked(seccomp.NEWEST + 1) == asked(0x40000000 + 41) == ERRNO | errno.ENOSYS  # new, x32
     other = [value for value in (*ARCHES.values(), 0x40000003) if value != arch]
