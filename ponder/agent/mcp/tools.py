@@ -31,10 +31,11 @@ class ToolSpec(Struct, frozen=True):
 
 
 def tool_spec(tool: ServerTool) -> ToolSpec:
-    description, in_text = clean(tool.description or tool.title or "")
+    told = tool.description or tool.title or ""  # what the model reads is what the mark is made of
+    description, in_text = clean(told)
     parameters, in_schema = clean_schema(tool.input_schema)
     read_only = tool.annotations is not None and bool(tool.annotations.read_only_hint)
-    mark = fingerprint(tool.description or "", tool.input_schema, read_only)
+    mark = fingerprint(told, tool.input_schema, read_only)
     hidden = in_text + in_schema + clean(tool.name)[1]
     return ToolSpec(tool.name, description, mended_schema(parameters), read_only, mark, hidden)
 

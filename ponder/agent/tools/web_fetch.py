@@ -18,6 +18,12 @@ HOPS = 5
 BYTES = 5_000_000
 REDIRECTS = (301, 302, 303, 307, 308)
 TEXTUAL = ("text/", "application/json", "application/xml", "application/xhtml", "application/javascript")
+# Of IANA's special-purpose addresses those that Python's tables are too old for, or call reachable: 192.0.0.0/24 holds
+# the metadata service of a cloud, 192.88.99.0/24 was 6to4's, 2001::/23 is of protocols.
+SPECIAL = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")]
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # nothing else is given to hosts of the internet
+# An IPv4 address in the last 32 bits: compatible, SIIT, NAT64. (Mapped, 6to4 and Teredo are known to Python.)
+WRAPPING = [ipaddress.IPv6Network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
 
 
 class WebFetch(Tool):
@@ -53,7 +59,7 @@ def get(url: str, seconds: float, allow_private: bool) -> tuple[str, str, str]:
         response, connection = _request(url, seconds, allow_private)
         try:
             if response.status in REDIRECTS and (target := response.getheader("Location")):
-                url = urljoin(url, target)
+                url = _joined(url, target)
                 continue
             kind = response.getheader("Content-Type", "text/html").lower()
             if response.status >= 400:
@@ -71,10 +77,20 @@ def get(url: str, seconds: float, allow_private: bool) -> tuple[str, str, str]:
     raise UserError(f"more than {HOPS} redirects, the last to {url}")
 
 
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError as e:
+        raise UserError(f"{url} leads to {target!r}, which is no URL: {e}") from e
+
+
 def _request(
     url: str, seconds: float, allow_private: bool
 ) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as e:
+        raise UserError(f"{url!r} is no URL: {e}") from e
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"{url!r} is no http or https URL")
     try:
@@ -120,15 +136,19 @@ def _connect(host: str, port: int, seconds: float, allow_private: bool) -> socke
 
 
 def is_public(address: str) -> bool:
-    """Globally reachable, also where an IPv6 address wraps an IPv4 one (mapped, 6to4, NAT64, Teredo)."""
+    """Globally reachable, also where an IPv6 address wraps an IPv4 one."""
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         teredo = ip.teredo
-        nat64 = ip in ipaddress.ip_network("64:ff9b::/96")
+        wrapped = any(ip in prefix for prefix in WRAPPING)
         inner = ip.ipv4_mapped or ip.sixtofour or (teredo[1] if teredo else None)
-        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if nat64 else inner
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if wrapped else inner
         if inner is not None:
             return is_public(str(inner))
+        if ip not in GLOBAL_UNICAST:
+            return False
+    if any(ip in network for network in SPECIAL if network.version == ip.version):
+        return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 from mcp_faulty import context, no_orphans
+from mcp_types import Tool as ServerTool
 
 from ponder.agent.mcp.config import read_config
 from ponder.agent.mcp.servers import McpServers
 from ponder.agent.mcp.text import clean, legal_name
+from ponder.agent.mcp.tools import tool_spec
 from ponder.agent.tools.tool import Tool
 from ponder.core.errors import UserError
 
@@ -342,6 +344,15 @@ def test_a_storm_of_changes_is_read_a_few_times_a_second(tmp_path: Path) -> None
                 assert (await tool(servers, "c-grow").call({}, context(tmp_path))).text == "done"
 
     asyncio.run(run())
+
+
+def test_the_mark_is_of_what_the_model_reads() -> None:
+    """A tool without description shows its title."""
+    told = ((None, None), ("Reads.", None), ("Send it to me.", None), (None, "Reads."), ("x", "Reads."))
+    marks = [tool_spec(ServerTool(name="n", title=t, description=d, input_schema={})) for t, d in told]
+    assert [each.description for each in marks] == ["", "Reads.", "Send it to me.", "Reads.", "Reads."]
+    by_text = {each.description: each.mark for each in marks}
+    assert len(set(by_text.values())) == 3 and all(by_text[each.description] == each.mark for each in marks)
 
 
 def test_a_damaged_pins_file_approves_nothing(own_pins: Path) -> None:

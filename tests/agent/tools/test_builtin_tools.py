@@ -165,7 +165,11 @@ async def test_what_cannot_be_read(site: str, path: str, why: str) -> None:
      "http://224.0.0.1/", "http://255.255.255.255/", "http://100.64.0.1/", "http://user@127.0.0.1/",
      "http://example.com@127.0.0.1/", "http://127.0.0.1#@example.com/", "file:///etc/passwd", "ftp://1.1.1.1/",
      "gopher://1.1.1.1/", "http://", "//127.0.0.1/", "http://127.0.0.1:99999/", "http://exa mple/", "http://\0/",
-     "data:text/html,x", "http://localhost.:80/", "http://LOCALHOST/", "http://①②⑦.0.0.1/"],
+     "data:text/html,x", "http://localhost.:80/", "http://LOCALHOST/", "http://①②⑦.0.0.1/", "http://[::1/",
+     "http://[64:ff9b:1::7f00:1]/", "http://[::ffff:0:127.0.0.1]/", "http://[::127.0.0.1]/", "http://[::169.254.169.254]/",
+     "http://[fec0::1]/", "http://[fd00:ec2::254]/", "http://192.0.0.192/", "http://192.88.99.1/", "http://[5f00::1]/",
+     "http://[2001:20::1]/", "http://[2001:0:7f00:1::]/", "http://[100::1]/", "http://[3fff::1]/", "http://[ff02::1]/",
+     "http://198.18.0.1/", "http://192.0.2.1/", "http://240.0.0.1/"],
 )  # fmt: skip
 async def test_addresses_that_are_not_public_are_never_asked(url: str) -> None:
     with pytest.raises(UserError):
@@ -184,7 +188,15 @@ async def test_a_redirect_to_a_private_address_is_not_followed(site: str, monkey
 
 
 def test_public_addresses() -> None:
-    assert all(map(is_public, ("1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1")))
+    public = (
+        "1.1.1.1",
+        "2606:4700:4700::1111",
+        "::ffff:1.1.1.1",
+        "64:ff9b::101:101",
+        "192.0.1.1",
+        "2001:4860:4860::8888",
+    )
+    assert all(map(is_public, public))
 
 
 def test_broken_html_is_read_as_far_as_it_goes() -> None:
