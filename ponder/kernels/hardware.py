@@ -1,6 +1,6 @@
 """What this machine gives: how many CPUs this process may use, and the roofline that native loops measure.
 
-usable_cpus()              # the smaller of the affinity mask and the control group's quota
+usable_cpus()              # the smaller of the affinity mask and the control groups' quota
 read_bandwidth()           # bytes a second (csrc/runtime/peak.cpp)
 compute_peak("int8")       # operations a second
 """
@@ -8,28 +8,25 @@ compute_peak("int8")       # operations a second
 import os
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+from ponder.kernels.control_groups import OWN, ROOT, groups, number
 
 
-def usable_cpus(cgroup: Path = _CGROUP) -> int:
+def usable_cpus(cgroup: Path = ROOT, own: Path = OWN) -> int:
     """At least 1. A container limited to 2.5 CPUs counts as 2: a third thread would only be throttled."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return affinity if quota is None else max(1, min(affinity, int(quota)))
+    quotas = [quota for group in groups("cpu", cgroup, own) if (quota := _quota(group)) is not None]
+    return max(1, min(affinity, int(min(quotas, default=affinity))))
 
 
-def _quota(cgroup: Path) -> float | None:
+def _quota(group: Path) -> float | None:
     """CPUs granted by cgroup v2 (cpu.max: "max 100000" or "250000 100000") or v1; None when unlimited or unreadable."""
     try:
-        limit, period = (cgroup / "cpu.max").read_text().split()
+        limit, period = (group / "cpu.max").read_text().split()
         return None if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         pass
-    try:
-        limit_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text())
-        return None if limit_us <= 0 else limit_us / int((cgroup / "cpu" / "cpu.cfs_period_us").read_text())
-    except (OSError, ValueError):
-        return None
+    limit_us, period_us = number(group / "cpu.cfs_quota_us"), number(group / "cpu.cfs_period_us")
+    return limit_us / period_us if limit_us and period_us and limit_us > 0 else None
 
 
 def read_bandwidth(nbytes: int = 512 << 20, tries: int = 8) -> float:

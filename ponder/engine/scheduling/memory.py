@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
-_LIMITS = (  # (limit, in use) of the control group this process may be in: version 2, version 1
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+from ponder.kernels.control_groups import OWN, ROOT, groups, number
+
+# of a control group, version 2 and version 1: its limits, what is in use, and which fields of memory.stat can be given
+# back at once: the page cache counts as in use, and a model file that was just read fills it
+_VERSIONS = (
+    (("memory.max", "memory.high"), "memory.current", ("active_file", "inactive_file", "slab_reclaimable")),
+    (("memory.limit_in_bytes",), "memory.usage_in_bytes", ("total_active_file", "total_inactive_file")),
 )
 
 
-def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = ROOT, own: Path = OWN) -> int | None:
     """Bytes this process may still use; None where the system does not tell (not Linux)."""
-    found = [free for limit, used in _LIMITS if (free := _cgroup_free(cgroup / limit, cgroup / used)) is not None]
+    found = [free for group in groups("memory", cgroup, own) if (free := _group_free(group)) is not None]
     if meminfo.exists():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         found.append(int(lines["MemAvailable"].split()[0]) * 1024)
@@ -32,7 +36,11 @@ def cache_tokens(bytes_per_token: int, context: int, max_batch: int, free: int |
     return min(max_batch * context, max(quarter, min(context, half)))
 
 
-def _cgroup_free(limit: Path, used: Path) -> int | None:
-    if not limit.exists() or (text := limit.read_text().strip()) == "max":
-        return None
-    return max(0, int(text) - int(used.read_text()))
+def _group_free(group: Path) -> int | None:
+    for limits, used, reclaimable in _VERSIONS:
+        limit = min((n for name in limits if (n := number(group / name)) is not None), default=None)
+        if limit is not None and (taken := number(group / used)) is not None:
+            stat = group / "memory.stat"
+            fields = dict(line.split() for line in stat.read_text().splitlines()) if stat.exists() else {}
+            return max(0, limit - max(0, taken - sum(int(fields.get(name, 0)) for name in reclaimable)))
+    return None
