@@ -1,8 +1,5 @@
 """What convert and quantize share: find the source, count what is read from it, write a folder all or nothing."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,20 +49,6 @@ def counted(checkpoint: "Checkpoint", tick: Tick) -> "Checkpoint":
         return replace(source, read=read)
 
     return replace(checkpoint, tensors={name: watch(s) for name, s in checkpoint.tensors.items()})
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its name at the end, or disappears if the body raises."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        yield folder
-        folder.chmod(0o755)  # temporary folders are private, this one is not
-        os.rename(folder, target)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
 
 
 def refuse_existing(target: Path) -> None:

@@ -17,6 +17,7 @@ from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, S
 from ponder.model.capacity import CPU_DTYPES, released, weight_bytes
 from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.formats.folder import chat_template, read_json
+from ponder.model.formats.gguf_tokenizer import gguf_template
 from ponder.model.hf_config import ARCHITECTURES
 from ponder.model.hub.place import whole_name
 from ponder.model.hub.registry import without_form
@@ -74,7 +75,7 @@ def describe(
     gguf = checkpoint.gguf
     if added is None:
         added = vocabulary.added_in_gguf(gguf) if gguf else vocabulary.from_json(path / "tokenizer.json").added
-    template = gguf.metadata.get("tokenizer.chat_template") if gguf else chat_template(path)
+    template = gguf_template(gguf) if gguf else chat_template(path)
     config, generation = checkpoint.config, checkpoint.generation_config
     capability = _capability(template, added, _declared_ends(config, generation) or _end_token(path, gguf, added))
     eos, warnings = _eos(added, capability, config, generation)

@@ -37,8 +37,15 @@ def chat_template(folder: Path) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text("utf-8", errors="replace")
-    template = read_json(folder / "tokenizer_config.json").get("chat_template")
-    if isinstance(template, list):  # several, by name
-        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+    config = folder / "tokenizer_config.json"
+    template = read_json(config).get("chat_template")
+    if isinstance(template, list) and all(isinstance(part, dict) for part in template):  # several, by name
+        template = {str(part.get("name")): part.get("template") for part in template}.get("default")
+    return template_text(template, config)
+
+
+def template_text(value: Any, where: Path) -> str | None:
+    """Raises LoadError for a template that is no text."""
+    if value is None or isinstance(value, str):
+        return value
+    raise LoadError(f"{where}: the chat template is not a text: {str(value)[:100]}")

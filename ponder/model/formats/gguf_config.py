@@ -69,7 +69,7 @@ def read_config(gguf: GGUF, tensors: Mapping[str, TensorInfo]) -> ModelConfig:
     """gguf: the file with the metadata; tensors: its own and those of the other parts, if it is split.
     Raises LoadError that names the file and the key."""
     arch = gguf.metadata.get("general.architecture")
-    if arch not in MODEL_TYPES:
+    if arch not in list(MODEL_TYPES):  # a list: the value may be anything
         raise LoadError(f"{gguf.path}: architecture {arch!r}; Ponder loads GGUF files of {', '.join(MODEL_TYPES)}")
     if gguf.metadata.get("general.type") == "adapter":
         raise LoadError(f"{gguf.path}: a LoRA adapter, not a model: open the model it was made for")

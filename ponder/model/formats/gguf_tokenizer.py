@@ -9,7 +9,7 @@ from typing import Any
 from ponder.core.errors import LoadError
 from ponder.core.gguf import GGUF
 from ponder.model.config import ModelConfig
-from ponder.model.formats.folder import chat_template
+from ponder.model.formats.folder import chat_template, template_text
 from ponder.text.tokenizer import vocabulary
 from ponder.text.tokenizer.vocabulary import Vocabulary
 
@@ -21,7 +21,12 @@ def source_tokenizer(origin: Path) -> tuple[Vocabulary, str | None]:
     if origin.is_dir():
         return vocabulary.from_json(origin / "tokenizer.json"), chat_template(origin)
     gguf = GGUF(origin)
-    return vocabulary.from_gguf(gguf), gguf.metadata.get("tokenizer.chat_template")
+    return vocabulary.from_gguf(gguf), gguf_template(gguf)
+
+
+def gguf_template(gguf: GGUF) -> str | None:
+    """Raises LoadError for a template that is no text."""
+    return template_text(gguf.metadata.get("tokenizer.chat_template"), gguf.path)
 
 
 def tokenizer_metadata(vocab: Vocabulary, template: str | None, config: ModelConfig) -> dict[str, Any]:

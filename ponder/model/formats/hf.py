@@ -46,7 +46,6 @@ def read_hf(folder: str | Path) -> Checkpoint:
         indexed = _json(folder / INDEX)["weight_map"].keys()
         if lost := sorted(indexed - stored.keys()):
             raise LoadError(f"{folder / INDEX}: no file has {', '.join(lost[:5])}")
-    generation = folder / "generation_config.json"
     form = stored_form(raw.get("quantization_config"), raw.get("quantization"))
     tensors = hub_names(stored, str(folder))
     warnings: tuple[str, ...] = ()
@@ -54,7 +53,7 @@ def read_hf(folder: str | Path) -> Checkpoint:
         config = replace(config, tie_word_embeddings=True)
         warnings = ("the folder has a model without its head, as embedding models are: what it writes means nothing",)
     sources = _sources(tensors, form, config, str(folder))
-    generation_config = _json(generation) if generation.exists() else {}
+    generation_config = _generation(folder / "generation_config.json")
     files_ = (folder / "config.json", *files)
     return Checkpoint(config, sources, str(folder), generation_config, files=files_, warnings=warnings)
 
@@ -66,6 +65,15 @@ def _sources(tensors: dict[str, StoredTensor], form: Form | None, config: ModelC
         tensors = dict(unstacked(tensors))
     sources, rest = read_quantised(tensors, form, where)
     return sources | dict(plain_sources(rest, config, where))
+
+
+def _generation(path: Path) -> dict[str, Any]:
+    """{} when there is none. What it may hold is looked at where it is used, but for the ids that end a turn."""
+    found = _json(path) if path.exists() else {}
+    ends = found.get("eos_token_id")
+    if not all(id_ is None or type(id_) is int for id_ in (ends if isinstance(ends, list) else [ends])):
+        raise LoadError(f"{path}: eos_token_id {str(ends)[:100]} is neither an id nor a list of ids")
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def _weight_files(folder: Path) -> list[Path]:
             raise LoadError(f"{folder / INDEX}: weight_map is missing or not a map from tensor to file")
         for name in weight_map.values():
             if not re.fullmatch(r"[\w.-]+\.safetensors", name):  # no path may lead out of the folder
-                raise LoadError(f"{folder / INDEX}: {name!r} is not the name of a safetensors file")
+                raise LoadError(f"{folder / INDEX}: {name[:100]!r} is not the name of a safetensors file")
         return [folder / name for name in sorted(set(weight_map.values()))]
     if (folder / SINGLE).exists():
         return [folder / SINGLE]

@@ -36,6 +36,9 @@ class StoredTensor:
 
 def map_file(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of the file as a read-only view of the mapping. Raises LoadError for a damaged or unknown file."""
+    if not path.is_file():
+        what = "not a file" if path.exists() else "no such file"  # opening a pipe would wait for ever
+        raise LoadError(f"{path}: cannot be read as safetensors: {what}")
     try:
         with safe_open(str(path), "np") as f:
             parts = [(name, f.get_slice(name)) for name in f.offset_keys()]  # in file order, without gaps

@@ -7,9 +7,6 @@ keep their precision. The result is measured against the source on a fixed text;
 a model that lost too much is not written unless forced. Format: ponder/model/formats/hf.py and docs/weights.md.
 """
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ponder.core.atomic import new_folder
 from ponder.core.errors import UserError
 from ponder.kernels.tensor import GROUP
 from ponder.model.formats.hf_save import save_hf
@@ -50,9 +48,7 @@ def quantise(
         raise UserError("calibration is for int4: int8 loses nothing worth it", param="calibrate")
     checkpoint = open_checkpoint(source)
     ids, sha256 = read_text(Tokenizer.from_path(source), text)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with new_folder(target) as work:
         tuned = checkpoint if calibration is None else calibrated(checkpoint, calibration, group, rounding)
         save_hf(work, tuned, kind, group=group, copy_from=source)
         reference = build(checkpoint, make_ops(ops), _reference_dtype(checkpoint))
@@ -63,11 +59,6 @@ def quantise(
                 f"Take int8 or a smaller group, or force it.", param="force",
             )  # fmt: skip
         (work / "fidelity.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-        work.chmod(0o755)  # temporary folders are private, this one is not
-        os.rename(work, target)
-    except BaseException:
-        shutil.rmtree(work)
-        raise
     return result
 
 

@@ -11,15 +11,19 @@ metadata has kind, shape and group of each, the layout's version and what the wr
 
 The file appears under its name only when it is complete and on the disk. A reader believes nothing: sizes and offsets
 must be exactly those that kinds and shapes give, so a hostile or damaged header is a LoadError, never a wild pointer.
+The metadata has a sum of the bytes too. To look at all of them at each start would take longer than the start: the file
+carries a time of change that its header names, and only where that differs is the sum formed.
 """
 
 import errno
 import math
 import mmap
+import os
 import shutil
 import struct
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,9 +36,10 @@ from ponder.core.atomic import replacing
 from ponder.core.errors import LoadError
 from ponder.kernels.packing.panels import Panels, panel_bytes
 from ponder.kernels.tensor import DTYPES, Floats, Kind, Tensor, check_group
+from ponder.model.weights.sums import digest, part_sums
 
 FORMAT = "ponder-packed"
-LAYOUT = 3  # raise it when the bytes of a kind change their meaning: panels, or how a matrix is quantised
+LAYOUT = 4  # raise it when the bytes of a kind change their meaning: panels, or how a matrix is quantised
 ALIGN = 64
 MAX_HEADER = 64 << 20  # a 30B-A3B model with 18,432 matrices of experts needs 4 MB
 _MAX_SIDE = 1 << 28  # rows or columns: a product of two, and its bytes, stay far from 64 bits
@@ -70,11 +75,13 @@ class Put(Protocol):
 @contextmanager
 def write_cache_file(path: Path, pieces: Mapping[str, Piece], metadata: Mapping[str, str]) -> Iterator[Put]:
     """The body puts every piece in order. Raises OSError when the disk has no room, before anything is written."""
-    header = _header(pieces, metadata)
+    about = {**metadata, "written": str(int(time.time())), "sum": "0" * 64}
+    header = _header(pieces, about)
     total = len(header) + sum(_padded(piece) for piece in pieces.values())
     if shutil.disk_usage(path.parent).free < total + RESERVE:
         raise OSError(errno.ENOSPC, f"{total >> 20} MB of packed weights do not fit the disk", str(path.parent))
     left = iter(pieces.items())
+    sums: list[bytes] = []
     with replacing(path) as file:
         file.write(header)
 
@@ -83,9 +90,14 @@ def write_cache_file(path: Path, pieces: Mapping[str, Piece], metadata: Mapping[
             assert (name, buffer.nbytes) == (expected, piece.nbytes()), f"{name} where {expected} should be"
             file.write(buffer.data)
             file.write(bytes(_padded(piece) - buffer.nbytes))
+            sums.append(part_sums(buffer))
 
         yield put
         assert next(left, None) is None, "a piece is missing"
+        file.seek(0)
+        file.write(_header(pieces, about | {"sum": digest(sums)}))
+    seconds = int(about["written"])
+    os.utime(path, (seconds, seconds))
 
 
 class CacheFile:
@@ -97,7 +109,9 @@ class CacheFile:
         try:
             with path.open("rb") as f:
                 self._map = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+                changed = os.fstat(f.fileno()).st_mtime_ns
             self._read()
+            self._check_bytes(changed)
         except (OSError, ValueError, struct.error, RecursionError) as e:  # msgspec's errors are ValueErrors
             raise LoadError(f"{path}: not a file of packed weights: {str(e)[:300]}") from e
 
@@ -144,6 +158,16 @@ class CacheFile:
         if 8 + length + at != size:
             raise ValueError(f"{size} bytes instead of {8 + length + at}")
         self._bytes: Bytes = np.frombuffer(self._map, np.uint8)
+
+    def _check_bytes(self, changed: int) -> None:
+        """changed: when the file was, in ns."""
+        written = int(self.metadata.get("written", ""))
+        if changed == written * 10**9:
+            return
+        if self.metadata.get("sum") != digest([part_sums(self.buffer(name)) for name in self.pieces]):
+            raise ValueError("the bytes are not those that were written: the file is damaged")
+        with suppress(OSError):  # a copy, or not ours: the next start looks again
+            os.utime(self.path, (written, written))
 
 
 def bytes_of(value: Floats | Tensor) -> Bytes:

@@ -108,7 +108,7 @@ class Tokenizer:
         if path.suffix.lower() == ".gguf":
             return cls.from_gguf(GGUF(path), cache)
         file = path / "tokenizer.json" if path.is_dir() else path
-        if not file.exists():
+        if not file.is_file():  # nor a folder or a pipe of that name
             raise LoadError(f"{path}: no tokenizer.json there; give a model folder, a tokenizer.json or a .gguf file")
         if cache is None:
             return cls(vocabulary.from_json(file), source=str(file))
@@ -223,7 +223,7 @@ class Tokenizer:
 def _identity(file: Path) -> str:
     """Of the files a vocabulary is read from."""
     config = file.with_name("tokenizer_config.json")
-    return fingerprint(file)[:32] + (fingerprint(config)[:32] if file.suffix == ".json" and config.exists() else "")
+    return fingerprint(file)[:32] + (fingerprint(config)[:32] if file.suffix == ".json" and config.is_file() else "")
 
 
 def _build(vocab: Vocabulary, source: str) -> HFTokenizer:

@@ -114,7 +114,7 @@ def from_json(path: Path) -> Vocabulary:
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
         config_path = path.with_name("tokenizer_config.json")
-        config = msgspec.json.decode(config_path.read_bytes(), type=_Config) if config_path.exists() else _Config()
+        config = msgspec.json.decode(config_path.read_bytes(), type=_Config) if config_path.is_file() else _Config()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise LoadError(f"{path}: cannot be read as a tokenizer: {e}") from e
     file.check(path)

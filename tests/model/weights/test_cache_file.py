@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from ponder.core.errors import LoadError
 from ponder.model.weights import cache_file
 from ponder.model.weights.cache_file import CacheFile, Piece, write_cache_file
+from ponder.model.weights.sums import digest, part_sums
 
 PIECES = {
     "vector": Piece("f32", (5,)),
@@ -126,6 +127,33 @@ def test_a_longer_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + bytes(64))
     with pytest.raises(LoadError):
         CacheFile(path)
+
+
+def test_damaged_bytes_are_seen(tmp_path: Path) -> None:
+    """Whichever byte of a piece changes. A copy is looked at once, and then has the time its header names."""
+    path = tmp_path / "a.safetensors"
+    buffers = _write(path)
+    raw = path.read_bytes()
+    start = len(raw) - sum(-(-piece.nbytes() // 64) * 64 for piece in PIECES.values())
+    for buffer in buffers.values():
+        for place in (0, buffer.size // 2, buffer.size - 1):
+            damaged = bytearray(raw)
+            damaged[raw.index(buffer.tobytes(), start) + place] ^= 0x10
+            path.write_bytes(damaged)
+            with pytest.raises(LoadError, match="bytes are not those that were written"):
+                CacheFile(path)
+    path.write_bytes(raw)
+    now = path.stat().st_mtime_ns
+    assert CacheFile(path).metadata["written"] == str(path.stat().st_mtime_ns // 10**9)
+    assert path.stat().st_mtime_ns != now and path.stat().st_mtime_ns % 10**9 == 0
+
+
+def test_parts_that_change_places_are_seen() -> None:
+    parts = np.random.default_rng(0).integers(0, 256, (3, 1 << 20), np.uint8)
+    whole = np.concatenate([*parts, parts[0][:5]])
+    assert digest([part_sums(whole)]) == digest([part_sums(whole.copy())])
+    assert part_sums(whole) != part_sums(np.concatenate([parts[1], parts[0], parts[2], parts[0][:5]]))
+    assert digest([b"a", b"b"]) != digest([b"ab", b""])
 
 
 def test_a_huge_header_is_not_read(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ ponder export coder-hf coder.gguf --type Q8_0              # and back, for llama
 import argparse
 from pathlib import Path
 
-from ponder.cli.model_files import locate, new_folder, opened, refuse_existing, size_of
+from ponder.cli.model_files import locate, opened, refuse_existing, size_of
 from ponder.cli.terminal.progress import amount
+from ponder.core.atomic import new_folder
 from ponder.core.errors import UserError
 
 GGUF_TYPES = ("F32", "F16", "BF16", "Q8_0", "IQ4_NL", "Q4_0")
