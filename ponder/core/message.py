@@ -87,6 +87,11 @@ class Message(Struct, frozen=True):
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return tuple(p for p in self.parts if isinstance(p, ToolCall))
 
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it is an assistant's message that can go on, where it is the last one."""
+        return self.role == "assistant" and not self.tool_calls
+
     def to_dict(self) -> dict[str, Any]:
         """The OpenAI dict form, with `reasoning_content`; `message_from_dict` reads it back to an equal message."""
         empty = not self.parts and self.role not in ("assistant", "tool")

@@ -17,7 +17,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     history: what happens to the thoughts of earlier turns: "strip" is the official template (default), "keep" leaves
     every block in, "exact" re-uses the generated ids so that the next prompt extends this one (HC-2).
     truncation: what happens to a conversation that does not fit: "disabled" refuses it, "auto" leaves out its oldest
-    turns and says so (LC-1). call_deltas: whether a call's arguments are told while they are written.
+    turns and says so (LC-1). continue_final_message: the reply goes on with the last message, which is the assistant's;
+    else it is a turn of its own. call_deltas: whether a call's arguments are told while they are written.
     """
 
     messages: tuple[Message, ...]
@@ -29,4 +30,5 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     grammar: Grammar | None = None
     history: History = "strip"
     truncation: Truncation = "disabled"
+    continue_final_message: bool = False
     call_deltas: bool = False

@@ -114,6 +114,7 @@ class LLM(TextScores):
         json_schema: dict[str, Any] | str | None = None,
         history: History = "strip",
         truncation: Truncation = "disabled",
+        continue_final_message: bool = False,
         **shorthand: Unpack[SamplingFields],
     ) -> ChatRequest:
         """The request that these options mean; `stream` takes it, here or from any other model.
@@ -122,6 +123,7 @@ class LLM(TextScores):
         history: "strip" drops earlier thoughts as the official template does, "keep" leaves them in, "exact" re-uses
         the ids of earlier replies, so that a tool loop computes new ids only (HC-2).
         truncation: "auto" leaves out the oldest turns of a conversation that does not fit, with a warning (LC-1).
+        continue_final_message: the last message, which is the assistant's, is the beginning of the reply.
         shorthand: any field of SamplingParams, temperature=0.2 for example. Raises UserError for an unknown name.
         """
         values = {
@@ -134,6 +136,7 @@ class LLM(TextScores):
             "grammar": grammar_of(grammar, json_schema),
             "history": history,
             "truncation": truncation,
+            "continue_final_message": continue_final_message,
         }
         return checked(values, ChatRequest)
 

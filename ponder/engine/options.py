@@ -66,6 +66,7 @@ class ChatFields(SamplingFields, total=False):
     json_schema: dict[str, Any] | str | None
     history: History
     truncation: Truncation
+    continue_final_message: bool
 
 
 Value = TypeVar("Value", bound=Struct)

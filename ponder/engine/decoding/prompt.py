@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from ponder.core.errors import ContextLengthExceeded
+from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.message import Message
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.hopeless import refuse_hopeless_request
@@ -33,17 +33,29 @@ class PromptWriter:
     def write(self, request: ChatRequest) -> tuple[Mode, Rendered]:
         """The prompt that is run. Raises UserError when it cannot hold."""
         refuse_hopeless_request(request, self._profile)
-        mode = choose_mode(request.thinking, request.messages, self._profile)
+        request, notes = final_message(request)
+        mode = self._mode(request)
         if request.truncation == "auto":
             mode, rendered = self._truncated(request, mode)
         else:
             rendered = self._render(request, mode, self._profile.context)
         warnings = check_tools(self._profile.template_trust, self._template) if request.tools else ()
-        return structs.replace(mode, warnings=(*mode.warnings, *rendered.warnings, *warnings)), rendered
+        return structs.replace(mode, warnings=(*notes, *mode.warnings, *rendered.warnings, *warnings)), rendered
 
     def whole(self, request: ChatRequest) -> Rendered:
         """The prompt with all its messages, however long."""
-        return self._render(request, choose_mode(request.thinking, request.messages, self._profile))
+        request, _ = final_message(request)
+        return self._render(request, self._mode(request))
+
+    def _mode(self, request: ChatRequest) -> Mode:
+        """An answer that has begun is continued without new thoughts."""
+        mode = choose_mode(request.thinking, request.messages, self._profile)
+        if not (request.continue_final_message and mode.thinking and request.messages[-1].text):
+            return mode
+        warnings = mode.warnings
+        if request.thinking.enabled:
+            warnings += ("enable_thinking: the last message is continued, and its thoughts are over",)
+        return structs.replace(mode, thinking=False, source="request", warnings=warnings)
 
     def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
         return render(
@@ -53,6 +65,7 @@ class PromptWriter:
             enable_thinking=False if mode.prefill_empty else None,
             history=request.history,
             template=self._template,
+            continue_final_message=request.continue_final_message,
             context=context,
         )
 
@@ -64,7 +77,7 @@ class PromptWriter:
 
         def of(messages: tuple[Message, ...]) -> tuple[Mode, Rendered]:
             part = structs.replace(request, messages=messages)
-            mode = choose_mode(part.thinking, messages, self._profile)  # a switch that is left out switches nothing
+            mode = self._mode(part)  # a switch that is left out switches nothing
             return mode, self._render(part, mode, context)
 
         def fits(messages: tuple[Message, ...]) -> bool:
@@ -107,3 +120,26 @@ def truncated(messages: Sequence[Message], fits: Callable[[Messages], bool]) -> 
         middle = (good + bad) // 2
         good, bad = (middle, bad) if fits(since(middle)) else (good, middle)
     return since(good)
+
+
+def final_message(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+    """What becomes of a last message of the assistant, and how it is told. An empty one is no beginning: it is left
+    out. Raises UserError for one that cannot be continued."""
+    last = request.messages[-1] if request.messages else None
+    if last is None or last.role != "assistant":
+        if request.continue_final_message:
+            text = "continue_final_message: the last message is not the assistant's, so there is nothing to continue"
+            raise UserError(text, param="continue_final_message")
+        return request, ()
+    if not request.continue_final_message:
+        text = "the last message is the assistant's: a new turn was begun; continue_final_message: true goes on with it"
+        return request, (text,)
+    if last.tool_calls:
+        text = "continue_final_message: the last message ends with a call, and what follows a call is its result"
+        raise UserError(text, param="continue_final_message")
+    if request.grammar is not None:
+        text = "a response format holds for a whole answer, and this one is continued: leave one of them out"
+        raise UserError(text, param="continue_final_message")
+    if not last.text and not last.reasoning:
+        return structs.replace(request, messages=request.messages[:-1], continue_final_message=False), ()
+    return request, ("the last message is the assistant's: the reply goes on with it",)

@@ -43,6 +43,8 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
     body |= _grammar(request.grammar, dialect)
     body |= _tools(request, dialect, warnings)
     _history(request, dialect, body, warnings)
+    if request.continue_final_message:
+        body |= _continued(dialect)
     if request.truncation != "disabled":
         if dialect.name != "ponder":
             raise UserError(f"truncation: {dialect.name} counts its own tokens; leave it out", param="truncation")
@@ -227,6 +229,14 @@ def _history(request: ChatRequest, dialect: Dialect, body: Body, warnings: list[
             warnings.append('history "exact" became "keep": ids do not travel')
     else:
         warnings.append(f'history "{request.history}": {dialect.name} renders earlier thoughts by its own template')
+
+
+def _continued(dialect: Dialect) -> Body:
+    """llama.cpp and ollama continue a last message of the assistant by themselves."""
+    if dialect.name == "openai":
+        raise UserError("continue_final_message: the other server may begin a new turn", param="continue_final_message")
+    asks = dialect.name in ("ponder", "vllm", "sglang")
+    return {"continue_final_message": True, "add_generation_prompt": False} if asks else {}
 
 
 def _mode(request: ChatRequest) -> bool | None:

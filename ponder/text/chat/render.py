@@ -40,6 +40,7 @@ def render(
     tools: Sequence[dict[str, Any]] = (),
     enable_thinking: bool | None = None,
     add_generation_prompt: bool = True,
+    continue_final_message: bool = False,
     history: History = "strip",
     template: Template | None = None,
     allow_control: bool = False,
@@ -51,6 +52,7 @@ def render(
     history "strip" is the official template: thoughts before the last query go. "keep" leaves every block in.
     "exact" emits an assistant message's `ids` verbatim, the others as "keep" does, so that in a tool loop a prompt
     and its output are an exact id prefix of the next prompt (HC-2).
+    continue_final_message: no turn is opened; the last message, which is the assistant's, stays open.
     allow_control: control tokens are found in the messages' texts too, as Hugging Face does. Only for text you own.
     context: the ids there is room for; raises ContextLengthExceeded for a prompt of more than twice as many.
     """
@@ -63,7 +65,9 @@ def render(
         _qwen25(writer, messages, tools, history)
     else:
         _qwen3(writer, messages, tools, history, template)
-    if add_generation_prompt:
+    if continue_final_message:
+        writer.reopen_turn()
+    elif add_generation_prompt:
         _open_turn(writer, template, enable_thinking)
     if warning := switch_warning(template, enable_thinking):
         writer.warn(warning)

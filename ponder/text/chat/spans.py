@@ -74,6 +74,21 @@ class Writer:
         self.control("<|im_end|>", "end", trainable=trainable)
         self.text("\n", "end")
 
+    def reopen_turn(self) -> None:
+        """Take back the end of the last turn; of one that has thoughts and nothing else, the end of those, too."""
+        self._take_back("end")
+        n, kinds = self.message, [key[2] for key in self._keys if key[0] == self.message]
+        if "reasoning" not in kinds or any(p for p, k in zip(self._pieces, self._keys) if k[0] == n and k[2] == "text"):
+            return
+        self._take_back("text")
+        del self._pieces[-2:], self._keys[-2:]  # the tag, and the line break behind it
+        self._pieces[-1] = str(self._pieces[-1]).removesuffix("\n")
+
+    def _take_back(self, kind: SpanKind) -> None:
+        while self._keys and self._keys[-1][2] == kind:
+            self._pieces.pop()
+            self._keys.pop()
+
     def exact_turn(self, ids: Sequence[int], *, opened: bool = False) -> None:
         """HC-2: the ids as the model saw and produced them, after `<|im_start|>assistant\\n`. opened: the prompt of
         that turn ended in the open block, so the model did not write its beginning."""

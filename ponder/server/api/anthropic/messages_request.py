@@ -39,8 +39,10 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
         raise UserError("messages is empty: give at least one", param="messages")
     tools, warnings = tools_of(body.tools)
     choice, parallel = _tool_choice(body.tool_choice)
+    messages = messages_of(body.system, body.messages)
     return ChatRequest(
-        messages=messages_of(body.system, body.messages),
+        messages=messages,
+        continue_final_message=messages[-1].is_beginning,
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel,

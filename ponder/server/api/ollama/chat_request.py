@@ -53,8 +53,10 @@ class GenerateBody(ThinkingBody, frozen=True, kw_only=True):
 def chat_request(body: OllamaChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
     """-> the request, and warnings about options that have no meaning here."""
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
+    messages = messages_of(body.messages)
     return ChatRequest(
-        messages=messages_of(body.messages),
+        messages=messages,
+        continue_final_message=messages[-1].is_beginning,
         tools=tuple(body.tools),
         sampling=sampling,
         thinking=thinking_of(body),

@@ -61,6 +61,8 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
     truncation: Truncation = "disabled"
+    continue_final_message: bool = False
+    add_generation_prompt: bool | None = None
     preserve_thinking: Literal["auto", "all", "last", "none"] = "auto"
     # accepted because every client library sends them; they change nothing that could be observed here
     user: str | None = None
@@ -82,8 +84,19 @@ def chat_request(body: ChatBody) -> ChatRequest:
         grammar=grammar_of(body.response_format),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
         truncation=body.truncation,
+        continue_final_message=continued(body.continue_final_message, body.add_generation_prompt),
         call_deltas=True,
     )
+
+
+def continued(continue_final_message: bool, add_generation_prompt: bool | None) -> bool:
+    """vLLM's two fields, of which the second is the opposite of the first. Raises UserError where they disagree."""
+    if add_generation_prompt is not None and add_generation_prompt is continue_final_message:
+        raise UserError(
+            "add_generation_prompt is the opposite of continue_final_message: a new turn, or the last one goes on",
+            param="add_generation_prompt",
+        )
+    return continue_final_message
 
 
 def messages_of(raw: list[dict[str, Any]]) -> tuple[Message, ...]:
