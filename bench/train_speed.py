@@ -102,8 +102,10 @@ def ponder_step(folder: Path, ids: torch.Tensor, dtype: str, compiled: bool) -> 
     return step
 
 
-def products_step(config: ModelConfig, tokens: int, dtype: str) -> Step:
-    """Every matrix product of a step; experts as equal shares of one batched product."""
+def products_step(config: ModelConfig, sequences: int, length: int, dtype: str) -> Step:
+    """Every matrix product of a step; experts as equal shares of one batched product, attention with half of the keys,
+    which is what causal attention needs on average."""
+    tokens = sequences * length
     products = []
     for name, shape in {**config.shapes(), "head": (config.vocab_size, config.hidden_size)}.items():
         if len(shape) == 1 or name == "model.embed_tokens.weight" or ".experts." in name:
@@ -115,6 +117,9 @@ def products_step(config: ModelConfig, tokens: int, dtype: str) -> Step:
         one = [torch.randn(n, share, d), torch.randn(n, 2 * i, d), torch.randn(n, share, 2 * i)]
         two = [torch.randn(n, share, i), torch.randn(n, d, i), torch.randn(n, share, d)]
         products += [tuple(one), tuple(two)] * config.num_hidden_layers
+    b, c = sequences * config.num_attention_heads, config.head_dim
+    scores = (torch.randn(b, length, c), torch.randn(b, length // 2, c), torch.randn(b, length, length // 2))
+    products += [scores] * 2 * config.num_hidden_layers  # queries and keys; probabilities and values: the same shapes
     products = [tuple(a.to(TYPES[dtype]) for a in each) for each in products]
 
     def step() -> float:
@@ -137,7 +142,7 @@ def measure(name: str, dtype: str, compiled: bool, rounds: int, sides: list[str]
         if "ponder" in sides:
             steps["ponder"] = ponder_step(Path(folder), ids, dtype, compiled)
     if "products" in sides:
-        steps["products"] = products_step(config, b * s, dtype)
+        steps["products"] = products_step(config, b, s, dtype)
     first = {side: step() for side, step in steps.items()}  # the first compiles, allocates, and has the same loss
     wall: dict[str, list[float]] = {side: [] for side in steps}
     cpu: dict[str, list[float]] = {side: [] for side in steps}

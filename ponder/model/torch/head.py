@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ponder.model.torch import fused
+
 CHUNK = 1 << 24  # logits that exist at a time
 
 
@@ -25,35 +27,29 @@ def token_losses(x: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tens
 class TokenLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        logprob, entropy = (x.new_empty(len(x), dtype=torch.float32) for _ in range(2))
+        logprob, entropy, total = (x.new_empty(len(x), dtype=torch.float32) for _ in range(3))
         chunks = _chunks(x, head)
         for rows in chunks:
-            logp = _log_softmax(x[rows], head)  # [chunk, V]
-            logprob[rows] = logp.gather(1, targets[rows, None])[:, 0]
-            entropy[rows] = logp.exp().mul_(logp).sum(-1).neg_()
-        kept = logp if len(chunks) == 1 else None  # a single chunk is no larger than what the others need in turn
-        ctx.save_for_backward(x, head, targets, entropy, kept)
+            logits = torch.mm(x[rows], head.T)  # [chunk, V]
+            losses = fused.row_losses if fused.fits(logits) else row_losses
+            logprob[rows], entropy[rows], total[rows] = losses(logits, targets[rows])
+        kept = logits if len(chunks) == 1 else None  # a single chunk is no larger than what the others need in turn
+        ctx.save_for_backward(x, head, targets, entropy, total, kept)
         ctx.set_materialize_grads(False)
         return logprob, entropy
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_logprob: Tensor | None, d_entropy: Tensor | None) -> tuple[Tensor | None, ...]:
-        """With z the logits and H the entropy: d log p(target) / dz = onehot - p, dH / dz = -p (log p + H)."""
-        x, head, targets, entropy, kept = ctx.saved_tensors
+        x, head, targets, entropy, total, kept = ctx.saved_tensors
+        d_logprob = torch.zeros_like(entropy) if d_logprob is None else d_logprob.contiguous()
         wants_x, wants_head, _ = ctx.needs_input_grad
         dx, d_head = torch.empty_like(x) if wants_x else None, torch.zeros_like(head) if wants_head else None
         for rows in _chunks(x, head):
-            logp = _log_softmax(x[rows], head) if kept is None else kept
-            dz = logp.exp()
-            if d_entropy is not None:
-                factor = (logp + entropy[rows, None]).mul_(-d_entropy[rows, None])
-                dz.mul_(factor if d_logprob is None else factor.sub_(d_logprob[rows, None]))
-            elif d_logprob is not None:
-                dz.mul_(-d_logprob[rows, None])
-            if d_logprob is not None:
-                dz.scatter_add_(1, targets[rows, None], d_logprob[rows, None])
-            dz = dz.to(x.dtype)
+            logits = torch.mm(x[rows], head.T) if kept is None else kept
+            back = fused.row_losses_back if fused.fits(logits) else row_losses_back
+            d = None if d_entropy is None else d_entropy.contiguous()[rows]
+            dz = back(logits, targets[rows], entropy[rows], total[rows], d_logprob[rows], d)
             if dx is not None:
                 dx[rows] = dz @ head
             if d_head is not None:
@@ -61,10 +57,27 @@ class TokenLosses(torch.autograd.Function):
         return dx, d_head, None
 
 
+def row_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """logits [R, V], targets [R] -> float32 [R] each: log-probability of the target, entropy, log of the sum of exp."""
+    z = logits.float()
+    total = z.logsumexp(-1)
+    logp = z - total[:, None]
+    return logp.gather(1, targets[:, None])[:, 0], logp.exp().mul_(logp).sum(-1).neg_(), total
+
+
+def row_losses_back(
+    logits: Tensor, targets: Tensor, entropy: Tensor, total: Tensor, d_logprob: Tensor, d_entropy: Tensor | None
+) -> Tensor:
+    """The gradient of the logits, [R, V]. With z the logits and H the entropy: d log p(target) / dz = onehot - p,
+    dH / dz = -p (log p + H)."""
+    logp = logits.float() - total[:, None]
+    factor = d_logprob[:, None]
+    if d_entropy is not None:
+        factor = (logp + entropy[:, None]).mul_(d_entropy[:, None]).add_(factor)
+    dz = logp.exp_().mul_(factor).neg_()
+    return dz.scatter_add_(1, targets[:, None], d_logprob[:, None]).to(logits.dtype)
+
+
 def _chunks(x: Tensor, head: Tensor) -> list[slice]:
     n = max(1, CHUNK // len(head))
     return [slice(i, i + n) for i in range(0, len(x), n)]
-
-
-def _log_softmax(x: Tensor, head: Tensor) -> Tensor:
-    return torch.log_softmax(torch.mm(x, head.T), -1, dtype=torch.float32)

@@ -19,7 +19,7 @@ from ponder.core.errors import UserError
 from ponder.kernels.ops import Step
 from ponder.kernels.reference.ops import largest_panels
 from ponder.kernels.tensor import Tensor as Stored
-from ponder.model.torch import experts
+from ponder.model.torch import experts, fused
 from ponder.model.torch.attention import packed_attention
 from ponder.model.torch.functions import RmsNorm, Rope
 from ponder.model.torch.head import token_losses
@@ -59,12 +59,15 @@ class TorchOps:
         return F.embedding(self._index(ids), weight)  # [T, D]
 
     def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        return RmsNorm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
+        norm = fused.RmsNorm if fused.fits(x) else RmsNorm
+        return norm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
     def rope(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        if fused.fits(x):
+            return fused.Rope.apply(x, cos, sin)  # type: ignore[no-any-return]
         return Rope.apply(x, cos.to(x.dtype), sin.to(x.dtype))  # type: ignore[no-any-return]
 
     def attention(
@@ -76,7 +79,7 @@ class TorchOps:
         return paged_attention(q, k, v, sequences.batch, cache, layer)
 
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
-        return F.silu(gate) * up
+        return fused.SwiGlu.apply(gate, up) if fused.fits(gate) else F.silu(gate) * up  # type: ignore[no-any-return]
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return a + b

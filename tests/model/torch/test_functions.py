@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 
 from ponder.core.batch import Batch
-from ponder.model.torch import experts
+from ponder.model.torch import experts, fused
 from ponder.model.torch.attention import packed_attention
 from ponder.model.torch.functions import RmsNorm, Rope
 from ponder.model.torch.packing import pack
+
+
+@pytest.fixture(params=["ours", "torch's"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's: what other devices and torch.compile take."""
+    if request.param == "torch's":
+        monkeypatch.setattr(fused, "fits", lambda x: False)
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
@@ -52,6 +59,7 @@ def one_by_one(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
 LENGTHS = [[64], [8] * 16, [1], [1] * 5, [300, 5, 17, 300, 1, 80, 33, 64], [20, 0, 20], [130, 131]]
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 @pytest.mark.parametrize("heads", [(4, 2), (3, 3), (4, 1)])
 def test_packed_attention(lengths: list[int], heads: tuple[int, int]) -> None:
@@ -61,6 +69,7 @@ def test_packed_attention(lengths: list[int], heads: tuple[int, int]) -> None:
     close(got, one_by_one(q, k, v, lengths), [q, k, v], 3e-6)
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
 def test_packed_attention_in_bfloat16(lengths: list[int]) -> None:
     t = sum(lengths)

@@ -12,8 +12,10 @@ from ponder.model.torch.head import token_losses
 
 @pytest.mark.parametrize("chunk", [1 << 24, 300])
 @pytest.mark.parametrize("wanted", ["logprob", "entropy", "both"])
-def test_equal_to_the_plain_head(chunk: int, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_equal_to_the_plain_head(chunk: int, wanted: str, ours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module.fused, "fits", lambda x: ours)
     torch.manual_seed(0)
     x, head = torch.randn(37, 16, requires_grad=True), (0.3 * torch.randn(101, 16)).requires_grad_()
     targets, w = torch.randint(101, (37,)), torch.randn(2, 37)

@@ -259,6 +259,7 @@ NB_MODULE(_native, m) {
     bind_program(m);
     bind_panels(m);
     bind_sampler(m);
+    bind_training(m);
     m.def("read_bandwidth", [](int64_t bytes, int tries) {
         check(bytes > 0 && bytes <= (int64_t)1 << 33 && tries > 0, "1 to 2**33 bytes, one try or more");
         return read_bandwidth(bytes, tries);

@@ -65,3 +65,4 @@ void check_ids(const Array<const int32_t, 1>& ids, int64_t n);
 void bind_program(nb::module_& m);  // program_bindings.cpp
 void bind_panels(nb::module_& m);   // panels_bindings.cpp
 void bind_sampler(nb::module_& m);  // sampler_bindings.cpp
+void bind_training(nb::module_& m);  // training_bindings.cpp

@@ -36,3 +36,21 @@ KERNEL(void, normal, (uint32_t key0, uint32_t key1, uint32_t key2, float spread,
 KERNEL(bool, maxima, (const float* x, int64_t n, float* out))
 KERNEL(void, weights, (const float* x, int64_t n, double peak, double temperature, double* out))
 KERNEL(void, forbid, (float* x, const uint8_t* allowed, int64_t n))
+
+// Training, forward and back, over rows of float32 or bf16 (`Stored`); what is summed is float32. weight, inverse, cos and
+// sin are float32. See training/training.h for what each computes.
+KERNEL(void, norm_forward, (Stored type, const void* x, const float* weight, float eps, int64_t rows, int64_t n, void* out,
+                            float* inverse))
+KERNEL(void, norm_backward, (Stored type, const void* grad, const void* x, const float* weight, const float* inverse,
+                             int64_t rows, int64_t n, void* dx, float* dw))  // dw is added to
+KERNEL(void, rotate, (Stored type, const void* x, const float* cos, const float* sin, float way, int64_t heads, int64_t c,
+                      void* out))  // the heads of one token
+KERNEL(void, swiglu_forward, (Stored type, const void* gate, const void* up, int64_t n, void* out))
+KERNEL(void, swiglu_backward, (Stored type, const void* grad, const void* gate, const void* up, int64_t n, void* dgate,
+                               void* dup))
+KERNEL(void, attention_forward, (Stored type, const TrainingUnit& u, float* scratch))  // scratch: training_scratch floats
+KERNEL(void, attention_backward, (Stored type, const TrainingUnit& u, float* scratch))
+KERNEL(void, loss_forward, (Stored type, const void* logits, int64_t target, int64_t n, float* logprob, float* entropy,
+                            float* total))  // of one row; total: log of the sum of exp
+KERNEL(void, loss_backward, (Stored type, const void* logits, int64_t target, int64_t n, float entropy, float total,
+                             float d_logprob, float d_entropy, void* out))

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "attention/kv.h"
+#include "training/unit.h"
 
 namespace ponder {
 

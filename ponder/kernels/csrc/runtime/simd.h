@@ -46,6 +46,12 @@ static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     even.v = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
     odd.v = _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32(0xffff0000)));
 }
+static inline void narrow(V a, uint16_t* p) {  // to N bf16 values, ties to even; a NaN stays one
+    __m512i bits = _mm512_castps_si512(a.v), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i near = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    near = _mm512_mask_mov_epi32(near, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc0));
+    _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(near));
+}
 // The sums of four vectors; each is added in the same fixed order.
 static inline void sum4(V a, V b, V c, V d, float* out) {
     __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
@@ -92,6 +98,14 @@ static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     __m256i w = _mm256_loadu_si256((const __m256i*)p);
     even.v = _mm256_castsi256_ps(_mm256_slli_epi32(w, 16));
     odd.v = _mm256_castsi256_ps(_mm256_and_si256(w, _mm256_set1_epi32(0xffff0000)));
+}
+static inline void narrow(V a, uint16_t* p) {
+    __m256i bits = _mm256_castps_si256(a.v), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i near = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+    near = _mm256_blendv_epi8(near, _mm256_set1_epi32(0x7fc0), nan);
+    near = _mm256_permute4x64_epi64(_mm256_packus_epi32(near, near), 0xd8);
+    _mm_storeu_si128((__m128i*)p, _mm256_castsi256_si128(near));
 }
 static inline void sum4(V a, V b, V c, V d, float* out) {
     __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v));
@@ -140,6 +154,10 @@ static inline V widen(const uint16_t* p) { return {(Float4)(Bits4{p[0], p[1], p[
 static inline void widen_pairs(const uint16_t* p, V& even, V& odd) {
     even.v = (Float4)(Bits4{p[0], p[2], p[4], p[6]} << 16);
     odd.v = (Float4)(Bits4{p[1], p[3], p[5], p[7]} << 16);
+}
+static inline void narrow(V a, uint16_t* p) {
+    Bits4 bits = (Bits4)a.v, near = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    for (int i = 0; i < 4; i++) p[i] = (bits[i] & 0x7fffffffu) > 0x7f800000u ? 0x7fc0 : (uint16_t)near[i];
 }
 static inline void sum4(V a, V b, V c, V d, float* out) {
     out[0] = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
