@@ -5,7 +5,8 @@
 tokenize: {"text", "allow_control"?} -> {"ids", "tokens"}, or {"ids"} -> {"text"}
 render:   {"messages", "tools"?, "enable_thinking"?, "add_generation_prompt"?, "history"?, "template"?,
            "allow_control"?} -> {"text", "ids", "spans", "warnings"}
-parse:    {"ids" or "text", "prompt"? (ids or text)} -> {"reasoning", "content", "tool_calls", "malformed_calls"}
+parse:    {"ids" or "text", "prompt"? (ids or text), "tools"?}
+           -> {"reasoning", "content", "tool_calls", "malformed_calls"}
 
 Text given to `parse` is read with its control tokens: it stands for what a model produced. A key that is not known
 is an error that names it.
@@ -22,6 +23,7 @@ from ponder.core.request import History
 from ponder.text.chat.parse import StreamParser, message_of
 from ponder.text.chat.render import render as render_messages
 from ponder.text.chat.template import Template
+from ponder.text.chat.xml_calls import schemas_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -51,6 +53,7 @@ class ParseInput(Struct, forbid_unknown_fields=True):
     ids: list[Id] | None = None
     text: str | None = None
     prompt: str | list[Id] = field(default_factory=list)
+    tools: list[Json] | None = None
 
 
 def tokenize(raw: Any, tokenizer: Tokenizer) -> Json:
@@ -85,13 +88,14 @@ def render(raw: Any, tokenizer: Tokenizer) -> Json:
 
 
 def parse(raw: Any, tokenizer: Tokenizer) -> Json:
-    """One assistant turn. `reasoning` is null when there is none; `arguments` are JSON text as the model wrote it."""
+    """One assistant turn. tools: by whose schemas the values of XML calls are read. `reasoning` is null when there is
+    none; `arguments` are JSON text, of a JSON call as the model wrote it."""
     given = _read(raw, ParseInput)
     _exactly_one(given.ids, given.text, "ids", "text")
     ids = given.ids if given.ids is not None else tokenizer.encode(given.text or "", allow_control=True)
     prompt = given.prompt
     prompt_ids = tokenizer.encode(prompt, allow_control=True) if isinstance(prompt, str) else prompt
-    parser = StreamParser(tokenizer, prompt_ids)
+    parser = StreamParser(tokenizer, prompt_ids, schemas=schemas_of(given.tools or ()), bare_calls=True)
     message = message_of(parser.feed(ids) + parser.finish())
     calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in message.tool_calls]
     return {

@@ -8,7 +8,7 @@ tool_choice   none       no `<tool_call>` id in the answer
 parallel_tool_calls False: the answer ends with its first call.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ponder.core.errors import UserError
@@ -16,6 +16,7 @@ from ponder.core.params import Grammar
 from ponder.engine.decoding.grammar import compile_calls, compile_grammar, is_strict
 from ponder.engine.decoding.matcher import Compiled
 from ponder.text.chat.untagged_calls import UntaggedCalls
+from ponder.text.chat.xml_calls import Schemas, schemas_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -24,9 +25,10 @@ class AnswerRules:
     """grammar: what the answer must match, None when it is free. free_calls: a call may stand in its place.
     calls: what a call must match, None when it is free.
     no_calls: the `<tool_call>` id is never sampled. single_call: end after the first call. text_calls: there is nothing
-    to call, so what looks like a call is text. call_deltas: calls are told while they are written. untagged: names of
-    the tools whose calls may come without tags; none where a call must keep to a schema, for only calls in tags are
-    held to it."""
+    to call, so what looks like a call is text. call_deltas: calls are told while they are written. schemas: of the
+    tools, by which values of XML calls are read. untagged: names of the tools whose calls may come as JSON without
+    tags, bare_calls: whether they may come as XML without; not where a call must keep to a schema, for only calls in
+    tags are held to it."""
 
     grammar: Compiled | None = None
     calls: Compiled | None = None
@@ -35,7 +37,9 @@ class AnswerRules:
     single_call: bool = False
     text_calls: bool = False
     call_deltas: bool = False
+    schemas: Schemas = field(default_factory=dict)
     untagged: frozenset[str] = frozenset()
+    bare_calls: bool = False
     warnings: tuple[str, ...] = ()
 
     def untagged_reader(self) -> UntaggedCalls | None:
@@ -59,6 +63,7 @@ def answer_rules(
 
     Raises UserError for what cannot be enforced."""
     names = [_name(tool) for tool in tools]
+    schemas = schemas_of(tools)
     if tool_choice in ("auto", "none"):
         compiled = compile_grammar(tokenizer, eos_ids, grammar) if grammar else None
         calls = None
@@ -72,7 +77,9 @@ def answer_rules(
             no_calls=tool_choice == "none",
             single_call=not parallel_tool_calls,
             text_calls=not tools,
+            schemas=schemas,
             untagged=frozenset(names) if untagged and grammar is None and calls is None else frozenset(),
+            bare_calls=tool_choice == "auto" and grammar is None and calls is None,
             warnings=compiled.warnings if compiled else (),
         )
     if grammar is not None:
@@ -87,7 +94,9 @@ def answer_rules(
         raise UserError(f'tool_choice is "{tool_choice}", but the tools are: {known}', param="tool_choice")
     _need_tags(tokenizer, "tool_choice")
     compiled = compile_calls(tokenizer, eos_ids, chosen, single=not parallel_tool_calls)
-    return AnswerRules(compiled, compiled, single_call=not parallel_tool_calls, warnings=compiled.warnings)
+    return AnswerRules(
+        compiled, compiled, single_call=not parallel_tool_calls, schemas=schemas, warnings=compiled.warnings
+    )
 
 
 def _need_tags(tokenizer: Tokenizer, param: str) -> None:

@@ -38,6 +38,8 @@ class ReplyReader:
                 calls=may_call,
                 hold_calls=may_call and may_close,
                 call_deltas=rules.call_deltas,
+                schemas=rules.schemas,
+                bare_calls=rules.bare_calls,
             )
         )
         sampling = settings.sampling

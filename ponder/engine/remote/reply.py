@@ -29,6 +29,7 @@ from ponder.core.message import ToolCall
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
 from ponder.text.chat.tool_calls import format_call
+from ponder.text.chat.xml_calls import Schemas
 
 Chunk = dict[str, Any]
 MALFORMED = "malformed_tool_calls"  # of another Ponder
@@ -85,12 +86,12 @@ class _CallPieces:
 class _ReplyChoice:
     """One choice of the reply."""
 
-    def __init__(self, *, calls: bool, raw: bool) -> None:
+    def __init__(self, schemas: Schemas, *, calls: bool, raw: bool) -> None:
         self.reason: str | None = None
         self.stop_reason: str | None = None
         self.malformed = 0
         self.thought = False  # thoughts were seen
-        self._tags = TagParser(calls=calls)
+        self._tags = TagParser(schemas, calls=calls)
         self._apart = raw
         self._calls: dict[int, _CallPieces] = {}
         self._done = 0
@@ -150,7 +151,7 @@ class RemoteReply:
         self._outgoing = outgoing
         self._names = names
         raw = outgoing.path == "/completions"
-        self._choices = [_ReplyChoice(calls=outgoing.calls, raw=raw) for _ in range(choices)]
+        self._choices = [_ReplyChoice(outgoing.schemas, calls=outgoing.calls, raw=raw) for _ in range(choices)]
         self._told: Chunk = {}  # what only another Ponder says: effective, warnings, ...
 
     def feed(self, chunk: Chunk) -> Iterator[tuple[int, Event]]:

@@ -17,6 +17,7 @@ from ponder.core.request import ChatRequest
 from ponder.engine.decoding.grammar import is_strict
 from ponder.engine.remote.dialects import Dialect
 from ponder.text.chat.soft_switch import soft_switch
+from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, schemas_of
 
 Body = dict[str, Any]
 EFFORTS = ((1024, "low"), (4096, "medium"))  # as our own server reads the words (server/api/thinking_params.py)
@@ -24,7 +25,8 @@ CONTROL = re.compile(r"<\|[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")
 
 
 class Outgoing(NamedTuple):
-    """path: below the server's /v1. calls: whether the answer may be a tool call. must_call: whether it has to be."""
+    """path: below the server's /v1. calls: whether the answer may be a tool call. must_call: whether it has to be.
+    schemas: of the tools."""
 
     path: str
     body: Body
@@ -32,6 +34,7 @@ class Outgoing(NamedTuple):
     warnings: tuple[str, ...]
     calls: bool = False
     must_call: bool = False
+    schemas: Schemas = NO_SCHEMAS
 
 
 def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
@@ -59,7 +62,8 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
         warnings.append(f"{dialect.name} may read {found} in a message as a control token")
     calls = bool(request.tools) and request.tool_choice != "none"
     must = request.tool_choice not in ("auto", "none")
-    return Outgoing("/chat/completions", body, _effective(request, thinks), tuple(warnings), calls, must)
+    schemas = schemas_of(request.tools)
+    return Outgoing("/chat/completions", body, _effective(request, thinks), tuple(warnings), calls, must, schemas)
 
 
 def completion_body(

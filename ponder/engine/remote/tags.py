@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 from ponder.core.event import Event
 from ponder.text.chat.parse import StreamParser
+from ponder.text.chat.xml_calls import Schemas
 
 THINK, END_THINK, CALL, END_CALL, TEXT = range(5)
 NAMES = {"<think>": THINK, "</think>": END_THINK, "<tool_call>": CALL, "</tool_call>": END_CALL}
+_TAGS = {id_: name for name, id_ in NAMES.items()}
 
 
 class _OneText:
@@ -27,22 +29,21 @@ class _OneText:
         self.text = ""
 
     def text_bytes(self, id_: int) -> bytes:
-        assert id_ == TEXT
-        return self.text.encode("utf-8", "replace")
+        return (self.text if id_ == TEXT else _TAGS[id_]).encode("utf-8", "replace")
 
     def encode(self, text: str) -> list[int]:
         raise AssertionError("no prompt is parsed here")
 
 
 class TagParser:
-    """`feed` text as it comes, `finish` at its end. calls: whether `<tool_call>` means something."""
+    """`feed` text as it comes, `finish` at its end. schemas: of the tools. calls: whether `<tool_call>` means
+    something."""
 
-    def __init__(self, *, calls: bool) -> None:
+    def __init__(self, schemas: Schemas, *, calls: bool) -> None:
         self._shim = _OneText(calls=calls)
-        self._parser = StreamParser(self._shim)
+        self._parser = StreamParser(self._shim, schemas=schemas, bare_calls=calls)
         self._held = ""
         self._calls = calls
-        self._open = False  # between the tags of a call
 
     @property
     def malformed_calls(self) -> int:
@@ -56,7 +57,6 @@ class TagParser:
             if tag != "<think>":  # before it there is white space of the template at most
                 events += self._put(self._held[:at])
             self._held = self._held[at + len(tag) :]
-            self._open = tag == "<tool_call>"
             events += self._parser.feed([NAMES[tag]])
         keep = self._unsure()
         events += self._put(self._held[: len(self._held) - keep])
@@ -82,7 +82,7 @@ class TagParser:
         if phase == "start":
             yield "<think>"
         if self._calls:
-            yield "</tool_call>" if self._open else "<tool_call>"
+            yield from ("<tool_call>", "</tool_call>")
 
     def _cut(self) -> tuple[int, str] | None:
         """Place and name of the first tag in what is held."""

@@ -1,70 +1,101 @@
 """A tool call that is being written: what came of it, until it is known whether it is one (TC-1, TC-5).
 
-call = OpenCall(); call.feed(b'{"name": "add"}'); call.parsed()
+call = OpenCall(); call.feed(b'{"name": "add"}'); call.parsed(closed=True)
 """
 
 from ponder.core.message import ToolCall
 from ponder.text.chat.begun_call import BegunCall
 from ponder.text.chat.tool_calls import StringScanner, parse_call
+from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, ValueScanner, parse_xml
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 class Tag:
-    """A tool-call tag inside an open JSON string: text for now, a tag again if the string never ends."""
+    """A tool-call tag inside an open value: text for now, a tag again if the value never ends."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
 class OpenCall:
-    """A call being buffered: pieces of text, tags inside strings, and None for an id that has no text."""
+    """A call being buffered, as JSON or as XML: pieces of text, tags inside values, None for an id that has no text."""
 
-    def __init__(self, begun: BegunCall | None = None) -> None:
-        """begun: follows it."""
+    def __init__(self, schemas: Schemas = NO_SCHEMAS, *, begun: BegunCall | None = None, bare: bool = False) -> None:
+        """schemas: of the tools, which say what a value of XML is. begun: follows it. bare: without `<tool_call>`."""
         self.begun = begun
+        self.bare = bare
         self.pieces: list[str | Tag | None] = []
+        self._schemas = schemas
         self._utf8 = Utf8Stream()
-        self._strings = StringScanner()
+        self._scanner: StringScanner | ValueScanner | None = None  # None: nothing but white space yet
 
     def feed(self, data: bytes) -> None:
         if data:
-            self._append(self._utf8.feed(data))
+            self.push(self._utf8.feed(data))
         else:
-            self.pieces.append(None)
-            if self.begun is not None:
-                self.begun.stop()
+            self.add(None)
 
     def flush_character(self) -> None:
-        self._append(self._utf8.flush())
+        self.push(self._utf8.flush())
+
+    def add(self, piece: str | None) -> None:
+        """A piece of text, or one that has none."""
+        if piece is not None:
+            self.push(piece)
+            return
+        self.pieces.append(None)
+        if self.begun is not None:
+            self.begun.stop()
+
+    def push(self, text: str) -> None:
+        if not text:
+            return
+        self.pieces.append(text)
+        if self._scanner is None and (start := text.lstrip()):
+            self._scanner = ValueScanner() if start[0] == "<" else StringScanner()
+        if self._scanner is not None:
+            self._scanner.feed(text)
+        if self.begun is not None and not self.is_xml:
+            self.begun.feed(text)
 
     def absorb_tag(self, tag: str) -> bool:
-        """Whether the tag falls into an open string, and so belongs to the call's text."""
+        """Whether the tag falls into an open value, and so belongs to the call's text."""
         self.flush_character()
-        if self._strings.inside:
-            self._strings.feed(tag)
-            self.pieces.append(Tag(tag))
-            if self.begun is not None:
-                self.begun.feed(tag)
-        return self._strings.inside
+        if self._scanner is None or not self._scanner.inside:
+            return False
+        self._scanner.feed(tag)
+        self.pieces.append(Tag(tag))
+        if self.begun is not None and not self.is_xml:
+            self.begun.feed(tag)
+        return True
+
+    @property
+    def is_xml(self) -> bool:
+        return isinstance(self._scanner, ValueScanner)
 
     @property
     def hopeless(self) -> bool:
         """Whether no text after this could make it a call."""
-        return self._strings.broken or (bool(self.pieces) and self.pieces[-1] is None)
+        broken = isinstance(self._scanner, StringScanner) and self._scanner.broken
+        return broken or (bool(self.pieces) and self.pieces[-1] is None)
 
     @property
     def body(self) -> str:
         return "".join(p.text if isinstance(p, Tag) else p or "" for p in self.pieces)
 
-    def parsed(self) -> ToolCall | None:
-        """The call, None when it is not well formed. An id that has no text makes it malformed."""
-        return None if None in self.pieces else parse_call(self.body)
+    def cut(self) -> str | None:
+        """The text behind `</function>`, which is taken out of the call; None as long as that tag has not come."""
+        if not isinstance(self._scanner, ValueScanner) or not self._scanner.done:
+            return None
+        rest, body = self._scanner.rest, self.body
+        self.pieces = [body[: len(body) - len(rest)], *(p for p in self.pieces if p is None)]
+        return rest
 
-    def _append(self, text: str) -> None:
-        if text:
-            self._strings.feed(text)
-            self.pieces.append(text)
-            if self.begun is not None:
-                self.begun.feed(text)
+    def parsed(self, *, closed: bool) -> ToolCall | None:
+        """The call, None when it is not well formed. An id that has no text makes it malformed. closed: its closing tag
+        has come."""
+        if None in self.pieces:
+            return None
+        return parse_xml(self.body, self._schemas, closed=closed) if self.is_xml else parse_call(self.body)

@@ -10,8 +10,9 @@ Rules, each from a bug seen in the wild (docs/requirements.md):
 * A call is buffered and comes out whole. Broken or cut off it stays text with its tags (TC-5), never repaired. One that
   is whole but for its closing tag is a call, where the turn ends or the next call begins. What is certain of a call
   while it is written can be had as well (`call_deltas`).
-* `</tool_call>` inside an open JSON string is part of the string (TC-1). If the string never ends, the quote was
-  the mistake: the buffered rest is read again with every `</tool_call>` as an end, so that later calls survive.
+* `</tool_call>` inside an open JSON string, or an open value of an XML call, is part of it (TC-1). If that never
+  ends, its beginning was the mistake: the rest is read again, every `</tool_call>` as an end, for later calls.
+* `<function=NAME>` at the beginning of a line begins a call without its tag, if such a tool is offered.
 * A think tag inside a call breaks the call off; an id that has no text makes it malformed, for its arguments cannot
   be written down as the model meant them.
 * `<|im_end|>` or `<|endoftext|>` ends the turn: ids after it are ignored.
@@ -21,11 +22,13 @@ from collections.abc import Iterable, Sequence
 
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
+from ponder.text.chat.bare_calls import BareCalls
 from ponder.text.chat.begun_call import BegunCall, TurnCalls
 from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall, Tag
 from ponder.text.chat.pending_calls import PendingCalls
 from ponder.text.chat.phase import ControlTokens, Phase, PhaseMachine, turn_start
-from ponder.text.chat.text_stream import TextStream
+from ponder.text.chat.text_stream import DeltaRun, TextStream
+from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas
 
 
 class StreamParser:
@@ -36,7 +39,8 @@ class StreamParser:
     calls: whether there is anybody to call. Without tools a call is text, tags and all: a client that described its
     tools in words reads them itself. hold_calls: whether calls at the end of the thoughts are held back until it is
     known that nothing follows; `accept_pending` then makes calls of them. call_deltas: whether what is certain of a
-    call is told while it is written (begun_call.py)."""
+    call is told while it is written (begun_call.py). schemas: of the offered tools, for calls written as XML.
+    bare_calls: whether such calls of these tools may lack their tag."""
 
     def __init__(
         self,
@@ -46,17 +50,20 @@ class StreamParser:
         calls: bool = True,
         hold_calls: bool = False,
         call_deltas: bool = False,
+        schemas: Schemas = NO_SCHEMAS,
+        bare_calls: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompt_ids = tuple(prompt_ids)
-        self._events: list[Event] = []
-        self._run: list[str] = []  # deltas of one kind, joined when another kind follows
-        self._run_kind: type[ReasoningDelta] | type[TextDelta] = TextDelta
-        self._reasoning = TextStream(lambda text: self._emit(ReasoningDelta, text))
-        self._text = TextStream(lambda text: self._emit(TextDelta, text))
+        self._out = DeltaRun()
+        self._reasoning = TextStream(lambda text: self._out.delta(ReasoningDelta, text))
+        self._text = TextStream(lambda text: self._out.delta(TextDelta, text))
         self._machine = PhaseMachine(tokenizer)
         self._call: OpenCall | None = None
         self._reads_calls = calls
+        self._schemas = schemas
+        self._bare = BareCalls(schemas) if calls and bare_calls and schemas else None
+        self._after_bare = False  # nothing but white space since a call without its tag
         self._hold_calls = hold_calls
         self._call_deltas = call_deltas
         self._pending: PendingCalls | None = None
@@ -75,7 +82,7 @@ class StreamParser:
         """The events that these ids make certain."""
         for id_ in ids:
             self._step(id_)
-        return self._drain()
+        return self._out.take()
 
     @property
     def pending(self) -> tuple[tuple[int, ...], ...]:
@@ -90,22 +97,23 @@ class StreamParser:
         self._reasoning.flush_character()
         self._reasoning.drop_held()
         for call in calls:
-            self._call_done(call)
-        return self._drain()
+            self._out.event(self.numbered(call))
+        return self._out.take()
 
     def release_pending(self) -> list[Event]:
         """The thoughts are cut here: what was held back is their text."""
         self._drop_pending()
-        return self._drain()
+        return self._out.take()
 
     def finish(self, *, ended: bool = False) -> list[Event]:
         """The stream is over: what was held back. ended: the model ended its turn, nothing cut it off."""
         self._drop_pending()
         self._resolve_call(ended=ended or self._ended)
+        self._reasoning.flush_character()
+        self._flush_text()
         for stream in (self._reasoning, self._text):
-            stream.flush_character()
             stream.release()
-        return self._drain()
+        return self._out.take()
 
     def _replay_prompt(self) -> None:
         """Bring the parser into the state in which the prompt left the turn (RS-1): a block open or closed, a call
@@ -115,7 +123,8 @@ class StreamParser:
         for id_ in turn[first:]:
             self._step(id_)
         self._drop_pending()
-        self._drain()
+        self._flush_text()
+        self._out.take()
         self._reasoning.drop_held()
         self._text.drop_held()
         self.malformed_calls = 0
@@ -134,13 +143,42 @@ class StreamParser:
         elif before == "reasoning":
             self._think(id_)
         elif not self._reads_calls and id_ in (tok.tool_call, tok.end_tool_call):
-            self._text.flush_character()
+            self._flush_text()
             self._text.push(OPEN if id_ == tok.tool_call else CLOSE)
         elif id_ == tok.tool_call:
-            self._text.flush_character()
+            self._flush_text()
             self._call = self._open_call()
-        else:
-            self._text.feed(tok.text_bytes(id_))
+        elif id_ != tok.end_tool_call or not self._after_bare:
+            self._answer(self._text.decode(tok.text_bytes(id_)))
+
+    def _answer(self, text: str) -> None:
+        """Characters of the answer, among which a call may begin that lacks its tag."""
+        while self._bare is not None and text:
+            text, begun = self._bare.feed(text)
+            self._after_bare = self._after_bare and not text.strip()
+            self._text.push(text)
+            if not begun:
+                return
+            self._call = OpenCall(self._schemas, bare=True)
+            text = self._push_bare(self._call, begun)
+        self._text.push(text)
+
+    def _push_bare(self, call: OpenCall, text: str) -> str:
+        """More of a call without its tag; the text behind it, once it is over."""
+        call.push(text)
+        rest = call.cut()
+        if rest is None:
+            return ""
+        self._end_call(call, closed=False, over=True)
+        self._call, self._after_bare = None, True
+        return rest
+
+    def _flush_text(self) -> None:
+        """Something else than text comes."""
+        self._answer(self._text.decode_rest())
+        if self._bare is not None:
+            self._text.push(self._bare.flush())
+        self._after_bare = False
 
     def _think(self, id_: int) -> None:
         """One id of the thoughts."""
@@ -149,7 +187,7 @@ class StreamParser:
                 return
             self._drop_pending()
         if self._hold_calls and id_ == self._tokenizer.tool_call:
-            self._pending = PendingCalls(id_)
+            self._pending = PendingCalls(id_, self._schemas)
         else:
             self._reasoning.feed(self._tokenizer.text_bytes(id_))
 
@@ -165,7 +203,7 @@ class StreamParser:
         if id_ == self._tokenizer.think:
             if before == "reasoning":
                 return
-            self._text.flush_character()
+            self._flush_text()
             if self._text.empty:
                 self._text.drop_held()  # newlines before a block that opens the turn
             self._text.release()
@@ -178,10 +216,16 @@ class StreamParser:
 
     def _step_in_call(self, call: OpenCall, id_: int) -> None:
         if id_ not in (self._tokenizer.tool_call, self._tokenizer.end_tool_call):
-            call.feed(self._tokenizer.text_bytes(id_))
-            self._tell(call)
+            data = self._tokenizer.text_bytes(id_)
+            if call.bare and data:  # the text's own characters, which may end it
+                self._answer(self._push_bare(call, self._text.decode(data)))
+            else:
+                call.feed(data)
+                self._tell(call)
             return
         is_close = id_ == self._tokenizer.end_tool_call
+        if call.bare:
+            call.push(self._text.decode_rest())
         if call.absorb_tag(CLOSE if is_close else OPEN):
             self._tell(call)
             return
@@ -189,31 +233,26 @@ class StreamParser:
         self._call = None if is_close else self._open_call()
 
     def _open_call(self) -> OpenCall:
-        return OpenCall(BegunCall() if self._call_deltas else None)
+        return OpenCall(self._schemas, begun=BegunCall() if self._call_deltas else None)
 
     def _tell(self, call: OpenCall) -> None:
         first = not self._calls.open_is_told
         if call.begun is not None and (delta := self._calls.tell(call.begun)) is not None:
             if first:
                 self._text.before_call()
-            self._close_run()
-            self._events.append(delta)
+            self._out.event(delta)
 
     def _end_call(self, call: OpenCall, *, closed: bool, over: bool) -> None:
         """Emit the call, or its raw text when it is not well formed. over: the model wrote all that it wanted to."""
-        parsed = call.parsed() if over else None
-        self.unclosed_calls += parsed is not None and not closed
+        parsed = call.parsed(closed=closed) if over else None
         self._calls.ended(parsed)
         if parsed is None:
             self.malformed_calls += 1
-            self._text.push(OPEN + call.body + (CLOSE if closed else ""))
+            self._text.push(("" if call.bare else OPEN) + call.body + (CLOSE if closed else ""))
             return
-        self._text.drop_call_newline()
-        self._call_done(parsed)
-
-    def _call_done(self, call: ToolCall) -> None:
-        self._close_run()
-        self._events.append(self.numbered(call))
+        self.unclosed_calls += call.bare or not closed
+        self._text.drop_call_newlines(2 if call.is_xml else 1)  # what that form's template has
+        self._out.event(self.numbered(parsed))
 
     def numbered(self, call: ToolCall) -> ToolCallDone:
         """The next call of the turn; also for one that was read elsewhere."""
@@ -225,38 +264,24 @@ class StreamParser:
         if self._call is None:
             return
         self._call.flush_character()
+        if self._call.bare:
+            self._call.push(self._text.decode_rest())
+        call: OpenCall | None = OpenCall(self._schemas, bare=self._call.bare)
         rest, self._call = self._call.pieces, None
-        call: OpenCall | None = OpenCall()
         for piece in rest:
             if not isinstance(piece, Tag):
                 if call is None:
                     self._text.push(piece or "")
                 else:
-                    call.pieces.append(piece)
+                    call.add(piece)
                 continue
             if call is not None:
                 self._end_call(call, closed=piece.text == CLOSE, over=True)
             elif piece.text == CLOSE:
                 self._text.push(CLOSE)
-            call = None if piece.text == CLOSE else OpenCall()
+            call = None if piece.text == CLOSE else OpenCall(self._schemas)
         if call is not None:
             self._end_call(call, closed=False, over=ended)
-
-    def _emit(self, kind: type[ReasoningDelta] | type[TextDelta], text: str) -> None:
-        if kind is not self._run_kind:
-            self._close_run()
-            self._run_kind = kind
-        self._run.append(text)
-
-    def _close_run(self) -> None:
-        if self._run:
-            self._events.append(self._run_kind("".join(self._run)))
-            self._run = []
-
-    def _drain(self) -> list[Event]:
-        self._close_run()
-        events, self._events = self._events, []
-        return events
 
 
 def parse(ids: Iterable[int], tokenizer: ControlTokens, prompt_ids: Sequence[int] = ()) -> Message:

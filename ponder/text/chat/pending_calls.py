@@ -9,27 +9,29 @@ after all. A raw newline in a string ends the hope too: a forgotten quote must n
 from ponder.core.message import ToolCall
 from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall
 from ponder.text.chat.phase import ControlTokens
+from ponder.text.chat.xml_calls import Schemas
 
 
 class PendingCalls:
     """Begun by a `<tool_call>` id. ids: all that are held. calls: those that are closed."""
 
-    def __init__(self, opening: int) -> None:
+    def __init__(self, opening: int, schemas: Schemas) -> None:
+        self._schemas = schemas
         self.ids = [opening]
         self.calls: list[ToolCall] = []
         self._spans: list[tuple[int, ...]] = []
-        self._open: OpenCall | None = OpenCall()
+        self._open: OpenCall | None = OpenCall(schemas)
         self._start = 0  # where in ids the open call begins
 
     @property
     def unclosed(self) -> bool:
         """Whether the last call is whole but for its closing tag."""
-        return self._open is not None and self._open.parsed() is not None
+        return self._open is not None and self._open.parsed(closed=False) is not None
 
     @property
     def whole_calls(self) -> list[ToolCall]:
         """The calls, if the turn ends here."""
-        last = self._open.parsed() if self._open is not None else None
+        last = self._open.parsed(closed=False) if self._open is not None else None
         return self.calls if last is None else [*self.calls, last]
 
     def complete(self, tokenizer: ControlTokens) -> tuple[tuple[int, ...], ...]:
@@ -46,7 +48,7 @@ class PendingCalls:
         if self._open is None:
             fits = id_ == tokenizer.tool_call or (bool(data) and not data.strip(b" \n\r\t"))
             if id_ == tokenizer.tool_call:
-                self._open, self._start = OpenCall(), len(self.ids)
+                self._open, self._start = OpenCall(self._schemas), len(self.ids)
         elif id_ in (tokenizer.tool_call, tokenizer.end_tool_call):
             closes = id_ == tokenizer.end_tool_call
             fits = self._open.absorb_tag(CLOSE if closes else OPEN) or (closes and self._done(self._open, id_))
@@ -58,7 +60,7 @@ class PendingCalls:
         return fits
 
     def _done(self, call: OpenCall, closing: int) -> bool:
-        parsed = call.parsed()
+        parsed = call.parsed(closed=True)
         if parsed is None:
             return False
         self.calls.append(parsed)

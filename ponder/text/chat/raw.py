@@ -19,12 +19,16 @@ class RawParser(StreamParser):
         self._ended = False
 
     def finish(self, *, ended: bool = False) -> list[Event]:
-        self._emit(TextDelta, self._utf8.flush())
-        return self._drain()
+        self._emit(self._utf8.flush())
+        return self._out.take()
 
     def _step(self, id_: int) -> None:
         if self._ended or id_ in self._tokenizer.eos_ids:
             self._ended = True
             return
         self._machine.advance(id_)
-        self._emit(TextDelta, self._utf8.feed(self._tokenizer.text_bytes(id_)))
+        self._emit(self._utf8.feed(self._tokenizer.text_bytes(id_)))
+
+    def _emit(self, text: str) -> None:
+        if text:
+            self._out.delta(TextDelta, text)

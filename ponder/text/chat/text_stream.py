@@ -6,6 +6,7 @@ newline is one of them is known only when the next thing comes, so trailing newl
 
 from collections.abc import Callable
 
+from ponder.core.event import Event, ReasoningDelta, TextDelta
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
 
@@ -22,7 +23,15 @@ class TextStream:
         self.empty = True  # nothing emitted yet
 
     def feed(self, data: bytes) -> None:
-        self.push(self._utf8.feed(data))
+        self.push(self.decode(data))
+
+    def decode(self, data: bytes) -> str:
+        """The characters that are complete, for who does not want them pushed yet."""
+        return self._utf8.feed(data)
+
+    def decode_rest(self) -> str:
+        """The bytes end here: an incomplete character becomes U+FFFD."""
+        return self._utf8.flush()
 
     def push(self, text: str) -> None:
         if self.skip_newlines:
@@ -38,8 +47,8 @@ class TextStream:
         self.empty = False
 
     def flush_character(self) -> None:
-        """The bytes end here: an incomplete character becomes U+FFFD."""
-        self.push(self._utf8.flush())
+        """The same as `decode_rest`, pushed."""
+        self.push(self.decode_rest())
 
     def release(self) -> None:
         """Emit what is held: it was text after all. White space after a tool call is not."""
@@ -61,10 +70,40 @@ class TextStream:
             self.release()
             self._held = [held[-1:]]
 
-    def drop_call_newline(self) -> None:
-        """A tool call follows: the one newline before it, or the white space between two calls, is the template's."""
+    def drop_call_newlines(self, most: int) -> None:
+        """A tool call follows: the newlines before it, so many at most, or the white space between two calls, are the
+        template's."""
         held = "".join(self._held)
-        self._held = [held[:-1]] if held and not self.after_call else []
+        self._held = [held[:-most]] if held and not self.after_call else []
         self.release()
         self.after_call = True
         self.skip_newlines = False
+
+
+class DeltaRun:
+    """Events in order, deltas of one kind that follow one another joined."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._run: list[str] = []
+        self._kind: type[ReasoningDelta] | type[TextDelta] = TextDelta
+
+    def delta(self, kind: type[ReasoningDelta] | type[TextDelta], text: str) -> None:
+        if kind is not self._kind:
+            self._close()
+            self._kind = kind
+        self._run.append(text)
+
+    def event(self, event: Event) -> None:
+        self._close()
+        self._events.append(event)
+
+    def take(self) -> list[Event]:
+        self._close()
+        events, self._events = self._events, []
+        return events
+
+    def _close(self) -> None:
+        if self._run:
+            self._events.append(self._kind("".join(self._run)))
+            self._run = []

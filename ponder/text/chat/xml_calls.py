@@ -20,6 +20,7 @@ import msgspec
 from ponder.core.message import ToolCall
 
 Schemas = Mapping[str, Any]  # name of a tool -> the JSON schema of its parameters
+NO_SCHEMAS: Schemas = {}
 
 FUNCTION, PARAMETER = "<function=", "<parameter="
 END_FUNCTION, END_PARAMETER = "</function>", "</parameter>"
@@ -40,9 +41,9 @@ _WORDS = {  # beginnings of what schemas call the types of JSON
 
 
 def schemas_of(tools: Iterable[Mapping[str, Any]]) -> Schemas:
-    """The parameters of tools in OpenAI's form, or of the functions alone."""
-    functions = [tool.get("function", tool) for tool in tools]
-    return {f["name"]: f.get("parameters") or {} for f in functions}
+    """The parameters of tools in OpenAI's form, or of the functions alone; what has no name is left out."""
+    functions = [f for tool in tools if isinstance(f := tool.get("function", tool), Mapping)]
+    return {f["name"]: f.get("parameters") or {} for f in functions if isinstance(f.get("name"), str)}
 
 
 def parse_xml(body: str, schemas: Schemas, *, closed: bool = True) -> ToolCall | None:

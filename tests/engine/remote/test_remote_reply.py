@@ -11,6 +11,7 @@ from ponder.engine.remote.reply import RemoteReply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
 from ponder.text.chat.parse import message_of
+from ponder.text.chat.xml_calls import NO_SCHEMAS
 
 EFFECTIVE = Effective(False, "model", None, None, None, None, None, None, None)
 
@@ -95,7 +96,7 @@ def test_tags_that_are_words(text: str, expected: tuple[str | None, str]) -> Non
 def test_calls_are_text_without_tools() -> None:
     text = '<tool_call>{"name": "f"}</tool_call>'
     assert said(replied(delta(content=text), end(), calls=False)) == (None, text, [])
-    parser = TagParser(calls=True)
+    parser = TagParser(NO_SCHEMAS, calls=True)
     broken = parser.feed("<tool_call>{oops</tool_call>") + parser.finish()
     assert [e.text for e in broken if isinstance(e, TextDelta)] == ["<tool_call>{oops</tool_call>"]
     assert parser.malformed_calls == 1

@@ -43,6 +43,7 @@ GOOD: dict[str, tuple[str, str, str]] = {  # name -> (body, tool, arguments)
     "no newlines": ('{"name": "f", "arguments": {"a": 1}}', "f", '{"a": 1}'),
     "blanks": (' \n {"name": "f", "arguments": {}} \n\n', "f", "{}"),
     "dotted name": ('\n{"name": "srv.read-file", "arguments": {}}\n', "srv.read-file", "{}"),
+    "xml": ("\n<function=f><parameter=a>1</parameter></function>\n", "f", '{"a": "1"}'),
     "foreign name": ('\n{"name": "查询天气", "arguments": {}}\n', "查询天气", "{}"),
 }
 BROKEN = {
@@ -62,7 +63,8 @@ BROKEN = {
     "a list": '\n[{"name": "f", "arguments": {}}]\n',
     "raw newline in a string": '\n{"name": "f", "arguments": {"a": "x\ny"}}\n',
     "not a number": '\n{"name": "f", "arguments": {"a": NaN}}\n',
-    "xml": "\n<function=f><parameter=a>1</parameter></function>\n",
+    "xml with words": "\n<function=f>one</function>\n",
+    "xml without a name": "\n<function><parameter=a>1</parameter></function>\n",
 }
 OTHER = '<tool_call>\n{"name": "g", "arguments": {"n": 2}}\n</tool_call>'
 
