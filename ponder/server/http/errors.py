@@ -5,7 +5,7 @@ from typing import Literal
 
 from starlette.responses import Response
 
-from ponder.core.errors import LoadError, UpstreamError, UserError
+from ponder.core.errors import ContextLengthExceeded, LoadError, UpstreamError, UserError
 from ponder.server.http.reply import JsonReply, json_response
 
 
@@ -39,9 +39,11 @@ class ApiError(Exception):
 
     def __init__(
         self, status: int, message: str, *, kind: str = "invalid_request_error", code: str | None = None,
-        param: str | None = None, retry_after: int | None = None,
+        param: str | None = None, retry_after: int | None = None, context: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
+        """context: (tokens of the prompt, most there may be) where it does not fit."""
         super().__init__(message)
+        self.context = context
         self.status, self.message, self.kind, self.code, self.param = status, message, kind, code, param
         self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
@@ -54,6 +56,9 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(500, str(error), kind="server_error", code="model_not_loaded")
     if isinstance(error, UpstreamError):
         return _upstream(error)
+    if isinstance(error, ContextLengthExceeded):
+        context = (error.prompt_tokens, error.limit) if error.limit else None  # unknown where another server said so
+        return ApiError(400, str(error), code=error.code, param=error.param, context=context)
     if isinstance(error, UserError):
         return ApiError(400, str(error), code=error.code, param=error.param)
     return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
@@ -68,8 +73,25 @@ def _upstream(error: UpstreamError) -> ApiError:
     return ApiError(status, str(error), kind="server_error", code="upstream_failed", retry_after=1)
 
 
+# Clients that make room for a prompt by themselves know that it is too long by these words.
+TOO_LONG = {
+    "openai": "This model's maximum context length is {1} tokens, the prompt has {0}.",
+    "anthropic": "prompt is too long: {0} tokens > {1} maximum.",
+    "ollama": "the input length exceeds the context length.",
+}
+
+
+def _message(error: ApiError, dialect: str) -> str:
+    text = error.message if dialect == "openai" else _named(error)
+    if error.code != "context_length_exceeded":
+        return text
+    if error.context is None:
+        return f"prompt is too long: {text}" if dialect == "anthropic" else text
+    return f"{TOO_LONG[dialect].format(*error.context)} {error.message}"
+
+
 def openai_body(error: ApiError) -> OpenAIError:
-    text = ErrorText(message=error.message, type=error.kind, param=error.param, code=error.code)
+    text = ErrorText(message=_message(error, "openai"), type=error.kind, param=error.param, code=error.code)
     return OpenAIError(error=text)
 
 
@@ -81,11 +103,11 @@ ANTHROPIC_KINDS = {
 
 def anthropic_body(error: ApiError) -> AnthropicError:
     kind = ANTHROPIC_KINDS.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    return AnthropicError(type="error", error=AnthropicErrorText(type=kind, message=_named(error)))
+    return AnthropicError(type="error", error=AnthropicErrorText(type=kind, message=_message(error, "anthropic")))
 
 
 def ollama_body(error: ApiError) -> OllamaError:
-    return OllamaError(error=_named(error))
+    return OllamaError(error=_message(error, "ollama"))
 
 
 def _named(error: ApiError) -> str:

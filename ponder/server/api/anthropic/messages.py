@@ -3,7 +3,7 @@
 from typing import Any
 
 from ponder.server.api.anthropic.messages_reply import PREFIX, MessagesDialect, TokenCount
-from ponder.server.api.anthropic.messages_request import MessagesBody, messages_request
+from ponder.server.api.anthropic.messages_request import MessagesBody, messages_request, offered_search
 from ponder.server.api.stream_reply import answer, pieces_of
 from ponder.server.runtime.endpoint import Incoming, endpoint
 
@@ -14,7 +14,11 @@ async def messages(incoming: Incoming[MessagesBody]) -> Any:
     chat, warnings = messages_request(body)
     pieces = pieces_of(service.run_chat(body.model, chat, PREFIX), (*incoming.warnings, *warnings))
     asked = chat.thinking.enabled
-    dialect = MessagesDialect(service.pool.find(body.model).name, service.thinking.enabled if asked is None else asked)
+    dialect = MessagesDialect(
+        service.pool.find(body.model).name,
+        service.thinking.enabled if asked is None else asked,
+        offered_search(body.tools, body.tool_choice),
+    )
     return await answer(incoming, pieces, dialect)
 
 

@@ -57,9 +57,11 @@ class TokenCount(JsonReply):
 
 
 class MessagesDialect:
-    def __init__(self, model: str, thinking: bool | None = None) -> None:
-        """thinking: whether the model was asked to think."""
-        self._model, self._thinking = model, thinking
+    def __init__(self, model: str, thinking: bool | None = None, search: str | None = None) -> None:
+        """thinking: whether the model was asked to think. search: the name of the vendor's web search, if the model was
+        told of it. There is none here: a call of it comes with the result that it is unavailable."""
+        self._model, self._thinking, self._search = model, thinking, search
+        self._calls = False  # there is one that the client has to run
         self._id = ""
         self._blocks = OpenBlocks()
 
@@ -76,9 +78,10 @@ class MessagesDialect:
             case PartDelta(part, text):
                 return self._blocks.delta(part.kind, text)
             case PartClosed(part):
-                return self._blocks.close(_signature(part.text))
+                closed = self._blocks.close(_signature(part.text))
+                return closed + b"".join(self._blocks.whole(block) for block in self._results(part))
             case Ended(_, finish):
-                end = {"type": "message_delta", "delta": _ending(finish), "usage": _usage(finish)}
+                end = {"type": "message_delta", "delta": self._ending(finish), "usage": _usage(finish)}
                 return self._blocks.end() + named_event(end) + named_event({"type": "message_stop"})
             case Failed(error):
                 return event("error", anthropic_body(error))
@@ -87,8 +90,8 @@ class MessagesDialect:
     async def whole(self, reply: Closed) -> MessageReply:
         self._id = reply.source.id
         finish = reply.finishes[0]
-        blocks = [self._block(part) for part in reply.parts[0]]
-        return MessageReply(**self._frame(), content=blocks, **_ending(finish), usage=_usage(finish))
+        blocks = [block for part in reply.parts[0] for block in (self._block(part), *self._results(part))]
+        return MessageReply(**self._frame(), content=blocks, **self._ending(finish), usage=_usage(finish))
 
     def alive(self) -> bytes:
         """Claude Code leaves after 300 seconds in which there was no event but `ping`, also while a prompt is read: so
@@ -98,6 +101,14 @@ class MessagesDialect:
         likely: Kind = "thoughts" if thinks else "text"
         return self._blocks.alive(likely)
 
+    def _ending(self, finish: Finish) -> Body:
+        matched = finish.reason == "stop" and finish.stop_reason is not None
+        reason = "stop_sequence" if matched else STOP_REASONS[finish.reason]
+        reason = "end_turn" if reason == "tool_use" and not self._calls else reason
+        end: Body = {"stop_reason": reason, "stop_sequence": finish.stop_reason if matched else None}
+        end |= {"effective": finish.effective} | malformed_calls([finish])
+        return end | ({"warnings": [*finish.warnings]} if finish.warnings else {})
+
     def _frame(self) -> Body:
         return {"id": self._id, "type": "message", "role": "assistant", "model": self._model}
 
@@ -105,9 +116,24 @@ class MessagesDialect:
         """The block before its first delta."""
         match part:
             case CallPart():
-                id_ = part.call.id or f"toolu_{self._id.removeprefix(PREFIX)}_{part.number}"
-                return {"type": "tool_use", "id": id_, "name": part.call.name, "input": {}}
+                kind = "server_tool_use" if part.call.name == self._search else "tool_use"
+                return {"type": kind, "id": self._call_id(part), "name": part.call.name, "input": {}}
         return EMPTY[part.kind]
+
+    def _call_id(self, part: CallPart) -> str:
+        if part.call.name == self._search:
+            return f"srvtoolu_{self._id.removeprefix(PREFIX)}_{part.number}"
+        return part.call.id or f"toolu_{self._id.removeprefix(PREFIX)}_{part.number}"
+
+    def _results(self, part: ReplyPart) -> list[Body]:
+        """What a call gave that the client does not run."""
+        if not isinstance(part, CallPart) or not part.complete:
+            return []
+        if part.call.name != self._search:
+            self._calls = True
+            return []
+        error = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
+        return [{"type": "web_search_tool_result", "tool_use_id": self._call_id(part), "content": error}]
 
     def _block(self, part: ReplyPart) -> Body:
         block = self._empty(part)
@@ -121,14 +147,6 @@ class MessagesDialect:
 
 def _signature(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _ending(finish: Finish) -> Body:
-    matched = finish.reason == "stop" and finish.stop_reason is not None
-    reason = "stop_sequence" if matched else STOP_REASONS[finish.reason]
-    end: Body = {"stop_reason": reason, "stop_sequence": finish.stop_reason if matched else None}
-    end |= {"effective": finish.effective} | malformed_calls([finish])
-    return end | ({"warnings": [*finish.warnings]} if finish.warnings else {})
 
 
 def _usage(finish: Finish) -> MessageUsage:

@@ -16,6 +16,12 @@ from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 Block = dict[str, Any]
 
 
+SEARCH: dict[str, Any] = {
+    "description": "Search the web.",
+    "parameters": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+}
+
+
 class MessagesBody(ThinkingBody, frozen=True, kw_only=True):
     messages: list[dict[str, Any]]
     model: str = ""
@@ -37,7 +43,7 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
     """-> the request, and a warning for every tool of the vendor's own kinds, which only the vendor can run."""
     if not body.messages:
         raise UserError("messages is empty: give at least one", param="messages")
-    tools, warnings = tools_of(body.tools)
+    tools, warnings = tools_of(body.tools, offered_search(body.tools, body.tool_choice))
     choice, parallel = _tool_choice(body.tool_choice)
     messages = messages_of(body.system, body.messages)
     return ChatRequest(
@@ -126,9 +132,26 @@ def _text(content: Any, where: str, *, asked: bool) -> str:
     return "\n".join(parts) if where == "system" else "".join(parts)
 
 
-def tools_of(tools: list[Block]) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+def is_web_search(tool: Block) -> bool:
+    """The vendor's own search, of any version."""
+    return str(tool.get("type", "")).startswith("web_search")
+
+
+def offered_search(tools: list[Block], choice: Block) -> str | None:
+    """The name of the web search that the model is told of. There is none here, and a call of it is answered so; where
+    it is one tool of several, it is better left out."""
+    found = [str(t.get("name")) for t in tools if is_web_search(t)]
+    chosen = [name for name in found if choice.get("type") == "tool" and choice.get("name") == name]
+    return next(iter(chosen or (found if len(tools) == 1 else [])), None)
+
+
+def tools_of(tools: list[Block], search: str | None = None) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """search: of `offered_search`."""
     out, warnings = [], []
     for tool in tools:
+        if is_web_search(tool) and tool.get("name") == search:
+            out.append({"type": "function", "function": SEARCH | {"name": search}})
+            continue
         if tool.get("type", "custom") != "custom":
             warnings.append(f"tool {tool.get('name')!r} of type {tool['type']!r} was left out: nothing here can run it")
             continue

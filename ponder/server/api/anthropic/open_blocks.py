@@ -45,6 +45,10 @@ class OpenBlocks:
         self._open, self._unused = None, False
         return last + named_event({"type": "content_block_stop", "index": self._index})
 
+    def whole(self, block: Body) -> bytes:
+        """A block that has no deltas."""
+        return self.open("call", block) + self.close("")
+
     def alive(self, next_kind: Kind) -> bytes:
         """An empty delta. next_kind: the block to open for it, before the first one."""
         if self._over:

@@ -107,7 +107,12 @@ class ResponsesDialect:
                 reply = await self.whole(piece)
                 return self._event(f"response.{reply['status']}", response=reply)
             case Failed(error):
-                return self._event("error", message=error.message, type_=error.kind, param=error.param, code=error.code)
+                failed = {"code": error.code or error.kind, "message": error.message}
+                told = self._event("response.failed", response=self._frame() | {"status": "failed", "error": failed})
+                # Codex knows the one, OpenAI's packages the other
+                return told + self._event(
+                    "error", message=error.message, type_=error.kind, param=error.param, code=error.code
+                )
         return b""
 
     def alive(self) -> bytes:
