@@ -118,11 +118,12 @@ class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
     """A constraint on the answer (never on the thoughts).
 
     kind "json_schema": value is the schema as JSON text; "json_object": any object, no value;
-    "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark.
+    "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark;
+    "gbnf": llama.cpp's notation, which others call EBNF, or Lark.
     strict, of a schema: what cannot be enforced is an error; else it is left out, with a warning (SO-3).
     """
 
-    kind: Literal["json_schema", "json_object", "regex", "choice", "lark"]
+    kind: Literal["json_schema", "json_object", "regex", "choice", "lark", "gbnf"]
     value: str = ""
     strict: bool = True
 

@@ -28,7 +28,8 @@ _RELAXED = {"whitespace_pattern": WHITESPACE, "lenient": True, "coerce_one_of": 
 
 def compile_grammar(tokenizer: Tokenizer, eos_ids: tuple[int, ...], grammar: Grammar) -> Compiled:
     """Compile a request's grammar. Raises UserError that names the place of what cannot be enforced."""
-    param = "response_format" if grammar.kind.startswith("json") else grammar.kind
+    other = {"json_schema": "response_format", "json_object": "response_format", "gbnf": "grammar"}
+    param = other.get(grammar.kind, grammar.kind)
     if len(grammar.value) > (MAX_REGEX if grammar.kind == "regex" else MAX_SOURCE):
         raise UserError(f"the {grammar.kind} has {len(grammar.value)} characters, too many", param=param)
     if grammar.kind in ("json_schema", "json_object"):
@@ -153,8 +154,10 @@ def _text_source(grammar: Grammar) -> str:
     import llguidance
 
     _check_text(grammar.value)
-    if grammar.kind == "lark":
-        check_lark(grammar.value, grammar.kind)
+    if grammar.kind in ("lark", "gbnf"):
+        check_lark(grammar.value, "grammar" if grammar.kind == "gbnf" else grammar.kind)
+    if grammar.kind == "gbnf":
+        return str(llguidance.LLMatcher.grammar_from_lark(_lark_of(grammar.value)))
     if grammar.kind == "regex":
         return str(llguidance.LLMatcher.grammar_from_regex(grammar.value))
     if grammar.kind == "choice":
@@ -163,6 +166,16 @@ def _text_source(grammar: Grammar) -> str:
             raise UserError("choice must be a JSON list of at least one string", param="choice")
         return str(llguidance.LLMatcher.grammar_from_lark("start: " + " | ".join(map(_literal, choices))))
     return str(llguidance.LLMatcher.grammar_from_lark(grammar.value))
+
+
+def _lark_of(text: str) -> str:
+    """Raises UserError for what is neither GBNF nor Lark."""
+    from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
+
+    try:
+        return any_to_lark(text)
+    except (GbnfToLarkError, RecursionError) as e:
+        raise UserError(f"invalid grammar: {e}", param="grammar") from e
 
 
 def _literal(text: str) -> str:

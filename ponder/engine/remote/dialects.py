@@ -54,6 +54,7 @@ DIALECTS: dict[str, Dialect] = {
             ),
             "enable_thinking",
             "thinking_budget",
+            frozenset(("regex", "choice", "gbnf")),
         ),
         Dialect(
             "vllm",
@@ -61,7 +62,7 @@ DIALECTS: dict[str, Dialect] = {
             frozenset(("n", "logit_bias", "logprobs", "named_tool", "one_tool", *_ENDS)),
             "chat_template_kwargs",
             "thinking_token_budget",
-            frozenset(("regex", "choice")),
+            frozenset(("regex", "choice", "gbnf")),
         ),
         Dialect(
             "sglang",
@@ -69,7 +70,7 @@ DIALECTS: dict[str, Dialect] = {
             frozenset(("n", "logit_bias", "logprobs", "named_tool", *_ENDS)),
             "chat_template_kwargs",
             "custom_params.thinking_budget",
-            frozenset(("regex", "choice")),
+            frozenset(("regex", "choice", "gbnf")),
         ),
         Dialect(  # a tool_choice with a name becomes "auto" there in silence
             "llama.cpp",
@@ -77,7 +78,7 @@ DIALECTS: dict[str, Dialect] = {
             frozenset(("n", "logit_bias", "logprobs", "one_tool")),
             "chat_template_kwargs",
             "thinking_budget_tokens",
-            frozenset(("choice",)),
+            frozenset(("choice", "gbnf")),
         ),
         Dialect("ollama", _OPENAI, frozenset(("logprobs",)), "reasoning_effort", ""),
         Dialect(

@@ -73,7 +73,7 @@ def completion_body(
     """A raw prompt. Raises UserError."""
     if thinking.enabled is not None or thinking.budget is not None:
         raise UserError("a raw prompt for a remote engine has no thinking controls; use chat", param="thinking_budget")
-    if grammar is not None and dialect.name != "vllm":
+    if grammar is not None and dialect.name not in ("vllm", "ponder"):
         raise UserError(f"a grammar on a raw prompt: {dialect.name} takes none; use chat", param="format")
     if dialect.name in ("ollama", "openai") and not isinstance(prompt, str):
         raise UserError(f"{dialect.name} takes no prompt of token ids", param="prompt")
@@ -193,9 +193,11 @@ def _grammar(grammar: Grammar | None, dialect: Dialect) -> Body:
         return {"response_format": {"type": "json_schema", "json_schema": form}}
     if grammar.kind not in dialect.grammars:
         raise UserError(f"a {grammar.kind} grammar: {dialect.name} takes none", param="response_format")
-    if dialect.name == "vllm":
+    if dialect.name in ("vllm", "ponder"):
         value = json.loads(grammar.value) if grammar.kind == "choice" else grammar.value
-        return {"structured_outputs": {grammar.kind: value}}
+        return {"structured_outputs": {"grammar" if grammar.kind == "gbnf" else grammar.kind: value}}
+    if grammar.kind == "gbnf":
+        return {"ebnf" if dialect.name == "sglang" else "grammar": grammar.value}
     if dialect.name == "sglang":
         choices = json.loads(grammar.value) if grammar.kind == "choice" else ()
         return {"regex": "|".join(map(re.escape, choices)) if choices else grammar.value}

@@ -1,19 +1,19 @@
 """The body of POST /v1/chat/completions -> `ChatRequest`. Fields: OpenAI's, and those that vLLM, SGLang, Qwen's own
 API and llama.cpp added for these models."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message, messages_from_dicts
-from ponder.core.params import RANGES, Grammar, SamplingParams
+from ponder.core.params import RANGES, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
 from ponder.server.api.billing_header import without_billing_header
 from ponder.server.api.left_out import question_begins, readable
 from ponder.server.api.openai.tools import chat_function, chat_function_call
-from ponder.server.api.thinking_params import ThinkingBody, thinking_of
+from ponder.server.api.structured_output import StructuredBody, grammar_of
+from ponder.server.api.thinking_params import thinking_of
 
 Count = Annotated[int, Meta(ge=1)]
 HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
@@ -24,8 +24,8 @@ class StreamOptions(Struct, frozen=True):
     continuous_usage_stats: bool = False
 
 
-class SamplingBody(ThinkingBody, frozen=True, kw_only=True):
-    """How ids are drawn, in the spelling that chat and completions share, and how much to think."""
+class SamplingBody(StructuredBody, frozen=True, kw_only=True):
+    """How ids are drawn, in the spelling that chat and completions share, of what form, and how much to think."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -56,7 +56,6 @@ class ChatBody(SamplingBody, frozen=True, kw_only=True):
     stop_in_reasoning: bool = False
     logprobs: bool = False
     top_logprobs: int | None = None
-    response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] = field(default_factory=list)
     tool_choice: str | dict[str, Any] = "auto"
     parallel_tool_calls: bool = True
@@ -81,7 +80,7 @@ def chat_request(body: ChatBody) -> ChatRequest:
         parallel_tool_calls=body.parallel_tool_calls,
         sampling=_sampling(body),
         thinking=thinking_of(body),
-        grammar=grammar_of(body.response_format),
+        grammar=grammar_of(body),
         history=HISTORY[body.preserve_thinking],  # type: ignore[arg-type]
         truncation=body.truncation,
         continue_final_message=continued(body.continue_final_message, body.add_generation_prompt),
@@ -169,29 +168,6 @@ def logit_bias_of(raw: dict[str, float]) -> dict[int, float]:
             raise UserError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
         bias[int(key)] = value
     return bias
-
-
-def grammar_of(form: dict[str, Any] | None) -> Grammar | None:
-    """response_format: text, json_object, json_schema; and vLLM's regex and choice under the same roof."""
-    kind = (form or {}).get("type", "text")
-    if form is None or kind == "text":
-        return None
-    if kind == "json_object":
-        return Grammar("json_object")
-    if kind == "json_schema":
-        holder = form.get("json_schema")
-        return schema_grammar(holder if isinstance(holder, dict) else form, "response_format.json_schema")
-    text = f"response_format.type {kind!r}: there are text, json_object and json_schema"
-    raise UserError(text, param="response_format")
-
-
-def schema_grammar(form: dict[str, Any], where: str) -> Grammar:
-    """{"schema": ..., "strict": true or false}, as OpenAI's APIs spell it; strict is false by default."""
-    if not isinstance(form.get("schema"), dict | bool):
-        raise UserError(f"{where}.schema must be a JSON schema", param=where.partition(".json")[0])
-    if not isinstance(strict := form.get("strict"), bool | None):
-        raise UserError(f"{where}.strict is true or false", param=where.partition(".json")[0])
-    return Grammar("json_schema", json.dumps(form["schema"], ensure_ascii=False), strict=bool(strict))
 
 
 def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple[dict[str, Any], ...]]:

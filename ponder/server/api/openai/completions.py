@@ -26,6 +26,7 @@ from ponder.server.api.openai.completions_request import (
     thinking_of,
 )
 from ponder.server.api.stream_reply import answer, pieces_of
+from ponder.server.api.structured_output import grammar_of
 from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import ActiveRequest, Service
@@ -46,11 +47,11 @@ async def _running(
     service: Service, body: CompletionBody, prompts: list[Prompt], sampling: SamplingParams
 ) -> AsyncIterator[PromptBatch]:
     """One engine request a prompt, all at once."""
-    thinking = thinking_of(body)
+    thinking, grammar = thinking_of(body), grammar_of(body)
 
     def submit(prompt: Prompt, llm: Model) -> Handle:
         return llm.generate_stream(
-            prompt, sampling, thinking=thinking, allow_control=body.allow_special_tokens, raw=True,
+            prompt, sampling, thinking=thinking, grammar=grammar, allow_control=body.allow_special_tokens, raw=True,
             suffix=body.suffix or None,
         )  # fmt: skip
 

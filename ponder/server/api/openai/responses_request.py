@@ -8,9 +8,9 @@ from msgspec import field
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
-from ponder.server.api.openai.chat_request import schema_grammar
 from ponder.server.api.openai.responses_items import messages_of
 from ponder.server.api.openai.tools import flat_name, offered
+from ponder.server.api.structured_output import schema_grammar
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
 Item = dict[str, Any]
