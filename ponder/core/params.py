@@ -28,6 +28,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "n": (1, 128),
 }
 
+LONGEST_STOP = 4096  # characters
+
 
 class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the next id is sampled. Penalties, stop strings and logit bias act on the answer only (RS-5).
@@ -74,6 +76,9 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise UserError("stop_token_ids takes at most 64 ids", param="stop_token_ids")
         if len(self.stop) > 16 or "" in self.stop:
             raise UserError("stop takes at most 16 strings, none of them empty", param="stop")
+        if (longest := max(map(len, self.stop), default=0)) > LONGEST_STOP:
+            text = f"stop: a string of {longest} characters, {LONGEST_STOP} are the limit"
+            raise UserError(text, param="stop")
         for id_, bias in self.logit_bias.items():
             if not (id_ >= 0 and math.isfinite(bias) and abs(bias) <= 100):
                 raise UserError(f"logit_bias[{id_}] must be within [-100, 100], got {bias}", param="logit_bias")

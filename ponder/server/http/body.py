@@ -1,14 +1,19 @@
 """Request bodies: bytes -> checked struct, with the offending field named. Unknown fields become warnings."""
 
+import contextlib
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
+from ponder.core.client import CLIENT
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
+from ponder.server.http.bounds import check_bytes, check_counts
 from ponder.server.http.errors import ApiError
 
 Value = TypeVar("Value", bound=msgspec.Struct)
@@ -22,21 +27,66 @@ class Parsed(NamedTuple):
     warnings: tuple[str, ...]
 
 
-async def read_json(request: Request, config: ServerConfig) -> dict[str, Any]:
-    """The JSON object of a request. Raises ApiError for a body too large, not JSON or not an object."""
+class BodyBudget:
+    """Bytes that the bodies being answered may take: those of one client, and all. What is small is always taken."""
+
+    SMALL = 1 << 16
+
+    def __init__(self, each: int, total: int) -> None:
+        self._each, self._total = each, total
+        self._taken: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Yields what takes the bytes of one body as they come, or raises ApiError 429 or 503."""
+        client, size, taken = CLIENT.get(), 0, 0
+
+        def take(count: int) -> None:
+            nonlocal size, taken
+            size += count
+            more = max(0, size - self.SMALL) - taken
+            if self._taken[client] + more > self._each:
+                text = "bodies of this API key that are being read take too much memory; try again soon"
+                raise ApiError(429, text, kind="rate_limit_error", code="key_limit", retry_after=1)
+            if self._taken.total() + more > self._total:
+                text = "the bodies that are being read take too much memory; try again soon"
+                raise ApiError(503, text, kind="server_error", code="busy", retry_after=1)
+            self._taken[client] += more
+            taken += more
+
+        try:
+            yield take
+        finally:
+            self._taken[client] -= taken
+
+
+async def read_body(request: Request, config: ServerConfig, take: Callable[[int], None]) -> bytes:
+    """Raises ApiError for a body too large, and for one that breaks off."""
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > config.max_body:
-            raise ApiError(413, f"the body has more than {config.max_body} bytes; the server's limit is --max-body")
-        chunks.append(chunk)
-    BODY.set(size)
     try:
-        raw = msgspec.json.decode(b"".join(chunks))
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > config.max_body:
+                text = f"the body has more than {config.max_body} bytes; the server's limit is --max-body"
+                raise ApiError(413, text, param="body")
+            take(len(chunk))
+            chunks.append(chunk)
+    except ClientDisconnect as e:
+        raise ApiError(499, "the client closed the connection before its body was whole") from e
+    BODY.set(size)
+    return b"".join(chunks)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Raises ApiError for what is not JSON, not an object, or holds too many things."""
+    check_bytes(body)
+    try:
+        raw = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise ApiError(400, f"the body is not JSON: {e}", param="body") from e
     if not isinstance(raw, dict):
         raise ApiError(400, f"the body must be a JSON object, not {type(raw).__name__}", param="body")
+    check_counts(raw)
     return raw
 
 

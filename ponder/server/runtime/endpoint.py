@@ -9,7 +9,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ponder.server.http.body import parse, read_json
+from ponder.server.http.body import json_object, parse, read_body
 from ponder.server.http.reply import json_response
 from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.service import Service
@@ -44,10 +44,11 @@ def endpoint(
         @functools.wraps(handler)
         async def handle(request: Request) -> Response:
             service: Service = request.app.state.service
-            raw = await read_json(request, service.config)
-            body, warnings = parse(raw, type_, strict=strict or service.config.strict)
-            warnings = (*warnings, *service.pool.stand_in(raw.get("model")))
-            return _response(await handler(Incoming(request, service, body, warnings)))
+            with service.bodies.room() as take:
+                raw = json_object(await read_body(request, service.config, take))
+                body, warnings = parse(raw, type_, strict=strict or service.config.strict)
+                warnings = (*warnings, *service.pool.stand_in(raw.get("model")))
+                return _response(await handler(Incoming(request, service, body, warnings)))
 
         return handle
 

@@ -15,7 +15,7 @@ from ponder.core.request import ChatRequest
 from ponder.engine.result import Choice
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.config import ServerConfig
-from ponder.server.http.body import BODY
+from ponder.server.http.body import BODY, BodyBudget
 from ponder.server.http.errors import ApiError
 from ponder.server.http.log import log_event
 from ponder.server.runtime.admission import Admission, InFlight
@@ -93,6 +93,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.lanes = Lanes()
+        self.bodies = BodyBudget(max(2 * self.config.max_body, 64 << 20), max(8 * self.config.max_body, 256 << 20))
         self.reasoning_cache = ReasoningCache(self.config.restore_thoughts)
 
     def run_chat(

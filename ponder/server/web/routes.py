@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ponder.server.config import ServerConfig
+from ponder.server.http.body import read_body
 from ponder.server.http.errors import ApiError
 from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.endpoint import Incoming, endpoint
@@ -157,8 +157,11 @@ async def export_all(request: Request) -> Response:
 
 async def import_(request: Request) -> Response:
     """The body is an exported file, with one conversation or a list. All that it holds is stored, or nothing."""
-    store, raw = _store(request), await _file_of(request)
-    return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
+    service: Service = request.app.state.service
+    store = _store(request)
+    with service.bodies.room() as take:
+        raw = await read_body(request, service.config, take)
+        return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
 
 
 @endpoint(MessageBody, strict=True)
@@ -176,22 +179,13 @@ async def render(incoming: Incoming[RenderBody]) -> dict[str, Any]:
 
 
 async def extract(request: Request) -> Response:
-    raw = await _file_of(request)
+    service: Service = request.app.state.service
     name = request.query_params.get("name", "file")[:200]
     helpers: PageHelpers = request.app.state.helpers
-    text = await cancel_on_disconnect(request, lambda: helpers.text_of(name, raw))
+    with service.bodies.room() as take:
+        raw = await read_body(request, service.config, take)
+        text = await cancel_on_disconnect(request, lambda: helpers.text_of(name, raw))
     return JSONResponse({"name": name, "text": text})
-
-
-async def _file_of(request: Request) -> bytes:
-    config: ServerConfig = request.app.state.service.config
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > config.max_body:
-            text = f"the file has more than {config.max_body} bytes; the server's limit is --max-body"
-            raise ApiError(413, text, param="file")
-    return bytes(raw)
 
 
 def _store(request: Request) -> Conversations:
