@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ponder.cli.announce import announce
 from ponder.cli.terminal.printer import note
 from ponder.cli.terminal.progress import progress
+from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
     from ponder.engine.decoding.settings import Ceiling
@@ -19,8 +20,14 @@ def load_fields(args: argparse.Namespace) -> "LoadFields":
     """What the flags of `options.add_load_flags` say, as `LLM` takes it."""
     return {
         "dtype": args.dtype, "max_context": args.max_context, "threads": args.threads, "kv_dtype": args.kv_dtype,
-        "keep_packed": not args.no_packed, "speculation": args.speculation,
+        "keep_packed": not args.no_packed, "adapter": _adapter(args.adapter), "speculation": args.speculation,
     }  # fmt: skip
+
+
+def _adapter(paths: list[str]) -> str | None:
+    if len(paths) > 1:
+        raise UserError("one --adapter for one model; `ponder serve` offers several as models", param="adapter")
+    return paths[0] if paths else None
 
 
 def open_llm(

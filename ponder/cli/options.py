@@ -23,7 +23,8 @@ SAMPLING: dict[str, tuple[type, str]] = {
 }
 
 
-def add_load_flags(parser: argparse.ArgumentParser) -> None:
+def add_load_flags(parser: argparse.ArgumentParser, adapter: str = "PATH") -> None:
+    """adapter: what --adapter takes; a server offers each as a model of that name."""
     group = parser.add_argument_group("how the model is loaded")
     group.add_argument("--dtype", choices=("auto", "f32", "bf16", "int8", "int4"), default="auto",
                        help="precision of the weights; auto keeps what the file has (default: auto)")  # fmt: skip
@@ -32,6 +33,9 @@ def add_load_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--kv-dtype", choices=("auto", "bf16", "int8", "f32"), default="auto",
                        help="precision of keys and values in the cache; auto is int8 with int4 weights, bf16 "
                        "otherwise (default: auto)")  # fmt: skip
+    group.add_argument("--adapter", action="append", default=[], metavar=adapter,
+                       help="a LoRA adapter to merge into the weights: a PEFT folder or a GGUF file"
+                       + ("; repeat it for further models of these names" if "NAME" in adapter else ""))  # fmt: skip
     group.add_argument("--speculation", default="auto", metavar="auto|off|MODEL",
                        help="guess ids ahead, which changes the speed and never the text: auto guesses from the "
                        "text itself where that pays, a small model of the same family drafts as well "

@@ -66,7 +66,7 @@ class LLM(TextScores):
         """model: a name such as "qwen3:0.6b", a folder, a .gguf file, "scripted:FILE"; None is the best to be had.
 
         chunk: ids computed in one step at most. ceiling: upper limits for every request. options: dtype, max_context,
-        threads, kv_memory, kv_blocks, kv_dtype, max_batch, keep_packed, speculation; see `LoadOptions`.
+        threads, kv_memory, kv_blocks, kv_dtype, max_batch, keep_packed, adapter, speculation; see `LoadOptions`.
         """
         how = load_options(**options)
         loaded = model if isinstance(model, Loaded) else open_model(model, how)

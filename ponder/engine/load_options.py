@@ -33,6 +33,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     """Requests computed together."""
     keep_packed: bool = True
     """Weights that had to be converted stay on disk for the next start (`.ponder/` beside them)."""
+    adapter: str | None = None
+    """A LoRA adapter, merged into the weights: a PEFT folder or a GGUF file."""
     speculation: str = "auto"
     """Ids are guessed ahead and computed together, which changes the speed and never the output. "auto": guesses from
     the text itself, where that pays; a model: it drafts as well; "off"."""
@@ -53,6 +55,7 @@ class LoadFields(TypedDict, total=False):
     kv_dtype: KvDtype
     max_batch: int
     keep_packed: bool
+    adapter: str | None
     speculation: str
 
 

@@ -18,6 +18,7 @@ from ponder.engine.scheduling.runner import BLOCK_SIZE, ModelRunner, Runner, cac
 from ponder.engine.scripted import DEFAULT_BLOCKS, ScriptedRunner, read_script
 from ponder.engine.speculation.factory import open_drafter
 from ponder.kernels.native import set_threads
+from ponder.model.formats.adapter import with_adapter
 from ponder.model.hub.fetch import LocalModel, Progress, locate
 from ponder.model.info import ModelInfo, describe
 from ponder.model.load import make_ops, open_checkpoint, open_tokenizer
@@ -86,6 +87,8 @@ def read_files(local: LocalModel, options: LoadOptions) -> Unloaded:
         None if local.name.kind in ("folder", "gguf") else local.name.text
     )  # a local file is called what it is called
     checkpoint = open_checkpoint(path)
+    if options.adapter is not None:
+        checkpoint = with_adapter(checkpoint, Path(options.adapter))
     tokenizer = open_tokenizer(checkpoint, path)
     info = describe(path, name, checkpoint=checkpoint, added=tokenizer.control, dtypes=(options.dtype,))
     if tokenizer.vocab_size > checkpoint.config.vocab_size:
@@ -137,6 +140,8 @@ def load(model: Unloaded, options: LoadOptions, progress: Progress | None = None
 
 def open_scripted(path: Path, options: LoadOptions) -> Loaded:
     """Raises UserError for options of weights and caches, which a script does not have."""
+    if options.adapter is not None:
+        raise UserError("adapter: a scripted model has no weights to merge it into", param="adapter")
     for option, value in (("dtype", options.dtype), ("kv_dtype", options.kv_dtype)):
         if value != "auto":
             raise UserError(f"{option}: a scripted model has no weights and no cache", param=option)

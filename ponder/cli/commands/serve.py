@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     thinking.add_argument("--tool-in-thinking", choices=("text", "close"),
                           help="tool calls that thoughts end with, where no </think> follows: text of the thoughts, or "
                           "close: the answer (default: close)")  # fmt: skip
-    options.add_load_flags(parser)
+    options.add_load_flags(parser, adapter="[NAME=]PATH")
 
 
 def run(args: argparse.Namespace) -> int:

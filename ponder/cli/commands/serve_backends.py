@@ -67,7 +67,9 @@ def _local(args: argparse.Namespace) -> "Pool":
         kv_memory = memory // 4
     check_names(args.models)
     ceiling = Ceiling(budget=args.max_budget, max_tokens=args.max_tokens)
-    opened = partial(open_llm, args=args, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
+    opener = partial(open_llm, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
+    adapters = named_adapters(args.adapter)
+    opened = partial(opener, args=with_adapters(args, []))
     first_name = args.models[0] if args.models else None
     first = opened(first_name)
     started = [first_name or first.name, *args.models[1:]]
@@ -75,7 +77,14 @@ def _local(args: argparse.Namespace) -> "Pool":
     models: dict[str, Callable[[], LLM | RemoteModel]] = {
         names[0]: partial(opened, name) for name, names in zip(started, called)
     }
-    needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, started)} if kv_memory else {}
+    for name, path in adapters.items():
+        if name in {other for names in called for other in names}:
+            raise UserError(f"--adapter {path}: another model is called {name}; say NAME=PATH", param="adapter")
+        models[name] = partial(opener, first_name, args=with_adapters(args, [path]))
+    needs = {}
+    if kv_memory:
+        computed = [*started, *[started[0]] * len(adapters)]
+        needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, computed)}
     offered = Pool(
         models, keep=args.keep, memory=memory, needs=needs, any_name=args.any_model_name,
         aliases={names[0]: names[1:] for names in called},
@@ -86,6 +95,26 @@ def _local(args: argparse.Namespace) -> "Pool":
         raise UserError(f"{first.name} needs {need / 1e9:.1f} GB, --memory gives {memory / 1e9:.1f}", param="memory")
     default.attach(first)
     return offered
+
+
+def named_adapters(flags: list[str]) -> dict[str, str]:
+    """--adapter [NAME=]PATH: each by its name, by default that of its folder or file. Raises UserError for one that is
+    not there, before the first model is loaded."""
+    found: dict[str, str] = {}
+    for flag in flags:
+        name, equals, path = flag.partition("=")
+        if not equals:
+            name, path = Path(flag).resolve().stem, flag
+        if not Path(path).exists():
+            raise UserError(f"--adapter {flag}: {path} is not there", param="adapter")
+        if not name or name in found:
+            raise UserError(f"--adapter {flag}: say NAME=PATH, with another name for each", param="adapter")
+        found[name] = path
+    return found
+
+
+def with_adapters(args: argparse.Namespace, adapters: list[str]) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(args), "adapter": adapters})
 
 
 def served_names(flags: list[str], own: list[str], started: list[str]) -> list[list[str]]:

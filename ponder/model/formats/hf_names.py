@@ -13,7 +13,7 @@ def hub_names(stored: Mapping[str, StoredTensor], where: str) -> dict[str, Store
     """Raises LoadError where two tensors would get one name."""
     out: dict[str, StoredTensor] = {}
     for name, tensor in stored.items():
-        hub = _hub_name(name)
+        hub = hub_name(name)
         if hub in out:
             raise LoadError(f"{where}: tensor {hub!r} is there twice, the second time as {name!r}")
         out[hub] = tensor
@@ -25,10 +25,10 @@ def is_flat(stored: Mapping[str, StoredTensor]) -> bool:
     return any(name.startswith("layers.") for name in stored)
 
 
-def _hub_name(name: str) -> str:
+def hub_name(name: str) -> str:
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)
-            return _hub_name(rest if prefix == _PREFIXES[0] else "model." + rest)
+            return hub_name(rest if prefix == _PREFIXES[0] else "model." + rest)
     name = name.replace(".base_layer.", ".")  # merged adapters, saved as they were trained
     return "model." + name if name.startswith(_BODY) else name

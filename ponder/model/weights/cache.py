@@ -76,7 +76,8 @@ def cache_entry(checkpoint: Checkpoint, plan: Plan, dtype: str, group: int) -> C
     if not (files or checkpoint.made) or sum(piece.nbytes() for piece in pieces.values()) < WORTH:
         return None
     digest = identity(files, checkpoint.made, pieces)
-    name = f"{stem(files[0]) if files else 'random'}-{dtype}-g{group}-{digest[:16]}.safetensors"
+    adapter = f"+{_word(checkpoint.adapter)}" if checkpoint.adapter else ""  # its own, beside that of the model alone
+    name = f"{stem(files[0]) if files else 'random'}{adapter}-{dtype}-g{group}-{digest[:16]}.safetensors"
     places = tuple(folder / name for folder in (folders(files[0]) if files else [home() / "packed" / digest[:8]]))
     return CacheEntry(checkpoint, plan, group, pieces, digest, places)
 
@@ -99,8 +100,11 @@ def identity(files: tuple[Path, ...], made: str, pieces: Mapping[str, Piece]) ->
 
 def stem(source: Path) -> str:
     """What the packed files of a source are called: the GGUF file's name, or the folder's."""
-    name = source.absolute().parent.name if source.name == "config.json" else source.stem
-    return re.sub(r"[^\w.-]+", "_", name) or "model"
+    return _word(source.absolute().parent.name if source.name == "config.json" else source.stem) or "model"
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def folders(source: Path) -> list[Path]:

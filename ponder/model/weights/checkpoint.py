@@ -52,7 +52,8 @@ class Checkpoint:
     files: what the tensors are read from, in order; none for weights that never lay in a file.
     fits: tensors and config were compared when the file was read.
     made: what names weights that are drawn the same each time, so that they can be kept on disk too.
-    warnings: what is odd about the files and does no harm."""
+    warnings: what is odd about the files and does no harm.
+    adapter: what the adapter is called that is merged into the weights, "" for none."""
 
     config: ModelConfig
     tensors: dict[str, Source]
@@ -63,6 +64,7 @@ class Checkpoint:
     fits: bool = False
     made: str = ""
     warnings: tuple[str, ...] = ()
+    adapter: str = ""
 
 
 _CHUNK = 1 << 20  # values converted at a time

@@ -119,7 +119,9 @@ def test_least_bytes_and_operations_by_hand() -> None:
     """A model small enough to count: the roofline must not flatter."""
     from argparse import Namespace
 
-    args = Namespace(dtype="bf16", max_context=None, threads=None, speculation="off", kv_dtype="bf16", no_packed=False)
+    args = Namespace(
+        dtype="bf16", max_context=None, threads=None, speculation="off", kv_dtype="bf16", no_packed=False, adapter=[]
+    )
     model = random_model("tiny-moe:vocab=2048", args).runner.model
     config = model.config
     d, q, kv = config.hidden_size, config.num_attention_heads * config.head_dim, 2 * config.head_dim

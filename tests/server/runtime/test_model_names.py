@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import openai
 import pytest
 from live import serving
+from msgspec.structs import replace
+from safetensors.numpy import save_file
 
 from ponder.cli.commands import serve_backends
 from ponder.cli.main import build_parser
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
+from ponder.model.config import PRESETS
+from ponder.model.formats.hf_save import save_hf
+from ponder.model.weights.build import random_checkpoint
 from ponder.server.runtime.pool import Pool
+from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.text.tokenizer_files import save
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 
@@ -86,3 +94,37 @@ def test_what_it_was_started_with_and_served_model_names(tmp_path: Path) -> None
     ):
         with contextlib.ExitStack() as stack, pytest.raises(UserError, match=match):
             serve_backends.pool(flags(*words), stack)
+
+
+def test_adapters_are_models_of_their_own(tmp_path: Path) -> None:
+    """`--adapter NAME=PATH`: the same base, other weights, chosen by the model's name."""
+    config = replace(PRESETS["tiny"], vocab_size=151936, tie_word_embeddings=False)
+    save_hf(tmp_path / "base", random_checkpoint(config), "f32")
+    save(Tokenizer.packaged(), tmp_path / "base")
+    for name in ("sql", "poet"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 900}')
+        generator = np.random.default_rng(len(name))
+        pair = {"A": generator.normal(0, 1, (2, 96)), "B": generator.normal(0, 1, (64, 2))}
+        prefix = "base_model.model.model.layers.1.mlp.down_proj.lora_"
+        tensors = {f"{prefix}{part}.weight": value.astype(np.float32) for part, value in pair.items()}
+        save_file(tensors, tmp_path / name / "adapter_model.safetensors")
+    base, words = str(tmp_path / "base"), ["--adapter", f"sql={tmp_path / 'sql'}", "--adapter", str(tmp_path / "poet")]
+    more = ["--keep", "3", "--speculation", "off", "--max-context", "64", "--max-batch", "2"]
+    with contextlib.ExitStack() as stack:
+        pool = serve_backends.pool(flags(base, *words, *more), stack)
+        assert list(pool.listed()) == ["base", "sql", "poet"]
+        with serving(pool) as url:
+            client = openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0)
+            said = {}
+            for name in ("base", "sql", "poet", "base", "sql"):
+                reply = client.completions.create(model=name, prompt="hello", max_tokens=6, temperature=0)
+                assert reply.model == name and said.setdefault(name, reply.choices[0].text) == reply.choices[0].text
+            assert len(set(said.values())) == 3
+    for bad, match in (
+        ([f"sql={tmp_path / 'no'}"], "is not there"), ([str(tmp_path / "sql")] * 2, "NAME=PATH"),
+        ([f"base={tmp_path / 'sql'}"], "another model is called base"),
+    ):  # fmt: skip
+        given = [word for path in bad for word in ("--adapter", path)]
+        with contextlib.ExitStack() as stack, pytest.raises(UserError, match=match):
+            serve_backends.pool(flags(base, *given, *more), stack)
