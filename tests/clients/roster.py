@@ -63,6 +63,13 @@ CLIENTS = {c.name: c for c in (
 )}  # fmt: skip
 
 
+# Whole programs, of which sessions are run (test_coding_agents.py)
+AGENTS = {c.name: c for c in (
+    Client("codex", "openai", "", ("@openai/codex@0.171.0",), node=True),
+    Client("claude-code", "anthropic", "", ("@anthropic-ai/claude-code@2.1.197",), node=True),
+)}  # fmt: skip
+
+
 def cases_of(client: Client) -> list[Case]:
     lacks = LACKS[client.dialect] | client.lacks
     return [

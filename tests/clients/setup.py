@@ -11,7 +11,7 @@ import subprocess
 import sys
 import venv
 
-from roster import CLIENTS, Client
+from roster import AGENTS, CLIENTS, Client
 
 
 def install(client: Client) -> None:
@@ -29,12 +29,13 @@ def install(client: Client) -> None:
 
 def main() -> None:
     names = []
-    for client in CLIENTS.values():
+    for client in (*CLIENTS.values(), *AGENTS.values()):
         try:
             if not client.ready:
                 print(f"Installing {client.name} into {client.home} ...", file=sys.stderr)
                 install(client)
-            names.append(client.name)
+            if client.name in CLIENTS:
+                names.append(client.name)
         except (OSError, subprocess.CalledProcessError) as e:
             print(f"{client.name} is left out: {e}", file=sys.stderr)
     print(",".join(names))
