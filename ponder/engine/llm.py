@@ -48,6 +48,7 @@ from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.stats import Stats
 from ponder.engine.text_scores import Prompt, TextScores
 from ponder.text.chat.spans import Rendered
+from ponder.text.chat.template import calls_are_xml
 from ponder.text.fill_in import SourceFile, fill_in_ends, fill_in_ids
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -79,6 +80,7 @@ class LLM(TextScores):
         self.warnings = loaded.warnings
         self.info = loaded.info  # what the model's files say; None for a script
         self._prompts = PromptWriter(loaded.tokenizer, loaded.profile, loaded.template)
+        self._xml_calls = calls_are_xml(loaded.template)
         self.ceiling = ceiling or Ceiling()
 
     # -- chat -------------------------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ class LLM(TextScores):
             tool_choice=request.tool_choice,
             parallel_tool_calls=request.parallel_tool_calls,
             untagged=self.profile.untagged_calls,
+            xml=self._xml_calls,
         )
         rules = replace(rules, call_deltas=request.call_deltas)
         return self._submit(rendered.ids, request.sampling, request.thinking, mode, rules)

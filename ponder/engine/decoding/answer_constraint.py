@@ -58,8 +58,10 @@ def answer_rules(
     tool_choice: str = "auto",
     parallel_tool_calls: bool = True,
     untagged: bool = False,
+    xml: bool = False,
 ) -> AnswerRules:
     """Compile, once a request and before anything is generated. untagged: the model leaves out the tags of its calls.
+    xml: it writes them in Qwen3-Coder's form.
 
     Raises UserError for what cannot be enforced."""
     names = [_name(tool) for tool in tools]
@@ -69,7 +71,7 @@ def answer_rules(
         calls = None
         if tool_choice == "auto" and any(map(is_strict, tools)):
             _need_tags(tokenizer, "tools")
-            calls = compile_calls(tokenizer, eos_ids, tools, single=True, only_strict=True)
+            calls = compile_calls(tokenizer, eos_ids, tools, single=True, only_strict=True, xml=xml)
         return AnswerRules(
             grammar=compiled,
             calls=calls,
@@ -93,7 +95,7 @@ def answer_rules(
         known = ", ".join(names) or "there are none"
         raise UserError(f'tool_choice is "{tool_choice}", but the tools are: {known}', param="tool_choice")
     _need_tags(tokenizer, "tool_choice")
-    compiled = compile_calls(tokenizer, eos_ids, chosen, single=not parallel_tool_calls)
+    compiled = compile_calls(tokenizer, eos_ids, chosen, single=not parallel_tool_calls, xml=xml)
     return AnswerRules(
         compiled, compiled, single_call=not parallel_tool_calls, schemas=schemas, warnings=compiled.warnings
     )

@@ -15,6 +15,7 @@ from ponder.core.params import Grammar
 from ponder.engine.decoding.grammar_depth import check_lark, check_schema
 from ponder.engine.decoding.json_schema import parsed, schema_of, subschemas
 from ponder.engine.decoding.matcher import Compiled, compile_source
+from ponder.engine.decoding.xml_grammar import XmlRules, xml_rules
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.utf8 import well_formed
 
@@ -73,18 +74,27 @@ def compile_calls(
     *,
     single: bool,
     only_strict: bool = False,
+    xml: bool = False,
 ) -> Compiled:
     """A grammar for one call or more, in the exact form the model was trained on, arguments after each tool's schema.
 
     `<tool_call>\\n{"name": NAME, "arguments": ARGS}\\n</tool_call>`, tags as control ids, calls separated by "\\n".
-    only_strict: the arguments of tools that are not strict are any object. Raises UserError for a strict tool whose
+    xml: in Qwen3-Coder's form instead, see xml_grammar.py. only_strict: the arguments of tools that are not strict are
+    any object. Raises UserError for a strict tool whose
     schema cannot be kept, with the place.
     """
     assert tokenizer.tool_call is not None and tokenizer.end_tool_call is not None
     grammars: list[dict[str, Any]] = []
     heads: list[str] = []
+    rules: list[str] = []
     warnings: list[str] = []
-    for n, tool in enumerate(tools):
+    for n, tool in enumerate(tools if xml else ()):
+        found = _xml(tokenizer, eos_ids, f"tool{n}", tool, only_strict=only_strict)
+        heads.append(f"tool{n}")
+        rules += [f"tool{n}: {found.body}", *found.rules]
+        grammars += found.grammars
+        warnings += [f"tool {tool.get('function', tool)['name']}: {place}: {why}" for place, why in found.problems]
+    for n, tool in enumerate(() if xml else tools):
         function = tool.get("function", tool)
         if is_strict(tool):
             schema = _kept(tokenizer, eos_ids, function)
@@ -100,6 +110,7 @@ def compile_calls(
     lark = (
         f"start: call{more}\n"
         f'call: <[{tokenizer.tool_call}]> "\\n" ({" | ".join(heads)}) "\\n" <[{tokenizer.end_tool_call}]>\n'
+        + "".join(f"{rule}\n" for rule in rules)
     )
     compiled = compile_source(tokenizer, eos_ids, json.dumps({"grammars": [{"lark_grammar": lark}, *grammars]}))
     if isinstance(compiled, str):
@@ -137,11 +148,47 @@ def _kept(tokenizer: Tokenizer, eos_ids: tuple[int, ...], function: dict[str, An
     place, why = "#/type", f"arguments are an object, not {type_}"
     if isinstance(compiled, str):
         place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
-    raise UserError(
-        f"tools: the parameters of {function['name']} cannot be kept strictly at {place}: {why}. Change the schema, or "
+    raise _not_kept(function["name"], place, why)
+
+
+def _not_kept(name: str, place: str, why: str) -> UserError:
+    return UserError(
+        f"tools: the parameters of {name} cannot be kept strictly at {place}: {why}. Change the schema, or "
         "leave strict out: then as much of it as can be is kept",
         param="tools",
     )
+
+
+def _xml(
+    tokenizer: Tokenizer, eos_ids: tuple[int, ...], prefix: str, tool: dict[str, Any], *, only_strict: bool
+) -> XmlRules:
+    """A tool's call in Qwen3-Coder's form, with what of its schema is not enforced. Raises UserError when a strict
+    tool's cannot be kept to the letter."""
+    function, strict = tool.get("function", tool), is_strict(tool)
+    options = _STRICT if strict else _RELAXED
+    schema, type_ = _parameters(function)
+    problems = [] if type_ == "object" else [("#/type", f"arguments are an object, not {type_}")]
+
+    def check(part: Any) -> str | None:
+        compiled = compile_source(tokenizer, eos_ids, _json_source(part, options))
+        return compiled if isinstance(compiled, str) else None
+
+    def rules_of(schema: dict[str, Any]) -> XmlRules:
+        return xml_rules(function["name"], prefix, schema, options, check)
+
+    if only_strict and not strict:
+        return rules_of({})
+    rules = rules_of(schema)
+    lark = "\n".join([f"start: {rules.body}", *rules.rules, ""])
+    whole = compile_source(tokenizer, eos_ids, json.dumps({"grammars": [{"lark_grammar": lark}, *rules.grammars]}))
+    problems += [("#", why) for why in ([whole] if isinstance(whole, str) else whole.warnings)]
+    problems += rules.problems
+    if strict and problems:
+        raise _not_kept(function["name"], *problems[0])
+    if isinstance(whole, str):
+        rules = rules_of({})
+    rules.problems = problems
+    return rules
 
 
 def _json_source(schema: Any, options: dict[str, Any]) -> str:

@@ -174,7 +174,10 @@ class ValueScanner:
 
 def json_value(text: str, schema: Any, root: Any = None) -> str:
     """A value as JSON text, by the schema of its parameter. root: the whole schema, where `$ref` leads."""
-    types = _types(schema, root)
+    for chosen in _enumerated(schema):
+        if text in (chosen, json.dumps(chosen, ensure_ascii=False)):
+            return json.dumps(chosen, ensure_ascii=False)
+    types = types_of(schema, root)
     if text.strip().lower() in _NULLS and types and ("null" in types or "string" not in types):
         return "null"
     for type_ in types:
@@ -235,25 +238,32 @@ def _properties(schema: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _types(schema: Any, root: Any, depth: int = 0) -> tuple[str, ...]:
+def types_of(schema: Any, root: Any, depth: int = 0) -> tuple[str, ...]:
     """What a value may be, in the schema's order; () when the schema does not say."""
     if not isinstance(schema, Mapping) or depth > 8:
         return ()
     if isinstance(ref := schema.get("$ref"), str):
-        return _types(resolved(ref, root), root, depth + 1)
+        return types_of(resolved(ref, root), root, depth + 1)
     named = schema.get("type")
     found: list[str] = []
     if isinstance(named, str | list):
         found += [_type_named(n) for n in ([named] if isinstance(named, str) else named)]
     else:
         parts = next((p for k in ("anyOf", "oneOf", "allOf") if isinstance(p := schema.get(k), list)), [])
-        found += [t for part in parts for t in _types(part, root, depth + 1)]
+        found += [t for part in parts for t in types_of(part, root, depth + 1)]
     if not found:
-        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-        found += [_type_of(v) for v in values] if isinstance(values, list) else []
+        found += [_type_of(v) for v in _enumerated(schema)]
     if schema.get("nullable") is True:
         found.append("null")
     return tuple(dict.fromkeys(found))
+
+
+def _enumerated(schema: Any) -> list[Any]:
+    """The only values there may be; [] where others may, too."""
+    if not isinstance(schema, Mapping):
+        return []
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return values if isinstance(values, list) else []
 
 
 def _type_named(name: Any) -> str:
