@@ -33,7 +33,7 @@ from ponder.server.api.openai.embeddings import (
 from ponder.server.api.openai.models import OfferedModel, OfferedModels
 from ponder.server.api.openai.response_routes import input_items, stored_response
 from ponder.server.api.openai.responses import responses
-from ponder.server.api.openai.responses_reply import InputItems, ResponseDeleted, ResponseReply
+from ponder.server.api.openai.structs.responses import InputItems, ResponseDeleted, ResponseReply
 from ponder.server.api.requests import RunningReply
 from ponder.server.runtime.endpoint import Handler
 from ponder.server.runtime.health import Health, health

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ponder.server.api.openai.response_store import ResponseStore
-from ponder.server.api.openai.responses_reply import InputItems, ResponseDeleted
+from ponder.server.api.openai.structs.responses import InputItems, ResponseDeleted
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service

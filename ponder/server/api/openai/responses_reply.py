@@ -7,14 +7,28 @@ out, so that who has seen it can go on from it.
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import structs
 
-from ponder.core.event import Effective, Finish
-from ponder.server.api.openai.chat_reply import CachedTokens, malformed_calls, usage
+from ponder.core.event import Finish
+from ponder.server.api.openai.chat_reply import usage
 from ponder.server.api.openai.responses_request import ResponsesBody
+from ponder.server.api.openai.structs.responses import (
+    CustomCallItem,
+    FunctionCallItem,
+    IncompleteDetails,
+    ItemStatus,
+    MessageItem,
+    OutputItem,
+    OutputText,
+    ReasoningItem,
+    ReasoningText,
+    ResponseError,
+    ResponseReply,
+    ResponseUsage,
+)
 from ponder.server.api.openai.tools import InputStream, input_of, offered
 from ponder.server.api.stream_reply import (
     CallPart,
@@ -28,7 +42,6 @@ from ponder.server.api.stream_reply import (
     ReplyPart,
 )
 from ponder.server.http.log import log
-from ponder.server.http.reply import JsonReply
 from ponder.server.http.stream import event
 
 PREFIX = "resp_"
@@ -41,43 +54,6 @@ DELTAS = {
 }
 Body = dict[str, Any]
 Store = Callable[[Body], Awaitable[bool]]
-
-
-class ResponseReply(Struct, kw_only=True):
-    """The request's own fields come back as well."""
-
-    id: str
-    object: Literal["response"]
-    created_at: int
-    status: Literal["completed", "incomplete"]
-    model: str
-    output: list[dict[str, Any]]
-    usage: dict[str, Any]
-    effective: Effective
-    malformed_tool_calls: int = 0
-    warnings: list[str] = field(default_factory=list)
-
-
-class ResponseDeleted(JsonReply):
-    id: str
-    object: Literal["response"]
-    deleted: bool
-
-
-class InputItems(JsonReply):
-    object: Literal["list"]
-    data: list[dict[str, Any]]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
-
-
-class ResponseUsage(JsonReply):
-    input_tokens: int
-    input_tokens_details: CachedTokens
-    output_tokens: int
-    output_tokens_details: dict[str, int]
-    total_tokens: int
 
 
 class ResponsesDialect:
@@ -105,10 +81,11 @@ class ResponsesDialect:
                 return self._closed(part)
             case Closed():
                 reply = await self.whole(piece)
-                return self._event(f"response.{reply['status']}", response=reply)
+                return self._event(f"response.{reply.status}", response=reply)
             case Failed(error):
-                failed = {"code": error.code or error.kind, "message": error.message}
-                told = self._event("response.failed", response=self._frame() | {"status": "failed", "error": failed})
+                failure = ResponseError(code=error.code or error.kind, message=error.message)
+                failed = structs.replace(self._frame(), status="failed", error=failure)
+                told = self._event("response.failed", response=failed)
                 # Codex knows the one, OpenAI's packages the other
                 return told + self._event(
                     "error", message=error.message, type_=error.kind, param=error.param, code=error.code
@@ -118,29 +95,26 @@ class ResponsesDialect:
     def alive(self) -> bytes:
         return self._event("response.in_progress", response=self._frame())
 
-    async def whole(self, reply: Closed) -> Body:
+    async def whole(self, reply: Closed) -> ResponseReply:
         self._id = reply.source.id
         finish = reply.finishes[0]
-        status = "incomplete" if finish.reason in ("length", "cancelled") else "completed"
-        body = (
-            self._frame()
-            | {
-                "status": status,
-                "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
-                "output": [self._item(part, "completed") for part in reply.parts[0]],
-                "usage": _usage(finish),
-                "effective": finish.effective,
-                **malformed_calls([finish]),
-            }
-            | ({"warnings": [*finish.warnings]} if finish.warnings else {})
+        cut = finish.reason in ("length", "cancelled")
+        ended = structs.replace(
+            self._frame(),
+            status="incomplete" if cut else "completed",
+            incomplete_details=IncompleteDetails(reason="max_output_tokens") if cut else None,
+            output=[self._item(part, "completed") for part in reply.parts[0]],
+            usage=_usage(finish),
+            effective=finish.effective,
+            malformed_tool_calls=finish.malformed_calls,
+            warnings=list(finish.warnings),
         )
-        ended: Body = msgspec.to_builtins(body)
         if self._store is not None:
             try:
-                ended["store"] = await self._store(ended)
+                ended.store = await self._store(msgspec.to_builtins(ended))
             except sqlite3.Error:  # a full disk is no reason to lose the answer
                 log.exception("response %s could not be stored", self._id)
-                ended["store"] = False
+                ended.store = False
         return ended
 
     def _opened(self, part: ReplyPart) -> bytes:
@@ -148,7 +122,7 @@ class ResponsesDialect:
         added = self._event("response.output_item.added", output_index=part.index, item=item)
         if part.kind != "text":
             return added
-        return added + self._of(part, "response.content_part.added", part=_content(part)[0])
+        return added + self._of(part, "response.content_part.added", part=_output_text(part))
 
     def _delta(self, part: ReplyPart, text: str) -> bytes:
         kind = self._kind(part)
@@ -173,31 +147,31 @@ class ResponsesDialect:
                 done = self._of(part, "response.reasoning_text.done", text=part.text)
             case _:
                 done = self._of(part, "response.output_text.done", text=part.text)
-                done += self._of(part, "response.content_part.done", part=_content(part)[0])
+                done += self._of(part, "response.content_part.done", part=_output_text(part))
         item = self._item(part, "completed")
         return done + self._event("response.output_item.done", output_index=part.index, item=item)
 
-    def _item(self, part: ReplyPart, status: str) -> Body:
-        item: Body = {"id": self._item_id(part), "status": status}
+    def _item(self, part: ReplyPart, status: ItemStatus) -> OutputItem:
+        id_, begun = self._item_id(part), status == "in_progress"
         match part:
             case CallPart():
-                return item | self._call(part)
+                return self._call(part, id_, status)
             case ReplyPart(kind="thoughts"):
-                item |= {"type": "reasoning", "summary": []}
-            case _:
-                item |= {"type": "message", "role": "assistant"}
-        return item | {"content": [] if status == "in_progress" else _content(part)}
+                content = [] if begun else [ReasoningText(text=part.text)]
+                return ReasoningItem(id=id_, status=status, summary=[], content=content)
+        return MessageItem(id=id_, status=status, role="assistant", content=[] if begun else [_output_text(part)])
 
-    def _call(self, part: CallPart) -> Body:
+    def _call(self, part: CallPart, id_: str, status: ItemStatus) -> FunctionCallItem | CustomCallItem:
         """A call as the client knows its tool: of a function, of a custom tool, in a namespace."""
         space, name = self._tools.spaces.get(part.call.name, ("", part.call.name))
-        named: Body = {"call_id": part.call.id or f"call_{self._suffix}_{part.number}", "name": name}
-        named |= {"namespace": space} if space else {}
-        if self._kind(part) == "custom":
-            heard = self._inputs.get(part.index)
-            said = input_of(part.text) if part.complete and part.text else heard.said if heard else ""
-            return {"type": "custom_tool_call"} | named | {"input": said}
-        return {"type": "function_call"} | named | {"arguments": part.text}
+        call_id = part.call.id or f"call_{self._suffix}_{part.number}"
+        if self._kind(part) != "custom":
+            return FunctionCallItem(
+                id=id_, status=status, call_id=call_id, name=name, namespace=space, arguments=part.text
+            )
+        heard = self._inputs.get(part.index)
+        said = input_of(part.text) if part.complete and part.text else heard.said if heard else ""
+        return CustomCallItem(id=id_, status=status, call_id=call_id, name=name, namespace=space, input=said)
 
     def _kind(self, part: ReplyPart) -> str:
         return "custom" if isinstance(part, CallPart) and part.call.name in self._tools.custom else part.kind
@@ -220,38 +194,36 @@ class ResponsesDialect:
         body = {"type": fields.pop("type_", kind)} | fields | {"sequence_number": self._number - 1}
         return event(kind, body)
 
-    def _frame(self) -> Body:
+    def _frame(self) -> ResponseReply:
         body = self._body
-        return {
-            "id": self._id,
-            "object": "response",
-            "created_at": self._created,
-            "status": "in_progress",
-            "model": self._model,
-            "output": [],
-            "instructions": body.instructions,
-            "tools": body.tools,
-            "tool_choice": body.tool_choice,
-            "parallel_tool_calls": body.parallel_tool_calls,
-            "temperature": body.temperature,
-            "top_p": body.top_p,
-            "max_output_tokens": body.max_output_tokens,
-            "reasoning": body.reasoning or None,
-            "text": body.text or {"format": {"type": "text"}},
-            "truncation": body.truncation,
-            "metadata": body.metadata,
-            "error": None,
-            "incomplete_details": None,
-            "usage": None,
-            "previous_response_id": body.previous_response_id,
-            "store": self._store is not None,
-        }
+        return ResponseReply(
+            id=self._id,
+            object="response",
+            created_at=self._created,
+            status="in_progress",
+            model=self._model,
+            output=[],
+            instructions=body.instructions,
+            tools=body.tools,
+            tool_choice=body.tool_choice,
+            parallel_tool_calls=body.parallel_tool_calls,
+            temperature=body.temperature,
+            top_p=body.top_p,
+            max_output_tokens=body.max_output_tokens,
+            reasoning=body.reasoning or None,
+            text=body.text or {"format": {"type": "text"}},
+            truncation=body.truncation,
+            metadata=body.metadata,
+            error=None,
+            incomplete_details=None,
+            usage=None,
+            previous_response_id=body.previous_response_id,
+            store=self._store is not None,
+        )
 
 
-def _content(part: ReplyPart) -> list[Body]:
-    if part.kind == "thoughts":
-        return [{"type": "reasoning_text", "text": part.text}]
-    return [{"type": "output_text", "text": part.text, "annotations": [], "logprobs": []}]
+def _output_text(part: ReplyPart) -> OutputText:
+    return OutputText(text=part.text, annotations=[], logprobs=[])
 
 
 def _usage(finish: Finish) -> ResponseUsage:
