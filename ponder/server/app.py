@@ -17,6 +17,7 @@ from ponder.core.errors import UpstreamError
 from ponder.server import operations
 from ponder.server.api.ollama import manage
 from ponder.server.api.openai.response_store import ResponseStore
+from ponder.server.http.connections import HeaderLimit
 from ponder.server.http.cors import cors
 from ponder.server.http.errors import ApiError, api_error, error_response
 from ponder.server.http.log import RefusalLog, log
@@ -79,6 +80,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         },
         middleware=[
             Middleware(RefusalLog),
+            Middleware(HeaderLimit),
             Middleware(cors, config=config),
             Middleware(AuthMiddleware, config=config),
         ],

@@ -30,10 +30,28 @@ class Lines(logging.Formatter):
         return msgspec.json.encode(out).decode()
 
 
+class Throttled(logging.Filter):
+    """A full table of descriptors is told once a minute, not at every attempt to take a connection."""
+
+    MINUTE = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = -self.MINUTE
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.getMessage().startswith("socket.accept() out of system resource"):
+            return True
+        due = record.created - self._told >= self.MINUTE
+        self._told = record.created if due else self._told
+        return due
+
+
 def configure(level: str) -> None:
     """Send our records, and those of the HTTP library, to stderr as JSON."""
     handler = logging.StreamHandler()
     handler.setFormatter(Lines())
+    handler.addFilter(Throttled())
     for name in OURS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

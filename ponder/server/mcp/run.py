@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
+from ponder.server.http.connections import BACKLOG, HeaderLimit, guarded, most_connections
 from ponder.server.http.cors import cors
 from ponder.server.mcp.code import offering_code
 from ponder.server.mcp.server import build_mcp
@@ -49,7 +50,10 @@ async def _serve(
         if sockets is None:
             await server.run_stdio_async()
             return
-        settings = uvicorn.Config(http_app(server, service.config), log_level="warning", timeout_graceful_shutdown=10)
+        settings = uvicorn.Config(
+            HeaderLimit(http_app(server, service.config)), log_level="warning", timeout_graceful_shutdown=10,
+            backlog=BACKLOG, http=guarded(most_connections(), service.config.max_body),
+        )  # fmt: skip
         await uvicorn.Server(settings).serve(sockets)
 
 

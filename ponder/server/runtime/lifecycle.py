@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
 from ponder.server.config import ServerConfig
+from ponder.server.http.connections import BACKLOG, guarded, most_connections
 from ponder.server.http.log import log, log_event
 from ponder.server.runtime.admission import Admission
 
@@ -51,7 +52,8 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, app: ASGIApp, config: ServerConfig, admission: Admission) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, timeout_graceful_shutdown=config.drain,
+                app, log_config=None, access_log=False, timeout_graceful_shutdown=config.drain, backlog=BACKLOG,
+                http=guarded(most_connections(), config.max_body),
             )
         )  # fmt: skip
         self._admission = admission
