@@ -132,8 +132,8 @@ def messages_from_dicts(
 def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "official"] = "join") -> Message:
     """Read one message dict: {"role", "content"?, "reasoning_content"? | "reasoning"?, "tool_calls"?, ...}.
 
-    content_parts: what a content that is no string becomes. "join" keeps it (the text parts of a list joined, any
-    other value as JSON): what a user of an API expects. "official" drops it, as the official template does
+    content_parts: what a content that is no string becomes. "join" keeps it (the text parts of a list joined, an
+    object as JSON): what a user of an API expects. "official" drops it, as the official template does
     (facts 2.2 rule 3): what a comparison with that template needs.
 
     Raises UserError when the shape is not a message at all.
@@ -173,7 +173,9 @@ def _content_text(content: Any, content_parts: str) -> str:
         return ""
     if isinstance(content, list):
         return "".join(_part_text(p) for p in content)
-    return json.dumps(content, ensure_ascii=False)
+    if isinstance(content, dict):
+        return json.dumps(content, ensure_ascii=False)
+    raise UserError(f"content is a text, a list of parts or null, got {_short(content)}", param="messages")
 
 
 def _part_text(part: Any) -> str:

@@ -13,13 +13,16 @@ from ponder.server.api import requests
 from ponder.server.api.anthropic import messages
 from ponder.server.api.anthropic.messages_reply import MessageReply, TokenCount
 from ponder.server.api.llamacpp import tokens
+from ponder.server.api.llamacpp.completion import LlamaReply, completion, infill
 from ponder.server.api.llamacpp.props import Props, props
 from ponder.server.api.llamacpp.rerank import Reranked, rerank
-from ponder.server.api.llamacpp.tokens import DetokenizeReply, TokenizeReply
+from ponder.server.api.llamacpp.slots import slots
+from ponder.server.api.llamacpp.tokens import DetokenizeReply, TemplateReply, TokenizeReply
 from ponder.server.api.ollama import chat, manage
 from ponder.server.api.ollama import models as ollama_models
 from ponder.server.api.ollama.chat_reply import OllamaChat, OllamaGenerate
-from ponder.server.api.ollama.models import OllamaModels, OllamaShow, OllamaStatus, OllamaVersion
+from ponder.server.api.ollama.models import OllamaModels, OllamaStatus, OllamaVersion
+from ponder.server.api.ollama.show import OllamaShow
 from ponder.server.api.openai import embeddings, models
 from ponder.server.api.openai.chat import chat_completions
 from ponder.server.api.openai.chat_reply import ChatCompletion
@@ -97,6 +100,10 @@ OPERATIONS = (
     Operation("delete", "/api/delete", manage.delete, "Remove a download", None),
     Operation("post", "/tokenize", tokens.tokenize, "A text or a chat as token ids", TokenizeReply),
     Operation("post", "/detokenize", tokens.detokenize, "Token ids as text", DetokenizeReply),
+    Operation("post", "/apply-template", tokens.apply_template, "The prompt of a chat as text", TemplateReply),
+    Operation("post", "/completion", completion, "Continue a raw prompt, as llama.cpp's", LlamaReply, SSE),
+    Operation("post", "/infill", infill, "Fill in between two texts, as llama.cpp's", LlamaReply, SSE),
+    Operation("get", "/slots", slots, "What is being computed", None, query=("model", "fail_on_no_slot")),
     Operation("get", "/props", props, "Defaults in force, and their source", Props, query=("model",)),
     Operation("get", "/health", health, "503 when a step hangs", Health),
     Operation("get", "/metrics", metrics, "Prometheus counters", None, TEXT),

@@ -1,4 +1,5 @@
-"""POST /tokenize and /detokenize, as llama.cpp (`content`) and vLLM (`prompt`, `messages`) have them.
+"""POST /tokenize and /detokenize, as llama.cpp (`content`) and vLLM (`prompt`, `messages`) have them, and llama.cpp's
+/apply-template.
 
 Control tokens in a text are text, unless `allow_special_tokens` says otherwise (SEC-1). These vocabularies add
 nothing of their own to a text, so `add_special` changes nothing.
@@ -12,22 +13,31 @@ from ponder.core.errors import UserError
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.hopeless import refuse_hopeless_request
 from ponder.engine.llm import LLM
-from ponder.server.api.openai.chat_request import messages_of
+from ponder.server.api.openai.chat_request import continued, messages_of
+from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 from ponder.server.http.reply import JsonReply
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
+from ponder.text.chat.spans import Rendered
 
 MAX_PIECES = 1 << 17
 
 
-class TokenizeBody(Struct, frozen=True, kw_only=True):
-    """One of content, prompt and messages."""
+class TemplateBody(ThinkingBody, frozen=True, kw_only=True):
+    """What a chat's prompt depends on."""
 
     model: str = ""
-    content: str | None = None
-    prompt: str | None = None
     messages: list[dict[str, Any]] | None = None
     tools: list[dict[str, Any]] = field(default_factory=list)
+    continue_final_message: bool = False
+    add_generation_prompt: bool | None = None
+
+
+class TokenizeBody(TemplateBody, frozen=True, kw_only=True):
+    """One of content, prompt and messages."""
+
+    content: str | None = None
+    prompt: str | None = None
     allow_special_tokens: bool = False
     add_special: bool | None = None
     with_pieces: bool = False
@@ -45,6 +55,10 @@ class TokenizeReply(JsonReply):
     count: int
     max_model_len: int
     warnings: list[str] = field(default_factory=list)
+
+
+class TemplateReply(JsonReply):
+    prompt: str
 
 
 class DetokenizeReply(JsonReply):
@@ -80,6 +94,27 @@ async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
     return DetokenizeReply(content=text, prompt=text)
 
 
+@endpoint(TemplateBody)
+async def apply_template(incoming: Incoming[TemplateBody]) -> TemplateReply:
+    """The prompt of a chat as text, control tokens by their names."""
+    service, body = incoming.service, incoming.body
+    async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
+        llm = model.in_process("/apply-template")
+        return TemplateReply(prompt=await service.in_thread(lambda: _rendered(service, llm, body).text))
+
+
+def _rendered(service: Service, llm: LLM, body: TemplateBody) -> Rendered:
+    chat = ChatRequest(
+        messages=messages_of(body.messages or []),
+        tools=tuple(body.tools),
+        thinking=thinking_of(body),
+        continue_final_message=continued(body.continue_final_message, body.add_generation_prompt),
+    )
+    prepared = service.prepared(chat, llm, None)
+    refuse_hopeless_request(prepared, llm.profile)
+    return llm.rendered(prepared)
+
+
 def _tokens(service: Service, llm: LLM, body: TokenizeBody) -> list[int | dict[str, Any]]:
     ids = _ids(service, llm, body)
     if not body.with_pieces:
@@ -92,10 +127,7 @@ def _tokens(service: Service, llm: LLM, body: TokenizeBody) -> list[int | dict[s
 
 def _ids(service: Service, llm: LLM, body: TokenizeBody) -> list[int]:
     if body.messages is not None:
-        chat = ChatRequest(messages=messages_of(body.messages), tools=tuple(body.tools))
-        prepared = service.prepared(chat, llm, None)
-        refuse_hopeless_request(prepared, llm.profile)
-        return list(llm.rendered(prepared).ids)
+        return list(_rendered(service, llm, body).ids)
     text = body.content if body.content is not None else body.prompt
     assert text is not None
     return llm.tokenize(text, allow_control=body.allow_special_tokens)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ponder.core.request import ChatRequest
+from ponder.engine.llm import LLM
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.api.ollama.chat_reply import OllamaChatDialect, OllamaGenerateDialect, now
 from ponder.server.api.ollama.chat_request import (
@@ -33,7 +35,7 @@ async def chat(incoming: Incoming[OllamaChatBody]) -> Any:
 @endpoint(GenerateBody)
 async def generate(incoming: Incoming[GenerateBody]) -> Any:
     service, body = incoming.service, incoming.body
-    dialect = OllamaGenerateDialect(body.model)
+    dialect = OllamaGenerateDialect(body.model, context=not (body.raw or body.suffix))
     if not body.prompt and not body.suffix:
         return await _load(service, body, dialect)
     request, warnings = generate_request(body)
@@ -46,12 +48,26 @@ async def generate(incoming: Incoming[GenerateBody]) -> Any:
             suffix=body.suffix or None,
         )  # fmt: skip
 
+    def go_on(llm: Model) -> Handle:
+        return _after(service, llm.in_process("context"), request, body.context or [])
+
     if body.raw or body.suffix:
         run = service.run(body.model, submit, PREFIX, body.prompt)
+    elif body.context:
+        run = service.run(body.model, go_on, PREFIX, body.prompt)
     else:
         run = service.run_chat(body.model, request, PREFIX)
     pieces = pieces_of(run, (*incoming.warnings, *warnings))
     return await answer(incoming, _then_unload(service, body, pieces), dialect, lines=True)
+
+
+def _after(service: Service, llm: LLM, request: ChatRequest, context: list[int]) -> Handle:
+    """A prompt behind the ids of an earlier reply, as a further turn."""
+    prepared = service.prepared(request, llm, None)
+    rendered = llm.rendered(prepared)
+    turn = next(span.start for span in rendered.spans if span.message == 0)  # a default system turn is in the context
+    ids = [*context, *llm.tokenizer.encode("\n"), *rendered.ids[turn:]]
+    return llm.generate_stream(ids, prepared.sampling, thinking=prepared.thinking, grammar=prepared.grammar)
 
 
 async def _then_unload(service: Service, body: OllamaChatBody | GenerateBody, pieces: Pieces) -> Pieces:

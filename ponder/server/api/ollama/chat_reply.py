@@ -128,7 +128,16 @@ class OllamaChatDialect:
 
 
 class OllamaGenerateDialect(OllamaChatDialect):
-    """A text, and no calls."""
+    """A text, and no calls. context: the ids of the whole conversation come with its end, for the next request."""
+
+    def __init__(self, model: str, *, context: bool = False) -> None:
+        super().__init__(model)
+        self._context = context
+
+    def _counts(self, finish: Finish) -> Body:
+        handle = self._active.handle
+        context = [*handle.prompt_ids(), *handle.ids()] if self._context else []
+        return super()._counts(finish) | ({"context": context} if context else {})
 
     def message(self, text: str = "", thoughts: str = "", calls: Sequence[Body] = ()) -> Body:
         return {"response": text} | ({"thinking": thoughts} if thoughts else {})

@@ -66,11 +66,12 @@ def chat_request(body: OllamaChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
 
 def generate_request(body: GenerateBody) -> tuple[ChatRequest, tuple[str, ...]]:
     """A prompt under the model's template, as one user message. Raises UserError for what only Ollama's runner has."""
-    for name in ("context", "images", "template"):
+    for name in ("images", "template"):
         if getattr(body, name):
             raise UserError(f"{name} is not supported; use /api/chat with messages", param=name)
-    if (body.raw or body.suffix) and body.system:
-        raise UserError("system has no place in a raw prompt: write it into the prompt", param="system")
+    for name in ("system", "context"):
+        if (body.raw or body.suffix) and getattr(body, name):
+            raise UserError(f"{name} has no place in a raw prompt: write it into the prompt", param=name)
     sampling, warnings = sampling_of(body.options, body.logprobs, body.top_logprobs)
     system = (Message.system(body.system),) if body.system else ()
     messages = (*system, Message.user(body.prompt))

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from ponder import __version__
 from ponder.core.errors import UserError
 from ponder.model.hub.fetch import locate
 from ponder.model.hub.store import size_of
-from ponder.model.info import ModelInfo
+from ponder.server.api.ollama.show import OllamaShow, details, family
 from ponder.server.http.errors import api_error, ollama_body
 from ponder.server.http.reply import JsonReply
 from ponder.server.http.stream import Stream, line
@@ -42,17 +42,6 @@ class PullBody(Struct, frozen=True, kw_only=True):
 
 class OllamaModels(JsonReply):
     models: list[dict[str, Any]]
-
-
-class OllamaShow(Struct, kw_only=True):
-    details: dict[str, Any]
-    model_info: dict[str, Any]
-    capabilities: list[str]
-    modified_at: str
-    modelfile: str = ""
-    parameters: str = ""
-    template: str = ""
-    ponder: dict[str, Any] | UnsetType = UNSET
 
 
 class OllamaVersion(JsonReply):
@@ -89,7 +78,7 @@ async def ps(request: Request, service: Service) -> OllamaModels:
 @endpoint(ShowBody)
 async def show(incoming: Incoming[ShowBody]) -> OllamaShow:
     served = incoming.service.pool.find(incoming.body.model or incoming.body.name)
-    return await asyncio.to_thread(_details, served)
+    return await asyncio.to_thread(details, served)
 
 
 @endpoint(PullBody)
@@ -131,44 +120,8 @@ def _card(name: str, served: Served) -> Body:
     size = 0 if path is None else path.stat().st_size if path.is_file() else size_of(path)
     return {
         "name": name, "model": name, "size": size, "digest": _digest(served.name),
-        "modified_at": datetime.fromtimestamp(served.created, UTC).isoformat(), "details": _family(info),
+        "modified_at": datetime.fromtimestamp(served.created, UTC).isoformat(), "details": family(info),
     }  # fmt: skip
-
-
-def _details(served: Served) -> OllamaShow:
-    info = served.info
-    capabilities = ["completion", "tools"]
-    if served.llm is not None and served.llm.profile.capability in ("hybrid", "thinking"):
-        capabilities.append("thinking")
-    model_info: Body = {}
-    if info is not None:
-        family = _family(info)["family"]
-        model_info = {
-            "general.architecture": family,
-            "general.parameter_count": info.parameters.total,
-            f"{family}.context_length": info.native_context,
-            f"{family}.embedding_length": info.config.hidden_size,
-            f"{family}.block_count": info.config.num_hidden_layers,
-        }
-    profile = served.llm.profile if served.llm is not None else None
-    return OllamaShow(
-        details=_family(info),
-        model_info=model_info,
-        capabilities=capabilities,
-        modified_at=datetime.fromtimestamp(served.created, UTC).isoformat(),
-        ponder={"capability": profile.capability, "context": profile.context} if profile else UNSET,
-    )
-
-
-def _family(info: ModelInfo | None) -> Body:
-    if info is None:
-        return {"parent_model": "", "format": "script", "family": "qwen3", "families": ["qwen3"],
-                "parameter_size": "0", "quantization_level": ""}  # fmt: skip
-    family = info.config.model_type.replace("_", "")
-    billions = f"{info.parameters.total / 1e9:.1f}B"
-    form = "gguf" if info.path is not None and info.path.is_file() else "safetensors"
-    return {"parent_model": "", "format": form, "family": family, "families": [family], "parameter_size": billions,
-            "quantization_level": ""}  # fmt: skip
 
 
 def _digest(name: str) -> str:

@@ -12,6 +12,7 @@ from ponder.core.event import Effective, Finish, TokenLogprob
 from ponder.core.message import ToolCall
 from ponder.core.protocol import PromptProgress
 from ponder.engine.result import Choice, choice_of
+from ponder.server.api.llamacpp.timings import Timings, timings_of
 from ponder.server.api.openai.chat_request import ChatBody
 from ponder.server.api.openai.tools import (
     CustomCallReply,
@@ -111,6 +112,7 @@ class ChatCompletion(JsonReply):
     usage: ChatUsage
     effective: Effective
     thinking_truncated: bool
+    timings: Timings
     malformed_tool_calls: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -179,6 +181,7 @@ class ChatDialect:
             choice |= {} if finish.stop_reason is None else {"stop_reason": finish.stop_reason}
             warnings = _warnings([finish])
             chunk |= _settings([finish]) | ({"warnings": warnings} if warnings else {})
+            chunk["timings"] = timings_of(self._active.handle, finish.usage.cached_tokens, (index,))
         if scores := self._scores.pop(index, None):
             choice["logprobs"] = self._logprobs(scores)
         if self._body.stream_options.continuous_usage_stats:
@@ -216,6 +219,7 @@ class ChatDialect:
             choices=[self._choice(i, c) for i, c in enumerate(choices)],
             usage=usage(finishes),
             **_settings(finishes),
+            timings=timings_of(self._active.handle, finishes[0].usage.cached_tokens, range(len(finishes))),
             warnings=_warnings(finishes),
         )
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import field
 
 from ponder.core.event import Event, Finish, TokenLogprob
+from ponder.server.api.llamacpp.timings import Timings, timings_of
 from ponder.server.api.openai.chat_reply import DONE, FINGERPRINT, CachedTokens, FinishReason, finish_reason, usage
 from ponder.server.api.openai.completions_request import CompletionBody
 from ponder.server.api.stream_reply import Closed, Ended, Failed, Opened, PartDelta, Piece, Scored
@@ -50,6 +51,7 @@ class Completion(JsonReply):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: CompletionUsage
+    timings: Timings
     warnings: list[str] = field(default_factory=list)
 
 
@@ -116,7 +118,7 @@ class CompletionDialect:
             case PartDelta(part, text) if part.kind != "call":
                 return self._chunk(part.choice, text)
             case Ended(choice, finish):
-                return self._chunk(choice, finish_reason=finish_reason(finish))
+                return self._end(choice, finish)
             case Closed():
                 last = data(self._frame() | {"choices": [], "usage": self._usage(piece)})
                 return (last if self._body.stream_options.include_usage else b"") + DONE
@@ -131,11 +133,29 @@ class CompletionDialect:
         choice = {"index": index, "text": text, "logprobs": None, "finish_reason": None} | more
         return data(self._frame() | {"choices": [choice]})
 
+    def _end(self, index: int, finish: Finish) -> bytes:
+        choice = {"index": index, "text": "", "logprobs": None, "finish_reason": finish_reason(finish)}
+        end = {"choices": [choice], "timings": self._timings({index: finish})}
+        return data(self._frame() | end | ({"warnings": finish.warnings} if finish.warnings else {}))
+
+    def _timings(self, finishes: dict[int, Finish]) -> Timings:
+        """Of the first prompt among these choices."""
+        first = min(finishes)
+        prompt, n = first // self._batch.n, self._batch.n
+        choices = [choice % n for choice in finishes if choice // n == prompt]
+        return timings_of(self._batch.actives[prompt].handle, finishes[first].usage.cached_tokens, choices)
+
     async def whole(self, reply: Closed) -> Completion:
         self._batch = reply.source
         warnings = dict.fromkeys(w for finish in reply.finishes.values() for w in finish.warnings)
         choices = [self._choice(i, reply, text, scores) for i, (text, scores) in enumerate(self._batch.echoes)]
-        return Completion(**self._frame(), choices=choices, usage=self._usage(reply), warnings=[*warnings])
+        return Completion(
+            **self._frame(),
+            choices=choices,
+            usage=self._usage(reply),
+            timings=self._timings(reply.finishes),
+            warnings=[*warnings],
+        )
 
     def _choice(self, index: int, reply: Closed, text: str, scores: Lists | None) -> CompletionChoice:
         lists = self._batch.lists

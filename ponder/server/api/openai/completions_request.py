@@ -9,6 +9,7 @@ from ponder.core.params import SamplingParams, Thinking
 from ponder.server.api import thinking_params
 from ponder.server.api.openai import chat_request
 from ponder.server.api.openai.chat_request import SamplingBody, StreamOptions
+from ponder.server.api.thinking_params import ThinkingBody
 
 MAX_PROMPTS = 128
 Prompt = str | list[int]
@@ -51,7 +52,7 @@ def scores_only(body: CompletionBody) -> bool:
     return body.echo and body.max_tokens == 0
 
 
-def thinking_of(body: CompletionBody) -> Thinking:
+def thinking_of(body: ThinkingBody) -> Thinking:
     """A budget holds for thoughts after a raw prompt too. Whether there are any, its text says: an open block, or an
     empty one. Raw text may repeat itself. Raises UserError."""
     switches, budgets = thinking_params.switches_and_budgets(body)

@@ -1,6 +1,7 @@
 """POST /v1/embeddings and Ollama's /api/embed."""
 
 import base64
+import time
 from typing import Any, Literal
 
 import numpy as np
@@ -62,9 +63,13 @@ class Embeddings(JsonReply):
 
 
 class OllamaEmbeddings(JsonReply):
+    """Durations are in nanoseconds."""
+
     model: str
     embeddings: list[list[float]]
     prompt_eval_count: int
+    total_duration: int
+    load_duration: int
 
 
 class OllamaOldEmbedding(JsonReply):
@@ -86,8 +91,14 @@ async def embeddings(incoming: Incoming[EmbeddingsBody]) -> Embeddings:
 @endpoint(EmbedBody)
 async def embed(incoming: Incoming[EmbedBody]) -> OllamaEmbeddings:
     body = incoming.body
-    vectors, count = await computed(incoming, body.input, "last", body.dimensions, cut=body.truncate)
-    return OllamaEmbeddings(model=body.model, embeddings=vectors.tolist(), prompt_eval_count=count)
+    begun = time.monotonic_ns()
+    async with incoming.service.pool.use(body.model):
+        loaded = time.monotonic_ns()
+        vectors, count = await computed(incoming, body.input, "last", body.dimensions, cut=body.truncate)
+    return OllamaEmbeddings(
+        model=body.model, embeddings=vectors.tolist(), prompt_eval_count=count,
+        total_duration=time.monotonic_ns() - begun, load_duration=loaded - begun,
+    )  # fmt: skip
 
 
 @endpoint(OldEmbedBody)
