@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 
 from ponder.core.errors import UserError
 from ponder.train import parallel
@@ -46,7 +47,10 @@ def save(folder: Path, trainer: Trainer, recipe: Mapping[str, Any], *, cursor: A
         parallel.wait()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
-        state_dict_saver.save(_tensors(trainer), checkpoint_id=partial, no_dist=not together)
+        try:
+            state_dict_saver.save(_tensors(trainer), checkpoint_id=partial, no_dist=not together)
+        except CheckpointException as e:
+            raise _reason(e) from None
     if leads:
         _finish(partial, path, trainer, recipe, cursor, offset)
         for old in _whole(folder)[:-keep]:
@@ -54,6 +58,17 @@ def save(folder: Path, trainer: Trainer, recipe: Mapping[str, Any], *, cursor: A
     if together:
         parallel.wait()
     return path
+
+
+def _reason(error: CheckpointException) -> BaseException:
+    """The error of a file that is behind it, such as a full disk, which torch meets first and hides behind others."""
+    for failure, _ in error.failures.values():
+        found: BaseException | None = failure
+        while found is not None:
+            if isinstance(found, OSError):
+                return found
+            found = found.__cause__ or found.__context__
+    return error
 
 
 def _finish(

@@ -1,5 +1,6 @@
 """What `ponder train` does, behind its flags."""
 
+import errno
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -21,6 +22,7 @@ from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.training import TrainingStage
 
 HOME = Path("runs/train")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NARROW = 128  # hidden_size up to which a second thread costs more in waiting than it computes (docs/performance.md)
 
 
@@ -44,6 +46,14 @@ def train(
         except Interrupted:
             print("saved; the same command goes on from here", file=log)
             return 130
+        except OSError as e:
+            if e.errno not in FULL:
+                raise
+            raise UserError(
+                f"{e.strerror}{f' ({e.filename})' if e.filename else ''}: what was finished and the last checkpoint "
+                "are whole. Make room, and the same command goes on",
+                param="out", code="disk_full",
+            ) from e  # fmt: skip
         return 0 if aside else finish(recipe, nodes, out)
 
 
