@@ -76,7 +76,7 @@ class NativeOps(CallOps):
     """See `ops.Ops`. Activations are C-contiguous float32 arrays, ids and positions int32."""
 
     def weight(self, value: Tensor | Panels | Floats) -> Any:
-        """A Weight for a matrix [N, K], the array itself for a vector. int8 and int4 tensors are packed into panels."""
+        """A Weight for a matrix [N, K], the array itself for a vector. Grouped kinds are packed into panels."""
         if isinstance(value, np.ndarray):
             if value.ndim == 1:  # a norm or a bias is used as it is
                 return np.ascontiguousarray(value, np.float32)

@@ -3,10 +3,11 @@
 Why: loaders (safetensors, GGUF), the quantiser and all op sets pass weights as this one value. bf16 and f32 data may be
 a view of a memory-mapped file; nothing here copies unless it must.
 
-Grouped kinds are symmetric, value = q * scale, one float16 scale for `group` values of a row. int4 packs two codes a
+Grouped kinds have one float16 scale for `group` values of a row: int8 is value = q * scale. int4 packs two codes a
 byte inside each group as GGUF does: byte j holds element j in the low nibble and element j + group/2 in the high
 nibble, value = grid[nibble] * scale. The grid is a property of the tensor: NORMAL, which lies denser where weights are
-many, or LINEAR. So IQ4_NL, Q4_0 and Q8_0 (int8, group 32) import without loss.
+many, or LINEAR. So IQ4_NL, Q4_0 and Q8_0 (int8, group 32) import without loss. uint4 packs likewise, and each group has
+an offset beside its scale: value = nibble * scale + offset. That is how Q4_1, Q4_K, AWQ and GPTQ keep weights.
 K must be a multiple of the group, otherwise the tensor is refused: a tiny model passes a smaller even group.
 """
 
@@ -19,10 +20,13 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 
-Kind = Literal["f32", "bf16", "int8", "int4"]
+Kind = Literal["f32", "bf16", "int8", "int4", "uint4"]
 Floats = NDArray[np.float32]
 
-DTYPES: dict[str, type[Any]] = {"f32": np.float32, "bf16": np.uint16, "int8": np.int8, "int4": np.uint8}
+FOUR_BITS = ("int4", "uint4")
+DTYPES: dict[str, type[Any]] = {"f32": np.float32, "bf16": np.uint16, "int8": np.int8} | dict.fromkeys(
+    FOUR_BITS, np.uint8
+)
 GROUP = 32
 Grid = NDArray[np.int8]  # [16], rising, with both signs
 LINEAR: Grid = np.arange(-8, 8, dtype=np.int8)  # GGUF's Q4_0
@@ -50,7 +54,8 @@ class Tensor:
     """A matrix [N, K].
 
     data: float32 [N, K] | uint16 [N, K] (bf16 bits) | int8 [N, K] | uint8 [N, K/2], C-contiguous.
-    scale: float16 [N, K/group] for int8 and int4, else None. group: values a scale covers; 0 for f32 and bf16.
+    scale: float16 [N, K/group] for int8 and int4, [N, K/group, 2] for uint4, scale and offset; else None. group: values
+    a scale covers; 0 for f32 and bf16.
     grid: for int4, else None.
     """
 
@@ -65,7 +70,7 @@ class Tensor:
         assert self.kind in DTYPES, f"unknown kind {self.kind!r}"
         n, k = self.shape
         assert (self.grid is not None) == (self.kind == "int4"), "int4 and nothing else has a grid"
-        width = k // 2 if self.kind == "int4" else k
+        width = k // 2 if self.kind in FOUR_BITS else k
         assert self.data.dtype == DTYPES[self.kind], f"{self.kind} data has dtype {self.data.dtype}"
         assert self.data.shape == (n, width), f"{self.kind} data of {self.shape} has shape {self.data.shape}"
         assert self.data.flags.c_contiguous, "weight data must be C-contiguous"
@@ -74,7 +79,8 @@ class Tensor:
             return
         check_group(self.kind, k, self.group)
         assert self.scale is not None and self.scale.dtype == np.float16, f"{self.kind} needs float16 scales"
-        assert self.scale.shape == (n, k // self.group), f"scale has shape {self.scale.shape}"
+        pair = (2,) if self.kind == "uint4" else ()
+        assert self.scale.shape == (n, k // self.group, *pair), f"scale has shape {self.scale.shape}"
         assert self.scale.flags.c_contiguous, "scales must be C-contiguous"
 
     @property
@@ -91,11 +97,24 @@ class Tensor:
         assert self.scale is not None
         n, k = self.shape
         groups = self.integers().reshape(n, k // self.group, self.group).astype(np.float32)
-        return (groups * self.scale.astype(np.float32)[:, :, None]).reshape(n, k)
+        scale, offset = self.scales()
+        groups *= scale[:, :, None]
+        if offset is not None:
+            groups += offset[:, :, None]
+        return groups.reshape(n, k)
+
+    def scales(self) -> tuple[Floats, Floats | None]:
+        """Of a grouped kind: scales [N, K/group], and the offsets of uint4."""
+        assert self.scale is not None
+        scale = self.scale.astype(np.float32)
+        return (scale[:, :, 0], scale[:, :, 1]) if self.kind == "uint4" else (scale, None)
 
     def integers(self) -> NDArray[np.int8]:
-        """int8 or int4 -> what the scales multiply, int8 [N, K]."""
-        return self.data if self.grid is None else self.grid[unpack_int4(self.data, self.group)]
+        """Of a grouped kind: what the scales multiply, int8 [N, K]."""
+        if self.kind == "int8":
+            return self.data
+        codes = unpack_int4(self.data, self.group)
+        return codes.view(np.int8) if self.grid is None else self.grid[codes]
 
     def rows(self, ids: NDArray[Any]) -> Floats:
         """Rows `ids` [R] as float32 [R, K]: what an embedding needs. Raises ValueError for an id out of range."""
@@ -106,8 +125,9 @@ class Tensor:
 
     @classmethod
     def quantise(cls, array: NDArray[Any], kind: Kind, group: int = GROUP) -> Self:
-        """float array [N, K] -> Tensor; round to nearest with the scale as float16 holds it. `group` is for int8, int4.
-        int4 is on the grid LINEAR; what models are packed with is `scale_search.search`.
+        """float array [N, K] -> Tensor; round to nearest with the scale as float16 holds it. `group`: of grouped kinds.
+        int4 is on the grid LINEAR; what models are packed with is `scale_search.search`. uint4 is from the least value
+        of a group to the largest.
 
         Raises UserError for values that are not finite, too large, or rows that do not divide into groups.
         """
@@ -120,6 +140,8 @@ class Tensor:
                 data[rows] = to_bf16(array[rows])
             return cls(kind, (n, k), data)
         check_group(kind, k, group)
+        if kind == "uint4":
+            return cls(kind, (n, k), *_between(np.asarray(array, np.float32), group), group)
         data = np.empty((n, k // 2), np.uint8) if kind == "int4" else np.empty((n, k), np.int8)
         scale = np.empty((n, k // group), np.float16)
         for rows in _chunks(n, k):
@@ -135,10 +157,10 @@ class Tensor:
 
 def check_group(kind: str, k: int, group: int) -> None:
     """Raises UserError unless rows of k divide into groups (even ones for int4)."""
-    if group < 1 or k % group or (kind == "int4" and group % 2):
+    if group < 1 or k % group or (kind in FOUR_BITS and group % 2):
         raise UserError(
             f"Rows of {k} values do not divide into {kind} groups of {group}: keep this tensor bf16, "
-            f"or choose {'an even' if kind == 'int4' else 'a'} group that divides {k}."
+            f"or choose {'an even' if kind in FOUR_BITS else 'a'} group that divides {k}."
         )
 
 
@@ -156,10 +178,26 @@ def unpack_int4(data: NDArray[np.uint8], group: int) -> NDArray[np.uint8]:
     return np.concatenate([packed & np.uint8(15), packed >> np.uint8(4)], axis=2).reshape(n, 2 * half_k)
 
 
-def _scales(part: Floats, kind: str) -> NDArray[np.float16]:
-    """[n, G, group] -> [n, G]. int4 lets the largest value hit -8, the end with one more step (as Q4_0 does)."""
+def _between(array: Floats, group: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """[N, K] -> data and scale of uint4."""
+    n, k = array.shape
+    part = array.reshape(n, k // group, group)
+    _finite(part)
+    low, high = part.min(axis=2), part.max(axis=2)
+    scale = np.stack([(high - low) / np.float32(15), low], axis=2).astype(np.float16)
+    step, offset = scale[:, :, :1].astype(np.float32), scale[:, :, 1:].astype(np.float32)
+    q = np.divide(part - offset, step, out=np.zeros_like(part), where=step != 0)
+    return pack_int4(np.clip(np.rint(q), 0, 15).astype(np.uint8).reshape(n, k), group), scale
+
+
+def _finite(part: Floats) -> None:
     if not np.isfinite(part).all():
         raise UserError("The tensor holds values that are not finite: the checkpoint is damaged.")
+
+
+def _scales(part: Floats, kind: str) -> NDArray[np.float16]:
+    """[n, G, group] -> [n, G]. int4 lets the largest value hit -8, the end with one more step (as Q4_0 does)."""
+    _finite(part)
     if kind == "int8":
         scale = np.abs(part).max(axis=2) / np.float32(127)
     else:

@@ -11,7 +11,7 @@ from ponder.kernels.tensor import Tensor
 class Weight:
     """A matrix [N, K] and its handle in the extension; the data is used where it lies (mapped files stay mapped).
 
-    matrix: a Tensor for f32 and bf16, Panels for int8 and int4.
+    matrix: a Tensor for f32 and bf16, Panels for the grouped kinds.
     """
 
     matrix: Tensor | Panels

@@ -9,13 +9,13 @@ tensor parallelism: the arithmetic of docs/plan.md. All sizes are bytes, GB is 1
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from msgspec import Struct
 
 from ponder.core.errors import UserError
 from ponder.kernels.cache import CACHE_DTYPES
-from ponder.kernels.tensor import GROUP, check_group
+from ponder.kernels.tensor import FOUR_BITS, GROUP, Kind, check_group
 from ponder.model.config import PRESETS, ModelConfig
 from ponder.model.decoder import COARSE, EMBED, HEAD, rescored_share
 from ponder.model.gpu_split import TensorSize, gpu_tensors
@@ -108,16 +108,33 @@ def released(name: str) -> Checkpoint | None:
     if preset not in PRESETS or not known:
         return None
     exact = name.endswith("-q8_0") or name in BUNDLES  # the bundle's table and head are Q8_0, too
-    auto = "int8" if name.endswith(("-q8_0", "-q4_k_m")) or name in BUNDLES else "bf16"
+    auto: Kind = "int8" if name.endswith(("-q8_0", "-q4_k_m")) or name in BUNDLES else "bf16"
+    fine = _fine_of_q4_k_m(PRESETS[preset]) if name.endswith("-q4_k_m") else None
 
-    def unread() -> None:
+    def unread() -> NoReturn:
         raise AssertionError(f"{name} is a shape, not a file")
 
     sources = {
-        tensor: Source(shape, "f32" if len(shape) == 1 else auto, 0, unread, packed=exact and len(shape) == 2)  # type: ignore[arg-type]
+        tensor: Source(
+            shape,
+            "f32" if len(shape) == 1 else auto if fine is None or tensor in fine else "uint4",
+            0,
+            unread,
+            packed=exact and len(shape) == 2,
+        )
         for tensor, shape in PRESETS[preset].shapes().items()
     }
     return Checkpoint(PRESETS[preset], sources, name)
+
+
+def _fine_of_q4_k_m(config: ModelConfig) -> set[str]:
+    """The matrices that llama.cpp's Q4_K_M keeps in Q6_K: table, head, and of the first eighth of the layers, the last
+    and every third between them the values and the way down."""
+    layers = config.num_hidden_layers
+    eighth = layers // 8
+    fine = {i for i in range(layers) if i < eighth or i >= 7 * layers // 8 or (i - eighth) % 3 == 2}
+    ends = (".v_proj.weight", ".down_proj.weight")
+    return {EMBED, HEAD} | {n for n in config.shapes() if n.endswith(ends) and int(n.split(".")[2]) in fine}
 
 
 def estimate(
@@ -184,7 +201,8 @@ def cpu_tensors(checkpoint: Checkpoint, dtype: str) -> dict[str, TensorSize]:
             continue
         group = (source.packed and source.auto == kind and source.group) or GROUP
         check_group(kind, source.shape[-1], group)
-        out[name] = TensorSize(kind, values // (2 if kind == "int4" else 1) + values // group * 2)  # float16 scales
+        codes, scales = values // (2 if kind in FOUR_BITS else 1), values // group * (2 if kind == "uint4" else 1)
+        out[name] = TensorSize(kind, codes + 2 * scales)  # float16 scales, and offsets
     return out
 
 

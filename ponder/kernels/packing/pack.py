@@ -5,7 +5,8 @@
 
 One row at a time is decoded to float32 and packed. Equal, bit for bit, to the readable versions in numpy:
 ponder/model/formats/ggml_blocks.py for a whole matrix, then `Tensor.quantise`, or `scale_search.search` for int4. Codes
-that Ponder's kinds hold exactly are copied: Q8_0 and Q5_0 to int8, IQ4_NL and Q4_0 to int4, in groups of 32.
+that Ponder's kinds hold exactly are copied: Q8_0 and Q5_0 to int8, IQ4_NL and Q4_0 to int4, in groups of 32. So are
+those of Q4_1 and Q4_K to uint4, whose scales and offsets are rounded to float16; nothing else becomes uint4.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.kernels.extension import _native
-from ponder.kernels.tensor import DTYPES, GROUP, LINEAR, NORMAL, Floats, Grid, Kind, Tensor, check_group
+from ponder.kernels.tensor import DTYPES, FOUR_BITS, GROUP, LINEAR, NORMAL, Floats, Grid, Kind, Tensor, check_group
 
 Bytes = NDArray[np.uint8]
 
@@ -38,7 +39,8 @@ def convert(
         return Tensor(kind, shape, raw.view(same))
     grid = LINEAR if format == "Q4_0" and group == GROUP else NORMAL
     out = _empty(shape, kind, group, grid)
-    _check(_native.convert(format, raw, kind, out.group, out.data, out.scale, *_weighing(out, None), mapped))
+    scale = None if out.scale is None else out.scale.reshape(shape[0], -1)
+    _check(_native.convert(format, raw, kind, out.group, out.data, scale, *_weighing(out, None), mapped))
     return out
 
 
@@ -65,10 +67,10 @@ def from_rows(
 def _empty(shape: tuple[int, int], kind: Kind, group: int, grid: Grid) -> Tensor:
     n, k = shape
     scale = None
-    if kind in ("int8", "int4"):
+    if kind in ("int8", *FOUR_BITS):
         check_group(kind, k, group)
-        scale = np.empty((n, k // group), np.float16)
-    data: NDArray[Any] = np.empty((n, k // 2 if kind == "int4" else k), DTYPES[kind])
+        scale = np.empty((n, k // group, 2) if kind == "uint4" else (n, k // group), np.float16)
+    data: NDArray[Any] = np.empty((n, k // 2 if kind in FOUR_BITS else k), DTYPES[kind])
     return Tensor(kind, shape, data, scale, 0 if scale is None else group, grid if kind == "int4" else None)
 
 

@@ -1,4 +1,4 @@
-"""An int8 or int4 matrix as the native kernels read it: panels of 16 output rows in one buffer.
+"""An int8, int4 or uint4 matrix as the native kernels read it: panels of 16 output rows in one buffer.
 
     panels = Panels.pack(tensor)        # all threads; exact
     panels.tensor()                     # and back, bit for bit
@@ -8,7 +8,8 @@ The buffer is the same for every instruction set and has no header: codes, scale
 
     int8 codes  [N/16][K/4][16 rows][4 k]      uint8, value + 128
     int4 codes  [N/16][K/8][16 rows][4 bytes]  low nibbles hold k 0..3 of the 8, high nibbles k 4..7
-    scales      [N/16][K/group][16 rows]       float16
+    uint4 codes, as those of int4
+    scales      [N/16][K/group][16 rows]       float16; of uint4 [N/16][K/group][2][16 rows], scales and offsets
     int4 grid   [16]                           uint8, the value of each code + 128
 
 N is rounded up (rows of scale 0), and each group to a multiple of 8 codes (of any value). Why this layout: a slice of
@@ -25,14 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.kernels.extension import _native
-from ponder.kernels.tensor import DTYPES, Tensor
+from ponder.kernels.tensor import DTYPES, FOUR_BITS, Tensor
 
 ALIGNMENT = 64
 _PAGE = 2 << 20  # a huge page
 _SLAB = 32 << 20
 
 
-def panel_bytes(kind: Literal["int8", "int4"], shape: tuple[int, int], group: int) -> int:
+PanelKind = Literal["int8", "int4", "uint4"]
+
+
+def panel_bytes(kind: PanelKind, shape: tuple[int, int], group: int) -> int:
     """Bytes of the buffer. Raises ValueError for a shape that does not divide into groups."""
     return int(_native.panel_bytes(kind, *shape, group))
 
@@ -41,13 +45,13 @@ def panel_bytes(kind: Literal["int8", "int4"], shape: tuple[int, int], group: in
 class Panels:
     """A matrix [N, K]. buffer: uint8 [panel_bytes], C-contiguous, aligned to 64 bytes; only read."""
 
-    kind: Literal["int8", "int4"]
+    kind: PanelKind
     shape: tuple[int, int]
     group: int
     buffer: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        assert self.kind in ("int8", "int4"), f"{self.kind} has no panels"
+        assert self.kind in ("int8", *FOUR_BITS), f"{self.kind} has no panels"
         needed = panel_bytes(self.kind, self.shape, self.group)
         assert self.buffer.dtype == np.uint8 and self.buffer.shape == (needed,), f"the buffer needs {needed} bytes"
         assert self.buffer.ctypes.data % ALIGNMENT == 0, f"the buffer is not aligned to {ALIGNMENT} bytes"
@@ -56,20 +60,22 @@ class Panels:
     def pack(cls, tensor: Tensor) -> Self:
         """Of kind int8 or int4."""
         kind = tensor.kind
-        assert kind == "int8" or kind == "int4", f"{kind} has no panels"
+        assert kind == "int8" or kind == "int4" or kind == "uint4", f"{kind} has no panels"
         assert tensor.scale is not None
         buffer = arena.allocate(panel_bytes(kind, tensor.shape, tensor.group))
         # a mapped file may hold them at odd addresses
-        data, scale = (np.require(a, requirements=("C", "A")) for a in (tensor.data, tensor.scale))
+        rows = tensor.scale.reshape(len(tensor.scale), -1)
+        data, scale = (np.require(a, requirements=("C", "A")) for a in (tensor.data, rows))
         _native.to_panels(kind, tensor.group, data, scale, tensor.grid, buffer)
         return cls(kind, tensor.shape, tensor.group, buffer)
 
     def tensor(self) -> Tensor:
         n, k = self.shape
-        data: NDArray[Any] = np.empty((n, k // 2 if self.kind == "int4" else k), DTYPES[self.kind])
-        scale = np.empty((n, k // self.group), np.float16)
+        data: NDArray[Any] = np.empty((n, k // 2 if self.kind in FOUR_BITS else k), DTYPES[self.kind])
+        pair = (2,) if self.kind == "uint4" else ()
+        scale = np.empty((n, k // self.group, *pair), np.float16)
         grid = np.empty(16, np.int8) if self.kind == "int4" else None
-        _native.from_panels(self.kind, self.group, data, scale, grid, self.buffer)
+        _native.from_panels(self.kind, self.group, data, scale.reshape(n, -1), grid, self.buffer)
         return Tensor(self.kind, self.shape, data, scale, self.group, grid)
 
     @property

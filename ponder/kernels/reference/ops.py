@@ -155,7 +155,8 @@ def quantise_activations(x: Floats, group: int) -> tuple[NDArray[np.int8], Float
 
 
 def linear_q8(x: Floats, weight: Tensor) -> Floats:
-    """x [T, K] with an int8 or int4 weight [N, K] -> [T, N]: integer dot products by group, scaled, summed.
+    """x [T, K] with a weight [N, K] of a grouped kind -> [T, N]: integer dot products by group, scaled, summed, and for
+    uint4 the offsets times the sums of the activations.
 
     The native kernels do the same integer arithmetic and differ only in the order of the float32 sum over groups.
     """
@@ -167,6 +168,11 @@ def linear_q8(x: Floats, weight: Tensor) -> Floats:
         q.reshape(len(x), k // group, group).astype(np.int64),
         weight.integers().reshape(n, k // group, group),
     )
-    scales = scale[:, None, :] * weight.scale.astype(np.float32)[None]  # [T, N, G]
-    out: Floats = (dots * scales.astype(np.float64)).sum(axis=2).astype(np.float32)
-    return out
+    weight_scale, offset = weight.scales()
+    scales = scale[:, None, :] * weight_scale[None]  # [T, N, G]
+    out = (dots * scales.astype(np.float64)).sum(axis=2)
+    if offset is not None:
+        sums = q.reshape(len(x), k // group, group).sum(axis=2, dtype=np.int64) * scale.astype(np.float64)  # [T, G]
+        out += sums @ offset.T.astype(np.float64)
+    result: Floats = out.astype(np.float32)
+    return result

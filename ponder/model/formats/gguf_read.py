@@ -30,7 +30,8 @@ from ponder.model.weights.checkpoint import Checkpoint, Source
 
 _MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
 _PACKED: dict[str, Kind] = {"Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4", "IQ4_NL": "int4"}  # without loss
-_AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED}  # every other type: int8
+_OFFSETS: dict[str, Kind] = {"Q4_1": "uint4", "Q4_K": "uint4"}  # the codes as they are, scales and offsets in float16
+_AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED, **_OFFSETS}  # every other type: int8
 _CHUNK = 1 << 18  # values decoded at a time: what numpy does with them stays in the processor's cache
 
 
@@ -52,6 +53,7 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
+    sources = _alike(sources)
     checkpoint = Checkpoint(config, sources, str(path), gguf=parts[0], files=tuple(paths))
     check(checkpoint)
     return replace(checkpoint, fits=True)
@@ -88,12 +90,31 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
     return {name: _source(gguf, part) for name, part in zip(names, parts, strict=True)}
 
 
+def _alike(sources: dict[str, Source]) -> dict[str, Source]:
+    """Gate and up of an expert read the same activations, so they must be of one kind: where a file has them in types
+    of two, they are int8."""
+    out = dict(sources)
+    for name, gate in sources.items():
+        up_name = name.replace(".gate_proj.", ".up_proj.")
+        if ".experts." in name and up_name != name and (up := sources.get(up_name)) and up.auto != gate.auto:
+            out[name], out[up_name] = (replace(source, auto="int8", packed=False, group=0) for source in (gate, up))
+    return out
+
+
 def _source(gguf: GGUF, info: TensorInfo) -> Source:
     convert = partial(_convert, gguf, info) if len(info.shape) == 2 else None
     packed = convert is not None and info.type in _PACKED
     mapped = _MAPPED.get(info.type)
+    group = GROUP if info.type in _OFFSETS else 0
     return Source(
-        info.shape, _AUTO.get(info.type, "int8"), info.nbytes, partial(_read, gguf, info), packed, convert, mapped
+        info.shape,
+        _AUTO.get(info.type, "int8"),
+        info.nbytes,
+        partial(_read, gguf, info),
+        packed,
+        convert,
+        mapped,
+        group,
     )
 
 
@@ -106,6 +127,7 @@ def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
 
 def _convert(gguf: GGUF, info: TensorInfo, kind: Kind, group: int) -> Tensor:
     n, k = info.shape
+    group = GROUP if kind == "uint4" else group
     try:
         if info.type in LOW_BITS:
             return from_rows(_decoded(info.type, _bytes(gguf, info).reshape(n, -1), k), (n, k), kind, group)

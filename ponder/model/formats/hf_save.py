@@ -34,8 +34,8 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
 )
-_TYPE: dict[Kind, str] = {"f32": "F32", "bf16": "BF16", "int8": "I8", "int4": "U8"}
-_BYTES: dict[Kind, float] = {"f32": 4, "bf16": 2, "int8": 1.1, "int4": 0.6}  # with room for scales
+_TYPE: dict[str, str] = {"f32": "F32", "bf16": "BF16", "int8": "I8", "int4": "U8"}
+_BYTES: dict[str, float] = {"f32": 4, "bf16": 2, "int8": 1.1, "int4": 0.6}  # with room for scales
 Plan = dict[str, tuple[Source, Kind]]
 
 
@@ -52,7 +52,7 @@ def save_hf(
     if (folder / "config.json").exists():
         raise UserError(f"{folder} already holds a model; choose another folder or delete it first.")
     folder.mkdir(parents=True, exist_ok=True)
-    plan = storage_plan(checkpoint, dtype)
+    plan = {name: (source, _saved(kind)) for name, (source, kind) in storage_plan(checkpoint, dtype).items()}
     if checkpoint.config.tie_word_embeddings and HEAD in plan and plan[HEAD][1] in ("f32", "bf16"):
         del plan[HEAD]  # the table in other words: whoever loads the folder ties it again
     packing = _write_tensors(folder, plan, dtype, group, max_shard_bytes)
@@ -63,6 +63,11 @@ def save_hf(
     config = replace(checkpoint.config, quantization_config=packing)
     floats = "f32" if plan["model.embed_tokens.weight"][1] == "f32" else "bf16"
     _write_json(folder / "config.json", config.to_hf(floats))
+
+
+def _saved(kind: Kind) -> Kind:
+    """Folders hold no offsets: what has them where it came from becomes int8."""
+    return "int8" if kind == "uint4" else kind
 
 
 def _copy_tokenizer(source: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ponder.core.atomic import new_folder
 from ponder.core.errors import UserError
-from ponder.kernels.tensor import GROUP
+from ponder.kernels.tensor import FOUR_BITS, GROUP
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load, make_ops, open_checkpoint
 from ponder.model.quantise.calibrate import calibrated
@@ -64,4 +64,4 @@ def quantise(
 
 def _reference_dtype(checkpoint: Checkpoint) -> str:
     """What the source holds; bf16 for a source that is itself quantised."""
-    return "bf16" if any(s.auto in ("int8", "int4") for s in checkpoint.tensors.values()) else "auto"
+    return "bf16" if any(s.auto in ("int8", *FOUR_BITS) for s in checkpoint.tensors.values()) else "auto"

@@ -20,7 +20,7 @@ from ponder.kernels.native import NativeOps, normal, read_ahead_experts
 from ponder.kernels.ops import Ops, Weight
 from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.packing.panels import Panels
-from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor
+from ponder.kernels.tensor import FOUR_BITS, GROUP, Floats, Kind, Tensor
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import COARSE, EMBED, HEAD
 from ponder.model.hub.store import Progress
@@ -102,7 +102,7 @@ def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source
     """The plan and what a running model has besides: an int4 copy of a large int8 head, where the layers are int4.
     It is made of the head's int8 values, so that a model and its quantised folder compute alike."""
     source, kind = plan.get(HEAD, plan[EMBED])
-    small = any(kind == "int4" for _, kind in plan.values())
+    small = any(kind in FOUR_BITS for _, kind in plan.values())
     if not small or kind != "int8" or source.shape[0] < WORTH_COARSE:
         return plan
 
@@ -123,7 +123,7 @@ def cache_dtype(wanted: str, checkpoint: Checkpoint, dtype: str) -> str:
     if wanted != "auto":
         return wanted
     plan = storage_plan(checkpoint, dtype, prove_tie=False)
-    return "int8" if any(kind == "int4" for _, kind in plan.values()) else "bf16"
+    return "int8" if any(kind in FOUR_BITS for _, kind in plan.values()) else "bf16"
 
 
 def _check_tie(checkpoint: Checkpoint) -> None:
@@ -157,7 +157,7 @@ def _kind(name: str, source: Source, dtype: str) -> Kind:
     wanted: Kind = source.auto if dtype == "auto" else dtype  # type: ignore[assignment]
     if name == HEAD and dtype == "int4" and not (source.packed and source.auto == "int4"):
         return "int8"
-    if name != EMBED or wanted not in ("int8", "int4"):
+    if name != EMBED or wanted not in ("int8", *FOUR_BITS):
         return wanted
     return source.auto if source.packed else "bf16"
 
@@ -250,4 +250,4 @@ def memory_checkpoint(
 
 def in_memory(value: Floats | Tensor) -> Source:
     kind: Kind = value.kind if isinstance(value, Tensor) else "f32"
-    return Source(value.shape, kind, value.nbytes, lambda: value, packed=kind in ("int8", "int4"))
+    return Source(value.shape, kind, value.nbytes, lambda: value, packed=kind in ("int8", *FOUR_BITS))

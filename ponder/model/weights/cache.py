@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from ponder.core.errors import LoadError
 from ponder.core.fingerprint import fingerprint
-from ponder.kernels.tensor import Kind
+from ponder.kernels.tensor import FOUR_BITS, Kind
 from ponder.model.hub.elsewhere import is_foreign
 from ponder.model.hub.store import Progress, home
 from ponder.model.weights.cache_file import LAYOUT, CacheFile, Piece, bytes_of, write_cache_file
@@ -86,9 +86,9 @@ def piece_of(source: Source, kind: Kind, group: int) -> Piece | None:
     """What of a tensor goes into the file; None if it is used where its source is mapped."""
     if source.mapped == kind:
         return None
-    if kind not in ("int8", "int4"):
+    if kind not in ("int8", *FOUR_BITS):
         return Piece(kind, source.shape)
-    own = source.packed and source.auto == kind and source.group
+    own = source.auto == kind and source.group
     return Piece(kind, source.shape, own or group)
 
 

@@ -6,7 +6,7 @@
     file.value("lm_head.weight")                           # Panels, a view of the mapping
 
 It is a safetensors file, so any tool can look into it: each matrix is one U8 tensor, the bytes of
-ponder/kernels/packing/panels.py (int8, int4) or of the row-major array (bf16, f32), padded with zeros to 64. The
+ponder/kernels/packing/panels.py (grouped kinds) or of the row-major array (bf16, f32), padded with zeros to 64. The
 metadata has kind, shape and group of each, the layout's version and what the writer wants to be known by.
 
 The file appears under its name only when it is complete and on the disk. A reader believes nothing: sizes and offsets
@@ -59,7 +59,7 @@ class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
         """Raises ValueError for a shape or group that cannot be."""
         if not 1 <= len(self.shape) <= 2 or min(self.shape) < 1 or max(self.shape) > _MAX_SIDE:
             raise ValueError(f"shape {self.shape}")
-        if self.kind == "int8" or self.kind == "int4":
+        if self.kind == "int8" or self.kind == "int4" or self.kind == "uint4":
             n, k = self.shape
             check_group(self.kind, k, self.group)
             return panel_bytes(self.kind, (n, k), self.group)
@@ -125,7 +125,7 @@ class CacheFile:
         if len(piece.shape) == 1:
             return raw.view(np.float32)
         n, k = piece.shape
-        if piece.kind == "int8" or piece.kind == "int4":
+        if piece.kind == "int8" or piece.kind == "int4" or piece.kind == "uint4":
             return Panels(piece.kind, (n, k), piece.group, raw)
         return Tensor(piece.kind, (n, k), raw.view(DTYPES[piece.kind]).reshape(n, k))
 

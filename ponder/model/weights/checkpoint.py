@@ -25,14 +25,14 @@ class Source:
     read: -> the exact values: a float32 array of any rank, or a Tensor for a matrix that is bf16 or packed where it
         lies (memory-mapped if possible). Packed only when that is lossless.
     auto: the kind that `dtype="auto"` gives a matrix: f32 for f32, bf16 for bf16 and f16, int8 or int4 for packed and
-        block-quantised data.
+        block-quantised data, uint4 for what has an offset beside each scale.
     packed: read() gives a Tensor of kind int8 or int4. The embedding table then stays as it is; otherwise it is kept
         as bf16 at least (QU-2).
     nbytes: what it takes where it is stored, for progress bars.
     convert: a matrix as another kind, (kind, group) -> Tensor, row by row from where it is stored, so that it never
         exists in float32; None when it is in memory anyway.
     mapped: the kind it has where its file is mapped, and in which it is used there; None if it must be converted.
-    group: of packed values that keep their own, whatever is asked; 0: the asked one.
+    group: of values that keep their own as kind `auto`, whatever is asked; 0: the asked one.
     """
 
     shape: tuple[int, ...]

@@ -14,7 +14,7 @@ from ponder.kernels.tensor import LINEAR, NORMAL, Kind, Tensor
 
 OPS, REF = NativeOps(), ReferenceOps()
 Floats = NDArray[np.float32]
-KINDS: list[Kind] = ["f32", "bf16", "int8", "int4"]
+KINDS: list[Kind] = ["f32", "bf16", "int8", "int4", "uint4"]
 
 
 def normal(*shape: int, seed: int = 0) -> Floats:
@@ -55,7 +55,7 @@ def test_any_k(isa: str, kind: Kind) -> None:
         assert (np.abs(OPS.linear(x, OPS.weight(w)) - expected(x, w)) <= bound(x, w)).all(), k
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4", "int4 on NORMAL"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "int4 on NORMAL", "uint4"])
 @pytest.mark.parametrize("group", [2, 6, 16, 48, 64, 128])
 def test_other_groups(isa: str, kind: str, group: int) -> None:
     x, values = normal(5, 3 * group), normal(9, 3 * group, seed=1)
@@ -63,7 +63,7 @@ def test_other_groups(isa: str, kind: str, group: int) -> None:
     assert (np.abs(OPS.linear(x, OPS.weight(w)) - expected(x, w)) <= bound(x, w)).all()
 
 
-@pytest.mark.parametrize("kind, most", [("int8", 0.012), ("int4", 0.012)])
+@pytest.mark.parametrize("kind, most", [("int8", 0.012), ("int4", 0.012), ("uint4", 0.012)])
 def test_quantised_activations_cost_little(isa: str, kind: Kind, most: float) -> None:
     """Against the exact product with the dequantised weight: relative error in the 2-norm, for normal activations
     theory says about 3 / 127 / sqrt(12) = 0.7 percent."""
@@ -87,6 +87,12 @@ def test_extreme_quantised_values(isa: str) -> None:
         )
         x = normal(3, k)
         assert (np.abs(OPS.linear(x, OPS.weight(w)) - linear_q8(x, w)) <= bound(x, w)).all()
+    for byte, scale, offset in [(0x00, 1, -5), (0xFF, 3, 0), (0xFF, -2, 60000), (0x5A, 6e-8, 6e-8)]:
+        scales = np.broadcast_to(np.float16([scale, offset]), (5, k // 32, 2)).copy()
+        w = Tensor("uint4", (5, k), np.full((5, k // 2), byte, np.uint8), scales, 32)
+        for x in (normal(3, k), np.ones((2, k), np.float32), np.full((1, k), -1, np.float32)):
+            room = 2.0**-20 * np.abs(x).sum(axis=1, keepdims=True) * (15 * abs(scale) + abs(offset)) + 1e-7
+            assert (np.abs(OPS.linear(x, OPS.weight(w)) - linear_q8(x, w)) <= room).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,8 +13,8 @@ from ponder.core.gguf import TYPES
 from ponder.kernels import _native, native
 from ponder.kernels.packing.pack import convert, from_rows
 from ponder.kernels.reference.scale_search import search
-from ponder.kernels.tensor import Kind, Tensor
-from ponder.model.formats.ggml_blocks import LOW_BITS
+from ponder.kernels.tensor import Kind, Tensor, unpack_int4
+from ponder.model.formats.ggml_blocks import LOW_BITS, codes
 
 FORMATS = {name: (elements, nbytes) for name, elements, nbytes in TYPES.values() if name not in LOW_BITS}
 KINDS: list[Kind] = ["f32", "bf16", "int8", "int4"]
@@ -92,6 +92,28 @@ def test_formats_are_those_of_the_gguf_package(isa: str, format: str, kind: Kind
         )
     else:
         assert same_bits(got, quantise(exact, kind))
+
+
+@pytest.mark.parametrize("format", ["Q4_1", "Q4_K"])
+def test_codes_with_offsets_are_copied(isa: str, format: str) -> None:
+    shape = (37, 768)
+    raw = stored(format, *shape)
+    if format == "Q4_K":
+        raw.reshape(37, 3, -1)[:, :, :4] = (np.float16(0.01) * np.arange(1, 3).astype("<f2")).view(np.uint8)
+    got, want = convert(format, raw, shape, "uint4"), codes(format, raw)
+    assert got.scale is not None and want.offset is not None
+    assert np.array_equal(unpack_int4(got.data, 32).reshape(want.q.shape), want.q.view(np.uint8))
+    pairs = np.stack([want.scale, want.offset], axis=2).reshape(37, 24, 2).astype(np.float16)
+    assert np.array_equal(got.scale.view(np.uint16), pairs.view(np.uint16))
+    if format == "Q4_1":  # whose scales are float16 in the file
+        exact = gguf.quants.dequantize(raw, GGMLQuantizationType.Q4_1).reshape(shape)
+        np.testing.assert_array_equal(got.dequantise(), exact)
+    raw[5, :2] = np.float16(np.nan).reshape(1).view(np.uint8)
+    with pytest.raises(UserError, match="not finite"):
+        convert(format, raw, shape, "uint4")
+    for other, group in ((format, 64), ("Q6_K", 32), ("F32", 32)):
+        with pytest.raises(ValueError, match="uint4 is made of Q4_1 and Q4_K in groups of 32"):
+            convert(other, stored(other, *shape), shape, "uint4", group)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

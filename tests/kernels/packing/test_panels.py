@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ponder.kernels.native import NativeOps
 from ponder.kernels.packing.panels import ALIGNMENT, Panels, arena, panel_bytes
 from ponder.kernels.reference.scale_search import search
-from ponder.kernels.tensor import LINEAR, Tensor, unpack_int4
+from ponder.kernels.tensor import FOUR_BITS, LINEAR, Kind, Tensor, unpack_int4
 
 OPS = NativeOps()
 SHAPES = [
@@ -32,7 +32,7 @@ def written_out(tensor: Tensor) -> NDArray[np.uint8]:
     (n, k), group = tensor.shape, tensor.group
     assert tensor.scale is not None
     panels, padded = -(-n // 16), -(-group // 8) * 8
-    four = tensor.kind == "int4"
+    four = tensor.kind in FOUR_BITS
     q = unpack_int4(tensor.data, group).astype(np.int32) if four else tensor.data.astype(np.int32) + 128
     values = np.full((panels * 16, k // group, padded), 0 if four else 128, np.int32)  # the filling is of value 0
     values[:n, :, :group] = q.reshape(n, k // group, group)
@@ -42,20 +42,20 @@ def written_out(tensor: Tensor) -> NDArray[np.uint8]:
         values = eights[..., 0, :] | eights[..., 1, :] << 4
     codes = values.reshape(panels, 16, -1, 4).transpose(0, 2, 1, 3).astype(np.uint8)
     codes[-1, :, (n - 1) % 16 + 1 :] = 0  # rows that are not there: any code would do, their scale is 0
-    scale = np.zeros((panels * 16, k // group), np.float16)
+    scale = np.zeros((panels * 16, *tensor.scale.shape[1:]), np.float16)
     scale[:n] = tensor.scale
-    scales = np.ascontiguousarray(scale.reshape(panels, 16, -1).transpose(0, 2, 1))
+    scales = np.ascontiguousarray(scale.reshape(panels, 16, -1).transpose(0, 2, 1))  # of uint4 in pairs
     grid = np.uint8([]) if tensor.grid is None else (tensor.grid.astype(np.int64) + 128).astype(np.uint8)
     return np.concatenate([codes.reshape(-1), scales.view(np.uint8).reshape(-1), grid])
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("kind", ["int8", "int4", "uint4"])
 @pytest.mark.parametrize("n, groups, group", SHAPES)
-def test_layout_and_back(kind: str, n: int, groups: int, group: int) -> None:
-    if kind == "int4" and group % 2:
+def test_layout_and_back(kind: Kind, n: int, groups: int, group: int) -> None:
+    if kind in FOUR_BITS and group % 2:
         return
     x = normal(n, groups * group, seed=n)
-    tensor = Tensor.quantise(x, "int8", group) if kind == "int8" else search(x, group)
+    tensor = search(x, group) if kind == "int4" else Tensor.quantise(x, kind, group)
     panels = Panels.pack(tensor)
     assert (panels.buffer == written_out(tensor)).all()
     assert panels.nbytes == panel_bytes(panels.kind, tensor.shape, group)
@@ -75,6 +75,8 @@ def test_every_code_survives() -> None:
     nibbles = np.arange(256).astype(np.uint8).reshape(16, 16)
     four = Tensor("int4", (16, 32), nibbles, np.ones((16, 1), np.float16), 32, LINEAR)
     assert (Panels.pack(four).tensor().data == nibbles).all()
+    plain = Tensor("uint4", (16, 32), nibbles, np.ones((16, 1, 2), np.float16), 32)
+    assert (Panels.pack(plain).tensor().data == nibbles).all()
 
 
 def test_a_mapped_buffer_is_used_where_it_lies() -> None:
@@ -101,8 +103,8 @@ def test_refusals() -> None:
         panel_bytes("int8", (16, 64), 48)
 
 
-@pytest.mark.parametrize("kind", ["int8", "int4"])
-def test_a_row_is_the_same_behind_any_number_of_rows(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["int8", "int4", "uint4"])
+def test_a_row_is_the_same_behind_any_number_of_rows(kind: Kind) -> None:
     """Two panels and every count up to 140: a last piece of few tokens once left the second panel out."""
     rng = np.random.default_rng(0)
     weight = NativeOps().weight(Tensor.quantise(rng.standard_normal((96, 128)).astype(np.float32), kind))

@@ -9,7 +9,7 @@
 
 namespace {
 
-// f32 and bf16: data [n, k]. int8 and int4: the buffer of `to_panels`.
+// f32 and bf16: data [n, k]. int8, int4 and uint4: the buffer of `to_panels`.
 void make_weight(Weight* self, const std::string& kind, int64_t n, int64_t k, int64_t group, nb::object data_object) {
     auto data = nb::cast<AnyArray>(data_object);
     Matrix m = {kind_of(kind), n, k, group, data.data(), nullptr};
@@ -125,17 +125,18 @@ int bind_convert(const std::string& format, Array<const uint8_t, 2> raw, const s
     const Format* from = find_format(format.c_str());
     check(from != nullptr, "unknown format " + format);
     Target to = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, (uint8_t*)data.data(), nullptr, nullptr, nullptr, nullptr};
-    if (to.kind == Kind::int4) to.k *= 2;
+    bool four = to.kind == Kind::int4 || to.kind == Kind::uint4;
+    if (four) to.k *= 2;
     check(data.dtype() == type_of(to.kind), kind + " data has the wrong dtype");
     check((uintptr_t)to.data % (type_of(to.kind).bits / 8) == 0, "data is not aligned");
     check(to.k % from->elements == 0, "rows of " + std::to_string(to.k) + " do not divide into blocks of " + format);
     check_shape("raw", raw, to.n, to.k / from->elements * from->bytes);
-    if (to.kind == Kind::int8 || to.kind == Kind::int4) {
-        check(group > 0 && group <= 65536 && to.k % group == 0 && (to.kind == Kind::int8 || group % 2 == 0),
+    if (to.kind == Kind::int8 || four) {
+        check(group > 0 && group <= 65536 && to.k % group == 0 && (!four || group % 2 == 0),
               "bad group");
         check(scale && scale->dtype().code == (uint8_t)nb::dlpack::dtype_code::Float && scale->dtype().bits == 16,
               "scales must be float16");
-        check_shape("scale", *scale, to.n, to.k / group);
+        check_shape("scale", *scale, to.n, to.k / group * (to.kind == Kind::uint4 ? 2 : 1));
         to.scale = (uint16_t*)scale->data();
         check((uintptr_t)to.scale % 2 == 0, "scales are not aligned");
     }

@@ -3,21 +3,21 @@
 #include "packing/panels.h"
 
 Kind kind_of(const std::string& name) {
-    const char* names[] = {"f32", "bf16", "int8", "int4"};
-    for (int i = 0; i < 4; i++)
+    const char* names[] = {"f32", "bf16", "int8", "int4", "uint4"};
+    for (int i = 0; i < 5; i++)
         if (name == names[i]) return (Kind)i;
     throw std::invalid_argument("unknown kind " + name);
 }
 
 nb::dlpack::dtype type_of(Kind kind) {
     const nb::dlpack::dtype types[] = {nb::dtype<float>(), nb::dtype<uint16_t>(), nb::dtype<int8_t>(),
-                                       nb::dtype<uint8_t>()};
+                                       nb::dtype<uint8_t>(), nb::dtype<uint8_t>()};
     return types[(int)kind];
 }
 
 void check_group(const Matrix& w) {
-    check(in_panels(w), "only int8 and int4 have groups");
-    check(w.group > 0 && w.group <= 65536 && w.k % w.group == 0 && (w.kind == Kind::int8 || w.group % 2 == 0),
+    check(in_panels(w), "only int8, int4 and uint4 have groups");
+    check(w.group > 0 && w.group <= 65536 && w.k % w.group == 0 && (!four_bits(w) || w.group % 2 == 0),
           "bad group");
 }
 
@@ -36,13 +36,13 @@ template <class A>
 Matrix packed_matrix(const std::string& kind, int64_t group, const A& data, const A& scale, uint8_t* buffer,
                      int64_t bytes) {
     Matrix m = {kind_of(kind), (int64_t)data.shape(0), (int64_t)data.shape(1), group, buffer, nullptr};
-    if (m.kind == Kind::int4) m.k *= 2;
+    if (four_bits(m)) m.k *= 2;
     check(m.n > 0 && m.k > 0, "a weight needs at least one row and column");
     check_panels(m, bytes);
     check(data.dtype() == type_of(m.kind), kind + " data has the wrong dtype");
     check(scale.dtype().code == (uint8_t)nb::dlpack::dtype_code::Float && scale.dtype().bits == 16,
           "scales must be float16");
-    check_shape("scale", scale, m.n, m.k / group);
+    check_shape("scale", scale, m.n, m.k / group * group_scales(m) / panel_rows);
     m.scale = (const uint16_t*)(buffer + code_bytes(m));
     return m;
 }

@@ -2,8 +2,8 @@
 //
 // dot(sum, w, x) adds four products a lane: codes w (value + offset, unsigned) times x (signed, the same four bytes for
 // all lanes). `offset`: what a packed activation row must take off again, see linear_panels.cpp; 0 where the path takes
-// it off the weights themselves. `Grid`: the 16 values of int4's codes, which load_code4 looks up. All of it is
-// exact: equal on every path.
+// it off the weights themselves. `Grid`: the 16 values of int4's codes, which load_code4 looks up. load_plain4 and dot_plain
+// are for uint4's codes, which are the values. All of it is exact: equal on every path.
 #pragma once
 #include "packing/half.h"
 #include "runtime/simd.h"
@@ -38,6 +38,13 @@ static inline void load_code4(const uint8_t* p, Grid grid, Code4& low, Code4& hi
     high.v = _mm512_shuffle_epi8(grid.v, _mm512_and_si512(_mm512_srli_epi16(w, 4), mask));
 }
 static inline I dot(I sum, I w, X x) { return {_mm512_dpbusd_epi32(sum.v, w.v, x.v)}; }
+typedef I Plain4;
+static inline void load_plain4(const uint8_t* p, Plain4& low, Plain4& high) {
+    __m512i w = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
+    low.v = _mm512_and_si512(w, mask);
+    high.v = _mm512_and_si512(_mm512_srli_epi16(w, 4), mask);
+}
+static inline I dot_plain(I sum, Plain4 w, X x) { return dot(sum, w, x); }
 static inline V to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 static inline V load_halves(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
 // V::N floats near -127..127 to bytes, to nearest even; -> the same as floats
@@ -73,6 +80,7 @@ static inline void load_code4(const uint8_t* p, Grid grid, Code4& low, Code4& hi
     high.v = look_up(_mm256_srli_epi16(w, 4), grid);
 }
 static inline I dot(I sum, I w, X x) { return {_mm256_dpbusd_avx_epi32(sum.v, w.v, x.v)}; }
+static inline I dot_plain(I sum, I w, X x) { return dot(sum, w, x); }
 #else
 // Two products are added in 16 bits there, which fits |w| * (sign of w) x for w -128..127 and x -127..127, but not codes
 // up to 255.
@@ -100,7 +108,17 @@ static inline I dot(I sum, Code8 w, X x) {
     __m256i pairs = _mm256_maddubs_epi16(w.size, _mm256_sign_epi8(x.v, w.sign));
     return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
 }
+static inline I dot_plain(I sum, I w, X x) {  // codes up to 15 fit as they are
+    __m256i pairs = _mm256_maddubs_epi16(w.v, x.v);
+    return {_mm256_add_epi32(sum.v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+}
 #endif
+typedef I Plain4;
+static inline void load_plain4(const uint8_t* p, Plain4& low, Plain4& high) {
+    __m256i w = _mm256_loadu_si256((const __m256i*)p), mask = _mm256_set1_epi8(15);
+    low.v = _mm256_and_si256(w, mask);
+    high.v = _mm256_and_si256(_mm256_srli_epi16(w, 4), mask);
+}
 static inline V to_float(I a) { return {_mm256_cvtepi32_ps(a.v)}; }
 static inline V load_halves(const uint16_t* p) { return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))}; }
 static inline V round_to_bytes(V a, int8_t* out) {
@@ -163,6 +181,13 @@ static inline Words products(Words w, Words x) { return (w & 0xffff) * x[0] + (w
 static inline I dot(I sum, I w, X x) {
     return {sum.v + products(w.v & 0x00ff00ff, x.even) + products(w.v >> 8 & 0x00ff00ff, x.odd)};
 }
+typedef I Plain4;
+static inline void load_plain4(const uint8_t* p, Plain4& low, Plain4& high) {
+    I w = load_code8(p);
+    low.v = w.v & 0x0f0f0f0f;
+    high.v = w.v >> 4 & 0x0f0f0f0f;
+}
+static inline I dot_plain(I sum, Plain4 w, X x) { return dot(sum, w, x); }
 static inline V to_float(I a) { return {Float4{(float)a.v[0], (float)a.v[1], (float)a.v[2], (float)a.v[3]}}; }
 static inline V load_halves(const uint16_t* p) {
     return {Float4{from_half(p[0]), from_half(p[1]), from_half(p[2]), from_half(p[3])}};

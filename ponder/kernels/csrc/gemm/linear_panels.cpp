@@ -1,11 +1,13 @@
-// y = x W^T for int8 and int4 weights in panels (panels.h). Compiled per instruction set.
+// y = x W^T for int8, int4 and uint4 weights in panels (panels.h). Compiled per instruction set.
 //
 // Activations are quantised to int8 in the weight's groups, one scale each. A group's dot products are exact integers,
 // equal on every path; an output is then the sum over groups, in order, of fma(integer, weight scale * activation
-// scale, sum), whatever the tile, so that a token's result does not depend on its neighbours (DT-1).
+// scale, sum), whatever the tile, so that a token's result does not depend on its neighbours (DT-1). uint4 adds the
+// group's offset times the sum of its activations, as they were quantised.
 //
 // A packed row is a run of groups: int8 q [padded group], int32 start = -offset * sum of q, float scale. Weight codes
-// are unsigned (value + offset), so each integer sum begins at `start`. Where the CPU has tiles, those take many tokens
+// are unsigned (value + offset), so each integer sum begins at `start`. uint4's codes are the values: its sums begin at 0,
+// and in the place of `start` lies, as a float, scale * sum of q. Where the CPU has tiles, those take many tokens
 // (linear_tiles.cpp), to the same bits, and their memory reads want q without gaps: start and scale then come last.
 #include "gemm/lanes.h"
 #include "gemm/linear.h"
@@ -21,7 +23,8 @@ constexpr int64_t gap = 8;  // one place to count along is faster than two
 
 int64_t packed_bytes_panels(const Matrix& w) { return packed_values(w) + groups(w) * 8; }
 
-static inline void pack_group(const float* x, int64_t group, int64_t padded, int8_t* q, char* rest) {
+// sums: for uint4
+static inline void pack_group(const float* x, int64_t group, int64_t padded, bool sums, int8_t* q, char* rest) {
     V largest_lanes = zero(), bad_lanes = zero();  // bad: NaN when a value is not finite, and then so is the result
     for (int64_t i = 0; i < group; i += V::N) {
         V v = group - i < V::N ? load(x + i, group - i) : load(x + i);
@@ -40,8 +43,9 @@ static inline void pack_group(const float* x, int64_t group, int64_t padded, int
         for (int64_t j = 0; i + j < padded; j++) q[i + j] = i + j < group ? last[j] : 0;
     }
     int32_t start = bad == 0 ? -offset * (int32_t)sum(total) : 0;
-    float scale = most * (1.0f / 127.0f) + bad;
-    memcpy(rest, &start, 4);
+    float scale = most * (1.0f / 127.0f) + bad, whole = scale * sum(total);
+    if (sums) memcpy(rest, &whole, 4);
+    else memcpy(rest, &start, 4);
     memcpy(rest + 4, &scale, 4);
 }
 
@@ -50,8 +54,8 @@ void pack_panels(const Matrix& w, const float* x, char* packed) {
     int8_t* q = (int8_t*)packed;
     char* rest = packed + (gap ? padded : packed_values(w));
     for (int64_t g = 0; g < groups(w); g++, q += padded + gap, rest += gap ? padded + gap : 8)
-        if (w.group == 32) pack_group(x + g * 32, 32, 32, q, rest);
-        else pack_group(x + g * w.group, w.group, padded, q, rest);
+        if (w.group == 32) pack_group(x + g * 32, 32, 32, w.kind == Kind::uint4, q, rest);
+        else pack_group(x + g * w.group, w.group, padded, w.kind == Kind::uint4, q, rest);
 }
 
 // Some groups of one or two neighbouring panels.
@@ -83,6 +87,7 @@ constexpr int per_panel = (int)panel_rows / V::N;  // vectors of outputs
 // One slice of 64 bytes of each panel for T tokens and P vectors of outputs.
 struct Int8 {
     static constexpr int64_t values = 4;
+    static constexpr bool offsets = false;
     explicit Int8(const Part&) {}
     template <int T, int P>
     inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
@@ -98,6 +103,7 @@ struct Int8 {
 
 struct Int4 {
     static constexpr int64_t values = 8;
+    static constexpr bool offsets = false;
     const Grid grid;
     explicit Int4(const Part& w) : grid(load_grid(w.grid)) {}
     template <int T, int P>
@@ -114,6 +120,24 @@ struct Int4 {
     }
 };
 
+struct UInt4 {
+    static constexpr int64_t values = 8;
+    static constexpr bool offsets = true;
+    explicit UInt4(const Part&) {}
+    template <int T, int P>
+    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
+                                                    int64_t at, I (&dots)[T][P]) const {
+        Plain4 low[P], high[P];
+        for (int p = 0; p < P; p++)
+            load_plain4(codes + p / per_panel * stride + p % per_panel * 4 * V::N, low[p], high[p]);
+        for (int t = 0; t < T; t++) {
+            X x0 = load_x((const int8_t*)x[t] + at), x1 = load_x((const int8_t*)x[t] + at + 4);
+            for (int p = 0; p < P; p++) dots[t][p] = dot_plain(dots[t][p], low[p], x0);
+            for (int p = 0; p < P; p++) dots[t][p] = dot_plain(dots[t][p], high[p], x1);
+        }
+    }
+};
+
 // How far ahead of its use the first pass over weights asks for them.
 constexpr int64_t prefetch_bytes = 4096;
 
@@ -126,12 +150,13 @@ static void tile(const Part& w, const Ahead& ahead, const char* const* x, float*
         for (int p = 0; p < P; p++) sums[t][p] = zero();
     const uint8_t* codes = w.codes;
     const uint16_t* scales = w.scales;
+    constexpr int64_t each = Codes::offsets ? 2 * panel_rows : panel_rows;  // scales of a group
     int64_t padded = G ? G : w.padded, at = 0, rest = w.groups * padded;
-    for (int64_t g = 0; g < w.groups; g++, at += gap, rest += 8, scales += panel_rows) {
+    for (int64_t g = 0; g < w.groups; g++, at += gap, rest += 8, scales += each) {
         I dots[T][P];
         for (int t = 0; t < T; t++) {
-            int32_t start;
-            memcpy(&start, x[t] + (gap ? at + padded : rest), 4);
+            int32_t start = 0;
+            if (!Codes::offsets) memcpy(&start, x[t] + (gap ? at + padded : rest), 4);
             for (int p = 0; p < P; p++) dots[t][p] = set_int(start);
         }
         int64_t k = padded;
@@ -149,15 +174,22 @@ static void tile(const Part& w, const Ahead& ahead, const char* const* x, float*
             __builtin_prefetch(ahead.codes + g * ahead.codes_bytes + at);
         if (ahead.scales_bytes) __builtin_prefetch((const char*)ahead.scales + g * ahead.scales_bytes);
         if (First)
-            for (int p = 0; p < P; p += per_panel) __builtin_prefetch(scales + p / per_panel * w.scales_stride + 8 * panel_rows);
-        V scale[P];
-        for (int p = 0; p < P; p++)
-            scale[p] = load_halves(scales + p / per_panel * w.scales_stride + p % per_panel * V::N);
+            for (int p = 0; p < P; p += per_panel) __builtin_prefetch(scales + p / per_panel * w.scales_stride + 8 * each);
+        V scale[P], added[P];
+        for (int p = 0; p < P; p++) {
+            const uint16_t* its = scales + p / per_panel * w.scales_stride + p % per_panel * V::N;
+            scale[p] = load_halves(its);
+            if (Codes::offsets) added[p] = load_halves(its + panel_rows);
+        }
         for (int t = 0; t < T; t++) {
             float x_scale;
             memcpy(&x_scale, x[t] + (gap ? at : rest) + 4, 4);
             for (int p = 0; p < P; p++)
                 sums[t][p] = fma(to_float(dots[t][p]), scale[p] * set(x_scale), sums[t][p]);
+            if (!Codes::offsets) continue;
+            float x_sum;
+            memcpy(&x_sum, x[t] + (gap ? at : rest), 4);
+            for (int p = 0; p < P; p++) sums[t][p] = fma(added[p], set(x_sum), sums[t][p]);
         }
     }
     for (int t = 0; t < T; t++)
@@ -188,7 +220,7 @@ template <class Codes, int P>
 static void tiles_of(const Part& w, bool fetched, Ahead next, const char* const* x, int64_t tokens, float* const* y,
                      const float* bias) {
     int64_t tiles = (tokens + tile_tokens - 1) / tile_tokens, lines = w.codes_stride * (P / per_panel) / w.groups / 64;
-    next.scales_bytes = next.scales ? (P / per_panel) * panel_rows * 2 : 0;
+    next.scales_bytes = next.scales ? (P / per_panel) * panel_rows * (Codes::offsets ? 4 : 2) : 0;
     for (int64_t i = 0, t = 0; i < tiles; i++) {
         int64_t count = (tokens - t + tiles - i - 1) / (tiles - i);
         next.codes_bytes = next.codes ? 64 * (lines / tiles + (i < lines % tiles)) : 0;
@@ -231,7 +263,8 @@ void linear_panels(const Matrix& w, int64_t n0, int64_t n1, const char* const* x
             if (Rows rows = n + step < n1 ? Rows{&w, n + step} : next; rows.w && in_panels(*rows.w) && t == 0)
                 ahead = {codes_at(*rows.w, rows.n / panel_rows, 0), scales_at(*rows.w, rows.n / panel_rows, 0), 0, 0};
             if (w.kind == Kind::int8) part_of<Int8>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
-            else part_of<Int4>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
+            else if (w.kind == Kind::int4) part_of<Int4>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
+            else part_of<UInt4>(w, n, outputs, fetched, ahead, x + t, count, ys, b);
         }
 }
 

@@ -1,4 +1,4 @@
-// y = x W^T for int8 and int4 weights in panels by AMX tiles, for many tokens. Compiled for `amx` alone.
+// y = x W^T for int8, int4 and uint4 weights in panels by AMX tiles, for many tokens. Compiled for `amx` alone.
 //
 // A panel's codes become signed bytes once per call, a chunk of K at a time, in the form of tiles: a slice of panels.h
 // (4 values of 16 outputs) is a row of the right operand. Rows of packed activations are the left one as they lie. The
@@ -19,6 +19,13 @@ static inline int8_t* unpack_slice(const Matrix& w, const uint8_t* codes, int8_t
         _mm512_store_si512(out, _mm512_sub_epi8(load_code8(codes).v, less));
         return out + 64;
     }
+    if (w.kind == Kind::uint4) {
+        Plain4 low, high;
+        load_plain4(codes, low, high);
+        _mm512_store_si512(out, low.v);
+        _mm512_store_si512(out + 64, high.v);
+        return out + 128;
+    }
     Code4 low, high;
     load_code4(codes, load_grid(grid_at(w)), low, high);
     _mm512_store_si512(out, _mm512_sub_epi8(low.v, less));
@@ -30,7 +37,8 @@ static inline int8_t* unpack_slice(const Matrix& w, const uint8_t* codes, int8_t
 struct Chunk {
     int64_t groups, group, step;  // step: values of K that one tile multiplies
     const int8_t* weights;        // [groups][group / 4][16 outputs][4]
-    const uint16_t* scales;       // [groups][16]
+    const uint16_t* scales;       // [groups][each]
+    int64_t each;                 // 16, or 32 with offsets
     const uint8_t* ahead;         // codes of what comes next, to ask memory for while the first tokens are worked on
     int64_t ahead_bytes;          // of each group
 };
@@ -63,12 +71,19 @@ static void tile_of_tokens(const Chunk& c, const char* x, int64_t stride, int fi
         }
         int64_t g = i - in_flight + 1;
         if (g < 0) continue;
-        V scale = load_halves(c.scales + g * panel_rows);
+        V scale = load_halves(c.scales + g * c.each);
         for (int r = 0; r < R; r++) {
             float x_scale;
             memcpy(&x_scale, rest[r] + g * 8 + 4, 4);
             V dot = to_float(I{_mm512_load_si512(dots[g % in_flight][first + r])});
             sums[r] = fma(dot, scale * set(x_scale), sums[r]);
+        }
+        if (c.each == panel_rows) continue;
+        V added = load_halves(c.scales + g * c.each + panel_rows);
+        for (int r = 0; r < R; r++) {
+            float x_sum;
+            memcpy(&x_sum, rest[r] + g * 8, 4);
+            sums[r] = fma(added, set(x_sum), sums[r]);
         }
     }
 }
@@ -132,7 +147,7 @@ void linear_tiles(const Matrix& w, int64_t n0, int64_t n1, const char* const* x,
     alignas(64) char copies[scattered_rows * tile_chunk];
     bool even = evenly_spaced(x, tokens);
     int64_t rows = tokens < tile_rows ? tokens : tile_rows, per = tile_chunk / w.group;
-    Chunk c = {0, w.group, w.group % 64 ? 32 : 64, weights, nullptr, nullptr, 0};
+    Chunk c = {0, w.group, w.group % 64 ? 32 : 64, weights, nullptr, group_scales(w), nullptr, 0};
     TileConfig config;
     for (int i = 0; i < 2; i++) {
         config.shape(i, rows, 4 * panel_rows);

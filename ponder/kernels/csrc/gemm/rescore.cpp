@@ -116,7 +116,7 @@ void rescore_some(Operation& op, const PackedRows& x, int64_t tokens, const Matr
 }  // namespace
 
 void check_rescore(const Matrix& w, const Closest& which) {
-    if (!in_panels(w)) throw std::invalid_argument("rescore: an int8 or int4 matrix");
+    if (!in_panels(w)) throw std::invalid_argument("rescore: an int8, int4 or uint4 matrix");
     if (!(which.panels > 0 && which.margin >= 0))
         throw std::invalid_argument("rescore: one panel or more, a margin of 0 or more");
 }

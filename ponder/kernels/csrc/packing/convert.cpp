@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "runtime/dispatch.h"
 #include "program/ops.h"
@@ -34,6 +36,7 @@ void give_back(const uint8_t* start, const uint8_t* end) {
 
 bool has_codes(Stored type, const Target& to) {
     if (to.group != 32) return false;
+    if (to.kind == Kind::uint4) return type == Stored::q4_1 || type == Stored::q4_k;
     if (to.kind == Kind::int8) return type == Stored::q8_0 || type == Stored::q5_0;
     if (to.kind != Kind::int4) return false;
     return type == Stored::q4_0 ? !memcmp(to.grid, linear_grid, 16)
@@ -46,7 +49,7 @@ int convert_row(const Kernels& kernel, Stored type, const uint8_t* raw, const Ta
     int64_t at = row * to.k;
     if (to.kind == Kind::f32) return kernel.decode(type, raw, to.k, (float*)to.data + at);
     uint8_t* data = to.data + (to.kind == Kind::bf16 ? at * 2 : to.kind == Kind::int8 ? at : at / 2);
-    uint16_t* scale = to.scale ? to.scale + at / to.group : nullptr;
+    uint16_t* scale = to.scale ? to.scale + at / to.group * (to.kind == Kind::uint4 ? 2 : 1) : nullptr;
     if (has_codes(type, to)) return kernel.copy_codes(type, raw, to.k, data, scale);
     int flags = kernel.decode(type, raw, to.k, scratch);
     if (to.kind == Kind::int8) return flags | kernel.quantise(scratch, to.k, to.group, data, scale);
@@ -84,6 +87,8 @@ CodeTable code_table(const int8_t* grid) {
 }
 
 int convert(const Format& format, const uint8_t* raw, const Target& to, bool mapped) {
+    if (to.kind == Kind::uint4 && !has_codes(format.type, to))
+        throw std::invalid_argument(std::string("uint4 is made of Q4_1 and Q4_K in groups of 32, not of ") + format.name);
     if (to.n == 0 || to.k == 0) return 0;
     const Kernels& kernel = kernels();
     Operation op;

@@ -167,7 +167,45 @@ int decode(Stored type, const uint8_t* raw, int64_t k, float* out) {
     return 0;
 }
 
+// Scale and offset of a group as float16.
+static inline int put_scales(float scale, float offset, uint16_t* out) {
+    float largest = scale < 0 ? -scale : scale, other = offset < 0 ? -offset : offset;
+    if (!(largest <= 65504.0f && other <= 65504.0f)) return largest == largest && other == other ? bad_too_large : bad_not_finite;
+    out[0] = to_half(scale);
+    out[1] = to_half(offset);
+    return 0;
+}
+
+// 64 codes, a byte of which holds one of each of two groups, to two groups whose bytes hold values 16 apart.
+static inline void regroup64(const uint8_t* raw, uint8_t* data) {
+    for (int i = 0; i < 16; i++) {
+        data[i] = (uint8_t)((raw[i] & 15) | raw[i + 16] << 4);
+        data[16 + i] = (uint8_t)(raw[i] >> 4 | (raw[i + 16] & 0xf0));
+    }
+}
+
+static int copy_offset_codes(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale) {
+    int flags = 0;
+    if (type == Stored::q4_1)
+        for (int64_t g = 0; g < k / 32; g++, raw += 20, data += 16, scale += 2) {
+            flags |= put_scales(half_at(raw), half_at(raw + 2), scale);
+            memcpy(data, raw + 4, 16);
+        }
+    else
+        for (int64_t b = 0; b < k / 256; b++, raw += 144, scale += 16)
+            for (int g = 0; g < 8; g++) {
+                float step, offset;
+                k_scale(raw, g, step, offset);
+                flags |= put_scales(step, offset, scale + 2 * g);
+                if (g % 2) continue;
+                regroup64(raw + 16 + g * 16, data);
+                data += 32;
+            }
+    return flags;
+}
+
 int copy_codes(Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale) {
+    if (type == Stored::q4_1 || type == Stored::q4_k) return copy_offset_codes(type, raw, k, data, scale);
     int flags = 0;
     bool four = type == Stored::q4_0 || type == Stored::iq4_nl;
     for (int64_t g = 0; g < k / 32; g++) {

@@ -1,4 +1,4 @@
-// Row-major int8 and int4 (ponder/kernels/tensor.py) to panels and back, exactly; on all threads.
+// Row-major int8, int4 and uint4 (ponder/kernels/tensor.py) to panels and back, exactly; on all threads.
 #include "packing/panels.h"
 
 #include <cstring>
@@ -78,16 +78,18 @@ void each_panel(const Matrix& w, F work) {
 }  // namespace
 
 void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, const int8_t* grid, uint8_t* buffer) {
-    bool four = w.kind == Kind::int4;
-    for (int i = 0; four && i < 16; i++) buffer[code_bytes(w) + scale_bytes(w) + i] = (uint8_t)(grid[i] + 128);
+    bool four = four_bits(w);
+    for (int i = 0; grid && i < 16; i++) buffer[code_bytes(w) + scale_bytes(w) + i] = (uint8_t)(grid[i] + 128);
     int64_t row_bytes = four ? w.k / 2 : w.k, group_bytes = four ? w.group / 2 : w.group, count = groups(w);
+    int64_t each = group_scales(w) / panel_rows;
     each_panel(w, [&](int64_t p) {
         uint16_t* scales = (uint16_t*)(buffer + code_bytes(w)) + p * panel_scales(w);
         for (int64_t g = 0; g < count; g++) {
             uint32_t* codes = (uint32_t*)(buffer + p * panel_codes(w) + g * group_codes(w));
             for (int64_t r = 0; r < panel_rows; r++) {
                 int64_t n = p * panel_rows + r;
-                scales[g * panel_rows + r] = n < w.n ? scale[n * count + g] : 0;
+                for (int64_t i = 0; i < each; i++)
+                    scales[(g * each + i) * panel_rows + r] = n < w.n ? scale[(n * count + g) * each + i] : 0;
                 if (n >= w.n) {  // any code does: its scale is 0
                     for (int64_t i = 0; i < group_codes(w) / 64; i++) codes[i * panel_rows + r] = 0;
                     continue;
@@ -101,15 +103,17 @@ void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, cons
 }
 
 void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale, int8_t* grid) {
-    bool four = w.kind == Kind::int4;
-    for (int i = 0; four && i < 16; i++) grid[i] = (int8_t)(grid_at(w)[i] - 128);
+    bool four = four_bits(w);
+    int64_t each = group_scales(w) / panel_rows;
+    for (int i = 0; grid && i < 16; i++) grid[i] = (int8_t)(grid_at(w)[i] - 128);
     int64_t row_bytes = four ? w.k / 2 : w.k, group_bytes = four ? w.group / 2 : w.group;
     each_panel(w, [&](int64_t p) {
         for (int64_t r = 0; r < panel_rows && p * panel_rows + r < w.n; r++)
             for (int64_t g = 0, n = p * panel_rows + r; g < groups(w); g++) {
                 const uint32_t* codes = (const uint32_t*)codes_at(w, p, g) + r;
                 uint8_t* row = data + n * row_bytes + g * group_bytes;
-                scale[n * groups(w) + g] = scales_at(w, p, g)[r];
+                for (int64_t i = 0; i < each; i++)
+                    scale[(n * groups(w) + g) * each + i] = scales_at(w, p, g)[i * panel_rows + r];
                 if (four) unpack_group4(codes, w.group, row);
                 else unpack_group8(codes, w.group, row);
             }

@@ -24,11 +24,13 @@ void decode_row(const Matrix& w, int64_t n, float* out) {
             float scale = from_half(scales_at(w, n / panel_rows, g)[n % panel_rows]);
             if (w.kind == Kind::int8)
                 for (int64_t k = 0; k < w.group; k++) out[k] = (float)(codes[k / 4 * 64 + k % 4] - 128) * scale;
-            else
+            else {
+                float offset = w.kind == Kind::uint4 ? from_half(scales_at(w, n / panel_rows, g)[panel_rows + n % panel_rows]) : 0;
                 for (int64_t k = 0; k < w.group; k++) {
                     int code = codes[k / 8 * 64 + k % 4] >> (k % 8 / 4 * 4) & 15;
-                    out[k] = (float)(grid_at(w)[code] - 128) * scale;
+                    out[k] = w.kind == Kind::uint4 ? (float)code * scale + offset : (float)(grid_at(w)[code] - 128) * scale;
                 }
+            }
         }
     }
 }

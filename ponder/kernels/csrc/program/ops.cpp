@@ -12,7 +12,7 @@ namespace ponder {
 int64_t row_bytes(const Matrix& w) {
     if (w.kind == Kind::f32) return w.k * 4;
     if (w.kind == Kind::bf16) return w.k * 2;
-    return (w.kind == Kind::int8 ? w.k : w.k / 2) + w.k / w.group * 2;
+    return (four_bits(w) ? w.k / 2 : w.k) + w.k / w.group * group_scales(w) / panel_rows * 2;
 }
 
 namespace {

@@ -79,12 +79,12 @@ void rms_norm(const float* x, int64_t rows, int64_t n, const float* weight, floa
 void rope(const float* x, const float* cos, const float* sin, int64_t tokens, int64_t heads, int64_t c, float* out);
 void swiglu(const float* gate, const float* up, int64_t n, float* out);
 
-// int8 and int4, row-major as Tensor holds them (data [n, k] or [n, k/2], scale [n, k/group], grid [16] for int4) to
-// one buffer of buffer_bytes(w), and back; w.data and w.scale are where from_panels reads
+// int8, int4 and uint4, row-major as Tensor holds them (data [n, k] or [n, k/2], scale [n, k/group] or of uint4
+// [n, k/group, 2] with the offsets, grid [16] for int4) to one buffer of buffer_bytes(w), and back; w.data and w.scale are where from_panels reads
 void to_panels(const Matrix& w, const uint8_t* data, const uint16_t* scale, const int8_t* grid, uint8_t* buffer);
 void from_panels(const Matrix& w, uint8_t* data, uint16_t* scale, int8_t* grid);
 
-// raw: n rows of k values in a format of `formats` -> data [n, k] and, for int8 and int4, scale [n, k/group]. Returns
+// raw: n rows of k values in a format of `formats` -> data and scale as above, those of uint4 from Q4_1 and Q4_K only. Returns
 // the flags of kernels.h. mapped: raw is a read-only mapping of a file, and its pages are given back once read.
 struct Target {
     Kind kind;

@@ -22,7 +22,7 @@ KERNEL(void, swiglu, (const float* gate, const float* up, int64_t n, float* out)
 KERNEL(void, add_scaled, (const float* x, float scale, int64_t n, float* out))  // out += scale * x
 
 // One row of a file. decode: to floats; the values of block formats must be finite. copy_codes: Q8_0 and Q5_0 to int8,
-// Q4_0 and IQ4_NL to int4, value for value. quantise: floats to int8. search: floats to int4, the error of column i
+// Q4_0 and IQ4_NL to int4, value for value; Q4_1 and Q4_K to uint4, scales and offsets rounded to float16. quantise: floats to int8. search: floats to int4, the error of column i
 // counts importance[i]; scratch [k]. They return the flags of kernels.h.
 KERNEL(int, decode, (Stored type, const uint8_t* raw, int64_t k, float* out))
 KERNEL(int, copy_codes, (Stored type, const uint8_t* raw, int64_t k, uint8_t* data, uint16_t* scale))

@@ -14,9 +14,11 @@
 
 namespace ponder {
 
-enum class Kind : int { f32, bf16, int8, int4 };
+enum class Kind : int { f32, bf16, int8, int4, uint4 };
 
-// Weight [n, k]: f32 and bf16 row-major, int8 and int4 in panels with float16 scales for groups along k (panels.h).
+// Weight [n, k]: f32 and bf16 row-major, the others in panels with float16 scales for groups along k (panels.h). A value
+// is code * scale; of int4 the code stands for one of 16 numbers, of uint4 for itself, 0 to 15, and the group's offset is
+// added.
 struct Matrix {
     Kind kind;
     int64_t n, k, group;

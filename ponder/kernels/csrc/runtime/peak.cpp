@@ -119,7 +119,7 @@ using Loop = double (*)(int64_t n);
 Loop best_loop(Kind kind) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool whole = kind == Kind::int8 || kind == Kind::int4;
+    bool whole = kind == Kind::int8 || kind == Kind::int4 || kind == Kind::uint4;
 #if defined(PONDER_AMX)
     if (runs_amx() && whole) return loop_amx<false>;
     if (runs_amx() && kind == Kind::bf16) return loop_amx<true>;
