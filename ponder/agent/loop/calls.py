@@ -12,10 +12,15 @@ from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.message import ToolCall
 from ponder.text.chat.untagged_calls import letters
+from ponder.text.chat.xml_calls import FUNCTION
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."
 BROKEN = "Error: a tool call was not well formed"
+XML_FORM = (
+    "It must stand between <tool_call> and </tool_call>: <function=NAME>, for each argument <parameter=KEY>, its value "
+    "and </parameter>, and then </function>."
+)
 NEAR = 30  # characters that are shown of a call that cannot be read
 OVER = "Error: no more calls are possible; this one was not made. Answer in words."
 DENIED = "Error: the user did not allow this call. Do something else, or answer without it."
@@ -23,6 +28,8 @@ DENIED = "Error: the user did not allow this call. Do something else, or answer 
 
 def broken(text: str) -> str:
     """What the model hears of a call that cannot be read. text: the reply that holds it."""
+    if FUNCTION in text:
+        return f"{BROKEN}. {XML_FORM} Write it again."
     where = ""
     try:
         json.JSONDecoder(strict=False).raw_decode(text, max(0, text.find("{")))

@@ -198,6 +198,14 @@ async def test_a_broken_call_is_asked_for_again(scripted) -> None:
     assert "not well formed" in results(messages)[0] and results(messages)[1] == "2" and end.text == "Two."
 
 
+async def test_a_broken_xml_call_hears_of_its_own_form(scripted) -> None:
+    cut = "<tool_call>\n<function=add> 1\n</tool_call>"
+    good = "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>"
+    end, _, messages = await finished(Agent(scripted(cut, good, "Two."), tools=[add]), "Add.")
+    assert "<parameter=KEY>" in results(messages)[0] and "JSON" not in results(messages)[0]
+    assert results(messages)[1] == "2" and end.text == "Two."
+
+
 async def test_a_tool_that_takes_too_long_is_stopped(scripted) -> None:
     tool = Wait(30)
     limits = Limits(call_seconds=0.1)
