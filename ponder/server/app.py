@@ -41,7 +41,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     store = Conversations(conversations, keys.heirs(config.api_keys, config.admin_keys, config.key_names))
     response_store = ResponseStore(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
-    runs = WebRuns(store, service.config.linger)
+    runs = WebRuns(store, service.config.linger, service.lanes.store)
     mcp = McpEndpoint(service)
     helpers = PageHelpers()
 

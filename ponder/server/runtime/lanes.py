@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ponder.core.client import CLIENT
 from ponder.server.http.errors import ApiError
@@ -65,6 +65,9 @@ class Lane:
         async with self._turns.turn():
             return await self._in_thread(work, undo)
 
+    async def call(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        return await self.run(lambda: work(*arguments))
+
     async def _in_thread(self, work: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
         started = self._threads.submit(contextvars.copy_context().run, work)
         done = asyncio.wrap_future(started)
@@ -79,13 +82,15 @@ class Lane:
 
 
 class Lanes:
-    """short, long: what prepares a request, by its length. scoring: embeddings and the like, computed to the end."""
+    """short, long: what prepares a request, by its length. scoring: embeddings and the like, computed to the end.
+    store: the database, where another process may hold a lock for long."""
 
     def __init__(self) -> None:
         few = max(2, (os.cpu_count() or 1) // 4)
         self.short = Lane("short", 8, 8)
         self.long = Lane("long", few, few - 1)
         self.scoring = Lane("scoring", 4, 3)
+        self.store = Lane("store", 4, 3)
 
     def of(self, length: int) -> Lane:
         """length: bytes of the body, or characters of the prompt."""

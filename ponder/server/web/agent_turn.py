@@ -134,7 +134,7 @@ def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row],
                 run = agent.start(messages, conversation=conversation, decisions=decisions)
                 if not web_run.opened.done():
                     steps.begin(web_run.steps_so_far(request.thinking.budget), llm.profile.context)
-                web_run.open(_AgentControl(run), steps.transcript)
+                await web_run.open(_AgentControl(run), steps.transcript)
                 try:
                     async for event in run:
                         for item in steps.take(event):
@@ -144,7 +144,7 @@ def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row],
             assert run.end is not None, "a run that is over has an end"
             if not run.end.waiting:
                 return
-            web_run.open(_WaitingControl(web_run), steps.transcript)
+            await web_run.open(_WaitingControl(web_run), steps.transcript)
             messages = run.messages
             try:
                 async with asyncio.timeout_at(_loop_time(end)):

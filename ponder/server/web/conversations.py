@@ -104,7 +104,9 @@ class Conversations:
     def change(
         self, id_: str, *, title: str | None = None, settings: Row | None = None, leaf: str | None = None
     ) -> None:
-        self.get(id_)
+        known = {message["id"] for message in self.get(id_)["messages"]}
+        if leaf is not None and leaf not in known:
+            raise ApiError(400, f"leaf: there is no message {leaf!r:.80} in this conversation", param="leaf")
         with self._file.writing() as db:
             if title is not None:
                 db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id_))
@@ -114,9 +116,9 @@ class Conversations:
                 db.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, id_))
 
     def delete(self, id_: str) -> None:
-        self.get(id_)
-        with self._file.writing() as db:
-            db.execute("DELETE FROM conversations WHERE id = ?", (id_,))
+        if not self.has(id_):
+            raise missing(id_)
+        self._file.freeing(lambda db: db.execute("DELETE FROM conversations WHERE id = ?", (id_,)))
 
     def add(self, conversation: str, parent: str | None, role: str, body: Row) -> Row:
         """A new message below `parent` (None: at the top), which becomes the end of what is shown."""

@@ -74,6 +74,18 @@ class ImportedConversation(Checked):
     changed: float = field(default_factory=time.time)
 
 
+def checked_settings(raw: Row | None) -> Row | None:
+    """What the page wants to keep for a conversation. Raises ApiError 400 for what an import would refuse."""
+    if raw is not None:
+        try:
+            msgspec.convert(raw, PageSettings)
+        except msgspec.ValidationError as e:
+            text, _, path = str(e).partition(" - at `")
+            where = "settings" + path.rstrip("`").removeprefix("$")
+            raise ApiError(400, f"{where}: {text}", param=where) from e
+    return raw
+
+
 def conversations_of(raw: bytes) -> list[Row]:
     """The conversations of a file, as `Conversations.put` takes them. Raises ApiError 400."""
     try:

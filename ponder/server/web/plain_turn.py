@@ -55,7 +55,7 @@ def plain_turn(service: Service, body: ReplyBody, path: list[Row]) -> Source:
     async def source(run: WebRun) -> AsyncGenerator[Row, None]:
         async with service.run_chat(body.model, request, PREFIX) as active:
             budget = with_defaults(request, active.llm, service.thinking).thinking.budget
-            run.open(active.handle, run.steps_so_far(budget))
+            await run.open(active.handle, run.steps_so_far(budget))
             async for progress in active.handle.areading(READING):
                 yield {"type": "reading", "processed": progress.processed, "total": progress.total}
             clock = 0.0

@@ -1,9 +1,9 @@
 """The web chat: its page, and what the page asks for. No script and no style comes from anywhere else (CSP below)."""
 
-import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from msgspec import Struct, field
@@ -19,10 +19,11 @@ from ponder.server.runtime.service import Service
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
-from ponder.server.web.import_chats import conversations_of
+from ponder.server.web.import_chats import checked_settings, conversations_of
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
+Result = TypeVar("Result")
 PAGE = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " \
@@ -99,44 +100,50 @@ async def models(request: Request) -> Response:
 
 
 async def index(request: Request) -> Response:
-    return JSONResponse(_store(request).all(request.query_params.get("q", "")[:200]))
+    query = request.query_params.get("q", "")[:200]
+    return await _stored(request, lambda store: JSONResponse(store.all(query)))
 
 
 @endpoint(ConversationBody, strict=True)
 async def create(incoming: Incoming[ConversationBody]) -> Response:
     request, body = incoming.request, incoming.body
-    return JSONResponse(_store(request).create((body.title or "")[:200], body.settings), 201)
+    title, settings = (body.title or "")[:200], checked_settings(body.settings)
+    return await _stored(request, lambda store: JSONResponse(store.create(title, settings), 201))
 
 
 async def read(request: Request) -> Response:
     """running: the messages that are being written; run_routes has what they say by now."""
     runs: WebRuns = request.app.state.runs
-    found = _store(request).get(request.path_params["id"])
-    return JSONResponse(found | {"running": runs.of(found["id"])})
+    id_ = request.path_params["id"]
+    running = {"running": runs.of(id_)}
+    return await _stored(request, lambda store: JSONResponse(store.get(id_) | running))
 
 
 @endpoint(ConversationBody, strict=True)
 async def change(incoming: Incoming[ConversationBody]) -> Response:
     request, body = incoming.request, incoming.body
     title = None if body.title is None else body.title[:200]
-    _store(request).change(request.path_params["id"], title=title, settings=body.settings, leaf=body.leaf)
+    id_, settings = request.path_params["id"], checked_settings(body.settings)
+    await _stored(request, lambda store: store.change(id_, title=title, settings=settings, leaf=body.leaf))
     return JSONResponse({"changed": True})
 
 
 async def delete(request: Request) -> Response:
     runs: WebRuns = request.app.state.runs
     box: Toolbox = request.app.state.toolbox
-    if not _store(request).has(request.path_params["id"]):
-        raise missing(request.path_params["id"])
-    await runs.stop(request.path_params["id"])
-    _store(request).delete(request.path_params["id"])
-    await box.forget(request.path_params["id"])
+    id_ = request.path_params["id"]
+    if not await _stored(request, lambda store: store.has(id_)):
+        raise missing(id_)
+    await runs.stop(id_)
+    await _stored(request, lambda store: store.delete(id_))
+    await box.forget(id_)
     return JSONResponse({"deleted": True})
 
 
 async def export(request: Request) -> Response:
     """?format=json (all branches) or md (the one that is shown)."""
-    found = _store(request).get(request.path_params["id"])
+    id_ = request.path_params["id"]
+    found = await _stored(request, lambda store: store.get(id_))
     kind = request.query_params.get("format", "json")
     if kind not in ("json", "md"):
         raise ApiError(400, "format is json or md", param="format")
@@ -149,19 +156,21 @@ async def export(request: Request) -> Response:
 
 async def export_all(request: Request) -> Response:
     """Every conversation, as a list that `import_` reads."""
-    store = _store(request)
-    found = await asyncio.to_thread(lambda: [store.get(c["id"]) for c in store.all()])
     headers = {"Content-Disposition": "attachment; filename=conversations.json"}
-    return JSONResponse(found, headers=headers)
+
+    def work(store: Conversations) -> Response:
+        return JSONResponse([store.get(c["id"]) for c in store.all()], headers=headers)
+
+    return await _stored(request, work)
 
 
 async def import_(request: Request) -> Response:
     """The body is an exported file, with one conversation or a list. All that it holds is stored, or nothing."""
     service: Service = request.app.state.service
-    store = _store(request)
     with service.bodies.room() as take:
         raw = await read_body(request, service.config, take)
-        return JSONResponse({"imported": await asyncio.to_thread(lambda: store.put(conversations_of(raw)))}, 201)
+        found = await _stored(request, lambda store: store.put(conversations_of(raw)))
+    return JSONResponse({"imported": found}, 201)
 
 
 @endpoint(MessageBody, strict=True)
@@ -169,7 +178,8 @@ async def add(incoming: Incoming[MessageBody]) -> Response:
     request, body = incoming.request, incoming.body
     files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
     message = {"content": body.content} | ({"attachments": files} if files else {})
-    return JSONResponse(_store(request).add(request.path_params["id"], body.parent, "user", message), 201)
+    id_ = request.path_params["id"]
+    return await _stored(request, lambda store: JSONResponse(store.add(id_, body.parent, "user", message), 201))
 
 
 @endpoint(RenderBody, strict=True)
@@ -188,6 +198,8 @@ async def extract(request: Request) -> Response:
     return JSONResponse({"name": name, "text": text})
 
 
-def _store(request: Request) -> Conversations:
+async def _stored(request: Request, work: Callable[[Conversations], Result]) -> Result:
+    """In a thread: another process that writes may hold the file for long."""
     store: Conversations = request.app.state.conversations
-    return store
+    service: Service = request.app.state.service
+    return await service.lanes.store.run(lambda: work(store))

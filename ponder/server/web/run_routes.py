@@ -41,7 +41,7 @@ async def begin(incoming: Incoming[ReplyBody]) -> Response:
     runs: WebRuns = request.app.state.runs
     conversation = request.path_params["id"]
     box: Toolbox = request.app.state.toolbox
-    path = store.path_to(conversation, body.message or body.parent)
+    path = await service.lanes.store.run(lambda: store.path_to(conversation, body.message or body.parent))
     message = {"model": service.pool.find(body.model).name}
     if body.message is not None:
         message = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | message
@@ -56,26 +56,26 @@ async def begin(incoming: Incoming[ReplyBody]) -> Response:
 @bodyless
 async def look(request: Request, service: Service) -> Response:
     """The same events for a page that comes later, everything so far in the first."""
-    return await Stream.sse(_run_of(request).subscribe(), service.config.keep_alive)
+    return await Stream.sse((await _run_of(request)).subscribe(), service.config.keep_alive)
 
 
 async def stop(request: Request) -> Response:
-    _run_of(request).stop()
+    (await _run_of(request)).stop()
     return JSONResponse({"stopped": True})
 
 
 async def answer_now(request: Request) -> Response:
-    _run_of(request).answer_now()
+    (await _run_of(request)).answer_now()
     return JSONResponse({"answer_now": True})
 
 
 @endpoint(DecisionBody, strict=True)
 async def decide(incoming: Incoming[DecisionBody]) -> dict[str, Any]:
     body = incoming.body
-    _run_of(incoming.request).decide(body.call, body.decision)
+    (await _run_of(incoming.request)).decide(body.call, body.decision)
     return {"decided": body.decision}
 
 
-def _run_of(request: Request) -> WebRun:
+async def _run_of(request: Request) -> WebRun:
     runs: WebRuns = request.app.state.runs
-    return runs.find(request.path_params["id"])
+    return await runs.find(request.path_params["id"])

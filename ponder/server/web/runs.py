@@ -9,7 +9,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from ponder.agent.loop.event import Decision
 from ponder.server.http.errors import ApiError, api_error
 from ponder.server.http.log import log
 from ponder.server.http.stream import data
+from ponder.server.runtime.lanes import Lane
 from ponder.server.web.conversations import Conversations
 from ponder.server.web.turn_steps import Row, Transcript
 
@@ -76,6 +78,7 @@ class WebRun:
         self.transcript = Transcript()
         self.approvals: dict[str, asyncio.Future[Decision | None]] = {}
         self._decided: set[str] = set()
+        self._over = False
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parent, self._row = parent, message
         self._control: RunControl | None = None
@@ -93,7 +96,7 @@ class WebRun:
             async with aclosing(source(self)) as items:
                 async for item in items:
                     self._publish(item)
-                    self._write_now_and_then()
+                    await self._write_now_and_then()
         except asyncio.CancelledError:
             log.debug("a turn was stopped")
         except Exception as e:
@@ -103,17 +106,21 @@ class WebRun:
                 log.exception("reply %s failed", self.id)
                 self._publish({"type": "error", "message": api_error(e).message})
         if self._control is not None:
-            self._end()
+            ending = asyncio.ensure_future(self._end())
+            while not ending.done():  # what was said is kept, however often the turn is stopped
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(ending)
 
     def steps_so_far(self, budget: int | None) -> Transcript:
         """The steps there are so far: none, unless the turn goes on."""
         return Transcript(budget, self._row.get("steps", ()))
 
-    def open(self, control: RunControl, transcript: Transcript) -> None:
+    async def open(self, control: RunControl, transcript: Transcript) -> None:
         """The source was admitted: there is a message now, and pages may look."""
         if "id" not in self._row:
             body = self._row | transcript.body()
-            self._row = self.runs.store.add(self.conversation, self._parent, "assistant", body)
+            add = partial(self.runs.store.add, self.conversation, self._parent, "assistant", body)
+            self._row = await self.runs.threads.run(add)
         self._control, self.transcript = control, transcript
         self.runs.running[self.id] = self
         if not self.opened.done():
@@ -127,23 +134,28 @@ class WebRun:
         for subscriber in self._subscribers:
             subscriber.put(item)
 
-    def _write_now_and_then(self) -> None:
+    async def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written > WRITE_SECONDS:
-            self.runs.store.write(self.id, self._body())
-            self._written = time.monotonic()
+            await self._write()
+
+    async def _write(self) -> None:
+        """A disk that is full, or busy, ends no turn: the next time may be better."""
+        self._written = time.monotonic()
+        try:
+            await self.runs.threads.run(partial(self.runs.store.write, self.id, self._body()))
+        except (sqlite3.Error, ApiError):
+            log.exception("reply %s could not be written", self.id)
 
     def _last(self) -> Row:
         if "error" in self._row:
             return {"type": "error", "message": self._row["error"]}
         return {"type": "finish", "facts": self._row.get("facts"), "stopped": self._row["stopped"]}
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         if "facts" not in self._row and "error" not in self._row:
             self._publish({"type": "finish", "facts": None, "stopped": True})
-        try:
-            self.runs.store.write(self.id, self._body())
-        except sqlite3.Error:
-            log.exception("reply %s could not be written", self.id)
+        self._over = True
+        await self._write()
         del self.runs.running[self.id]
         for subscriber in self._subscribers:
             subscriber.put(None)
@@ -160,7 +172,7 @@ class WebRun:
         if self._idle_timeout is not None:
             self._idle_timeout.cancel()
         self._subscribers.add(subscriber)
-        if self.id not in self.runs.running:  # it was quicker than its first page
+        if self._over:  # it was quicker than its first page
             subscriber.put(self._last())
             subscriber.put(None)
         try:
@@ -223,8 +235,9 @@ class WebRun:
 class WebRuns:
     """linger: seconds that a turn goes on without anybody looking."""
 
-    def __init__(self, store: Conversations, linger: float) -> None:
-        self.store, self.linger = store, linger
+    def __init__(self, store: Conversations, linger: float, threads: Lane) -> None:
+        """threads: for the store."""
+        self.store, self.linger, self.threads = store, linger, threads
         self.running: dict[str, WebRun] = {}
 
     async def start(self, conversation: str, parent: str, message: Row, source: Source, *, background: bool) -> WebRun:
@@ -241,10 +254,10 @@ class WebRuns:
             raise
         return run
 
-    def find(self, id_: str) -> WebRun:
+    async def find(self, id_: str) -> WebRun:
         """Raises ApiError 404 when no such turn of the caller's conversations is running (any more)."""
         run = self.running.get(id_)
-        if run is None or not self.store.has(run.conversation):
+        if run is None or not await self.threads.run(partial(self.store.has, run.conversation)):
             raise ApiError(404, f"no turn {id_} is running (any more)", param="id")
         return run
 

@@ -1,6 +1,5 @@
 """What is asked about stored replies of /v1/responses: one of them, its input, or its removal."""
 
-import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -18,11 +17,11 @@ async def stored_response(request: Request, service: Service) -> ResponseDeleted
     store: ResponseStore = request.app.state.responses
     id_ = request.path_params["id"]
     if request.method == "DELETE":
-        await asyncio.to_thread(store.delete, id_)
+        await service.lanes.store.call(store.delete, id_)
         return ResponseDeleted(id=id_, object="response", deleted=True)
     if request.query_params.get("stream", "false") != "false":
         raise ApiError(400, "stream: what is kept has ended; leave it out", param="stream")
-    reply, _ = await asyncio.to_thread(store.get, id_)
+    reply, _ = await service.lanes.store.call(store.get, id_)
     return reply
 
 
@@ -31,7 +30,7 @@ async def input_items(request: Request, service: Service) -> InputItems:
     """The items that were new in the request of a stored reply, newest first, a page at a time."""
     store: ResponseStore = request.app.state.responses
     query = request.query_params
-    _, items = await asyncio.to_thread(store.get, request.path_params["id"])
+    _, items = await service.lanes.store.call(store.get, request.path_params["id"])
     if query.get("order", "desc") not in ("asc", "desc"):
         raise ApiError(400, "order is asc or desc", param="order")
     if not (limit := query.get("limit", "20")).isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= 100:

@@ -65,9 +65,9 @@ class ResponseStore:
         return found
 
     def delete(self, id_: str) -> None:
-        with self._file.writing() as db:
-            if not db.execute("DELETE FROM responses WHERE id = ? AND owner = ?", (id_, CLIENT.get())).rowcount:
-                raise _missing(id_, "response_not_found", "id")
+        sql, values = "DELETE FROM responses WHERE id = ? AND owner = ?", (id_, CLIENT.get())
+        if not self._file.freeing(lambda db: db.execute(sql, values).rowcount):
+            raise _missing(id_, "response_not_found", "id")
 
     def history(self, id_: str) -> list[Item]:
         """All items up to the end of this reply, in order: what a request that goes on from it continues. Raises

@@ -1,6 +1,5 @@
 """POST /v1/responses."""
 
-import asyncio
 from typing import Any
 
 from ponder.server.api.openai.response_store import Item, ResponseStore
@@ -14,13 +13,13 @@ from ponder.server.runtime.endpoint import Incoming, endpoint
 async def responses(incoming: Incoming[ResponsesBody]) -> Any:
     service, body = incoming.service, incoming.body
     store: ResponseStore = incoming.request.app.state.responses
-    items, earlier = await asyncio.to_thread(_context, store, body)
+    items, earlier = await service.lanes.store.call(_context, store, body)
     chat, warnings = responses_request(body, items, earlier)
     if body.store and not store.limit:
         warnings += ("store: this server keeps no replies (--keep-responses 0)",)
 
     async def put(reply: dict[str, Any]) -> bool:
-        return await asyncio.to_thread(store.put, reply, listed(items, reply["id"].removeprefix(PREFIX)))
+        return await service.lanes.store.call(store.put, reply, listed(items, reply["id"].removeprefix(PREFIX)))
 
     stored = body.store is not False and store.limit > 0
     dialect = ResponsesDialect(body, service.pool.find(body.model).name, put if stored else None)
