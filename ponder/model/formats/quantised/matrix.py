@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from ponder.kernels.native import threads
 from ponder.kernels.packing.pack import from_rows
 from ponder.kernels.tensor import GROUP, LINEAR, Floats, Kind, Tensor, pack_int4
 from ponder.model.weights.checkpoint import Source
+from ponder.model.weights.finite import all_finite
 
+Made = TypeVar("Made")
 Rows = Callable[[int, int], Floats]  # first and end -> float32 [end - first, K]
 
 _STEP = 8  # every form can be cut at such rows: AWQ has eight outputs in a word
-_CHUNK = 1 << 20  # values at a time
+_CHUNK = 1 << 18  # values at a time: what numpy does with them stays in the processor's cache
 
 
 def by_rows(name: str, shape: tuple[int, int], nbytes: int, auto: Kind, rows: Rows) -> Source:
@@ -56,15 +58,16 @@ class Grouped:
     scale: Floats
     group_of: NDArray[np.integer[Any]] | None = None
 
-    def integers(self, first: int, end: int) -> NDArray[np.int16]:
-        """Codes less zero points: [rows, K]."""
-        q = self.codes(first, end).astype(np.int16)
-        q -= self._of_columns(self.zero[first:end])
-        return q
-
     def rows(self, first: int, end: int) -> Floats:
-        values = self.integers(first, end).astype(np.float32)
-        values *= self._of_columns(self.scale[first:end])
+        values = self.codes(first, end).astype(np.float32)
+        zero, scale = self.zero[first:end].astype(np.float32), self.scale[first:end]
+        if self.group_of is not None:
+            values -= zero[:, self.group_of]
+            values *= scale[:, self.group_of]
+            return values
+        groups = values.reshape(end - first, scale.shape[1], -1)
+        groups -= zero[:, :, None]
+        groups *= scale[:, :, None]
         return values
 
     def kind(self) -> Kind | None:
@@ -74,7 +77,7 @@ class Grouped:
             halves = self.scale.astype(np.float16).astype(np.float32)
         if self.group_of is not None or columns % GROUP or not np.array_equal(halves, self.scale):
             return None
-        if (self.zero == 1 << self.bits - 1).all():
+        if self._centred:
             return "int4" if self.bits <= 4 else "int8"
         return "int8" if self.bits <= 4 else None
 
@@ -83,16 +86,28 @@ class Grouped:
         n, k = self.shape
         four = kind == "int4"
         data = np.empty((n, k // 2), np.uint8) if four else np.empty((n, k), np.int8)
-        for first, end in _cuts(n, k):
-            q = self.integers(first, end).astype(np.int8)
-            data[first:end] = pack_int4((q + np.int8(8)).view(np.uint8), group) if four else q
+
+        def fill(cut: tuple[int, int]) -> None:
+            first, end = cut
+            if four:
+                data[first:end] = pack_int4(self.codes(first, end) + np.uint8(8 - self._half), group)
+                return
+            zero = self.zero[first:end].astype(np.uint8)
+            groups = self.codes(first, end).reshape(end - first, zero.shape[1], -1) - zero[:, :, None]
+            data[first:end] = groups.view(np.int8).reshape(end - first, k)
+
+        for _ in _in_order(list(_cuts(n, k)), fill):
+            pass
         scale = np.repeat(self.scale.astype(np.float16), k // group // self.scale.shape[1], axis=1)
         return Tensor(kind, self.shape, data, scale, group, LINEAR if four else None)
 
-    def _of_columns(self, values: NDArray[Any]) -> NDArray[Any]:
-        if self.group_of is not None:
-            return values[:, self.group_of]
-        return np.repeat(values, self.shape[1] // values.shape[1], axis=1)
+    @property
+    def _half(self) -> int:
+        return 1 << self.bits - 1
+
+    @property
+    def _centred(self) -> bool:
+        return bool((self.zero == self._half).all())
 
 
 def by_groups(name: str, nbytes: int, matrix: Grouped) -> Source:
@@ -115,24 +130,28 @@ def _cuts(n: int, k: int) -> Iterator[tuple[int, int]]:
 
 
 def _chunks(name: str, shape: tuple[int, int], rows: Rows) -> Iterator[Floats]:
-    """All rows in order; the next few are made meanwhile by other threads."""
+    """All rows in order."""
 
     def checked(cut: tuple[int, int]) -> Floats:
         with np.errstate(invalid="ignore", over="ignore"):  # what comes of it is seen below
             values = rows(*cut)
-        if not np.isfinite(values).all():
+        if not all_finite(values, "f32"):
             raise LoadError(f"{name} holds values that are not finite: the file is damaged")
         return values
 
-    cuts = list(_cuts(*shape))
+    yield from _in_order(list(_cuts(*shape)), checked)
+
+
+def _in_order(cuts: list[tuple[int, int]], make: Callable[[tuple[int, int]], Made]) -> Iterator[Made]:
+    """What is made of each; the next few are made meanwhile by other threads."""
     workers = min(len(cuts), threads())
     if workers < 2:
-        yield from map(checked, cuts)
+        yield from map(make, cuts)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Floats]] = deque()
+        waiting: deque[Future[Made]] = deque()
         for cut in cuts:
-            waiting.append(pool.submit(checked, cut))
+            waiting.append(pool.submit(make, cut))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
