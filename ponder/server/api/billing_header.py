@@ -15,9 +15,13 @@ _HEADER = re.compile(r"^x-anthropic-billing-header:(?:[ \t]*[\w.-]+=[^;\n]*(?:;|
 
 
 def without_billing_header(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    return tuple(_without(m) if m.role == "system" else m for m in messages)
+    """A system message that says nothing else goes, too."""
+    cleaned = [_without(m) if m.role == "system" else m for m in messages]
+    return tuple(m for m in cleaned if m is not None)
 
 
-def _without(message: Message) -> Message:
+def _without(message: Message) -> Message | None:
     parts = tuple(Text(_HEADER.sub("", p.text)) if isinstance(p, Text) else p for p in message.parts)
-    return message if parts == message.parts else structs.replace(message, parts=parts)
+    if parts == message.parts:
+        return message
+    return structs.replace(message, parts=parts) if any(p.text for p in parts if isinstance(p, Text)) else None

@@ -54,7 +54,6 @@ def test_a_new_number_costs_nothing(tmp_path: Path, path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        (header("1"), ""),
         (header("1") + "\nYou are.", "You are."),
         (header("1") + "You are a=b; c.", "You are a=b; c."),
         (header("1").rstrip(";") + "\nYou are.", "You are."),
@@ -70,3 +69,8 @@ def test_the_line_and_nothing_else_goes(text: str, left: str) -> None:
         Message.system(left),
         Message.user(text),
     )
+
+
+def test_a_message_that_says_nothing_else_goes() -> None:
+    said = (Message.system(header("1")), Message.system(""), Message.user("x"))
+    assert without_billing_header(said) == said[1:]

@@ -61,18 +61,21 @@ def _model_part(item: Item, where: str) -> Part:
     if kind == "message":
         return Text(_text(item.get("content", ""), where))
     if kind == "function_call":
-        if not isinstance(item.get("name"), str) or not isinstance(item.get("arguments", ""), str):
-            raise UserError(f"{where}: a function_call has a name and arguments, both strings", param="input")
+        if not isinstance(item.get("name"), str) or not isinstance(item.get("arguments"), str | dict | None):
+            raise UserError(f"{where}: a function_call has a name and arguments", param="input")
         name = flat_name(item.get("namespace"), item["name"])
-        return ToolCall(name, item.get("arguments") or "{}", str(item.get("call_id", "")))
+        return ToolCall(name, _json(item.get("arguments") or "{}"), str(item.get("call_id", "")))
     if "call_id" not in item:
         return Text(summary(item))  # what its own server did
     name = flat_name(item.get("namespace"), str(item.get("name") or kind.removesuffix("_call")))
     if kind == "custom_tool_call":
         return ToolCall(name, custom_arguments(str(item.get("input", ""))), str(item["call_id"]))
     given: Any = next((item[key] for key in _INPUTS if item.get(key) is not None), {})
-    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-    return ToolCall(name, arguments, str(item["call_id"]))
+    return ToolCall(name, _json(given), str(item["call_id"]))
+
+
+def _json(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 def _other_message(item: Item, where: str, *, asked: bool) -> Message:
