@@ -23,7 +23,7 @@ from ponder.core.message import ToolCall
 
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\{)')
 SHORT = 64  # characters
-_LONGEST_HEAD = 1000  # characters: what has none by then is not followed
+LONGEST_HEAD = 1000  # characters: what has none by then is not followed
 _SPACE = re.compile(r"[ \t\r\n]*")
 _CHARACTERS = re.compile(r'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
@@ -31,39 +31,22 @@ _SCALAR = re.compile(r"(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|t
 _HALF_SCALAR = re.compile(r"[-+.\w]*\Z")
 
 
-class BegunCall:
-    """name: None until it is known that arguments follow it."""
+class Begun:
+    """name: None until it is known that arguments follow it. over: nothing more is certain before the end."""
 
     def __init__(self) -> None:
         self.name: str | None = None
-        self._head = ""
-        self._arguments = ObjectPrefix()
+        self.over = False
         self._said: list[str] = []
         self._news: list[str] = []
         self._certain = 0  # characters
 
     def feed(self, text: str) -> None:
-        if self._arguments.over:
-            return
-        if self.name is None:
-            self._head += text
-            begun = _HEAD.match(self._head)
-            if begun is None:
-                self._arguments.over = len(self._head) > _LONGEST_HEAD
-                return
-            try:
-                self.name = json.loads(begun[1])
-            except ValueError:  # an escape that is none
-                self.stop()
-                return
-            text, self._head = self._head[begun.end() :], ""
-        certain = self._arguments.feed(text)
-        self._certain += len(certain)
-        self._news.append(certain)
+        raise NotImplementedError
 
-    def stop(self) -> None:
-        """Nothing more is certain."""
-        self._arguments.over = True
+    def say(self, text: str) -> None:
+        self._certain += len(text)
+        self._news.append(text)
 
     def take(self) -> str:
         """What has become certain since the last time."""
@@ -78,19 +61,46 @@ class BegunCall:
         return call is not None and call.name == self.name and call.arguments.startswith("".join(self._said))
 
 
+class BegunCall(Begun):
+    """As JSON."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head = ""
+        self._arguments = ObjectPrefix()
+
+    def feed(self, text: str) -> None:
+        if self.over:
+            return
+        if self.name is None:
+            self._head += text
+            begun = _HEAD.match(self._head)
+            if begun is None:
+                self.over = len(self._head) > LONGEST_HEAD
+                return
+            try:
+                self.name = json.loads(begun[1])
+            except ValueError:  # an escape that is none
+                self.over = True
+                return
+            text, self._head = self._head[begun.end() :], ""
+        self.say(self._arguments.feed(text))
+        self.over = self._arguments.over
+
+
 class TurnCalls:
     """The calls of one turn: their numbers and ids, and what was told of the one that is open."""
 
     def __init__(self, prompt_ids: Sequence[int]) -> None:
         self._prompt_ids = prompt_ids
         self._number = 0
-        self._told: BegunCall | None = None
+        self._told: Begun | None = None
 
     @property
     def open_is_told(self) -> bool:
         return self._told is not None
 
-    def tell(self, begun: BegunCall) -> ToolCallDelta | None:
+    def tell(self, begun: Begun) -> ToolCallDelta | None:
         """What has become certain of the open call."""
         if begun.name is None or not (text := begun.take()):
             return None

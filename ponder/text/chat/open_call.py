@@ -4,7 +4,8 @@ call = OpenCall(); call.feed(b'{"name": "add"}'); call.parsed(closed=True)
 """
 
 from ponder.core.message import ToolCall
-from ponder.text.chat.begun_call import BegunCall
+from ponder.text.chat.begun_call import Begun, BegunCall
+from ponder.text.chat.begun_xml import BegunXml
 from ponder.text.chat.tool_calls import StringScanner, parse_call
 from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, ValueScanner, parse_xml
 from ponder.text.tokenizer.utf8 import Utf8Stream
@@ -22,9 +23,11 @@ class Tag:
 class OpenCall:
     """A call being buffered, as JSON or as XML: pieces of text, tags inside values, None for an id that has no text."""
 
-    def __init__(self, schemas: Schemas = NO_SCHEMAS, *, begun: BegunCall | None = None, bare: bool = False) -> None:
-        """schemas: of the tools, which say what a value of XML is. begun: follows it. bare: without `<tool_call>`."""
-        self.begun = begun
+    def __init__(self, schemas: Schemas = NO_SCHEMAS, *, tells: bool = False, bare: bool = False) -> None:
+        """schemas: of the tools, which say what a value of XML is. tells: `begun` follows it. bare: without
+        `<tool_call>`."""
+        self.begun: Begun | None = None
+        self._tells = tells
         self.bare = bare
         self.pieces: list[str | Tag | None] = []
         self._schemas = schemas
@@ -47,7 +50,7 @@ class OpenCall:
             return
         self.pieces.append(None)
         if self.begun is not None:
-            self.begun.stop()
+            self.begun.over = True
 
     def push(self, text: str) -> None:
         if not text:
@@ -55,9 +58,11 @@ class OpenCall:
         self.pieces.append(text)
         if self._scanner is None and (start := text.lstrip()):
             self._scanner = ValueScanner() if start[0] == "<" else StringScanner()
+            if self._tells:
+                self.begun = BegunXml(self._schemas) if self.is_xml else BegunCall()
         if self._scanner is not None:
             self._scanner.feed(text)
-        if self.begun is not None and not self.is_xml:
+        if self.begun is not None:
             self.begun.feed(text)
 
     def absorb_tag(self, tag: str) -> bool:
@@ -67,7 +72,7 @@ class OpenCall:
             return False
         self._scanner.feed(tag)
         self.pieces.append(Tag(tag))
-        if self.begun is not None and not self.is_xml:
+        if self.begun is not None:
             self.begun.feed(tag)
         return True
 

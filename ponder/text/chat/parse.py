@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 from ponder.text.chat.bare_calls import BareCalls
-from ponder.text.chat.begun_call import BegunCall, TurnCalls
+from ponder.text.chat.begun_call import TurnCalls
 from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall, Tag
 from ponder.text.chat.pending_calls import PendingCalls
 from ponder.text.chat.phase import ControlTokens, Phase, PhaseMachine, turn_start
@@ -233,7 +233,7 @@ class StreamParser:
         self._call = None if is_close else self._open_call()
 
     def _open_call(self) -> OpenCall:
-        return OpenCall(self._schemas, begun=BegunCall() if self._call_deltas else None)
+        return OpenCall(self._schemas, tells=self._call_deltas)
 
     def _tell(self, call: OpenCall) -> None:
         first = not self._calls.open_is_told

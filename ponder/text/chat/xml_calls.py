@@ -172,6 +172,18 @@ class ValueScanner:
         return True
 
 
+def parameter(schemas: Schemas, name: str | None, key: str) -> tuple[Any, Any]:
+    """(the schema of a parameter, the schema of all of them)"""
+    root = schemas.get(name) if name is not None else None
+    return _properties(root).get(key), root
+
+
+def is_text(schema: Any, root: Any) -> bool:
+    """Whether `json_value` makes a string of any text."""
+    types = types_of(schema, root)
+    return not _enumerated(schema) and (not types or (types[0] == "string" and "null" not in types))
+
+
 def json_value(text: str, schema: Any, root: Any = None) -> str:
     """A value as JSON text, by the schema of its parameter. root: the whole schema, where `$ref` leads."""
     for chosen in _enumerated(schema):

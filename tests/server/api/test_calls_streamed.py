@@ -16,7 +16,21 @@ LINES = "\n".join(f"line {n}" for n in range(30))
 ARGUMENTS = json.dumps({"path": "a", "content": LINES})
 CALL = f'<tool_call>\n{{"name": "Write", "arguments": {ARGUMENTS}}}\n</tool_call>'
 BROKEN = CALL.replace("}}\n", "}]\n")
-REPLIES = {"call": f"One moment.\n{CALL}\n{CALL}", "broken": f"One moment.\n{BROKEN}\n{CALL}"}
+XML = f"""<tool_call>
+<function=Write>
+<parameter=path>
+a
+</parameter>
+<parameter=content>
+{LINES}
+</parameter>
+</function>
+</tool_call>"""
+REPLIES = {
+    "call": f"One moment.\n{CALL}\n{CALL}",
+    "xml": f"One moment.\n{XML}\n{XML}",
+    "broken": f"One moment.\n{BROKEN}\n{CALL}",
+}
 TOOL: dict[str, Any] = {"name": "Write", "parameters": {"type": "object"}}
 USER = [{"role": "user", "content": "write"}]
 BODIES: dict[str, dict[str, Any]] = {
@@ -63,9 +77,10 @@ def asked(http: httpx.Client, path: str, model: str, **more: Any) -> tuple[dict[
     return *told(path, events), events
 
 
+@pytest.mark.parametrize("model", ["call", "xml"])
 @pytest.mark.parametrize("path", BODIES)
-def test_arguments_come_in_pieces(http: httpx.Client, path: str) -> None:
-    calls, text, _ = asked(http, path, "call")
+def test_arguments_come_in_pieces(http: httpx.Client, path: str, model: str) -> None:
+    calls, text, _ = asked(http, path, model)
     assert text == "One moment." and len(calls) == 2
     for pieces in calls.values():
         assert "".join(pieces) == ARGUMENTS and len([p for p in pieces if p]) > 5

@@ -11,7 +11,9 @@ from test_stream_parser import ASK, GOOD, TABLE, outcome, random_ids
 from ponder.core.event import Event, ToolCallDelta, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.text.chat.begun_call import SHORT, BegunCall
+from ponder.text.chat.begun_xml import BegunXml
 from ponder.text.chat.parse import StreamParser
+from ponder.text.chat.xml_calls import parse_xml
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 LONG = f'"long": "{"x" * SHORT}", '  # what nobody is told before
@@ -85,6 +87,54 @@ def test_it_agrees_with_the_call_that_came_of_it() -> None:
     assert call.agrees(ToolCall("f", arguments))
     others = (None, ToolCall("g", arguments), ToolCall("f", arguments.replace(": 1", ":1")))
     assert not any(map(call.agrees, others))
+
+
+SCHEMAS = {"f": {"properties": {"s": {"type": "string"}, "n": {"type": "integer"}, "e": {"enum": ["a", "b"]},
+                               "m": {"type": ["string", "null"]}}}}  # fmt: skip
+VALUES = ["one\ntwo", "", "\n", "\n\nx\n", "7", "null", "a", '"quoted" \\ 👋', "x </parameter> y", "<b>\n</b>",
+          "</parameter>", "é" * 70, "y" * 99]  # fmt: skip
+
+
+def xml(parameters: list[tuple[str, str]], layout: str = "\n") -> str:
+    inner = "".join(f"<parameter={k}>{layout}{v}{layout}</parameter>{layout}" for k, v in parameters)
+    return f"\n<function=f>{layout}{inner}</function>\n"
+
+
+def test_xml_however_it_is_cut() -> None:
+    rng, told_of = random.Random(5), 0
+    for _ in range(1500):
+        keys = rng.sample(["s", "n", "e", "m", "unknown"], rng.randrange(5))
+        body = xml([(k, rng.choice(VALUES)) for k in keys], rng.choice(["\n", "\n", ""]))
+        if rng.random() < 0.2:  # without an end, or with something odd
+            at = rng.randrange(len(body))
+            odd = rng.choice(["", "</function>", "\n<parameter=s>", "</parameter>"])
+            body = body[:at] + odd + body[at + rng.randrange(9) :]
+        cuts = [0, *sorted(rng.choices(range(len(body)), k=rng.randrange(9))), len(body)]
+        call, said = BegunXml(SCHEMAS), ""
+        for a, b in itertools.pairwise(cuts):
+            call.feed(body[a:b])
+            said += call.take()
+        parsed = parse_xml(body, SCHEMAS)
+        told_of += bool(said)
+        if parsed is not None:
+            assert call.agrees(parsed), body
+        whole = BegunXml(SCHEMAS)
+        whole.feed(body)
+        assert whole.take() == said, "however it is cut"
+        with pytest.raises(ValueError):
+            json.loads(said)
+    assert told_of > 300
+
+
+def test_a_text_of_xml_is_told_as_it_comes() -> None:
+    call = BegunXml(SCHEMAS)
+    call.feed("\n<function=f>\n<parameter=n>\n7\n</parameter>\n<parameter=s>\n" + "x" * SHORT)
+    assert (call.name, call.take()) == ("f", '{"n": 7, "s": "' + "x" * SHORT)
+    pieces = []
+    for piece in (" one", "\n", "two", "\n</par", "ameter>", "\n", "</function>"):
+        call.feed(piece)
+        pieces.append(call.take())
+    assert pieces == [" one", "", "\\ntwo", "", "", "", '"']
 
 
 def events_of(tok: Tokenizer, ids: list[int], prompt: str, *, deltas: bool, size: int = 1) -> list[Event]:
