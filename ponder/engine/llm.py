@@ -11,21 +11,18 @@ rendered, checked and its grammar compiled in the caller's thread; what cannot h
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Unpack, cast, overload
 
 from msgspec import Struct, structs
 
-from ponder.core.errors import UserError
 from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest, History, Truncation
-from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
-from ponder.engine.decoding.hopeless import refuse_hopeless, refuse_hopeless_request
-from ponder.engine.decoding.prompt import PromptWriter
+from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules, chat_rules
+from ponder.engine.decoding.prompt import Prompt, PromptWriter, refuse_hopeless_request
 from ponder.engine.decoding.request_state import RequestState
 from ponder.engine.decoding.settings import Ceiling, Mode, ModelProfile, choose_mode, resolve
 from ponder.engine.load_options import LoadFields, load_options
@@ -46,10 +43,10 @@ from ponder.engine.result import Result, choice_of
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.stats import Stats
-from ponder.engine.text_scores import Prompt, TextScores
+from ponder.engine.text_scores import TextScores
 from ponder.text.chat.spans import Rendered
 from ponder.text.chat.template import calls_are_xml
-from ponder.text.fill_in import SourceFile, fill_in_ends, fill_in_ids
+from ponder.text.fill_in import SourceFile, fill_in_ends
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -145,17 +142,7 @@ class LLM(TextScores):
     def stream(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
         mode, rendered = self._prompts.write(request)
-        rules = answer_rules(
-            self.tokenizer,
-            self.profile.eos_ids,
-            grammar=request.grammar,
-            tools=request.tools,
-            tool_choice=request.tool_choice,
-            parallel_tool_calls=request.parallel_tool_calls,
-            untagged=self.profile.untagged_calls,
-            xml=self._xml_calls,
-        )
-        rules = replace(rules, call_deltas=request.call_deltas)
+        rules = chat_rules(self.tokenizer, self.profile, request, xml=self._xml_calls)
         return self._submit(rendered.ids, request.sampling, request.thinking, mode, rules)
 
     # -- completion -------------------------------------------------------------------------------------------------
@@ -204,20 +191,10 @@ class LLM(TextScores):
         first id; else thoughts are told apart. suffix: fill in what stands between the prompt and this text, raw;
         files: others of the same repository, for that. The other options are those of `request`."""
         wanted = sampling_of(sampling, {**shorthand})
+        ids = self._prompts.raw(prompt, suffix, files, allow_control=allow_control)
         if suffix is not None:
-            if not isinstance(prompt, str):
-                raise UserError("a prompt with a suffix is a text", param="prompt")
-            refuse_hopeless([prompt, suffix, *(file.text for file in files)], self.profile)
-            ids = fill_in_ids(self.tokenizer, prompt, suffix, files, context=self.profile.context)
             ends = (*wanted.stop_token_ids, *fill_in_ends(self.tokenizer))
             wanted, raw = structs.replace(wanted, stop_token_ids=tuple(dict.fromkeys(ends))), True
-        elif isinstance(prompt, str):
-            refuse_hopeless([prompt], self.profile)
-            ids = self.tokenizer.encode(prompt, allow_control=allow_control, context=self.profile.context)
-        elif isinstance(prompt, list | tuple) and all(isinstance(i, int) for i in prompt):
-            ids = list(prompt)
-        else:
-            raise UserError("a prompt is a text or a list of token ids", param="prompt")
         switches = thinking_of(thinking, budget)
         mode = choose_mode(switches, (), self.profile)
         rules = answer_rules(self.tokenizer, self.profile.eos_ids, grammar=grammar_of(grammar, json_schema))

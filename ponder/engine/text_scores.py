@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.event import TokenLogprob
-from ponder.engine.decoding.hopeless import LONGEST_TOKEN, refuse_hopeless
+from ponder.engine.decoding.prompt import LONGEST_TOKEN, Prompt, refuse_hopeless
 from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.runner import ModelRunner
@@ -19,8 +19,6 @@ from ponder.engine.scoring.prompt_logprobs import prompt_logprobs
 from ponder.engine.scoring.reranker import INSTRUCTION, prompts_of, relevance
 from ponder.model.model import Model
 from ponder.text.tokenizer.tokenizer import Tokenizer
-
-Prompt = str | Sequence[int]
 
 
 class TextScores:

@@ -17,7 +17,7 @@ from ponder.core.errors import ContextLengthExceeded
 from ponder.core.event import Event, ToolCallDone
 from ponder.core.params import Grammar
 from ponder.core.protocol import ChatModel
-from ponder.engine.decoding.hopeless import LONGEST_TOKEN
+from ponder.engine.decoding.prompt import LONGEST_TOKEN
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.model import Model
 from ponder.model.weights.build import random_checkpoint

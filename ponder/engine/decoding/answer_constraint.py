@@ -8,13 +8,15 @@ tool_choice   none       no `<tool_call>` id in the answer
 parallel_tool_calls False: the answer ends with its first call.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
+from ponder.core.request import ChatRequest
 from ponder.engine.decoding.grammar import compile_calls, compile_grammar, is_strict
 from ponder.engine.decoding.matcher import Compiled
+from ponder.engine.decoding.settings import ModelProfile
 from ponder.text.chat.untagged_calls import UntaggedCalls
 from ponder.text.chat.xml_calls import Schemas, schemas_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -47,6 +49,21 @@ class AnswerRules:
         if not self.untagged:
             return None
         return UntaggedCalls(self.untagged, allowed=not self.no_calls, single=self.single_call)
+
+
+def chat_rules(tokenizer: Tokenizer, profile: ModelProfile, request: ChatRequest, *, xml: bool) -> AnswerRules:
+    """Of a chat request to this model; see `answer_rules`."""
+    rules = answer_rules(
+        tokenizer,
+        profile.eos_ids,
+        grammar=request.grammar,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
+        untagged=profile.untagged_calls,
+        xml=xml,
+    )
+    return replace(rules, call_deltas=request.call_deltas)
 
 
 def answer_rules(

@@ -3,26 +3,34 @@
 A request may ask for the oldest turns of a conversation that does not fit to be left out (LC-1). Nothing is cut without
 being asked to, and never inside a turn: a turn is a user's message and everything up to the next one, so a tool's
 result never loses its call. System messages stay, wherever they stand, and so does the last turn.
+
+What cannot fit into the context is refused before it is turned into ids: that takes seconds and gigabytes, which
+anybody could ask a server for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from msgspec import structs
 
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.message import Message
 from ponder.core.request import ChatRequest
-from ponder.engine.decoding.hopeless import refuse_hopeless_request
 from ponder.engine.decoding.settings import Mode, ModelProfile, choose_mode
 from ponder.text.chat.render import render
 from ponder.text.chat.spans import Rendered
 from ponder.text.chat.template import Template, check_tools
+from ponder.text.fill_in import SourceFile, fill_in_ids
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
 ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
 
+LONGEST_TOKEN = 128  # bytes, of Qwen's vocabularies: as many blanks
+NFC_JOINS = 4  # characters that become one at most, such as a Greek letter with three marks
+
 Messages = tuple[Message, ...]
+Prompt = str | Sequence[int]
 
 
 class PromptWriter:
@@ -56,6 +64,20 @@ class PromptWriter:
         if request.thinking.enabled:
             warnings += ("enable_thinking: the last message is continued, and its thoughts are over",)
         return structs.replace(mode, thinking=False, source="request", warnings=warnings)
+
+    def raw(self, prompt: Prompt, suffix: str | None, files: Sequence[SourceFile], *, allow_control: bool) -> list[int]:
+        """The ids of a prompt without a template; see `LLM.generate_stream`."""
+        if suffix is not None:
+            if not isinstance(prompt, str):
+                raise UserError("a prompt with a suffix is a text", param="prompt")
+            refuse_hopeless([prompt, suffix, *(file.text for file in files)], self._profile)
+            return fill_in_ids(self._tokenizer, prompt, suffix, files, context=self._profile.context)
+        if isinstance(prompt, str):
+            refuse_hopeless([prompt], self._profile)
+            return self._tokenizer.encode(prompt, allow_control=allow_control, context=self._profile.context)
+        if not isinstance(prompt, list | tuple) or not all(isinstance(i, int) for i in prompt):
+            raise UserError("a prompt is a text or a list of token ids", param="prompt")
+        return list(prompt)
 
     def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
         return render(
@@ -143,3 +165,42 @@ def final_message(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
     if not last.text and not last.reasoning:
         return structs.replace(request, messages=request.messages[:-1], continue_final_message=False), ()
     return request, ("the last message is the assistant's: the reply goes on with it",)
+
+
+def refuse_hopeless(texts: Iterable[str], profile: ModelProfile) -> None:
+    """Raises ContextLengthExceeded for texts that no tokenisation could make short enough."""
+    least = 0
+    for text in texts:
+        least += len(text) // (1 if text.isascii() else NFC_JOINS)
+    if least // LONGEST_TOKEN > profile.context:
+        raise ContextLengthExceeded(least // LONGEST_TOKEN, profile.context, at_least=True)
+
+
+def refuse_hopeless_request(request: ChatRequest, profile: ModelProfile) -> None:
+    refuse_hopeless(_certain(request), profile)
+
+
+def _certain(request: ChatRequest) -> Iterator[str]:
+    """Texts that the prompt will hold, whatever a template leaves out of an assistant's turns. Truncation leaves out
+    all turns but the last one."""
+    messages, last = request.messages, 0
+    if request.truncation == "auto":
+        last = max((n for n, message in enumerate(messages) if message.role == "user"), default=0)
+    for n, message in enumerate(messages):
+        if message.role == "system" or (n >= last and message.role in ("user", "tool")):
+            yield message.text
+    for tool in request.tools:
+        yield from _strings(tool)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All texts of a JSON value, however deep."""
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case str(text):
+                yield text
+            case dict(found):
+                todo += [*found, *found.values()]
+            case list(found):
+                todo += found

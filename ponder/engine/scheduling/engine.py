@@ -29,9 +29,9 @@ from ponder.engine.scheduling.drafter import Drafter
 from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.output_processor import OutputProcessor
 from ponder.engine.scheduling.runner import Runner
-from ponder.engine.scheduling.scheduler import Counters, Scheduler
+from ponder.engine.scheduling.scheduler import Scheduler
 from ponder.engine.scheduling.sequence import Sequence
-from ponder.engine.scheduling.stats import Stats
+from ponder.engine.scheduling.stats import Stats, stats_of
 from ponder.engine.scheduling.step import StepExecutor
 from ponder.engine.scheduling.verify import speculate
 
@@ -178,28 +178,9 @@ class Engine:
         atexit.unregister(self.close)
 
     def stats(self) -> Stats:
-        counters: Counters = self.scheduler.counters
         busy = bool(self.scheduler.running or self.scheduler.waiting)
-        return Stats(
-            steps=self._steps.count,
-            abandoned=self._steps.cancelled,
-            prefill_ids=counters.prefill_ids,
-            decode_ids=counters.decode_ids,
-            drafted=counters.drafted,
-            accepted=counters.accepted,
-            cached_ids=counters.cached_ids,
-            preemptions=counters.preemptions,
-            restarts=counters.restarts,
-            finished=self._output.finished,
-            handovers=self._output.handovers,
-            cancelled=self._output.cancelled,
-            failed=self._output.failed,
-            running=len(self.scheduler.running),
-            waiting=len(self.scheduler.waiting),
-            free_blocks=self.pool.available,
-            blocks=self.pool.count,
-            seconds_since_step=time.monotonic() - self._step_at if busy else 0.0,
-        )
+        seconds = time.monotonic() - self._step_at if busy else 0.0
+        return stats_of(self._steps, self.scheduler, self._output, self.pool, seconds)
 
     def health(self) -> Health:
         """The thread may have failed, died or be inside one step for longer than any step takes (SR-4)."""

@@ -4,7 +4,7 @@ from msgspec import structs
 
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
-from ponder.server.runtime.backend import Model
+from ponder.server.runtime.pool import Model
 
 
 def with_defaults(request: ChatRequest, llm: Model, server: Thinking) -> ChatRequest:

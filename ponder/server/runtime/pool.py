@@ -12,11 +12,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ponder.core.errors import UserError
+from ponder.engine.llm import LLM
+from ponder.engine.remote import RemoteModel
+from ponder.engine.remote.reply import TokenNames
 from ponder.model.hub.registry import quoted
 from ponder.model.hub.spellings import Answers, answers_to, asked
 from ponder.model.info import ModelInfo
 from ponder.server.http.errors import ApiError
-from ponder.server.runtime.backend import Model
+from ponder.text.tokenizer.tokenizer import Tokenizer
+
+# of this process, or of other servers: asked the same way, what only one can do is refused by the other (a UserError)
+Model = LLM | RemoteModel
+Tokens = Tokenizer | TokenNames
 
 
 @dataclass

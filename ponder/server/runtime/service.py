@@ -19,10 +19,9 @@ from ponder.server.http.body import BODY, BodyBudget
 from ponder.server.http.errors import ApiError
 from ponder.server.http.log import log_event
 from ponder.server.runtime.admission import Admission, InFlight
-from ponder.server.runtime.backend import Model
 from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.lanes import Lanes
-from ponder.server.runtime.pool import Pool
+from ponder.server.runtime.pool import Model, Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
 
 Result = TypeVar("Result")

@@ -16,8 +16,8 @@ from ponder.server.api.stream_reply import Closed, Ended, Failed, Opened, PartDe
 from ponder.server.api.structured_output import grammar_of
 from ponder.server.http.errors import openai_body
 from ponder.server.http.stream import data
-from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import Incoming, endpoint
+from ponder.server.runtime.pool import Model
 from ponder.server.runtime.service import ActiveRequest
 from ponder.text.fill_in import SourceFile
 

@@ -7,8 +7,8 @@ from starlette.requests import Request
 
 from ponder.core.params import SamplingParams
 from ponder.server.api.openai.chat_reply import FINGERPRINT
-from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import bodyless
+from ponder.server.runtime.pool import Model
 from ponder.server.runtime.service import Service
 
 Body = dict[str, Any]

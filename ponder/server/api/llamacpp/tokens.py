@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from ponder.core.errors import UserError
 from ponder.core.request import ChatRequest
-from ponder.engine.decoding.hopeless import refuse_hopeless_request
+from ponder.engine.decoding.prompt import refuse_hopeless_request
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.chat_request import continued, messages_of
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of

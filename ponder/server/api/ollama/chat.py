@@ -14,8 +14,8 @@ from ponder.server.api.ollama.chat_request import (
     generate_request,
 )
 from ponder.server.api.stream_reply import Pieces, answer, pieces_of
-from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import Incoming, endpoint
+from ponder.server.runtime.pool import Model
 from ponder.server.runtime.service import Service
 
 PREFIX = "ollama-"

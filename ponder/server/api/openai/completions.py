@@ -27,8 +27,8 @@ from ponder.server.api.openai.completions_request import (
 )
 from ponder.server.api.stream_reply import answer, pieces_of
 from ponder.server.api.structured_output import grammar_of
-from ponder.server.runtime.backend import Model
 from ponder.server.runtime.endpoint import Incoming, endpoint
+from ponder.server.runtime.pool import Model
 from ponder.server.runtime.service import ActiveRequest, Service
 
 PREFIX = "cmpl-"

@@ -16,7 +16,7 @@ from ponder.server.api.stream_reply import Closed, Ended, Failed, Opened, PartDe
 from ponder.server.http.errors import openai_body
 from ponder.server.http.reply import JsonReply
 from ponder.server.http.stream import data
-from ponder.server.runtime.backend import Tokens
+from ponder.server.runtime.pool import Tokens
 from ponder.server.runtime.service import ActiveRequest
 
 Lists = dict[str, Any]
