@@ -31,8 +31,6 @@ REST = 60.0  # seconds before each attempt from then on
 STEADY = 60.0  # seconds a session must last for its end to count as the first again
 CLOSING = 5.5  # seconds: a process is ended in 5
 GOODBYE = 1.0  # seconds for a server over HTTP to hear that its session ends
-# What the SDK makes of the HTTP errors by which servers say that they do not know our session, 404 and 400.
-FORGOTTEN = ("Session terminated", "Server returned an error response")
 FAILURES = (MCPError, UserError, RuntimeError, ValidationError, OSError, EOFError, anyio.ClosedResourceError,
             anyio.BrokenResourceError, ExceptionGroup)  # fmt: skip
 
@@ -96,7 +94,14 @@ class Connection:
         client = None
         try:
             with anyio.fail_after(seconds):
-                client = await self._connected()
+                client, session = await self._connected(), self._session
+                try:
+                    return await question(client)
+                except FAILURES:
+                    if not _was_forgotten(session):
+                        raise
+                client = None
+                client = await self._connected()  # in a new session, once
                 return await question(client)
         except TimeoutError:
             if client is None:
@@ -113,8 +118,7 @@ class Connection:
         """Whether an error means the end of the session; it is lost, then."""
         session = self._session
         assert session is not None, "somebody answered"
-        if error.message in FORGOTTEN:
-            session.lose()
+        if _was_forgotten(session):
             return True
         if self.config.url is not None and error.code != CONNECTION_CLOSED:
             session.change()  # is the session still good? reading the lists will tell
@@ -140,6 +144,8 @@ class Connection:
                 problem = _innermost(e)
             ready, self._client = self._session is not None and self._session.up, None
             ever_ready |= ready
+            if ready and self._session is not None and self._session.forgotten:
+                continue  # the server is there, it only has to be told who we are
             problem = f"{problem or 'the connection ended'}{self._complaint()}"
             failures = 1 if ready and time.monotonic() - began > STEADY else failures + 1
             if not ever_ready:
@@ -185,6 +191,14 @@ class Connection:
 
     def _complaint(self) -> str:
         return self._session.complaint() if self._session is not None else ""
+
+
+def _was_forgotten(session: McpSession | None) -> bool:
+    """Whether the server does not know this session, so that a call may be repeated in a new one."""
+    assert session is not None, "somebody answered"
+    if session.forgotten:
+        session.lose()
+    return session.forgotten
 
 
 def _innermost(error: BaseException) -> str:

@@ -18,6 +18,8 @@ class Http:
 
     def __init__(self, config: McpServerConfig, *, sse: bool, auth: httpx2.Auth | None = None) -> None:
         self._config, self._sse, self._auth = config, sse, auth
+        self.forgotten = False
+        """The server does not know the session (any more), so what was asked last has not been done."""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[TransportStreams]:
@@ -47,8 +49,14 @@ class Http:
         quiet = max(300.0, config.tool_timeout + 60)  # a stream may be silent for as long as a call may take
         return httpx2.AsyncClient(
             headers=config.headers, timeout=httpx2.Timeout(config.connect_timeout, read=quiet), auth=self._auth,
-            event_hooks={"response": [_bound]},
+            event_hooks={"response": [_bound, self._look]},
         )  # fmt: skip
+
+    async def _look(self, response: httpx2.Response) -> None:
+        """404 is the protocol's word for it, and 400 that of some servers; what stands in the body is anybody's."""
+        request = response.request
+        if response.status_code in (400, 404) and request.method == "POST" and "mcp-session-id" in request.headers:
+            self.forgotten = True
 
 
 async def _bound(response: httpx2.Response) -> None:

@@ -84,6 +84,11 @@ class McpSession:
                 raise
             raise Unready(f"it did not come up within {limit:g} seconds (connect_timeout)") from None
 
+    @property
+    def forgotten(self) -> bool:
+        """The server did not know this session, and has not done what was asked last."""
+        return isinstance(self._transport, Http) and self._transport.forgotten
+
     def change(self) -> None:
         """Read again what the server offers."""
         self._stale = True

@@ -163,3 +163,62 @@ def test_a_server_that_never_gets_that_far_is_reported(fault: str) -> None:
     start = time.monotonic()
     against(fault, True, test)
     assert time.monotonic() - start < 5
+
+
+FORMS = {
+    "no body": b"content-length: 0\r\n\r\n",
+    "a page": b"content-type: text/html\r\ncontent-length: 9\r\n\r\nnot found",
+    "an error": b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+    "an error of the protocol": None,
+}
+
+
+class Forgetful(Faulty):
+    """Knows no session at the first call; then a new one is opened, which it knows."""
+
+    def __init__(self, status: str, form: str, times: int) -> None:
+        super().__init__("", False)
+        self.status, self.form, self.times = status, form, times
+        self.done = self.sessions = 0
+
+    def behave(self, writer: asyncio.StreamWriter, method: str, body: dict[str, Any]) -> None:
+        self.sessions += body.get("method") == "initialize"
+        super().behave(writer, method, body)
+
+    async def misbehave(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        if self.times:
+            self.times -= 1
+            unknown = json.dumps(
+                {"jsonrpc": "2.0", "id": None, "error": {"code": -32001, "message": "Session not found"}}
+            )
+            json_form = f"content-type: application/json\r\ncontent-length: {len(unknown)}\r\n\r\n{unknown}".encode()
+            writer.write(f"HTTP/1.1 {self.status} x\r\n".encode() + (FORMS[self.form] or json_form))
+        else:
+            self.done += 1
+            writer.write(reply(body, {"result": {"content": [{"type": "text", "text": "done"}]}}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", ["404", "400"])
+def test_a_forgotten_session_costs_nothing(status: str, form: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        forgetful = Forgetful(status, form, times=1)
+        server = await asyncio.start_server(forgetful.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        servers = McpServers({"h": {"url": url, "type": "http", "connect_timeout": 20, "tool_timeout": 20}})
+        await servers.open()
+        try:
+            out = await servers.tools()[0].call({}, context(tmp_path))
+            assert (out.text, out.error) == ("done", False)
+            assert forgetful.done == 1 and forgetful.sessions == 2
+            assert servers.warnings() == []
+            again = await servers.tools()[0].call({}, context(tmp_path))
+            assert again.text == "done" and forgetful.sessions == 2
+            forgetful.times = 2  # and again in the new session: it is repeated once
+            out = await servers.tools()[0].call({}, context(tmp_path))
+            assert out.error and forgetful.done == 2
+        finally:
+            await servers.close()
+            server.close()
+
+    asyncio.run(run())
