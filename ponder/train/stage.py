@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Literal, TextIO
 
 from msgspec import Struct, to_builtins
 
@@ -38,6 +38,7 @@ from ponder.model.load import load
 from ponder.model.model import Model
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
+Dtype = Literal["f32", "bf16"]
 MODEL = "model"
 TOKENIZER = "tokenizer"
 TEXT = "text.jsonl"
@@ -58,6 +59,8 @@ class Context:
     identity: Mapping[str, Any]
     """Flat table of what made this stage, parents' hashes included: the `recipe` of `checkpoint.save`."""
     seed: int
+    dtype: Dtype = "f32"
+    """Of the weights that are trained and saved."""
     accept: Collection[str] = ()
     """Fields of `identity` in which a checkpoint may differ."""
     stop: Callable[[], bool] = lambda: False
@@ -81,8 +84,8 @@ class Context:
         return self.notes / "metrics.jsonl"
 
     def model(self, role: str = "from") -> Model:
-        """A fresh one over the torch ops, in float32, with the weights that the parent ended with."""
-        return load(self.parents[role] / MODEL, dtype="f32", ops="torch")
+        """A fresh one over the torch ops, with the weights that the parent ended with."""
+        return load(self.parents[role] / MODEL, dtype=self.dtype, ops="torch")
 
     def tokenizer(self, role: str = "from") -> Tokenizer:
         """That of the parent's model, or the one it made."""

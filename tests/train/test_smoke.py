@@ -79,6 +79,9 @@ def test_the_report_shows_curves_and_tables(smoke):
     page = write_report(whole, list(nodes.values()), out).read_text()
     assert page.count('aria-label="loss by step"') == 3
     assert page.count("<h2>count</h2>") == 1
+    tables = (out / "report.md").read_text()
+    assert "| tuned | think |" in tables and "## count, by thinking budget" in tables
+    assert "| base | pretrain | 8 |" in tables
     assert page.count("what it says at step-000004") == 1 and "Write " in page
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
 from ponder.core.errors import UserError
 from ponder.kernels import native
@@ -32,7 +33,7 @@ def train(
 ) -> int:  # fmt: skip
     """The exit code: 130 when Ctrl-C was pressed and all is saved. threads: of torch; a resumed run has the same bits
     only with as many as before. dry_run: says what it would take, and leaves nothing behind."""
-    recipe = read_recipe(path)
+    recipe, why = in_numbers_of_this_cpu(read_recipe(path))
     torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
     if dry_run:
@@ -40,7 +41,7 @@ def train(
         return 0
     with parallel.group() as aside, open(os.devnull, "w") as nowhere:
         log = nowhere if aside else sys.stderr
-        print(f"weights and sums in float32: {numbers()}", file=log)
+        print(why, file=log)
         try:
             nodes = run(recipe, out, from_=from_, until=until, accept=accept, log=log, aside=aside)
         except Interrupted:
@@ -66,7 +67,7 @@ def finish(recipe: Recipe, nodes: Sequence[Node], out: Path) -> int:
 
 
 def inspect(path: Path, out: Path | None, *, stage: str | None, count: int) -> int:
-    recipe = read_recipe(path)
+    recipe, _ = in_numbers_of_this_cpu(read_recipe(path))
     node = _trained(nodes_of(recipe, out or HOME / recipe.name), stage)
     for parent in node.parents.values():
         if not parent.finished:
@@ -102,11 +103,15 @@ def _trained(nodes: list[Node], wanted: str | None) -> Node:
     raise UserError(f"no stage that trains is called {wanted!r}; there are {names}", param="stage")
 
 
-def numbers() -> str:
-    """Why training computes in float32 here."""
-    if native.isa() in ("avx512bf16", "amx"):
-        return "engine and trainer agree to the last digits then, and models this small are bound by other things"
-    return f"this CPU ({native.isa()}) has no bfloat16 products of its own, and float32 is faster there"
+def in_numbers_of_this_cpu(recipe: Recipe) -> tuple[Recipe, str]:
+    """The recipe with the type of weights that pays here, and the reason in words."""
+    fast = native.isa() in ("avx512bf16", "amx")
+    if recipe.dtype == "bf16" and fast:
+        return recipe, "weights in bfloat16, their masters and all sums in float32"
+    why = f"this CPU ({native.isa()}) has no bfloat16 products of its own, and float32 is faster there"
+    if recipe.dtype == "f32" and fast:
+        why = "engine and trainer agree to the last digits then, and small models are bound by other things"
+    return replace(recipe, dtype="f32"), f"weights and sums in float32: {why}"
 
 
 def _say(text: str) -> None:

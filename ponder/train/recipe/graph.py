@@ -28,7 +28,7 @@ from ponder.core.errors import UserError
 from ponder.train import parallel
 from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
-from ponder.train.stage import Context, Interrupted, Stage
+from ponder.train.stage import Context, Dtype, Interrupted, Stage
 
 FORMAT = 2  # raise it when the same section gives other bits
 MADE, FINISHED, LOCK = "stage.json", "finished", ".lock"
@@ -43,6 +43,7 @@ class Node:
     identity: dict[str, Any]
     """Flat table of what made it."""
     seed: int
+    dtype: Dtype
     parents: dict[str, "Node"]
 
     @property
@@ -56,9 +57,10 @@ def nodes_of(recipe: Recipe, out: Path) -> list[Node]:
         parents = {role: made[name] for role, name in stage.parents().items()}
         hashes = {role: node.folder.name for role, node in parents.items()}
         identity = {**flat(stage.fields()), **hashes, "seed": recipe.seed, "format": FORMAT}
+        identity |= {"dtype": recipe.dtype} if recipe.dtype != "f32" else {}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
         seed = int.from_bytes(hashlib.sha256(f"{recipe.seed} {stage.name}".encode()).digest()[:4], "big")
-        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, parents)
+        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, recipe.dtype, parents)
     return list(made.values())
 
 
@@ -94,7 +96,8 @@ def context_of(
 ) -> Context:  # fmt: skip
     return Context(
         folder=node.folder, parents={role: parent.folder for role, parent in node.parents.items()},
-        identity=node.identity, seed=node.seed, accept=accept, stop=stop, out=log or sys.stderr, aside=aside,
+        identity=node.identity, seed=node.seed, dtype=node.dtype, accept=accept, stop=stop, aside=aside,
+        out=log or sys.stderr,
     )  # fmt: skip
 
 

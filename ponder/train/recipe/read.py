@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ponder.core.errors import UserError
 from ponder.train.recipe.table import STAGES
-from ponder.train.stage import Stage
+from ponder.train.stage import Dtype, Stage
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...]
     """Each after those that it needs."""
     seed: int = 0
+    dtype: Dtype = "f32"
+    """Of the weights in training; masters, moments and sums are float32."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -33,18 +35,17 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_of(raw: Mapping[str, Any], source: str, *, default_name: str = "recipe") -> Recipe:
-    _check_names(raw, ("name", "seed", "stage"), source)
+    _check_names(raw, ("name", "seed", "dtype", "stage"), source)
     sections = raw.get("stage")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
     stages = [_stage(section, f"{source}, stage {n + 1}") for n, section in enumerate(sections)]
     _check_graph(stages, source)
-    head = {"name": default_name, **{key: raw[key] for key in ("name", "seed") if key in raw}}
+    head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype") if key in raw}}
     try:
-        return Recipe(name=msgspec.convert(head["name"], str), seed=msgspec.convert(head.get("seed", 0), int),
-                      stages=tuple(stages))  # fmt: skip
+        return msgspec.structs.replace(msgspec.convert(head | {"stages": ()}, Recipe), stages=tuple(stages))
     except msgspec.ValidationError as e:
-        raise UserError(f"{source}: name or seed: {e}", param="recipe") from e
+        raise UserError(f"{source}: {e}", param="recipe") from e
 
 
 def _stage(section: dict[str, Any], where: str) -> Stage:

@@ -9,6 +9,7 @@ from ponder.eval import manifest
 from ponder.eval.report import STYLE, sections
 from ponder.train.recipe.graph import Node
 from ponder.train.recipe.read import Recipe
+from ponder.train.recipe.summary import markdown
 from ponder.train.record.generations import Told, newest
 from ponder.train.record.metrics import Line, read, short
 from ponder.train.stages.evaluate import RESULT
@@ -18,7 +19,7 @@ MOST = 400  # points of a curve; more are averaged into so many
 
 
 def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
-    """out/report.html"""
+    """out/report.html, and the same in figures as report.md."""
     path = out / "report.html"
     body = [f"<h1>{escape(recipe.name)}</h1>", f"<p>seed {recipe.seed}, {len(nodes)} stages</p>"]
     for node in nodes:
@@ -29,6 +30,8 @@ def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
     text = "\n".join([f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>", *body])
     with replacing(path) as file:
         file.write((text + "\n</body></html>\n").encode())
+    with replacing(out / "report.md") as file:
+        file.write(markdown(recipe.name, nodes).encode())
     return path
 
 

@@ -21,7 +21,7 @@ from ponder.model.load import make_ops
 from ponder.model.model import Model
 from ponder.model.weights.build import build, random_checkpoint
 from ponder.text.tokenizer.tokenizer import Tokenizer
-from ponder.train.stage import TEXT, Context
+from ponder.train.stage import TEXT, Context, Dtype
 from ponder.train.stages.training import Drawn, Likely, TrainingStage
 from ponder.train.weights import normalise
 
@@ -91,7 +91,9 @@ class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
 
     def run(self, ctx: Context) -> None:
         tokenizer = ctx.tokenizer("from" if self.model is None else "tokenizer")
-        model = ctx.model() if self.model is None else fresh(self.model.config(tokenizer), ctx.seed, tokenizer)
+        model = (
+            ctx.model() if self.model is None else fresh(self.model.config(tokenizer), ctx.seed, tokenizer, ctx.dtype)
+        )
         self._check_sequence(model.max_context)
         batch = self.batch(_texts(ctx), tokenizer, ctx.seed, model.max_context)
         self.learn(ctx, self.trainer(ctx, model), tokenizer, batch)
@@ -127,11 +129,11 @@ def _texts(ctx: Context) -> list[str]:
         return [json.loads(line)["text"] for line in lines]
 
 
-def fresh(config: ModelConfig, seed: int, tokenizer: Tokenizer) -> Model:
+def fresh(config: ModelConfig, seed: int, tokenizer: Tokenizer, dtype: Dtype = "f32") -> Model:
     """Untrained, over the torch ops. The same for the same seed."""
     checkpoint = random_checkpoint(config, seed)
     checkpoint.generation_config["eos_token_id"] = list(tokenizer.eos_ids)
-    model = build(checkpoint, make_ops("torch"), "f32")
+    model = build(checkpoint, make_ops("torch"), dtype)
     table = model.weights[EMBED]
     assert isinstance(table, torch.Tensor)
     with torch.no_grad():

@@ -151,7 +151,7 @@ def save_model(ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> None:
         return
     partial = ctx.folder / (MODEL + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    save_hf(partial, made, "f32")
+    save_hf(partial, made, ctx.dtype)
     tokenizer_files.save(tokenizer, partial)
     shutil.rmtree(ctx.folder / MODEL, ignore_errors=True)
     partial.rename(ctx.folder / MODEL)
