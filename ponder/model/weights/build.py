@@ -8,6 +8,7 @@ own copy. With "int4" the head is int8: it is where coarse weights cost most (do
 copy beside it, which is what is read; the head itself then computes the largest logits (`running_plan`).
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
@@ -99,11 +100,10 @@ def storage_plan(checkpoint: Checkpoint, dtype: str, *, prove_tie: bool = True) 
 
 
 def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source, Kind]]:
-    """The plan and what a running model has besides: an int4 copy of a large int8 head, where the layers are int4.
-    It is made of the head's int8 values, so that a model and its quantised folder compute alike."""
+    """The plan and what a running model has besides: an int4 copy of a large int8 head, where layers have four bits. It
+    is made of the head's int8 values, so that a model and its quantised folder compute alike."""
     source, kind = plan.get(HEAD, plan[EMBED])
-    small = any(kind in FOUR_BITS for _, kind in plan.values())
-    if not small or kind != "int8" or source.shape[0] < WORTH_COARSE:
+    if not in_four_bits(plan) or kind != "int8" or source.shape[0] < WORTH_COARSE:
         return plan
 
     def convert(kind: Kind, group: int) -> Tensor:
@@ -117,13 +117,20 @@ def running_plan(plan: dict[str, tuple[Source, Kind]]) -> dict[str, tuple[Source
     return plan | {COARSE: (Source(source.shape, "int4", source.nbytes, unread, convert=convert), "int4")}
 
 
+def in_four_bits(plan: dict[str, tuple[Source, Kind]]) -> bool:
+    """Whether most weights of the layers are: a few such matrices in a file of more bits are no reason to save bits
+    elsewhere."""
+    sizes = [(math.prod(source.shape), kind) for name, (source, kind) in plan.items() if name not in (EMBED, HEAD)]
+    return 2 * sum(size for size, kind in sizes if kind in FOUR_BITS) > sum(size for size, _ in sizes)
+
+
 def cache_dtype(wanted: str, checkpoint: Checkpoint, dtype: str) -> str:
-    """The precision of keys and values: as wanted; "auto" is int8 where layers are int4, whose own error is many times
-    larger (docs/performance.md), and bf16 elsewhere."""
+    """The precision of keys and values: as wanted; "auto" is int8 where layers have four bits, whose own error is many
+    times larger (docs/performance.md), and bf16 elsewhere."""
     if wanted != "auto":
         return wanted
     plan = storage_plan(checkpoint, dtype, prove_tie=False)
-    return "int8" if any(kind in FOUR_BITS for _, kind in plan.values()) else "bf16"
+    return "int8" if in_four_bits(plan) else "bf16"
 
 
 def _check_tie(checkpoint: Checkpoint) -> None:

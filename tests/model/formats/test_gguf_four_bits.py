@@ -1,5 +1,6 @@
 """Q4_K and Q4_1 keep their codes: what a model of such a file is made of, what it computes, how it is saved."""
 
+import dataclasses
 from pathlib import Path
 
 import gguf
@@ -16,7 +17,7 @@ from ponder.model.formats.gguf_read import read_gguf
 from ponder.model.formats.hf import read_hf
 from ponder.model.formats.hf_save import save_hf
 from ponder.model.load import load, make_ops
-from ponder.model.weights.build import build, storage_plan
+from ponder.model.weights.build import build, cache_dtype, storage_plan
 from ponder.model.weights.cache_file import CacheFile, Piece, bytes_of, write_cache_file
 from ponder.model.weights.checkpoint import read
 
@@ -58,6 +59,17 @@ def test_kinds_bytes_and_what_is_computed(tmp_path: Path) -> None:
     assert np.linalg.norm(got - want) < 0.05 * np.linalg.norm(want)  # activations in int8 cost 1 to 2 %
     oracle = build(checkpoint, make_ops("numpy")).forward(IDS, batch)
     assert np.linalg.norm(oracle - want) < 0.05 * np.linalg.norm(want)
+
+
+def test_a_few_such_matrices_save_nothing_elsewhere(tmp_path: Path) -> None:
+    """An int4 copy of the head and an int8 cache are for models of four bits, not for files with some Q4_K in them."""
+    checkpoint = read_gguf(q4_k_m(tmp_path / "m.gguf"))
+    assert cache_dtype("auto", checkpoint, "auto") == "int8"
+    kept = {n for n in checkpoint.tensors if "q_proj" in n}
+    fewer = {n: s if n in kept else dataclasses.replace(s, auto="int8", group=0) for n, s in checkpoint.tensors.items()}
+    few = dataclasses.replace(checkpoint, tensors=fewer)
+    assert {kind for n, (_, kind) in storage_plan(few, "auto").items() if n in kept} == {"uint4"}
+    assert cache_dtype("auto", few, "auto") == "bf16"
 
 
 def test_the_values_are_the_files(tmp_path: Path) -> None:
