@@ -43,6 +43,9 @@ class SamplingBody(StructuredBody, frozen=True, kw_only=True):
     n: int = 1
 
 
+SHARED = frozenset(SamplingBody.__struct_fields__)
+
+
 class ChatBody(SamplingBody, frozen=True, kw_only=True):
     """Only what is listed here is understood; anything else becomes a warning, or a 400 on a strict server."""
 
@@ -130,23 +133,12 @@ def _sampling(body: ChatBody) -> SamplingParams:
 
 def sampling_of(body: SamplingBody, **others: Any) -> SamplingParams:
     """others: fields that are spelt differently in each API."""
-    return SamplingParams(
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=0 if body.top_k == -1 else body.top_k,  # -1 is vLLM's "all"
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty,
-        frequency_penalty=body.frequency_penalty,
-        repetition_penalty=body.repetition_penalty,
-        seed=body.seed,
-        stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop),
-        min_tokens=body.min_tokens,
-        ignore_eos=body.ignore_eos,
-        stop_token_ids=tuple(body.stop_token_ids),
-        logit_bias=logit_bias_of(body.logit_bias),
-        n=body.n,
-        **others,
-    )
+    values = {name: getattr(body, name) for name in SamplingParams.__struct_fields__ if name in SHARED}
+    values["top_k"] = 0 if body.top_k == -1 else body.top_k  # -1 is vLLM's "all"
+    values["stop"] = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop)
+    values["stop_token_ids"] = tuple(body.stop_token_ids)
+    values["logit_bias"] = logit_bias_of(body.logit_bias)
+    return SamplingParams(**values, **others)
 
 
 def _max_tokens(body: ChatBody) -> int | None:
