@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "eval": Command("eval", "Score a model on tasks, thinking and not, over thinking budgets"),
     },
     "make": {
+        "data": Command("data", "Make text to learn from, clean and without repetitions"),
         "train": Command("train", "Train a model by a recipe, from text to one that chats"),
     },
     "machine": {

@@ -1,18 +1,14 @@
 """The built-in tools by name: what `function_list` and `ponder agent --tool` may say."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.errors import UserError
-
-if TYPE_CHECKING:
-    from ponder.agent.tools.tool import Tool, Toolset
 
 NAMES = ("code_interpreter", "shell", "files", "web_fetch", "doc_search", "calculator", "current_time")
 
 
-def builtin_tool(
-    name: Any, options: dict[str, Any] | None = None, *, unsafe_host_exec: bool = False
-) -> "Tool | Toolset":
+def builtin_tool(name: Any, options: dict[str, Any] | None = None, *, unsafe_host_exec: bool = False) -> Tool | Toolset:
     """options: keyword arguments of the tool. Raises UserError for a name or an option that is not known."""
     given = dict(options or {})
     try:

@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ponder.agent.tools.builtin import NAMES
 from ponder.cli import options
 from ponder.cli.agent_tools import add_tool_flags, tools_of
 from ponder.cli.terminal.printer import note, visible
@@ -30,12 +29,11 @@ if TYPE_CHECKING:
     from ponder.core.protocol import ChatModel
 
 DESCRIPTION = "Let a model act: run code, read pages and files, use MCP servers, and answer."
-NOTES = f"""\
-Tools. --tool NAME, as often as you like: {", ".join(NAMES)}.
-Code, commands and files stay in a sandbox, with a workspace of their own. --file adds a document to search; code finds
-it in the workspace, too.
---mcp FILE reads MCP servers in the common form {{"mcpServers": {{"name": {{"command": ..., "args": [...]}}}}}};
-"url" instead of "command" for a remote one.
+NOTES = """\
+Tools. --tool NAME, as often as you like: code_interpreter, shell, files (in a sandbox, with a workspace of their own),
+web_fetch, doc_search, calculator, current_time. --file adds a document to search; code finds it in the workspace, too.
+--mcp FILE reads MCP servers in the common form {"mcpServers": {"name": {"command": ..., "args": [...]}}}; "url" instead
+of "command" for a remote one.
 Without any of these the tools are calculator and current_time.
 
 Approval. A tool of an MCP server that may change something asks first: once, always, no, or later. Later, and where

@@ -23,17 +23,15 @@ def packed_attention(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tenso
         return _rectangle(q, k, v, packing.shapes[0]).flatten(1)
     sizes = [b * s for b, s in packing.shapes]
     parts = (Gather.apply(a, packing.gather, packing.place).split(sizes) for a in (q, k, v))
-    joined = torch.cat([_rectangle(*part) for part in zip(*parts, packing.shapes)])
-    rows: Tensor = Scatter.apply(joined, packing.gather, packing.place)
-    return rows.flatten(1)
+    joined = torch.cat([_rectangle(*qkv, shape) for *qkv, shape in zip(*parts, packing.shapes)])
+    return Scatter.apply(joined, packing.gather, packing.place).flatten(1)
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn  # needs a GPU build
 
     starts, longest = packing.starts, packing.longest
-    out = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(-1, 0), enable_gqa=True)
-    assert isinstance(out, Tensor), "a tuple comes only where more was asked for"
+    out: Tensor = varlen_attn(q, k, v, starts, starts, longest, longest, window_size=(-1, 0), enable_gqa=True)
     return out
 
 
@@ -41,5 +39,5 @@ def _rectangle(q: Tensor, k: Tensor, v: Tensor, shape: tuple[int, int]) -> Tenso
     """q [B*S, H, C] -> [B*S, H, C]"""
     b, s = shape
     q, k, v = (a.view(b, s, *a.shape[1:]).transpose(1, 2) for a in (q, k, v))  # [B, H, S, C]
-    y: Tensor = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
     return y.transpose(1, 2).reshape(b * s, *y.shape[1::2])

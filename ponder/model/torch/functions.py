@@ -19,8 +19,7 @@ class RmsNorm(torch.autograd.Function):
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         inverse = size.square().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        out: Tensor = (x * inverse).to(x.dtype).mul_(weight)
-        return out
+        return (x * inverse).to(x.dtype).mul_(weight)
 
     @staticmethod
     @once_differentiable
@@ -48,8 +47,7 @@ class Rope(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _rotate(grad, cos, sin, -1), None, None
+        return _rotate(grad, *ctx.saved_tensors, -1), None, None
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:

@@ -61,8 +61,7 @@ class Rope(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _rotate(grad, cos, sin, -1.0), None, None
+        return _rotate(grad, *ctx.saved_tensors, -1.0), None, None
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:

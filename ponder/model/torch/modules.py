@@ -113,8 +113,7 @@ def _stored(weight: Tensor) -> Any:
     if weight.ndim == 1:
         return weight.float().numpy()
     if weight.dtype == torch.bfloat16:
-        n, k = weight.shape
-        return Stored("bf16", (n, k), weight.view(torch.uint16).numpy())
+        return Stored("bf16", tuple(weight.shape), weight.view(torch.uint16).numpy())
     return weight.numpy()
 
 

@@ -79,7 +79,7 @@ class TorchOps:
         return paged_attention(q, k, v, sequences.batch, cache, layer)
 
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
-        return fused.SwiGlu.apply(gate, up) if fused.fits(gate) else F.silu(gate) * up
+        return fused.SwiGlu.apply(gate, up) if fused.fits(gate) else F.silu(gate) * up  # type: ignore[no-any-return]
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return a + b

@@ -28,6 +28,7 @@ from ponder.train.record.metrics import duration, short
 from ponder.train.rollouts.collect import Ask, request_of
 from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stages.conversation import conversation
+from ponder.train.stages.data import UseData
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.pretrain import Pretrain, Shape, fresh
 from ponder.train.stages.text import WriteText
@@ -89,6 +90,8 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     if isinstance(stage, WriteText):
         count = min(stage.documents, DOCUMENTS)
         known.texts[stage.name] = list(documents(tasks_named(stage.tasks), stage.levels, seed=node.seed, count=count))
+    elif isinstance(stage, UseData):
+        known.texts[stage.name] = stage.some(DOCUMENTS)
     elif isinstance(stage, MakeTokenizer):
         known.tokenizers[stage.name] = trained(known.texts[stage.from_], stage.vocab_size, stage.tasks)
     if not isinstance(stage, TrainingStage | Evaluate):

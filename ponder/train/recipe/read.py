@@ -1,8 +1,6 @@
 """A recipe: TOML with a name, a seed and a list of stages. An unknown word is an error that shows the nearest one."""
 
-import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import UserError
+from ponder.data.sections import check_names, read_toml, section, unknown
 from ponder.train.recipe.table import STAGES
 from ponder.train.stage import Dtype, Stage
 
@@ -25,21 +24,15 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 def read_recipe(path: Path) -> Recipe:
     """Raises UserError that names the file, the stage and the field."""
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror}", param="recipe") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise UserError(f"{path} is no TOML: {e}", param="recipe") from e
-    return recipe_of(raw, str(path), default_name=path.stem)
+    return recipe_of(read_toml(path), str(path), default_name=path.stem)
 
 
 def recipe_of(raw: Mapping[str, Any], source: str, *, default_name: str = "recipe") -> Recipe:
-    _check_names(raw, ("name", "seed", "dtype", "stage"), source)
+    check_names(raw, ("name", "seed", "dtype", "stage"), source)
     sections = raw.get("stage")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
-    stages = [_stage(section, f"{source}, stage {n + 1}") for n, section in enumerate(sections)]
+    stages = [_stage(each, f"{source}, stage {n + 1}") for n, each in enumerate(sections)]
     _check_graph(stages, source)
     head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype") if key in raw}}
     try:
@@ -48,39 +41,19 @@ def recipe_of(raw: Mapping[str, Any], source: str, *, default_name: str = "recip
         raise UserError(f"{source}: {e}", param="recipe") from e
 
 
-def _stage(section: dict[str, Any], where: str) -> Stage:
-    where += f" ({section['name']})" if "name" in section else ""
-    kind = section.get("kind")
+def _stage(raw: dict[str, Any], where: str) -> Stage:
+    where += f" ({raw['name']})" if "name" in raw else ""
+    kind = raw.get("kind")
     if kind not in STAGES:
-        raise UserError(f"{where}: {_unknown('kind', kind, STAGES)}", param="kind")
+        raise UserError(f"{where}: {unknown('kind', kind, STAGES)}", param="kind")
     cls = STAGES[kind]
     fields = msgspec.structs.fields(cls)
-    _check_names(section, ("kind", *(f.encode_name for f in fields)), where)
     for f in fields:
         for table in (f.type, *get_args(f.type)):  # Shape, or Shape | None
-            if isinstance(table, type) and issubclass(table, Struct) and isinstance(section.get(f.encode_name), dict):
+            if isinstance(table, type) and issubclass(table, Struct) and isinstance(raw.get(f.encode_name), dict):
                 inner = (i.encode_name for i in msgspec.structs.fields(table))
-                _check_names(section[f.encode_name], inner, f"{where}, {f.encode_name}")
-    missing = [f.encode_name for f in fields if f.required and f.encode_name not in section]
-    if missing:
-        raise UserError(f"{where} has no {' and no '.join(missing)}", param=missing[0])
-    try:
-        return msgspec.convert(section, cls)
-    except (msgspec.ValidationError, UserError) as e:  # msgspec wraps what __post_init__ raises
-        raise UserError(f"{where}: {e}", param="stage") from e
-
-
-def _check_names(raw: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    known = list(known)
-    for name in raw:
-        if name not in known:
-            raise UserError(f"{where}: {_unknown('field', name, known)}", param=name)
-
-
-def _unknown(what: str, name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-    return f"no {what} is called {name!r}; {hint}"
+                check_names(raw[f.encode_name], inner, f"{where}, {f.encode_name}")
+    return section(raw, cls, where)
 
 
 def _check_graph(stages: list[Stage], source: str) -> None:
@@ -92,8 +65,6 @@ def _check_graph(stages: list[Stage], source: str) -> None:
             raise UserError(f"{source}: two stages are called {stage.name}", param="name")
         for role, parent in stage.parents().items():
             if parent not in before:
-                problem = (
-                    _unknown("stage", parent, before) if before else f"no stage stands before it, so no {parent!r}"
-                )
+                problem = unknown("stage", parent, before) if before else f"no stage stands before it, so no {parent!r}"
                 raise UserError(f"{source}, stage {stage.name}, {role}: {problem} (it must stand above)", param=role)
         before.append(stage.name)

@@ -1,6 +1,7 @@
 """The kinds of stages by name."""
 
 from ponder.train.stage import Stage
+from ponder.train.stages.data import UseData
 from ponder.train.stages.distill import Distill
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.export import Export
@@ -12,6 +13,7 @@ from ponder.train.stages.tokenizer import MakeTokenizer
 
 STAGES: dict[str, type[Stage]] = {
     "text": WriteText,
+    "data": UseData,
     "tokenizer": MakeTokenizer,
     "pretrain": Pretrain,
     "sft": Tune,

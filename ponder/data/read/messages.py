@@ -1,0 +1,76 @@
+"""Messages of translated software: JSON tables (MediaWiki and others) and gettext's .mo files.
+
+A message is a sentence or two, so the messages of a file, in its order, make documents of about PAGE characters. What a
+program fills in later is markup, not language: it is taken out, and a message that was mostly that is left out.
+"""
+
+import gettext
+import json
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ponder.data.document import Unreadable
+from ponder.data.read.plain import LARGEST, decoded
+
+PAGE = 2000
+SHORTEST = 12
+"""Characters of a message: shorter ones are labels of buttons."""
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\d*[^{} ]*\}")
+_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
+_FILLED = re.compile(r"%\d*\$?[-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]\b|\$\d+|%%|<[^<>]*>|\[https?://\S+ ?|&[a-z]+;|'{2,}")
+_BLANKS = re.compile(r"[ \t]+")
+
+
+def json_messages(path: Path) -> Iterator[str]:
+    if path.stat().st_size > LARGEST:
+        raise Unreadable(f"larger than {LARGEST >> 20} MB")
+    try:
+        table = json.loads(decoded(path.read_bytes()))
+    except (json.JSONDecodeError, RecursionError) as e:
+        raise Unreadable(f"is no JSON: {e}") from e
+    if not isinstance(table, dict):
+        raise Unreadable("is no table of messages")
+    return pages(_strings(table))
+
+
+def gettext_catalog(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            catalog: dict[Any, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+    except (OSError, ValueError, LookupError, struct.error) as e:
+        raise Unreadable(f"is no gettext catalogue: {e}") from e
+    return pages(text for key, text in catalog.items() if key and text != key)  # the empty key is the header
+
+
+def _strings(table: dict[str, Any]) -> Iterator[str]:
+    """In order, tables inside tables too. Names beginning with @ are about the file."""
+    for key, value in table.items():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict) and not key.startswith("@"):
+            yield from _strings(value)
+
+
+def pages(messages: Iterable[str]) -> Iterator[str]:
+    page: list[str] = []
+    size = 0
+    for text in dict.fromkeys(filter(None, map(clean, messages))):
+        page.append(text)
+        size += len(text)
+        if size >= PAGE:
+            yield "\n".join(page)
+            page, size = [], 0
+    if page:
+        yield "\n".join(page)
+
+
+def clean(message: str) -> str:
+    """Without markup; empty if too little is left."""
+    text = message
+    while (inner := _TEMPLATE.sub("", text)) != text:  # templates inside templates
+        text = inner
+    text = _BLANKS.sub(" ", _FILLED.sub("", _LINK.sub(r"\1", text))).strip()
+    return text if len(text) >= SHORTEST and 2 * len(text) >= len(message) else ""

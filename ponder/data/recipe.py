@@ -1,0 +1,83 @@
+"""A recipe of data: TOML with a name, a seed, sources, and the numbers of each step."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from ponder.core.errors import UserError
+from ponder.data.languages import languages
+from ponder.data.read.table import Format
+from ponder.data.sections import check_names, read_toml, section, unknown
+from ponder.data.steps.quality import Rules
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    files: tuple[str, ...]
+    """Patterns such as `texts/**/*.md`, from the recipe's folder on, or from `/` of the package."""
+    licence: str
+    debian: str | None = None
+    """A Debian package whose files these are; it is downloaded with apt-get, and not installed."""
+    format: Format = "auto"
+    language: str | None = None
+    """Of all documents; a FLORES-200 code."""
+    language_from: Literal["", "name", "folder"] = ""
+    """name: `sw.json`, `pt_BR.mo`. folder: gettext's `sw/LC_MESSAGES/words.mo`. Files in languages that are none of the
+    119 are left out."""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
+            raise UserError(f"{self.name!r} is no name of a source: letters, digits, - and _", param="name")
+        if not self.files:
+            raise UserError("a source without files has no data", param="files")
+        if self.language is not None and self.language_from:
+            raise UserError("give language or language_from, not both", param="language")
+        if self.language is not None and self.language not in languages():
+            raise UserError(unknown("language", self.language, languages()), param="language")
+
+
+class DataRecipe(Struct, frozen=True, kw_only=True):
+    name: str
+    sources: tuple[Source, ...]
+    folder: Path
+    """Where the file is: patterns begin there."""
+    seed: int = 0
+    """Of the files that a sample takes."""
+    similar: float = 0.8
+    """Jaccard similarity from which two documents are one; 1: equal texts only."""
+    unreadable: float = 0.01
+    """Largest share of a source's files that may be unreadable."""
+    rules: Rules = field(default_factory=Rules)
+
+
+def read_recipe(path: Path) -> DataRecipe:
+    """Raises UserError that names the file, the section and the field."""
+    raw = read_toml(path)
+    check_names(raw, ("name", "seed", "similar", "unreadable", "rules", "source"), str(path))
+    sections = raw.get("source")
+    if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
+        raise UserError(f"{path} has no sources: a recipe of data is a list of [[source]] sections", param="source")
+    sources = tuple(section(each, Source, f"{path}, source {n + 1}") for n, each in enumerate(sections))
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path}: two sources are called {name}", param="name")
+    if not isinstance(raw.get("rules", {}), dict):
+        raise UserError(f"{path}: rules is a section, [rules]", param="rules")
+    try:
+        recipe = DataRecipe(
+            name=msgspec.convert(raw.get("name", path.stem), str),
+            seed=msgspec.convert(raw.get("seed", 0), int),
+            similar=msgspec.convert(raw.get("similar", 0.8), float),
+            unreadable=msgspec.convert(raw.get("unreadable", 0.01), float),
+            rules=section(raw.get("rules", {}), Rules, f"{path}, rules"),
+            sources=sources,
+            folder=path.parent,
+        )
+    except msgspec.ValidationError as e:
+        raise UserError(f"{path}: name, seed, similar or unreadable: {e}", param="recipe") from e
+    if not 0 < recipe.similar <= 1:
+        raise UserError(f"{path}: similar is a share above 0, at most 1, not {recipe.similar}", param="similar")
+    return recipe

@@ -1,0 +1,138 @@
+"""`ponder data`: sources in, one clean text out, with a report and a manifest.
+
+    OUT/clean/NAME-0000-HASH.jsonl   documents of a lot of files: read, mended, judged, scrubbed; made once
+    OUT/text.jsonl                   all of them in order, without those that repeat an earlier one
+    OUT/manifest.json                sources, licences, versions, bytes; what made it
+    OUT/report.json, report.md       counts in and out of each step, samples of what was left out, speed
+
+Killed anywhere and run again, text.jsonl has the same bytes.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from ponder.core.atomic import replacing
+from ponder.core.errors import UserError
+from ponder.data.clean import Counts, clean
+from ponder.data.document import Document
+from ponder.data.plan import Lot, Plan, plan
+from ponder.data.recipe import DataRecipe
+from ponder.data.report import Report, markdown
+from ponder.data.steps.duplicates import Duplicates
+
+TEXT, MANIFEST, REPORT, PAGE, LOCK = "text.jsonl", "manifest.json", "report.json", "report.md", ".lock"
+
+Say = Callable[[str], None]
+
+
+def make(recipe: DataRecipe, out: Path, *, sample: int | None, workers: int, say: Say) -> Report:
+    """sample: bytes to read in all; None: everything. workers: processes. Raises UserError where a source cannot be
+    used, or where another run has the folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            return _make(recipe, out, sample, workers, say)
+    except Timeout as e:
+        raise UserError(f"another run works in {out}; wait for it, or take another --out", param="out") from e
+
+
+def _make(recipe: DataRecipe, out: Path, sample: int | None, workers: int, say: Say) -> Report:
+    todo = plan(recipe, out / "packages", sample)
+    (out / "clean").mkdir(exist_ok=True)
+    made = list(_cleaned(todo.lots, recipe, out / "clean", workers, say))
+    by_source: dict[str, Counts] = {source.name: Counts() for source in recipe.sources}
+    for lot, (_, counts) in zip(todo.lots, made, strict=True):
+        by_source[lot.source.name].add(msgspec.json.decode(counts.read_bytes(), type=Counts))
+    _check_unreadable(recipe, by_source, say)
+    report = Report(name=recipe.name, sources=by_source)
+    report.sha256 = _joined([documents for documents, _ in made], recipe.similar, out / TEXT, report)
+    _write(out / MANIFEST, _manifest(recipe, todo, report, sample))
+    _write(out / REPORT, msgspec.to_builtins(report))
+    with replacing(out / PAGE) as file:
+        file.write(markdown(report).encode())
+    return report
+
+
+def _cleaned(
+    lots: Sequence[Lot], recipe: DataRecipe, folder: Path, workers: int, say: Say
+) -> Iterator[tuple[Path, Path]]:
+    work = partial(clean, rules=recipe.rules, folder=folder)
+    if workers == 1 or len(lots) == 1:
+        results: Iterator[tuple[Path, Path]] = map(work, lots)
+        yield from _told(results, lots, say)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from _told(pool.map(work, lots), lots, say)
+
+
+def _told(results: Iterator[tuple[Path, Path]], lots: Sequence[Lot], say: Say) -> Iterator[tuple[Path, Path]]:
+    for n, result in enumerate(results):
+        say(f"{n + 1}/{len(lots)} {lots[n].source.name}")
+        yield result
+
+
+def _check_unreadable(recipe: DataRecipe, by_source: dict[str, Counts], say: Say) -> None:
+    for name, counts in by_source.items():
+        for file, why in counts.unreadable.items():
+            say(f"left out: {name}: {file} {why}")
+        if len(counts.unreadable) > recipe.unreadable * counts.files:
+            file, why = next(iter(counts.unreadable.items()))
+            raise UserError(
+                f"source {name}: {len(counts.unreadable)} of {counts.files} files cannot be read (the first, {file}, "
+                f"{why}); correct the source's files or format, or raise `unreadable`, a share, in the recipe",
+                param="unreadable",
+            )
+
+
+def _joined(files: Sequence[Path], similar: float, text: Path, report: Report) -> str:
+    """Writes the text; its SHA-256."""
+    seen, decoder, digest = Duplicates(similar), msgspec.json.Decoder(Document), hashlib.sha256()
+    began = time.thread_time()
+    with replacing(text) as out:
+        for path in files:
+            with path.open("rb") as lines:
+                for line in lines:
+                    document = decoder.decode(line)
+                    if (earlier := seen.earlier(document.origin, document.text)) is not None:
+                        report.repeated(document, earlier)
+                        continue
+                    report.kept(document)
+                    digest.update(line)
+                    out.write(line)
+    report.seconds = time.thread_time() - began
+    return digest.hexdigest()
+
+
+def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None) -> dict[str, Any]:
+    files: Counter[str] = Counter()
+    for lot in todo.lots:
+        files[lot.source.name] += len(lot.files)
+    sources = [
+        {
+            "name": source.name, "licence": source.licence, "package": source.debian,
+            "version": todo.versions.get(source.name), "files": files[source.name],
+            "bytes": report.sources[source.name].read_bytes,
+            "lots": [lot.identity for lot in todo.lots if lot.source is source],
+        }
+        for source in recipe.sources
+    ]  # fmt: skip
+    return {
+        "name": recipe.name, "seed": recipe.seed, "similar": recipe.similar, "sample": sample,
+        "rules": msgspec.to_builtins(recipe.rules), "sources": sources, "text": {"file": TEXT, "sha256": report.sha256},
+    }  # fmt: skip
+
+
+def _write(path: Path, value: object) -> None:
+    with replacing(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n")

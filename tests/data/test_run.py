@@ -1,0 +1,173 @@
+"""`ponder data` from files to a text: in order, once, the same bytes whatever happened, and every refusal says why."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ponder.core.errors import UserError
+from ponder.data import clean, plan
+from ponder.data.recipe import DataRecipe, read_recipe
+from ponder.data.report import Report
+from ponder.data.run import MANIFEST, PAGE, REPORT, TEXT, make
+
+RECIPE = """
+name = "test"
+[[source]]
+name = "texts"
+files = ["texts/**/*.txt"]
+language = "eng_Latn"
+licence = "CC0-1.0"
+[[source]]
+name = "messages"
+files = ["i18n/*.json"]
+language_from = "name"
+licence = "MIT"
+"""
+
+
+def sentence(n: int) -> str:
+    words = [f"{chr(97 + (n * k) % 26)}{'aeiou'[(n + k) % 5]}{chr(97 + (n + 3 * k) % 26)}" for k in range(1, 40)]
+    return " ".join(words).capitalize() + "."
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "texts/deep").mkdir(parents=True)
+    for n in range(12):
+        (tmp_path / f"texts/{n:02}.txt").write_text(f"{sentence(n)}\n{sentence(n + 100)}")
+    (tmp_path / "texts/deep/copy.txt").write_text(f"{sentence(3)}\n{sentence(103)}".upper())
+    (tmp_path / "texts/short.txt").write_text("Too little.")
+    (tmp_path / "i18n").mkdir()
+    for name in ("de", "sw", "qqq"):
+        table = {str(n): f"{name} message {n}: {sentence(n + len(name) * 7 + ord(name[0]))}" for n in range(30)}
+        (tmp_path / f"i18n/{name}.json").write_text(json.dumps(table))
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def run(folder: Path, out: str = "out", sample: int | None = None, workers: int = 1) -> Report:
+    return make(
+        read_recipe(folder / "recipe.toml"), folder / out, sample=sample, workers=workers, say=lambda text: None
+    )
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_comes_out(folder: Path) -> None:
+    report = run(folder)
+    documents = lines(folder / "out" / TEXT)
+    assert [d["origin"] for d in documents][:12] == [f"texts/{n:02}.txt#0" for n in range(12)]
+    assert {d["language"] for d in documents} == {"eng_Latn", "deu_Latn", "swh_Latn"}, "qqq is no language"
+    texts = report.sources["texts"]
+    assert (texts.files, texts.documents, texts.kept, texts.dropped) == (14, 14, 13, {"too short": 1})
+    assert report.repetitions == {"texts": 1}
+    assert report.repeated_samples[0][:2] == ("texts/deep/copy.txt#0", "texts/03.txt#0") or (
+        report.repeated_samples[0][:2] == ("texts/03.txt#0", "texts/deep/copy.txt#0")
+    )
+    manifest = json.loads((folder / "out" / MANIFEST).read_text())
+    assert [(s["name"], s["licence"], s["files"]) for s in manifest["sources"]] == [
+        ("texts", "CC0-1.0", 14), ("messages", "MIT", 2),
+    ]  # fmt: skip
+    assert "Too little." in (folder / "out" / PAGE).read_text()
+    assert json.loads((folder / "out" / REPORT).read_text())["by_language"]["swh_Latn"]["documents"] >= 1
+
+
+def test_the_same_bytes_for_any_workers_and_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "LOT", 500)
+    run(folder, "one")
+    first = (folder / "one" / TEXT).read_bytes()
+    run(folder, "two", workers=2)
+    assert (folder / "two" / TEXT).read_bytes() == first
+    monkeypatch.setattr(clean, "_documents", None)  # nothing is read a second time
+    run(folder, "one")
+    assert (folder / "one" / TEXT).read_bytes() == first
+
+
+def test_only_what_changed_is_done_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(folder)
+    read: list[str] = []
+    whole = clean._documents
+    monkeypatch.setattr(clean, "_documents", lambda lot, *more: read.append(lot.source.name) or whole(lot, *more))
+    (folder / "texts/new.txt").write_text(sentence(50) + sentence(51))
+    run(folder)
+    assert read == ["texts"]
+    assert "texts/new.txt#0" in [d["origin"] for d in lines(folder / "out" / TEXT)]
+
+
+def test_a_sample_takes_from_every_source(folder: Path) -> None:
+    report = run(folder, sample=2000)
+    assert all(counts.files > 0 for counts in report.sources.values())
+    assert report.total().files < 8
+    assert run(folder, "again", sample=2000).by_source == report.by_source
+
+
+def test_killed_anywhere_the_text_has_the_same_bytes(folder: Path) -> None:
+    for n in range(400):
+        (folder / f"texts/more-{n}.txt").write_text("\n".join(sentence(n * 50 + k) for k in range(50)))
+    command = [sys.executable, "-m", "ponder", "data", str(folder / "recipe.toml"), "--workers", "1", "--out"]
+    subprocess.run([*command, str(folder / "whole")], check=True, capture_output=True)
+    for seconds in (0.3, 0.8, 1.3):
+        process = subprocess.Popen(
+            [*command, str(folder / "killed")], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, str(folder / "killed")], check=True, capture_output=True)
+    assert (folder / "killed" / TEXT).read_bytes() == (folder / "whole" / TEXT).read_bytes()
+    assert not list((folder / "killed").rglob("*.partial"))
+
+
+def test_unreadable_files_are_named_and_too_many_stop_the_run(folder: Path) -> None:
+    (folder / "texts/bad.txt").write_bytes(b"\xff\0\xff")
+    with pytest.raises(UserError, match=r"1 of 15 files cannot be read \(the first, texts/bad.txt, has zero bytes"):
+        run(folder)
+    recipe: DataRecipe = replace(read_recipe(folder / "recipe.toml"), unreadable=0.1)
+    said: list[str] = []
+    report = make(recipe, folder / "out", sample=None, workers=1, say=said.append)
+    assert report.sources["texts"].unreadable == {"texts/bad.txt": "has zero bytes: no text"}
+    assert any("texts/bad.txt" in line for line in said)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ('name = "texts"', 'nmae = "texts"', "did you mean name"),
+    ('language = "eng_Latn"', 'language = "eng_Latin"', "did you mean eng_Latn"),
+    ('licence = "MIT"', "", "no licence"),
+    ('language_from = "name"', 'language_from = "nam"', "nam"),
+    ("texts/**/*.txt", "texts/**/*.doc", "no file below"),
+    ('name = "messages"', 'name = "texts"', "two sources"),
+    ('name = "test"', 'name = "test"\nsimilar = 2', "at most 1"),
+    ('name = "test"', 'name = "test"\nrules = 3', "a section"),
+    ('name = "test"', 'name = "test"\n[rules]\nshortes = 3', "did you mean shortest"),
+    ("[[source]]", "[[sorce]]", "did you mean source"),
+    ('name = "texts"', "name = ", "no TOML"),
+])  # fmt: skip
+def test_recipes_that_cannot_be(old: str, new: str, message: str, folder: Path) -> None:
+    (folder / "recipe.toml").write_text(RECIPE.replace(old, new))
+    with pytest.raises(UserError, match=message):
+        run(folder)
+
+
+def test_a_folder_has_one_run_at_a_time(folder: Path) -> None:
+    from filelock import FileLock
+
+    (folder / "out").mkdir()
+    with FileLock(folder / "out/.lock"), pytest.raises(UserError, match="another run"):
+        run(folder)
+
+
+@pytest.mark.parametrize("package", ["no-such-package-as-this", "--help"])
+def test_a_package_that_is_not_there(package: str, folder: Path) -> None:
+    text = RECIPE.replace('name = "texts"', f'name = "texts"\ndebian = "{package}"')
+    (folder / "recipe.toml").write_text(text)
+    with pytest.raises(UserError, match=r"apt knows no package|which this system has not"):
+        run(folder)
