@@ -36,6 +36,10 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         return read_hf(path)
     if path.is_file():
+        if path.suffix.lower() not in ("", ".gguf"):  # stores call them by digests
+            with path.open("rb") as file:
+                if file.read(4) != b"GGUF":
+                    raise LoadError(f"{path}: neither a model folder nor a GGUF file")
         from ponder.model.formats.gguf_read import read_gguf
 
         return read_gguf(path)

@@ -137,6 +137,23 @@ def test_convert_there_and_back(ponder, tiny: Path, tmp_path: Path) -> None:
     assert first.keys() == last.keys() and all(torch.equal(first[k], last[k]) for k in first)
 
 
+def test_convert_makes_bf16_of_a_quantised_folder(ponder, tmp_path: Path) -> None:
+    """Whose values it has, for programs that do not read that form."""
+    import numpy as np
+    import quantised_tiny
+
+    from ponder.kernels.tensor import to_bf16
+    from ponder.model.formats.hf import read_hf
+
+    values = quantised_tiny.write(tmp_path / "fp8", "fp8")
+    assert ponder("convert", "fp8", "plain").returncode == 0
+    assert "quantization_config" not in json.loads((tmp_path / "plain" / "config.json").read_text())
+    found = read_hf(tmp_path / "plain").tensors
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert found.keys() == values.keys()
+    np.testing.assert_array_equal(found[name].read().data, to_bf16(values[name]))
+
+
 def test_convert_refuses_what_makes_no_sense(ponder, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "here.gguf").write_text("mine")
     cases = [

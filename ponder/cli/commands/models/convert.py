@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_existing(target)
     source = locate(args.source)
     with opened(source, "converting") as checkpoint:
-        if type_ == "auto" and any(s.packed for s in checkpoint.tensors.values()):
+        if type_ == "auto" and any(s.auto in ("int8", "int4") for s in checkpoint.tensors.values()):
             type_ = "bf16"  # a folder that others read has no packed weights
         if kind == "gguf":
             from ponder.model.formats.gguf_write import write_gguf
