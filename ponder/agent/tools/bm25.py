@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise, repeat
@@ -11,12 +12,18 @@ K1, B = 1.5, 0.75
 WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
 
 
+HANGUL = re.compile("[\uac00-\ud7a3]{3,}")
+
+
 def words(text: str) -> list[str]:
-    """Words, folded; characters of scripts without spaces singly and in pairs."""
-    single = WORD.findall(text.casefold())
+    """Words, folded and composed, full-width letters as usual ones; characters of scripts without spaces singly and in
+    pairs; syllables of Korean words in pairs too, for particles stick to their ends."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    single = WORD.findall(folded)
     near = pairwise(single)
     pairs = [a + b for a, b in near if len(a) == len(b) == 1 and ord(a) > 0xE00 < ord(b)]
-    return single + pairs
+    syllables = [a + b for word in single if HANGUL.fullmatch(word) for a, b in pairwise(word)]
+    return single + pairs + syllables
 
 
 class BM25:

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ponder.agent.tools.html_text import html_text
+from ponder.agent.tools.text_encoding import decoded
 from ponder.core.errors import UserError
 from ponder.sandbox.workspace import read
 
@@ -64,7 +65,9 @@ def _docx(path: Path, data: bytes) -> str:
 
 
 def _plain(path: Path, data: bytes) -> str:
-    if b"\0" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{path} is not a text; known are PDF, docx, HTML and text of any kind", param="files")
-    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    return data.decode(encoding, "replace")
+    if (text := decoded(data)) is None:
+        raise UserError(
+            f"{path} is not a text, or of an unknown encoding; known are PDF, docx, HTML and text of any kind",
+            param="files",
+        )
+    return text

@@ -5,6 +5,7 @@ import io
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
+from ponder.agent.tools.text_encoding import decoded
 from ponder.server.http.errors import ApiError
 
 MAX_PAGES = 2000
@@ -14,13 +15,8 @@ def text_of(name: str, raw: bytes) -> str:
     """Raises ApiError 415 for a file without text, 400 for one that is damaged."""
     if raw.startswith(b"%PDF-") or name.lower().endswith(".pdf"):
         return _pdf(raw)
-    for encoding in ("utf-8-sig", "utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
-        try:
-            text = raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\x00" not in text:
-            return text
+    if (text := decoded(raw)) is not None:
+        return text
     raise ApiError(415, f"{name}: not a text and not a PDF", param="file")
 
 
