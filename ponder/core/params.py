@@ -152,6 +152,13 @@ def _field_types(type_: type[Struct]) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.type) for f in structs.fields(type_))
 
 
-# facts 3.4: the model card's values. A model folder's generation_config.json overrides the thinking row.
+# The model card's values. A model folder's generation_config.json overrides the thinking row.
+# the numbers that shape the distribution, and those that leave it as the model made it
+SHAPING = (
+    "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty",
+)  # fmt: skip
+UNSHAPED = SamplingParams(
+    temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0
+)
 THINKING_DEFAULTS = SamplingParams(temperature=0.6, top_p=0.95, top_k=20, min_p=0.0)
 ANSWER_DEFAULTS = SamplingParams(temperature=0.7, top_p=0.8, top_k=20, min_p=0.0)

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import structs
 
 from ponder.core.event import Finish, TokenLogprob
+from ponder.core.params import SHAPING, UNSHAPED
 from ponder.core.sample import Continuation, Writer
 from ponder.core.token_model import TokenRequest
 from ponder.engine.decoding.answer_constraint import AnswerRules
@@ -94,7 +95,5 @@ class TokenEngine:
 
 def whole(settings: RequestSettings) -> bool:
     """Whether ids are drawn from the model's own distribution, nothing cut off and nothing bent."""
-    s, filters = settings.sampling, settings.effective
-    plain = filters.temperature == 1 and filters.top_k == 0 and filters.top_p == 1 and filters.min_p == 0
-    bent = s.presence_penalty or s.frequency_penalty or s.repetition_penalty != 1 or s.logit_bias
-    return plain and not bent
+    sampling = settings.sampling
+    return not sampling.logit_bias and all(getattr(sampling, n) == getattr(UNSHAPED, n) for n in SHAPING)

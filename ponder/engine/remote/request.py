@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from ponder.core.errors import UserError
 from ponder.core.event import Effective
 from ponder.core.message import Message
-from ponder.core.params import Grammar, SamplingParams, Thinking
+from ponder.core.params import SHAPING, Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.grammar import is_strict
+from ponder.engine.decoding.settings import ModeSource
 from ponder.engine.remote.dialects import Dialect
 from ponder.text.chat.soft_switch import soft_switch
 from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, schemas_of
@@ -86,9 +87,7 @@ def completion_body(
     body = _frame(model) | {"prompt": prompt} | _sampling(sampling, dialect) | _grammar(grammar, dialect) | extra
     if body.pop("logprobs", False):
         body["logprobs"] = body.pop("top_logprobs", 0)
-    effective = Effective(False, "model", None, sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p,
-                          sampling.seed, sampling.max_tokens)  # fmt: skip
-    return Outgoing("/completions", body, effective, ())
+    return Outgoing("/completions", body, _held(sampling, False, "model", None), ())
 
 
 def _frame(model: str) -> Body:
@@ -112,8 +111,7 @@ def _message(message: Message, place: int, dialect: Dialect) -> Body:
 def _sampling(sampling: SamplingParams, dialect: Dialect) -> Body:
     """Only what was asked for: defaults are the server's own."""
     body: Body = {}
-    for name in ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
-                 "repetition_penalty", "seed", "max_tokens"):  # fmt: skip
+    for name in (*SHAPING, "seed", "max_tokens"):
         value = getattr(sampling, name)
         if value is not None:
             if name not in dialect.sampling:
@@ -254,16 +252,22 @@ def _effective(request: ChatRequest, thinks: bool | None) -> Effective:
     """What is known before the reply: what was sent."""
     s, t = request.sampling, request.thinking
     asked = t.enabled is not None
+    source: ModeSource = "request" if asked else "model" if thinks is None else "soft switch"
+    return _held(s, thinks is True or (thinks is None and t.budget is not None), source, t.budget)
+
+
+def _held(sampling: SamplingParams, thinking: bool, source: ModeSource, budget: int | None) -> Effective:
+    """What another server was asked for."""
     return Effective(
-        thinking=thinks is True or (thinks is None and t.budget is not None),
-        thinking_source="request" if asked else "model" if thinks is None else "soft switch",
-        budget=t.budget,
-        temperature=s.temperature,
-        top_p=s.top_p,
-        top_k=s.top_k,
-        min_p=s.min_p,
-        seed=s.seed,
-        max_tokens=s.max_tokens,
+        thinking=thinking,
+        thinking_source=source,
+        budget=budget,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        seed=sampling.seed,
+        max_tokens=sampling.max_tokens,
     )
 
 

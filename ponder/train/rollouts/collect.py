@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from ponder.core.errors import UserError
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import UNSHAPED, Thinking
 from ponder.core.sample import Continuation, Problem, Rollout, Verdict
 from ponder.core.token_model import TokenModel, TokenRequest
 from ponder.eval.grade import judged
@@ -53,10 +55,7 @@ def request_of(
     ids = render(
         ask.problem.messages, tokenizer, tools=ask.problem.tools, enable_thinking=ask.thinking, template=template
     ).ids
-    sampling = SamplingParams(
-        temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, presence_penalty=0.0, frequency_penalty=0.0,
-        repetition_penalty=1.0, max_tokens=max_new_tokens, n=group, seed=ask.seed,
-    )  # fmt: skip
+    sampling = structs.replace(UNSHAPED, max_tokens=max_new_tokens, n=group, seed=ask.seed)
     thinking = Thinking(enabled=ask.thinking, budget=ask.budget, loop_guard=False)
     return TokenRequest(prompt_ids=tuple(ids), sampling=sampling, thinking=thinking)
 

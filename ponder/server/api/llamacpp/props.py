@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct, structs
 from starlette.requests import Request
 
-from ponder.core.params import SamplingParams
+from ponder.core.params import SHAPING, SamplingParams
 from ponder.server.api.openai.chat_reply import FINGERPRINT
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.pool import Model
@@ -63,6 +63,5 @@ def _settings(service: Service, llm: Model) -> Body:
 
 
 def _set_fields(sampling: SamplingParams) -> Body:
-    names = ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
     values = structs.asdict(sampling)
-    return {name: values[name] for name in names if values[name] is not None}
+    return {name: values[name] for name in SHAPING if values[name] is not None}
