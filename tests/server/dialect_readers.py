@@ -39,10 +39,11 @@ def messages_streamed(lines: list[str]) -> Any:
             delta = item["delta"]
             if delta["type"] == "input_json_delta":
                 arguments += delta["partial_json"]
-                blocks[-1]["input"] = json.loads(arguments)
             else:
                 key = delta["type"].removesuffix("_delta")
                 blocks[-1][key] = blocks[-1].get(key, "") + delta[key]
+        elif item["type"] == "content_block_stop" and arguments:
+            blocks[-1]["input"] = json.loads(arguments)
         elif item["type"] == "message_delta":
             count = item["usage"]["output_tokens"]
     return blocks, count

@@ -73,6 +73,7 @@ class BegunXml(Begun):
             self._key, self._text = None, rest
             return True
         if any(tag.startswith(rest.lstrip()) for tag in (PARAMETER, END_FUNCTION)):
+            self.over = len(rest) > LONGEST_HEAD
             return False  # what follows is not known yet
         self._read(key, self._text[: mark.end()])
         self._text = rest

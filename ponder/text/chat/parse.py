@@ -159,7 +159,7 @@ class StreamParser:
             self._text.push(text)
             if not begun:
                 return
-            self._call = OpenCall(self._schemas, bare=True)
+            self._call = self._open_call(bare=True)
             text = self._push_bare(self._call, begun)
         self._text.push(text)
 
@@ -168,6 +168,7 @@ class StreamParser:
         call.push(text)
         rest = call.cut()
         if rest is None:
+            self._tell(call)
             return ""
         self._end_call(call, closed=False, over=True)
         self._call, self._after_bare = None, True
@@ -232,14 +233,14 @@ class StreamParser:
         self._end_call(call, closed=is_close, over=True)
         self._call = None if is_close else self._open_call()
 
-    def _open_call(self) -> OpenCall:
-        return OpenCall(self._schemas, tells=self._call_deltas)
+    def _open_call(self, *, bare: bool = False) -> OpenCall:
+        return OpenCall(self._schemas, bare=bare, tells=self._call_deltas)
 
     def _tell(self, call: OpenCall) -> None:
         first = not self._calls.open_is_told
         if call.begun is not None and (delta := self._calls.tell(call.begun)) is not None:
             if first:
-                self._text.before_call()
+                self._text.before_call(_newlines(call))
             self._out.event(delta)
 
     def _end_call(self, call: OpenCall, *, closed: bool, over: bool) -> None:
@@ -251,7 +252,7 @@ class StreamParser:
             self._text.push(("" if call.bare else OPEN) + call.body + (CLOSE if closed else ""))
             return
         self.unclosed_calls += call.bare or not closed
-        self._text.drop_call_newlines(2 if call.is_xml else 1)  # what that form's template has
+        self._text.drop_call_newlines(_newlines(call))
         self._out.event(self.numbered(parsed))
 
     def numbered(self, call: ToolCall) -> ToolCallDone:
@@ -282,6 +283,11 @@ class StreamParser:
             call = None if piece.text == CLOSE else OpenCall(self._schemas)
         if call is not None:
             self._end_call(call, closed=False, over=ended)
+
+
+def _newlines(call: OpenCall) -> int:
+    """How many the template of the call's form has before it."""
+    return 2 if call.is_xml else 1
 
 
 def parse(ids: Iterable[int], tokenizer: ControlTokens, prompt_ids: Sequence[int] = ()) -> Message:

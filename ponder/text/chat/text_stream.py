@@ -62,13 +62,13 @@ class TextStream:
         """What is held belongs to the template."""
         self._held = []
 
-    def before_call(self) -> None:
-        """What follows is a call, or text that looks like one: the last newline waits until that is known."""
+    def before_call(self, most: int) -> None:
+        """What follows is a call, or text that looks like one: so many newlines wait until that is known."""
         held = "".join(self._held)
         if held and not self.after_call:
-            self._held = [held[:-1]]
+            self._held = [held[:-most]]
             self.release()
-            self._held = [held[-1:]]
+            self._held = [held[-most:]]
 
     def drop_call_newlines(self, most: int) -> None:
         """A tool call follows: the newlines before it, so many at most, or the white space between two calls, are the
