@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from ponder.core.errors import UserError
 from ponder.model.hub import store
-from ponder.model.hub.registry import ModelName, resolve
+from ponder.model.hub.registry import ModelName, quoted, resolve
+from ponder.server.api.ollama.models import LONGEST_NAME
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.endpoint import Incoming, endpoint
 
@@ -42,14 +43,16 @@ async def delete(incoming: Incoming[DeleteBody]) -> Response:
 
 
 def _downloaded(wanted: str) -> ModelName:
+    if len(wanted) > LONGEST_NAME:
+        raise ApiError(404, f"model {quoted(wanted)} not found", code="model_not_found", param="model")
     try:
         name = resolve(wanted)
     except UserError as e:
-        raise ApiError(404, f"model {wanted!r} not found", code="model_not_found", param="model") from e
+        raise ApiError(404, f"model {quoted(wanted)} not found", code="model_not_found", param="model") from e
     if name.path is not None:
-        raise UserError(f"model {wanted!r} is a file of your own: nothing here deletes it", param="model")
+        raise UserError(f"model {quoted(wanted)} is a file of your own: nothing here deletes it", param="model")
     if store.complete(store.slot(name)) is None:
-        raise ApiError(404, f"model {wanted!r} not found", code="model_not_found", param="model")
+        raise ApiError(404, f"model {quoted(wanted)} not found", code="model_not_found", param="model")
     return name
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from ponder import __version__
 from ponder.core.errors import UserError
 from ponder.model.hub.fetch import locate
+from ponder.model.hub.registry import quoted, resolve
 from ponder.model.hub.store import size_of
 from ponder.server.api.ollama.show import OllamaShow, details, family
 from ponder.server.http.errors import api_error, ollama_body
@@ -25,6 +26,7 @@ from ponder.server.runtime.service import Service
 Body = dict[str, Any]
 # Clients compare it: Codex wants 0.13.4, from which on Ollama has /v1/responses with streamed calls, as there is here.
 API_VERSION = "0.20.0"
+LONGEST_NAME = 200  # an owner, a repository and a file have fewer
 
 
 class ShowBody(Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ async def pull(incoming: Incoming[PullBody]) -> Response:
     body = incoming.body
     if not (name := body.model or body.name):
         raise UserError("model is empty: name one to pull", param="model")
+    await asyncio.to_thread(_check_pullable, name)
     items = _progress(name)
     if body.stream:
         return await Stream.lines(items)
@@ -95,6 +98,16 @@ async def pull(incoming: Incoming[PullBody]) -> Response:
         return [item async for item in items][-1]
 
     return Response(await incoming.until_disconnect(whole), media_type="application/json")
+
+
+def _check_pullable(name: str) -> None:
+    """A file of this machine is no download, and whether there is one is nobody's business."""
+    if len(name) > LONGEST_NAME:
+        raise UserError(
+            f"model: {quoted(name)} has {len(name)} characters, {LONGEST_NAME} are the limit", param="model"
+        )
+    if name.startswith(("/", "~", ".", "scripted:")) or "\\" in name or resolve(name).path is not None:
+        raise UserError(f"model {quoted(name)} is a path; what is pulled has a name, such as qwen3:4b", param="model")
 
 
 async def _progress(name: str) -> AsyncGenerator[bytes, None]:
