@@ -18,7 +18,8 @@ too); how long an id of a prompt takes; the text of a chat template as a model's
 the capability and the form of prompts and calls.
 
 The logits: the next id of the script is the likeliest, the ids after it follow, each far below the one before, all
-others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed.
+others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed. A
+`<think>` falls through to what stands behind its block: a model that may not think answers.
 """
 
 import time
@@ -37,6 +38,7 @@ from ponder.core.params import Capability
 from ponder.engine.scheduling.runner import BLOCK_SIZE, Runner
 from ponder.engine.scheduling.scheduler import Work
 from ponder.engine.scheduling.sequence import Sequence
+from ponder.text.chat.phase import PhaseMachine
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 WINDOW = 8  # ids of the script that are candidates at a time
@@ -115,6 +117,7 @@ class ScriptLine:
     loop: list[int]  # what follows for ever
     answer: list[int] | None
     delay: float
+    behind_block: int | None = None  # where it goes on behind a block that it begins with
 
     def at(self, index: int) -> int:
         over = index - len(self.ids)
@@ -123,11 +126,19 @@ class ScriptLine:
 
 @dataclass
 class ScriptPosition:
-    """Where one sequence is in its line: `next` is the index of the id to say, `seen` how many ids were followed."""
+    """Where one sequence is in its line: `next` is the index of the id to say, `seen` how many ids were followed.
+    closed: its prompt ends behind a block, so none may open."""
 
     line: ScriptLine
     next: int = 0
     seen: int = 0
+    closed: bool = False
+
+    def ahead(self) -> list[int]:
+        """The places of the likeliest ids, in their order."""
+        behind = self.line.behind_block if self.closed and self.next == 0 else None
+        start = self.next + 1 if behind is None else behind
+        return [self.next, *range(start, start + WINDOW - 1)]
 
 
 @dataclass
@@ -158,8 +169,8 @@ class ScriptedRunner(Runner):
         delay = read * self.script.model.read_ms / 1000
         for row, pointer in zip(logits, pointers):
             delay = max(delay, pointer.line.delay)
-            for rank in reversed(range(WINDOW)):
-                row[pointer.line.at(pointer.next + rank)] = -STEP * rank
+            for rank, index in reversed([*enumerate(pointer.ahead())]):
+                row[pointer.line.at(index)] = -STEP * rank
         if delay:  # sleep(0) would give the processor away
             time.sleep(delay)
         return logits
@@ -177,7 +188,9 @@ class ScriptedRunner(Runner):
         """Move the sequence's pointer over the ids that were added since it was last here."""
         pointer = self._pointers.get(sequence)
         if pointer is None:
-            pointer = self._pointers[sequence] = ScriptPosition(self._lines[sequence.serial % len(self._lines)])
+            closed = PhaseMachine(self.tokenizer, sequence.ids[: sequence.prompt]).phase == "answer"
+            line = self._lines[sequence.serial % len(self._lines)]
+            pointer = self._pointers[sequence] = ScriptPosition(line, closed=closed)
         added = range(sequence.prompt + pointer.seen, len(sequence.ids))
         forced = [sequence.ids[p] for p in added if p in sequence.forced]
         handed_over = self.tokenizer.end_think is not None and self.tokenizer.end_think in forced
@@ -214,7 +227,15 @@ class ScriptedRunner(Runner):
             if not loop:
                 raise LoadError('scripted: a reply with "eos": false needs ids to repeat')
         answer = None if reply.answer is None else self._encode(reply.answer)
-        return ScriptLine(ids, loop, answer, reply.delay_ms / 1000)
+        return ScriptLine(ids, loop, answer, reply.delay_ms / 1000, self._behind_block(ids))
+
+    def _behind_block(self, ids: list[int]) -> int | None:
+        tok = self.tokenizer
+        if tok.think is None or ids[:1] != [tok.think] or tok.end_think not in ids:
+            return None
+        behind = ids.index(tok.end_think) + 1
+        newline = behind < len(ids) and not tok.token_bytes(ids[behind]).strip(b"\n")
+        return behind + newline
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, allow_control=True)
@@ -222,7 +243,7 @@ class ScriptedRunner(Runner):
 
 def _match(pointer: ScriptPosition, id_: int) -> None:
     """Go past the first of the next few ids that equals the last one; stay when there is none."""
-    for ahead in range(WINDOW):
-        if pointer.line.at(pointer.next + ahead) == id_:
-            pointer.next += ahead + 1
+    for index in pointer.ahead():
+        if pointer.line.at(index) == id_:
+            pointer.next = index + 1
             return

@@ -84,6 +84,13 @@ def test_a_masked_id_falls_through_to_the_next() -> None:
         assert llm.chat("x", thinking=False).text == "Hi"  # <think> is masked in the answer
 
 
+def test_a_model_that_may_not_think_answers() -> None:
+    """Its thought is not its answer."""
+    with scripted(["<think>\nHm.\n</think>\n\nYes."]) as llm:
+        off, on = llm.chat("x", thinking=False), llm.chat("x")
+        assert (off.reasoning, off.text) == (None, "Yes.") and (on.reasoning, on.text) == ("Hm.", "Yes.")
+
+
 def test_goes_on_behind_its_own_end_of_thought_after_a_hand_over() -> None:
     with scripted(["<think>\na b c d e f g h\n</think>\n\nThe answer."]) as llm:
         result = llm.chat("x", budget=3)
