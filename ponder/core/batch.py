@@ -1,6 +1,6 @@
 """What one forward pass works on: a flat batch of tokens from several sequences, and where each belongs.
 
-The same value serves packed training (no cache), prefill and paged decode (rule 1 of the design): the model and all
+The same value serves packed training (no cache), prefill and paged decode: the model and all
 three op sets read it, the engine writes it. Arrays are numpy int32; T tokens, B sequences, R rows with logits.
 """
 

@@ -2,7 +2,7 @@
 
 A message is a role and a tuple of parts in the order they were produced. Two details carry information:
 * a `Reasoning` part that is present but empty is not the same as none (the official template leaves content alone
-  when `reasoning_content` is any string, facts 2.2 rule 5);
+  when `reasoning_content` is any string);
 * `ids` are the exact token ids of an assistant turn as the model saw and produced them, everything after
   `<|im_start|>assistant\\n`. The renderer's history mode "exact" re-uses them so that a tool loop extends the
   previous prompt id by id (HC-2).
@@ -133,8 +133,8 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
     """Read one message dict: {"role", "content"?, "reasoning_content"? | "reasoning"?, "tool_calls"?, ...}.
 
     content_parts: what a content that is no string becomes. "join" keeps it (the text parts of a list joined, an
-    object as JSON): what a user of an API expects. "official" drops it, as the official template does
-    (facts 2.2 rule 3): what a comparison with that template needs.
+    object as JSON): what a user of an API expects. "official" drops it, as the official template does: what a
+    comparison with that template needs.
 
     Raises UserError when the shape is not a message at all.
     """
@@ -145,7 +145,7 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
     if role == "tool":
         return Message.tool(content, call_id=raw.get("tool_call_id") or "", name=raw.get("name") or "")
     if role != "assistant":
-        # No part at all: the official template does not take a message without a string for a query (facts 2.2).
+        # No part at all: the official template does not take a message without a string for a query.
         dropped = raw.get("content") is None or (content_parts == "official" and not isinstance(raw["content"], str))
         return Message(role, () if dropped else (Text(content),))
     reasoning = next((raw[k] for k in ("reasoning_content", "reasoning") if isinstance(raw.get(k), str)), None)
@@ -161,7 +161,7 @@ def message_from_dict(raw: dict[str, Any], *, content_parts: Literal["join", "of
 
 
 def split_thinking(content: str) -> tuple[str, str]:
-    """(reasoning, content) of raw assistant text with a `</think>`, as the official template splits it (facts 2.2)."""
+    """(reasoning, content) of raw assistant text with a `</think>`, as the official template splits it."""
     reasoning = content.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")
     return reasoning, content.split("</think>")[-1].lstrip("\n")
 

@@ -90,7 +90,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The thinking controls of one request (facts 3).
+    """The thinking controls of one request; docs/thinking.md has what holds when.
 
     enabled: True / False is the hard switch; None lets the soft switches `/think`, `/no_think` decide, default on.
     budget: at most this many sampled ids inside the block, then the hand-over; None is no limit of its own. loop_guard:

@@ -4,7 +4,7 @@ Numbers of one request with `max_tokens` M and hand-over length H (24 in the "do
     answer share   max(M // 4, min(256, M // 2))          ids that thoughts and hand-over never take (TB-3)
     limit          min(budget, M - share - H - ids so far)  sampled ids inside the block
     room           M - ids so far >= H + 1                 whether a hand-over and one answer id fit at all
-`<think>` itself is not counted, and ids of a block that the prompt opened count 0 (design, "Thinking, exactly").
+`<think>` itself is not counted, and ids of a block that the prompt opened count 0.
 """
 
 from typing import Literal

@@ -1,7 +1,7 @@
 """Texts as vectors: the last hidden states of a model, pooled and normalised.
 
-"last" takes the state of a final <|endoftext|>, as the Qwen3-Embedding models were trained (the token must be there:
-T17); "mean" averages over all ids. Whole texts are packed side by side without a cache, so what a text gives does not
+"last" takes the state of a final <|endoftext|>, as the Qwen3-Embedding models were trained (the token must be there);
+"mean" averages over all ids. Whole texts are packed side by side without a cache, so what a text gives does not
 depend on its neighbours (DT-1).
 """
 

@@ -20,7 +20,7 @@ def rows(text: str) -> list[dict]:
 
 def test_tokenize_is_the_published_vector_and_back(ponder) -> None:
     text = "Give me a short introduction to large language model."
-    ids = [35127, 752, 264, 2805, 16800, 311, 3460, 4128, 1614, 13]  # facts 1.5
+    ids = [35127, 752, 264, 2805, 16800, 311, 3460, 4128, 1614, 13]  # of the published tokenizer
     done = ponder("tokenize", input=json.dumps({"text": text}) + "\n" + json.dumps({"ids": ids}))
     assert done.returncode == 0 and not done.stderr
     assert rows(done.stdout) == [{"ids": ids, "tokens": rows(done.stdout)[0]["tokens"]}, {"text": text}]

@@ -27,7 +27,7 @@ def test_list(ponder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [  # facts 1.3
+    [  # from the config.json of each
         ("qwen3:0.6b", ["596,049,920", "440,467,456", "1.19 GB", "hybrid", "32,768", "131,072", "115 kB a token"]),
         ("qwen3:30b-a3b", ["30,532,122,624", "29,909,792,768", "3,353,032,704", "128 experts", "8 used"]),
         ("qwen3:235b-a22b", ["235,093,634,560", "22,190,763,520"]),

@@ -19,7 +19,7 @@ def test_every_released_size(ponder) -> None:
 
 
 def test_the_claim_about_four_h20(ponder) -> None:
-    """They serve the 235B model in FP8, 4 x 131,072 tokens, and not in bf16; facts 1.3 give the bytes."""
+    """They serve the 235B model in FP8, 4 x 131,072 tokens, and not in bf16."""
     words = ("plan", "qwen3:235b-a22b", "--gpus", "4", "--gpu", "h20", "--context", "131072", "--streams", "4")
     shown = ponder(*words)
     assert [line.split()[1] for line in shown.stdout.splitlines()[2:] if " yes " in line] == ["fp8"]

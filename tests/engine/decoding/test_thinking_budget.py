@@ -29,7 +29,7 @@ from ponder.engine.decoding.thinking_budget import SENTENCE, answer_share, hando
 DOCS_TEXT = (
     "271 82796 279 7199 882 553 279 1196 11 358 614 311 2968 279 6291 3118 389 279 7274 5961 1431 624 151668 271"
 )
-DOCS = tuple(map(int, DOCS_TEXT.split()))  # facts 3.3
+DOCS = tuple(map(int, DOCS_TEXT.split()))  # by the published tokenizer
 
 
 def test_handover_ids_equal_the_published_ones() -> None:

@@ -44,7 +44,7 @@ TOOLS = (
     "with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
     '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
 )
-# facts 2.4: number -> (messages, options, text)
+# number -> (messages, options, text)
 VECTORS: dict[int, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
     1: ([{"role": "user", "content": "hi"}], {"gen": True}, im("user", "hi") + GEN),
     2: (

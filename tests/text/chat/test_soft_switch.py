@@ -1,4 +1,4 @@
-"""The soft switch (facts 3.1, TH-3): the newest /think or /no_think in user or system text."""
+"""The soft switch (TH-3): the newest /think or /no_think in user or system text."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from ponder.core.errors import LoadError
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
-# facts 1.5: measured with a third tokenizer file (qwen.tiktoken of qwen-agent)
+# measured with a third tokenizer file (qwen.tiktoken of qwen-agent)
 VECTORS = {
     "Hello, world!": "9707 11 1879 0",
     "Give me a short introduction to large language model.": "35127 752 264 2805 16800 311 3460 4128 1614 13",

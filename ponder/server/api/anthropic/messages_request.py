@@ -1,4 +1,4 @@
-"""The body of POST /v1/messages -> `ChatRequest` (T17). Content is a text or a list of blocks, in both directions."""
+"""The body of POST /v1/messages -> `ChatRequest`. Content is a text or a list of blocks, in both directions."""
 
 import json
 from typing import Any

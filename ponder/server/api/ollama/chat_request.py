@@ -1,4 +1,4 @@
-"""The bodies of Ollama's POST /api/chat and /api/generate -> `ChatRequest` (T17)."""
+"""The bodies of Ollama's POST /api/chat and /api/generate -> `ChatRequest`."""
 
 import json
 from typing import Any

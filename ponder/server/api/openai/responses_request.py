@@ -1,4 +1,4 @@
-"""The body of POST /v1/responses -> `ChatRequest` (T17). Input is a text or a list of items (responses_items.py).
+"""The body of POST /v1/responses -> `ChatRequest`. Input is a text or a list of items (responses_items.py).
 Before it come the items of the reply that the request continues (response_store.py)."""
 
 from typing import Any
