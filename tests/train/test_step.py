@@ -7,7 +7,9 @@ import pytest
 import tiny
 import torch
 
+from ponder.core.errors import UserError
 from ponder.core.sample import Sample
+from ponder.train import parallel
 from ponder.train.batch import micro_batches
 from ponder.train.loss import LossSettings
 from ponder.train.optim import OptimSettings
@@ -108,3 +110,11 @@ def test_a_broken_weight_is_named(tmp_path: Path) -> None:
 
 def test_a_tied_head_is_one_parameter(tmp_path: Path) -> None:
     assert "lm_head.weight" not in trainer(tmp_path).parameters
+
+
+def test_muon_is_refused_where_matrices_lie_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "processes", lambda: 2)
+    settings = StepSettings(optim=OptimSettings(kind="muon"))
+    with pytest.raises(UserError, match="take adamw"):
+        Trainer(tiny.model(), settings, tmp_path, together=True)
+    assert Trainer(tiny.model(), settings, tmp_path).processes == 1

@@ -14,7 +14,7 @@ from ponder.train.record.generations import Told, newest
 from ponder.train.record.metrics import Line, read, short
 from ponder.train.stages.evaluate import RESULT
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 240, 52, 16, 30, 30
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 240, 64, 16, 30, 30
 MOST = 400  # points of a curve; more are averaged into so many
 
 
