@@ -53,7 +53,7 @@ def read_gguf(path: str | Path) -> Checkpoint:
             sources[place[0]] = _source(gguf, info)
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
-    sources = _alike(sources)
+    sources = alike(sources)
     checkpoint = Checkpoint(config, sources, str(path), gguf=parts[0], files=tuple(paths))
     check(checkpoint)
     return replace(checkpoint, fits=True)
@@ -90,7 +90,7 @@ def _experts(gguf: GGUF, info: TensorInfo, prefix: str, suffix: str, config: Mod
     return {name: _source(gguf, part) for name, part in zip(names, parts, strict=True)}
 
 
-def _alike(sources: dict[str, Source]) -> dict[str, Source]:
+def alike(sources: dict[str, Source]) -> dict[str, Source]:
     """Gate and up of an expert read the same activations, so they must be of one kind: where a file has them in types
     of two, they are int8."""
     out = dict(sources)

@@ -18,6 +18,7 @@ from ponder.core.errors import LoadError
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import HEAD
 from ponder.model.formats.folder import read_file
+from ponder.model.formats.gguf_read import alike
 from ponder.model.formats.hf_names import hub_names, is_flat
 from ponder.model.formats.hf_tensors import plain_sources
 from ponder.model.formats.quantised.mlx import unstacked
@@ -64,7 +65,7 @@ def _sources(tensors: dict[str, StoredTensor], form: Form | None, config: ModelC
     if isinstance(form, Mlx):
         tensors = dict(unstacked(tensors))
     sources, rest = read_quantised(tensors, form, where)
-    return sources | dict(plain_sources(rest, config, where))
+    return alike(sources) | dict(plain_sources(rest, config, where))
 
 
 def _generation(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ponder.model.weights.checkpoint import Source
 from ponder.model.weights.finite import all_finite
 
 Made = TypeVar("Made")
+Codes = Callable[[int, int], NDArray[np.uint8]]
 Rows = Callable[[int, int], Floats]  # first and end -> float32 [end - first, K]
 
 _STEP = 8  # every form can be cut at such rows: AWQ has eight outputs in a word
@@ -53,7 +54,7 @@ class Grouped:
 
     shape: tuple[int, int]
     bits: int
-    codes: Callable[[int, int], NDArray[np.uint8]]
+    codes: Codes
     zero: NDArray[np.int16]
     scale: Floats
     group_of: NDArray[np.integer[Any]] | None = None
@@ -71,15 +72,14 @@ class Grouped:
         return values
 
     def kind(self) -> Kind | None:
-        """The kind of Ponder that holds integers and scales exactly, in groups of GROUP; None: no kind does."""
+        """The kind of Ponder that holds codes and scales as they are, in groups of GROUP; None: no kind does. uint4's
+        offsets are rounded to float16, nothing else is."""
         columns = self.shape[1] // self.scale.shape[1]
-        with np.errstate(over="ignore"):
-            halves = self.scale.astype(np.float16).astype(np.float32)
-        if self.group_of is not None or columns % GROUP or not np.array_equal(halves, self.scale):
+        if self.group_of is not None or columns % GROUP or not _halves(self.scale):
             return None
         if self._centred:
             return "int4" if self.bits <= 4 else "int8"
-        return "int8" if self.bits <= 4 else None
+        return "uint4" if self.bits <= 4 else None
 
     def packed(self, kind: Kind, group: int) -> Tensor:
         """kind: what `kind()` says. group: a part of the columns of a group."""
@@ -112,8 +112,11 @@ class Grouped:
 
 def by_groups(name: str, nbytes: int, matrix: Grouped) -> Source:
     exact, columns = matrix.kind(), matrix.shape[1] // matrix.scale.shape[1]
+    if exact == "uint4":
+        offset = matrix.scale * -matrix.zero.astype(np.float32)
+        return by_codes(name, matrix.shape, nbytes, matrix.codes, matrix.scale, offset, matrix)
     source = by_rows(name, matrix.shape, nbytes, exact or "int8", matrix.rows)
-    if exact is None or not np.isfinite(matrix.scale).all():
+    if exact is None:
         return source
     rounded = source.convert
     assert rounded is not None, "by_rows converts"
@@ -122,6 +125,59 @@ def by_groups(name: str, nbytes: int, matrix: Grouped) -> Source:
         return matrix.packed(kind, group) if kind == exact and columns % group == 0 else rounded(kind, group)
 
     return Source(matrix.shape, exact, nbytes, partial(convert, exact, GROUP), packed=True, convert=convert)
+
+
+def by_codes(
+    name: str, shape: tuple[int, int], nbytes: int, codes: Codes, scale: Floats, offset: Floats,
+    whole: Grouped | None = None,
+) -> Source:  # fmt: skip
+    """value = code * scale + offset, codes 0..15 and both [N, G], of columns that divide into GROUP: uint4 keeps them.
+    whole: the same with zero points, whose sums int8 holds exactly."""
+    (n, k), groups = shape, scale.shape[1]
+
+    def rows(first: int, end: int) -> Floats:
+        values = codes(first, end).astype(np.float32)
+        parts = values.reshape(end - first, groups, -1)
+        parts *= scale[first:end, :, None]
+        parts += offset[first:end, :, None]
+        return values
+
+    if k // groups % GROUP or not (_near_halves(scale) and _near_halves(offset)):
+        return by_rows(name, shape, nbytes, "int8", rows)
+    source = by_rows(name, shape, nbytes, "uint4", rows if whole is None else whole.rows)
+    rounded = source.convert
+    assert rounded is not None, "by_rows converts"
+
+    def convert(kind: Kind, group: int) -> Tensor:
+        if kind == "int8" and whole is not None and k // groups % group == 0:
+            return whole.packed("int8", group)
+        return packed() if kind == "uint4" else rounded(kind, group)
+
+    def packed() -> Tensor:
+        data = np.empty((n, k // 2), np.uint8)
+
+        def fill(cut: tuple[int, int]) -> None:
+            data[slice(*cut)] = pack_int4(codes(*cut), GROUP)
+
+        for _ in _in_order(list(_cuts(n, k)), fill):
+            pass
+        pairs = np.stack([scale.astype(np.float16), offset.astype(np.float16)], axis=2)
+        return Tensor("uint4", shape, data, np.repeat(pairs, k // groups // GROUP, axis=1), GROUP)
+
+    return Source(shape, "uint4", nbytes, source.read, convert=convert, group=GROUP)
+
+
+def _halves(values: Floats) -> bool:
+    """Whether float16 holds them exactly."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array_equal(values.astype(np.float16).astype(np.float32), values) and all_finite(values, "f32")
+
+
+def _near_halves(values: Floats) -> bool:
+    """Whether float16 holds them to its own precision, measured by the largest."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = np.abs(values.astype(np.float16).astype(np.float32) - values).max()
+    return bool(wrong <= 2.0**-11 * np.abs(values).max())  # False for NaN
 
 
 def _cuts(n: int, k: int) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ponder.kernels.tensor import Floats
 from ponder.model.formats.quantised.bits import unpack
-from ponder.model.formats.quantised.matrix import by_rows
+from ponder.model.formats.quantised.matrix import by_codes, by_rows
 from ponder.model.formats.quantised.parts import Parts
 from ponder.model.formats.safetensors_file import StoredTensor
 from ponder.model.quantisation_config import Mlx
@@ -33,7 +33,9 @@ def mlx(parts: Parts, form: Mlx) -> Source:
         values += offset[first:end, :, None]
         return values.reshape(end - first, k)
 
-    return by_rows(parts.name, (n, k), parts.nbytes, "int8", rows)
+    if bits > 4:
+        return by_rows(parts.name, (n, k), parts.nbytes, "int8", rows)
+    return by_codes(parts.name, (n, k), parts.nbytes, lambda a, b: unpack(words[a:b], bits), scale, offset)
 
 
 def unstacked(stored: dict[str, StoredTensor]) -> Iterator[tuple[str, StoredTensor]]:
