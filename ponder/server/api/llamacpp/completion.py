@@ -165,6 +165,6 @@ class LlamaDialect:
             truncated=False,
             stop_type="limit" if limited else "word" if finish.stop_reason else "eos",
             stopping_word="" if limited else finish.stop_reason or "",
-            timings=timings_of(self._active.handle, usage.cached_tokens),
+            timings=timings_of(self._active.handle, usage),
             warnings=finish.warnings,
         )

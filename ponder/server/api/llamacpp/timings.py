@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ponder.core.event import Usage
 from ponder.engine.scheduling.handle import Handle
 from ponder.server.http.reply import JsonReply
 
@@ -20,15 +21,15 @@ class Timings(JsonReply):
     predicted_per_second: float
 
 
-def timings_of(handle: Handle, cached: int, choices: Iterable[int] = (0,)) -> Timings:
-    """cached: ids of the prompt that were in the cache. choices: those that are meant."""
+def timings_of(handle: Handle, usage: Usage, choices: Iterable[int] = (0,)) -> Timings:
+    """usage: of one of the choices that are meant."""
     all_ = [handle.timings(choice) for choice in choices]
     first = min((t.first_id for t in all_ if t.first_id), default=0.0)
     read = max(0.0, first - all_[0].admitted) * 1000 if first else 0.0
     wrote = max(0.0, max(t.finished for t in all_) - first) * 1000 if first else 0.0
-    prompt, predicted = len(handle.prompt_ids()) - cached, sum(t.generated for t in all_)
+    prompt, predicted = usage.prompt_tokens - usage.cached_tokens, sum(t.generated for t in all_)
     return Timings(
-        cache_n=cached,
+        cache_n=usage.cached_tokens,
         prompt_n=prompt,
         prompt_ms=read,
         prompt_per_token_ms=read / prompt if prompt else 0.0,

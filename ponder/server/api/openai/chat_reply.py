@@ -181,7 +181,7 @@ class ChatDialect:
             choice |= {} if finish.stop_reason is None else {"stop_reason": finish.stop_reason}
             warnings = _warnings([finish])
             chunk |= _settings([finish]) | ({"warnings": warnings} if warnings else {})
-            chunk["timings"] = timings_of(self._active.handle, finish.usage.cached_tokens, (index,))
+            chunk["timings"] = timings_of(self._active.handle, finish.usage, (index,))
         if scores := self._scores.pop(index, None):
             choice["logprobs"] = self._logprobs(scores)
         if self._body.stream_options.continuous_usage_stats:
@@ -219,7 +219,7 @@ class ChatDialect:
             choices=[self._choice(i, c) for i, c in enumerate(choices)],
             usage=usage(finishes),
             **_settings(finishes),
-            timings=timings_of(self._active.handle, finishes[0].usage.cached_tokens, range(len(finishes))),
+            timings=timings_of(self._active.handle, finishes[0].usage, range(len(finishes))),
             warnings=_warnings(finishes),
         )
 

@@ -143,7 +143,7 @@ class CompletionDialect:
         first = min(finishes)
         prompt, n = first // self._batch.n, self._batch.n
         choices = [choice % n for choice in finishes if choice // n == prompt]
-        return timings_of(self._batch.actives[prompt].handle, finishes[first].usage.cached_tokens, choices)
+        return timings_of(self._batch.actives[prompt].handle, finishes[first].usage, choices)
 
     async def whole(self, reply: Closed) -> Completion:
         self._batch = reply.source
