@@ -11,7 +11,8 @@ import json
 import re
 
 from ponder.text.chat.begun_call import LONGEST_HEAD, Begun
-from ponder.text.chat.xml_calls import END_FUNCTION, END_PARAMETER, PARAMETER, Schemas, is_text, json_value, parameter
+from ponder.text.chat.xml_calls import END_FUNCTION, END_PARAMETER, PARAMETER, Schemas
+from ponder.text.schema_values import is_text, json_value, parameter
 
 _HEAD = re.compile(r"\s*<function=([^<>{}\"'\s]+)>")
 _OPENING = re.compile(r"\s*<parameter=([^<>\n]+)>")

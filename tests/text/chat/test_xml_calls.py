@@ -15,7 +15,8 @@ from ponder.core.message import ToolCall
 from ponder.text.chat.coder_template import FORMS, format_xml
 from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.tool_calls import format_call
-from ponder.text.chat.xml_calls import ValueScanner, json_value, parse_xml
+from ponder.text.chat.xml_calls import ValueScanner, parse_xml
+from ponder.text.schema_values import json_value
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 EDIT: dict[str, Any] = {
