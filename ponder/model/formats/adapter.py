@@ -18,11 +18,12 @@ import numpy as np
 
 from ponder.core.errors import LoadError
 from ponder.core.gguf import GGUF
-from ponder.kernels.tensor import Floats, Kind, Tensor, from_bf16
+from ponder.kernels.tensor import FOUR_BITS, Floats, Kind, Tensor, from_bf16
 from ponder.model.decoder import EMBED
 from ponder.model.formats.folder import read_json
 from ponder.model.formats.ggml_blocks import dequantise
 from ponder.model.formats.gguf_names import to_hf
+from ponder.model.formats.gguf_read import alike
 from ponder.model.formats.hf_names import hub_name
 from ponder.model.formats.hf_tensors import plain_sources
 from ponder.model.formats.quantised.matrix import by_rows
@@ -73,7 +74,7 @@ def with_adapter(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     for name, change in adapter.added.items():
         tensors[name] = _merged(f"{path}: {name}", tensors[name], change)
     files = (*checkpoint.files, *adapter.files)
-    return replace(checkpoint, tensors=tensors, files=files, adapter=path.resolve().stem, fits=False)
+    return replace(checkpoint, tensors=alike(tensors), files=files, adapter=path.resolve().stem, fits=False)
 
 
 def read_adapter(path: Path) -> Adapter:
@@ -88,7 +89,7 @@ def _merged(name: str, base: Source, change: LowRank) -> Source:
     n, k = len(change.b), change.a.shape[1]
     if base.shape != (n, k):
         raise LoadError(f"{name}: an adapter of [{n}, {k}], the model has {list(base.shape)}")
-    auto: Kind = "int8" if base.auto == "int4" else base.auto  # sums lie on no grid of four bits
+    auto: Kind = "int8" if base.auto in FOUR_BITS else base.auto  # sums lie on no grid of four bits
 
     def convert(kind: Kind, group: int) -> Tensor:
         values = read(base, "f32")

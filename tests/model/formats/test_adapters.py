@@ -7,6 +7,7 @@ from typing import Any
 import hf_oracle as oracle
 import numpy as np
 import pytest
+import quantised_tiny
 import torch
 from gguf_tiny import CONFIGS, random_checkpoint, tiny_tokenizer
 from msgspec.structs import replace as with_
@@ -79,6 +80,29 @@ def test_what_is_added_to_each_kind_of_weights(form: str, tmp_path: Path) -> Non
         and np.abs(packed.dequantise() - read(merged.tensors[Q + ".weight"], "f32")).max() < 0.01
     )
     build(merged, NativeOps())
+
+
+def test_on_weights_of_four_bits_with_offsets(tmp_path: Path) -> None:
+    """What an adapter changes becomes int8, the rest stays as it is; both matrices of an expert change alike."""
+    values = quantised_tiny.write(tmp_path / "base", "awq")
+    _adapter(tmp_path / "lora")
+    base = open_checkpoint(tmp_path / "base")
+    merged = with_adapter(base, tmp_path / "lora")
+    assert merged.tensors[Q + ".weight"].auto == "int8" and base.tensors[Q + ".weight"].auto == "uint4"
+    assert merged.tensors[Q.replace("q_proj", "k_proj") + ".weight"].auto == "uint4"
+    model = build(merged, NativeOps())
+    assert np.isfinite(model.forward(IDS, Batch.packed([12]))).all()
+    assert not np.array_equal(read(merged.tensors[Q + ".weight"], "f32"), values[Q + ".weight"])
+
+    save_hf(tmp_path / "moe", random_checkpoint(CONFIGS["moe"]), "int4", group=32)
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    module = "model.layers.0.mlp.experts.3.gate_proj"
+    pair = {f"{module}.lora_A.weight": torch.ones(1, 64), f"{module}.lora_B.weight": torch.ones(32, 1)}
+    save_file(pair, tmp_path / "gate" / "adapter_model.safetensors")
+    merged = with_adapter(open_checkpoint(tmp_path / "moe"), tmp_path / "gate")
+    kinds = [merged.tensors[f"{module.replace('gate', part)}.weight"].auto for part in ("gate", "up", "down")]
+    assert kinds == ["int8", "int8", "int4"]
 
 
 def test_the_same_as_peft_computes(tmp_path: Path) -> None:
