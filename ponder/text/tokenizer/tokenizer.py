@@ -33,6 +33,7 @@ from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
 # Threads of the library's own would take the cores from whoever computes; and a fork after them makes it complain.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 PART = 1 << 14  # characters of a long text that are encoded at once
+SOLID = 1 << 18  # characters of a run that is encoded whole without a look at its beginning
 _MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
@@ -166,6 +167,8 @@ class Tokenizer:
                 at += 1
             ends, first, begin = list(accumulate(map(len, run))), at - len(run), 0
             for part in parts("".join(run), PART):
+                if context is not None:
+                    self._refuse_solid(part, context - len(ids), context)
                 found, starts = self._encode(part)
                 ids += found
                 if len(run) == 1:
@@ -176,6 +179,14 @@ class Tokenizer:
                 if context is not None and len(ids) > 2 * context:
                     raise ContextLengthExceeded(len(ids), context, at_least=True)
         return ids, owners
+
+    def _refuse_solid(self, part: str, room: int, context: int) -> None:
+        """A run without a place to cut takes much longer than its length says; its beginning shows whether it fits."""
+        size = SOLID
+        while size < len(part):
+            if len(self._encode(part[:size])[0]) > room + 2 * context:
+                raise ContextLengthExceeded(2 * context, context, at_least=True)
+            size *= 2
 
     def _encode(self, text: str) -> tuple[list[int], list[int]]:
         """Well-formed text -> (ids, the character in which each begins)."""

@@ -82,3 +82,14 @@ def test_it_ends_where_nothing_fits(tok: Tokenizer, monkeypatch: pytest.MonkeyPa
     assert 10_000 < e.value.prompt_tokens < 20_000 and e.value.limit == 5000
     assert sum(seen) < 100_000, "the rest was not looked at"
     assert len(tok.encode("word " * 4000, context=5000)) == 4001
+
+
+def test_a_run_without_a_cut_ends_where_nothing_fits(tok: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    encode = tok._encode
+    monkeypatch.setattr(tok, "_encode", lambda part: seen.append(len(part)) or encode(part))
+    with pytest.raises(ContextLengthExceeded, match="at least"):
+        tok.encode("a" * 3_000_000, context=5000)
+    assert sum(seen) < 600_000, "its beginning was enough"
+    whole = "a" * 300_000
+    assert tok.encode(whole, context=50_000) == tok.encode(whole)
