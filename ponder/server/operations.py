@@ -25,7 +25,6 @@ from ponder.server.api.ollama.models import OllamaModels, OllamaStatus, OllamaVe
 from ponder.server.api.ollama.show import OllamaShow
 from ponder.server.api.openai import embeddings, models
 from ponder.server.api.openai.chat import chat_completions
-from ponder.server.api.openai.chat_reply import ChatCompletion
 from ponder.server.api.openai.completions import completions
 from ponder.server.api.openai.completions_reply import Completion
 from ponder.server.api.openai.embeddings import (
@@ -36,6 +35,7 @@ from ponder.server.api.openai.embeddings import (
 from ponder.server.api.openai.models import OfferedModel, OfferedModels
 from ponder.server.api.openai.response_routes import input_items, stored_response
 from ponder.server.api.openai.responses import responses
+from ponder.server.api.openai.structs.chat import ChatCompletion
 from ponder.server.api.openai.structs.responses import InputItems, ResponseDeleted, ResponseReply
 from ponder.server.api.requests import RunningReply
 from ponder.server.runtime.endpoint import Handler

@@ -3,24 +3,34 @@ concatenated stream equals the whole reply (RS-1, API-2)."""
 
 import time
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, structs
 
 from ponder import __version__
-from ponder.core.event import Effective, Finish, TokenLogprob
+from ponder.core.event import Finish, TokenLogprob
 from ponder.core.message import ToolCall
 from ponder.core.protocol import PromptProgress
 from ponder.engine.result import Choice, choice_of
-from ponder.server.api.llamacpp.timings import Timings, timings_of
+from ponder.server.api.llamacpp.timings import timings_of
 from ponder.server.api.openai.chat_request import ChatBody
-from ponder.server.api.openai.tools import (
-    CustomCallReply,
-    InputStream,
-    ToolCallReply,
-    chat_call,
-    chat_custom_names,
+from ponder.server.api.openai.structs.chat import (
+    CachedTokens,
+    ChatChoice,
+    ChatChunk,
+    ChatCompletion,
+    ChatLogprobs,
+    ChatMessage,
+    ChatUsage,
+    ChunkChoice,
+    CompletionTokens,
+    FinishReason,
+    ReadingProgress,
+    TokenAlternative,
+    TokenLogprobReply,
+    UsageSoFar,
 )
+from ponder.server.api.openai.tools import InputStream, chat_call, chat_custom_names
 from ponder.server.api.stream_reply import (
     CallPart,
     Closed,
@@ -34,87 +44,11 @@ from ponder.server.api.stream_reply import (
     Scored,
 )
 from ponder.server.http.errors import openai_body
-from ponder.server.http.reply import JsonReply
 from ponder.server.http.stream import data
 from ponder.server.runtime.service import ActiveRequest
 
 FINGERPRINT = f"ponder-{__version__}"
 DONE = b"data: [DONE]\n\n"
-FinishReason = Literal["stop", "length", "tool_calls"]
-
-
-class CachedTokens(JsonReply):
-    cached_tokens: int
-
-
-class CompletionTokens(JsonReply):
-    reasoning_tokens: int
-    handover_tokens: int
-
-
-class ChatUsage(JsonReply):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: CachedTokens
-    completion_tokens_details: CompletionTokens
-
-
-class ChatMessage(JsonReply):
-    """reasoning_content and reasoning are the same thoughts under both names that clients know."""
-
-    role: Literal["assistant"]
-    content: str | None
-    reasoning_content: str | UnsetType = UNSET
-    reasoning: str | UnsetType = UNSET
-    tool_calls: list[ToolCallReply | CustomCallReply] = field(default_factory=list)
-
-
-class TokenAlternative(JsonReply):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprobReply(JsonReply):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[TokenAlternative]
-
-
-class ChatLogprobs(JsonReply):
-    """content: of the answer. reasoning_content: of the thoughts."""
-
-    content: list[TokenLogprobReply]
-    refusal: None
-    reasoning_content: list[TokenLogprobReply] = field(default_factory=list)
-
-
-class ChatChoice(JsonReply):
-    index: int
-    message: ChatMessage
-    finish_reason: FinishReason
-    logprobs: ChatLogprobs | None
-    stop_reason: str = ""
-
-
-class ChatCompletion(JsonReply):
-    """effective: the settings that held. malformed_tool_calls: how many calls were broken and stayed text. warnings:
-    what was ignored, lowered or broken."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: list[ChatChoice]
-    usage: ChatUsage
-    effective: Effective
-    thinking_truncated: bool
-    timings: Timings
-    malformed_tool_calls: int = 0
-    warnings: list[str] = field(default_factory=list)
 
 
 class ChatDialect:
@@ -139,7 +73,9 @@ class ChatDialect:
                 self._scores.setdefault(choice, []).append(entry)
                 return b""
             case PromptProgress():
-                return data(self._chunk(0, {}) | {"prompt_progress": self._reading(piece)})
+                chunk = self._chunk(0, {})
+                chunk.prompt_progress = self._reading(piece)
+                return data(chunk)
             case Ended(choice, finish):
                 return self._scored(choice, {}, finish)
             case Closed():
@@ -175,40 +111,38 @@ class ChatDialect:
     def _scored(self, index: int, delta: dict[str, Any], finish: Finish | None = None) -> bytes:
         """Log-probabilities ride on the next chunk of their choice: some clients drop a chunk whose delta is empty."""
         chunk = self._chunk(index, delta)
-        choice = chunk["choices"][0]
+        (choice,) = chunk.choices
         if finish is not None:
-            choice["finish_reason"] = finish_reason(finish)
-            choice |= {} if finish.stop_reason is None else {"stop_reason": finish.stop_reason}
-            warnings = _warnings([finish])
-            chunk |= _settings([finish]) | ({"warnings": warnings} if warnings else {})
-            chunk["timings"] = timings_of(self._active.handle, finish.usage, (index,))
+            choice.finish_reason = finish_reason(finish)
+            choice.stop_reason = UNSET if finish.stop_reason is None else finish.stop_reason
+            timings = timings_of(self._active.handle, finish.usage, (index,))
+            chunk = structs.replace(chunk, **_settings([finish]), warnings=_warnings([finish]), timings=timings)
         if scores := self._scores.pop(index, None):
-            choice["logprobs"] = self._logprobs(scores)
+            choice.logprobs = self._logprobs(scores)
         if self._body.stream_options.continuous_usage_stats:
-            chunk["usage"] = self._so_far()
+            chunk.usage = self._so_far()
         return data(chunk)
 
-    def _chunk(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-        return self._frame("chat.completion.chunk") | {"choices": [choice]}
+    def _chunk(self, index: int, delta: dict[str, Any]) -> ChatChunk:
+        choice = ChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=None)
+        return ChatChunk(**self._frame("chat.completion.chunk"), choices=[choice])
 
     def _usage_chunk(self, reply: Closed) -> bytes:
         finishes = [reply.finishes[i] for i in sorted(reply.finishes)]
-        return data(self._frame("chat.completion.chunk") | {"choices": [], "usage": usage(finishes)})
+        return data(ChatChunk(**self._frame("chat.completion.chunk"), choices=[], usage=usage(finishes)))
 
-    def _reading(self, progress: PromptProgress) -> dict[str, int]:
-        """llama.cpp's form. time_ms: since the prompt's turn came; 0 while it waits."""
+    def _reading(self, progress: PromptProgress) -> ReadingProgress:
         admitted = self._active.handle.timings().admitted
         spent = time.monotonic() - admitted if admitted else 0.0
-        return {"total": progress.total, "cache": progress.cached, "processed": progress.processed,
-                "time_ms": round(spent * 1000)}  # fmt: skip
+        return ReadingProgress(
+            total=progress.total, cache=progress.cached, processed=progress.processed, time_ms=round(spent * 1000)
+        )
 
-    def _so_far(self) -> dict[str, int]:
-        """vLLM's continuous_usage_stats: the counts at each chunk."""
+    def _so_far(self) -> UsageSoFar:
         handle = self._active.handle
         prompt = len(handle.prompt_ids())
         generated = sum(handle.timings(choice).generated for choice in range(len(handle)))
-        return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+        return UsageSoFar(prompt_tokens=prompt, completion_tokens=generated, total_tokens=prompt + generated)
 
     async def whole(self, reply: Closed) -> ChatCompletion:
         self._active = reply.source

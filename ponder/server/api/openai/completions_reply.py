@@ -10,8 +10,9 @@ from msgspec import field
 
 from ponder.core.event import Event, Finish, TokenLogprob
 from ponder.server.api.llamacpp.timings import Timings, timings_of
-from ponder.server.api.openai.chat_reply import DONE, FINGERPRINT, CachedTokens, FinishReason, finish_reason, usage
+from ponder.server.api.openai.chat_reply import DONE, FINGERPRINT, finish_reason, usage
 from ponder.server.api.openai.completions_request import CompletionBody
+from ponder.server.api.openai.structs.chat import CachedTokens, FinishReason
 from ponder.server.api.stream_reply import Closed, Ended, Failed, Opened, PartDelta, Piece, Scored
 from ponder.server.http.errors import openai_body
 from ponder.server.http.reply import JsonReply

@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType, field
 
 from ponder.core.event import Effective
 from ponder.core.request import Truncation
-from ponder.server.api.openai.chat_reply import CachedTokens
+from ponder.server.api.openai.structs.chat import CachedTokens
 from ponder.server.http.reply import JsonReply
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
