@@ -11,7 +11,7 @@ from ponder.server.runtime.endpoint import Incoming, endpoint
 @endpoint(MessagesBody)
 async def messages(incoming: Incoming[MessagesBody]) -> Any:
     service, body = incoming.service, incoming.body
-    chat, warnings = messages_request(body)
+    chat, warnings = await service.in_thread(lambda: messages_request(body))
     pieces = pieces_of(service.run_chat(body.model, chat, PREFIX), (*incoming.warnings, *warnings))
     asked = chat.thinking.enabled
     dialect = MessagesDialect(
@@ -26,7 +26,7 @@ async def messages(incoming: Incoming[MessagesBody]) -> Any:
 async def count_tokens(incoming: Incoming[MessagesBody]) -> TokenCount:
     """The ids that the prompt would have."""
     service, body = incoming.service, incoming.body
-    chat, _ = messages_request(body)
+    chat, _ = await service.in_thread(lambda: messages_request(body))
     restorer = service.restorer(body.model, chat)
     async with service.admission.admit("count-"), service.pool.use(body.model) as llm:
         count = await service.in_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))

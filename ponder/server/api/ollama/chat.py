@@ -27,7 +27,7 @@ async def chat(incoming: Incoming[OllamaChatBody]) -> Any:
     dialect = OllamaChatDialect(body.model)
     if not body.messages:  # how Ollama's clients load a model, and unload it
         return await _load(service, body, dialect)
-    request, warnings = chat_request(body)
+    request, warnings = await service.in_thread(lambda: chat_request(body))
     pieces = pieces_of(service.run_chat(body.model, request, PREFIX), (*incoming.warnings, *warnings))
     return await answer(incoming, _then_unload(service, body, pieces), dialect, lines=True)
 

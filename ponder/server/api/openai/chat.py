@@ -13,7 +13,8 @@ PREFIX = "chatcmpl-"
 @endpoint(ChatBody)
 async def chat_completions(incoming: Incoming[ChatBody]) -> Any:
     service, body = incoming.service, incoming.body
-    run = service.run_chat(body.model, chat_request(body), PREFIX)
+    request = await service.in_thread(lambda: chat_request(body))
+    run = service.run_chat(body.model, request, PREFIX)
     pieces = pieces_of(run, incoming.warnings, reading=body.stream and body.return_progress)
     dialect = ChatDialect(body, service.pool.find(body.model).name, service.config.reasoning_field)
     return await answer(incoming, pieces, dialect)

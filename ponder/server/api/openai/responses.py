@@ -14,7 +14,7 @@ async def responses(incoming: Incoming[ResponsesBody]) -> Any:
     service, body = incoming.service, incoming.body
     store: ResponseStore = incoming.request.app.state.responses
     items, earlier = await service.lanes.store.call(_context, store, body)
-    chat, warnings = responses_request(body, items, earlier)
+    chat, warnings = await service.in_thread(lambda: responses_request(body, items, earlier))
     if body.store and not store.limit:
         warnings += ("store: this server keeps no replies (--keep-responses 0)",)
 
