@@ -24,7 +24,7 @@ def train(toml: Path, out: Path, processes: int, *more: str) -> str:
     command = [sys.executable, *launcher, "-m", "ponder.train", str(toml), "--out", str(out), "--threads", "1", *more]
     env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=env)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-6000:]
     return done.stderr
 
 

@@ -26,12 +26,18 @@ def _array(x: Tensor) -> NDArray[Any]:
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
+def _scale(weight: Tensor) -> Tensor:
+    """A copy in float32: memory that numpy has seen can no longer be given back, and weights that are put together from
+    several processes are given back behind their layer (FSDP)."""
+    return weight.detach().to(torch.float32, copy=True).contiguous()
+
+
 class RmsNorm(torch.autograd.Function):
     """x / rms(x) * weight over the last dimension."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        x, scale = x.contiguous(), weight.float().contiguous()
+        x, scale = x.contiguous(), _scale(weight)
         out, inverse = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
         rows = (_array(a).reshape(-1, x.shape[-1]) for a in (x, out))
         a, b = rows
@@ -45,7 +51,7 @@ class RmsNorm(torch.autograd.Function):
         x, weight, inverse = ctx.saved_tensors
         dx, dw = torch.empty_like(x), torch.empty_like(weight, dtype=torch.float32)
         g, a, d = (_array(t).reshape(-1, x.shape[-1]) for t in (grad.contiguous(), x, dx))
-        scale = weight.float().contiguous()
+        scale = _scale(weight)
         _fused.norm_back(g, a, _array(scale), _array(inverse), d, _array(dw), torch.get_num_threads())
         return dx, dw.to(weight.dtype), None
 
