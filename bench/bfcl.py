@@ -78,7 +78,7 @@ def _row(call: "ToolCall") -> dict[str, Any]:
 
 def score(folder: Path) -> None:
     """Each file's calls, and for files with the text of a reply those that agents read out of plain JSON as well."""
-    from ponder.text.chat.untagged_calls import read_calls
+    from ponder.text.calls.untagged_calls import read_calls
 
     asked = {q["id"]: q for q in _rows(folder / "questions.jsonl")}
     right = _judge(asked)

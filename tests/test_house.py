@@ -122,3 +122,13 @@ def test_pinned_environment_variables() -> None:
     for path in SOURCES:
         found |= set(re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", path.read_text()))
     assert found <= allowed | set(os.environ.get("PONDER_TEST_ENV", "").split()), found - allowed
+
+
+def test_folders_and_files_stay_small() -> None:
+    """At most fifteen modules a folder and three hundred lines a module: what a reader holds in mind at once."""
+    for folder in {path.parent for path in (ROOT / "ponder").rglob("*.py")}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= 15, f"{folder.relative_to(ROOT)} has {len(modules)} modules"
+        for path in modules:
+            lines = len(path.read_text("utf-8").splitlines())
+            assert lines <= 300, f"{path.relative_to(ROOT)} has {lines} lines"

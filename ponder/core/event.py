@@ -1,11 +1,12 @@
 """What a stream is made of. Concatenated deltas equal the non-streamed result byte for byte (RS-1)."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from ponder.core.message import ToolCall
+from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 Handover = Literal["budget", "max_tokens", "eos", "loop", "answer_now"]
@@ -116,3 +117,31 @@ def malformed_warning(malformed_calls: int) -> tuple[str, ...]:
 
 
 Event = ReasoningDelta | TextDelta | ToolCallDelta | ToolCallDone | TokenLogprob | Finish
+
+
+def message_of(events: Iterable[Event]) -> Message:
+    """The assistant message that a stream of events adds up to."""
+    parts: list[Part] = []
+    run: list[str] = []
+    kind: type[Reasoning] | type[Text] = Text
+    for event in events:
+        if isinstance(event, ReasoningDelta | TextDelta):
+            wanted = Reasoning if isinstance(event, ReasoningDelta) else Text
+            if wanted is not kind:
+                _close(parts, kind, run)
+                kind = wanted
+            run.append(event.text)
+        elif isinstance(event, ToolCallDone):
+            _close(parts, kind, run)
+            parts.append(event.call)
+    _close(parts, kind, run)
+    message = Message("assistant", tuple(parts))
+    if message.reasoning is None and "</think>" in message.text:
+        return Message("assistant", (Reasoning(""), *parts))
+    return message
+
+
+def _close(parts: list[Part], kind: type[Reasoning] | type[Text], run: list[str]) -> None:
+    if run:
+        parts.append(kind("".join(run)))
+        run.clear()

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ponder.core.event import Event, Finish, TokenLogprob
+from ponder.core.event import Event, Finish, TokenLogprob, message_of
 from ponder.core.message import Message, Text, ToolCall
-from ponder.text.chat.parse import message_of
 
 
 @dataclass(frozen=True)

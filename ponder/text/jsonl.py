@@ -18,12 +18,13 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from ponder.core.errors import UserError
+from ponder.core.event import message_of
 from ponder.core.message import messages_from_dicts
 from ponder.core.request import History
-from ponder.text.chat.parse import StreamParser, message_of
+from ponder.text.calls.xml_calls import schemas_of
+from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.render import render as render_messages
 from ponder.text.chat.template import Template
-from ponder.text.chat.xml_calls import schemas_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 Json = dict[str, Any]

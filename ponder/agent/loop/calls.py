@@ -11,8 +11,8 @@ from ponder.agent.loop.limits import cut
 from ponder.agent.tools.tool import Output, Tool, ToolContext
 from ponder.core.errors import UserError
 from ponder.core.message import ToolCall
-from ponder.text.chat.untagged_calls import letters
-from ponder.text.chat.xml_calls import FUNCTION
+from ponder.text.calls.untagged_calls import letters
+from ponder.text.calls.xml_calls import FUNCTION
 
 INTERRUPTED = "Error: the program ended during this call. It may or may not have taken effect: look, or call again."
 CANCELLED = "Error: cancelled before it finished."

@@ -12,11 +12,10 @@ from ponder.agent.loop.follow import follow
 from ponder.agent.loop.history import for_prompt
 from ponder.agent.loop.limits import STOPPED, RunBudget, cut
 from ponder.core.errors import ContextLengthExceeded
-from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, message_of
 from ponder.core.message import Message, Part, ToolCall
 from ponder.core.protocol import ChatStream, PromptProgress
 from ponder.core.request import ChatRequest
-from ponder.text.chat.parse import message_of
 
 if TYPE_CHECKING:
     from ponder.agent.loop.agent import Agent

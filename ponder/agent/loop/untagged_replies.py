@@ -19,7 +19,7 @@ from ponder.core.message import Message, ToolCall, ToolResult
 from ponder.core.protocol import Abilities, ChatModel, ChatStream, Health
 from ponder.core.request import ChatRequest
 from ponder.core.stream import WrappedStream
-from ponder.text.chat.untagged_calls import names_no_tool, read_calls
+from ponder.text.calls.untagged_calls import names_no_tool, read_calls
 
 INTERPRETER = "code_interpreter"
 PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S)

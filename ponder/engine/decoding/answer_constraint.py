@@ -17,8 +17,8 @@ from ponder.core.request import ChatRequest
 from ponder.engine.decoding.grammar import compile_calls, compile_grammar, is_strict
 from ponder.engine.decoding.matcher import Compiled
 from ponder.engine.decoding.settings import ModelProfile
-from ponder.text.chat.untagged_calls import UntaggedCalls
-from ponder.text.chat.xml_calls import Schemas, schemas_of
+from ponder.text.calls.untagged_calls import UntaggedCalls
+from ponder.text.calls.xml_calls import Schemas, schemas_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 

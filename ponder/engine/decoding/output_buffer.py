@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import ToolCall
 from ponder.engine.decoding.stop import StopMatcher
-from ponder.text.chat.untagged_calls import UntaggedCalls
+from ponder.text.calls.untagged_calls import UntaggedCalls
 
 
 class OutputBuffer:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from ponder.core.errors import UserError
-from ponder.text.chat.xml_calls import END_FUNCTION, END_PARAMETER, FUNCTION, PARAMETER
+from ponder.text.calls.xml_calls import END_FUNCTION, END_PARAMETER, FUNCTION, PARAMETER
 from ponder.text.schema_values import resolved, types_of
 
 Check = Callable[[Any], str | None]

@@ -28,8 +28,8 @@ from ponder.core.event import (
 from ponder.core.message import ToolCall
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
-from ponder.text.chat.tool_calls import format_call
-from ponder.text.chat.xml_calls import Schemas
+from ponder.text.calls.tool_calls import format_call
+from ponder.text.calls.xml_calls import Schemas
 
 Chunk = dict[str, Any]
 MALFORMED = "malformed_tool_calls"  # of another Ponder

@@ -17,8 +17,8 @@ from ponder.core.request import ChatRequest
 from ponder.engine.decoding.grammar import is_strict
 from ponder.engine.decoding.settings import ModeSource
 from ponder.engine.remote.dialects import Dialect
+from ponder.text.calls.xml_calls import NO_SCHEMAS, Schemas, schemas_of
 from ponder.text.chat.soft_switch import soft_switch
-from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, schemas_of
 
 Body = dict[str, Any]
 EFFORTS = ((1024, "low"), (4096, "medium"))  # as our own server reads the words (server/api/thinking_params.py)

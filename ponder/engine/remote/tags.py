@@ -8,8 +8,8 @@ where the request has tools, since in text a tag may also be just a word.
 from collections.abc import Iterator
 
 from ponder.core.event import Event
+from ponder.text.calls.xml_calls import Schemas
 from ponder.text.chat.parse import StreamParser
-from ponder.text.chat.xml_calls import Schemas
 
 THINK, END_THINK, CALL, END_CALL, TEXT = range(5)
 NAMES = {"<think>": THINK, "</think>": END_THINK, "<tool_call>": CALL, "</tool_call>": END_CALL}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from ponder.core.event import Event, Finish, TextDelta, TokenLogprob, ToolCallDone
-from ponder.text.chat.open_call import CLOSE
+from ponder.text.calls.open_call import CLOSE
 
 TAGS = (b"<think>", b"</think>")  # each of them one id; as letters they are several
 

@@ -15,10 +15,9 @@ from threading import Lock
 from msgspec import structs
 
 from ponder.core.client import CLIENT
-from ponder.core.event import Event, Finish, TokenLogprob
+from ponder.core.event import Event, Finish, TokenLogprob, message_of
 from ponder.core.message import Message, Reasoning
 from ponder.core.request import ChatRequest
-from ponder.text.chat.parse import message_of
 from ponder.text.chat.render import last_query
 
 ENTRY = 200  # bytes of memory that an entry takes besides its text

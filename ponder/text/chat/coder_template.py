@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from ponder.core.message import Message, ToolCall
 from ponder.core.request import History
+from ponder.text.calls.xml_calls import END_FUNCTION, END_PARAMETER
 from ponder.text.chat.spans import Writer
-from ponder.text.chat.xml_calls import END_FUNCTION, END_PARAMETER
 
 SYSTEM = "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
 _FUNCTIONS = "\n\nYou have access to the following functions:\n\n<tools>"

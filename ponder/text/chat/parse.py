@@ -20,15 +20,15 @@ Rules, each from a bug seen in the wild (docs/requirements.md):
 
 from collections.abc import Iterable, Sequence
 
-from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
-from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
-from ponder.text.chat.bare_calls import BareCalls
-from ponder.text.chat.begun_call import TurnCalls
-from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall, Tag
+from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone, message_of
+from ponder.core.message import Message, ToolCall
+from ponder.text.calls.bare_calls import BareCalls
+from ponder.text.calls.begun_call import TurnCalls
+from ponder.text.calls.open_call import CLOSE, OPEN, OpenCall, Tag
+from ponder.text.calls.xml_calls import NO_SCHEMAS, Schemas
 from ponder.text.chat.pending_calls import PendingCalls
 from ponder.text.chat.phase import ControlTokens, Phase, PhaseMachine, turn_start
 from ponder.text.chat.text_stream import DeltaRun, TextStream
-from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas
 
 
 class StreamParser:
@@ -296,31 +296,3 @@ def parse(ids: Iterable[int], tokenizer: ControlTokens, prompt_ids: Sequence[int
     parser = StreamParser(tokenizer, prompt_ids)
     events = parser.feed(ids) + parser.finish()
     return message_of(events)
-
-
-def message_of(events: Iterable[Event]) -> Message:
-    """The assistant message that a stream of events adds up to."""
-    parts: list[Part] = []
-    run: list[str] = []
-    kind: type[Reasoning] | type[Text] = Text
-    for event in events:
-        if isinstance(event, ReasoningDelta | TextDelta):
-            wanted = Reasoning if isinstance(event, ReasoningDelta) else Text
-            if wanted is not kind:
-                _close(parts, kind, run)
-                kind = wanted
-            run.append(event.text)
-        elif isinstance(event, ToolCallDone):
-            _close(parts, kind, run)
-            parts.append(event.call)
-    _close(parts, kind, run)
-    message = Message("assistant", tuple(parts))
-    if message.reasoning is None and "</think>" in message.text:
-        return Message("assistant", (Reasoning(""), *parts))
-    return message
-
-
-def _close(parts: list[Part], kind: type[Reasoning] | type[Text], run: list[str]) -> None:
-    if run:
-        parts.append(kind("".join(run)))
-        run.clear()

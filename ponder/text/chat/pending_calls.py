@@ -7,9 +7,9 @@ after all. A raw newline in a string ends the hope too: a forgotten quote must n
 """
 
 from ponder.core.message import ToolCall
-from ponder.text.chat.open_call import CLOSE, OPEN, OpenCall
+from ponder.text.calls.open_call import CLOSE, OPEN, OpenCall
+from ponder.text.calls.xml_calls import Schemas
 from ponder.text.chat.phase import ControlTokens
-from ponder.text.chat.xml_calls import Schemas
 
 
 class PendingCalls:

@@ -13,11 +13,11 @@ from typing import Any
 
 from ponder.core.message import Message, Text, ToolCall, ToolResult, split_thinking
 from ponder.core.request import History
+from ponder.text.calls.tool_calls import format_call
 from ponder.text.chat.coder_template import FORMS, render_coder
 from ponder.text.chat.soft_switch import is_tool_response
 from ponder.text.chat.spans import Rendered, SpanKind, Writer
 from ponder.text.chat.template import Template, default_template, opens_block, switch_warning
-from ponder.text.chat.tool_calls import format_call
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 QWEN25_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."

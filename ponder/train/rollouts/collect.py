@@ -15,13 +15,14 @@ from pathlib import Path
 from msgspec import structs
 
 from ponder.core.errors import UserError
+from ponder.core.event import message_of
 from ponder.core.params import UNSHAPED, Thinking
 from ponder.core.sample import Continuation, Problem, Rollout, Verdict
 from ponder.core.token_model import TokenModel, TokenRequest
 from ponder.eval.grade import judged
 from ponder.tasks.base import Task
 from ponder.tasks.labelled import VerifierError
-from ponder.text.chat.parse import StreamParser, message_of
+from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.render import render
 from ponder.text.chat.template import Template
 from ponder.text.tokenizer.tokenizer import Tokenizer

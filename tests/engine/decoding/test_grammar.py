@@ -15,7 +15,7 @@ from ponder.engine.decoding import grammar as grammar_module
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 from ponder.engine.decoding.grammar import compile_calls, compile_grammar
 from ponder.engine.decoding.matcher import Compiled, Matcher
-from ponder.text.chat.tool_calls import parse_call
+from ponder.text.calls.tool_calls import parse_call
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 PERSON = {

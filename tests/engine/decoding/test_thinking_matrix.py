@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thinking_cases import ANSWER, CALL, RULES, WORDS, rules
 
+from ponder.core.event import message_of
 from ponder.core.params import Thinking
 from ponder.engine.decoding.settings import Ceiling
 from ponder.engine.decoding.thinking_budget import SENTENCE
-from ponder.text.chat.parse import StreamParser, message_of
+from ponder.text.chat.parse import StreamParser
 
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<|im_end|>", "<|im_start|>")
 

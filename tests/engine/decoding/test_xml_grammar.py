@@ -12,8 +12,8 @@ from ponder.core.errors import UserError
 from ponder.core.event import ToolCallDone
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules
 from ponder.engine.decoding.matcher import Compiled
+from ponder.text.calls.xml_calls import schemas_of
 from ponder.text.chat.parse import StreamParser
-from ponder.text.chat.xml_calls import schemas_of
 
 SHORT = {"type": "string", "maxLength": 3}
 VALUES: list[Any] = [

@@ -6,12 +6,20 @@ from typing import Any
 import pytest
 
 from ponder.core.errors import UpstreamError
-from ponder.core.event import Effective, Event, Finish, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDone
+from ponder.core.event import (
+    Effective,
+    Event,
+    Finish,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDone,
+    message_of,
+)
 from ponder.engine.remote.reply import RemoteReply, TokenNames
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
-from ponder.text.chat.parse import message_of
-from ponder.text.chat.xml_calls import NO_SCHEMAS
+from ponder.text.calls.xml_calls import NO_SCHEMAS
 
 EFFECTIVE = Effective(False, "model", None, None, None, None, None, None, None)
 

@@ -10,10 +10,10 @@ from test_stream_parser import ASK, GOOD, TABLE, outcome, random_ids
 
 from ponder.core.event import Event, ToolCallDelta, ToolCallDone
 from ponder.core.message import ToolCall
-from ponder.text.chat.begun_call import SHORT, BegunCall
-from ponder.text.chat.begun_xml import BegunXml
+from ponder.text.calls.begun_call import SHORT, BegunCall
+from ponder.text.calls.begun_xml import BegunXml
+from ponder.text.calls.xml_calls import parse_xml
 from ponder.text.chat.parse import StreamParser
-from ponder.text.chat.xml_calls import parse_xml
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 LONG = f'"long": "{"x" * SHORT}", '  # what nobody is told before

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from ponder.core.event import message_of
 from ponder.core.message import Message, Part, Reasoning, Text, ToolCall
-from ponder.text.chat.parse import StreamParser, message_of
+from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.render import render
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.vocabulary import ADDED

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
+from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone, message_of
 from ponder.core.message import Message, Reasoning, Text, ToolCall
-from ponder.text.chat.parse import StreamParser, message_of, parse
+from ponder.text.chat.parse import StreamParser, parse
 from ponder.text.chat.render import render
 from ponder.text.tokenizer.tokenizer import Tokenizer
 

@@ -4,10 +4,10 @@ call = OpenCall(); call.feed(b'{"name": "add"}'); call.parsed(closed=True)
 """
 
 from ponder.core.message import ToolCall
-from ponder.text.chat.begun_call import Begun, BegunCall
-from ponder.text.chat.begun_xml import BegunXml
-from ponder.text.chat.tool_calls import StringScanner, parse_call
-from ponder.text.chat.xml_calls import NO_SCHEMAS, Schemas, ValueScanner, parse_xml
+from ponder.text.calls.begun_call import Begun, BegunCall
+from ponder.text.calls.begun_xml import BegunXml
+from ponder.text.calls.tool_calls import StringScanner, parse_call
+from ponder.text.calls.xml_calls import NO_SCHEMAS, Schemas, ValueScanner, parse_xml
 from ponder.text.tokenizer.utf8 import Utf8Stream
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"

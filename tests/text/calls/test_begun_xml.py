@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ponder.core.event import Event, TextDelta, ToolCallDelta, ToolCallDone
-from ponder.text.chat.begun_call import SHORT
-from ponder.text.chat.begun_xml import BegunXml
+from ponder.text.calls.begun_call import SHORT
+from ponder.text.calls.begun_xml import BegunXml
+from ponder.text.calls.xml_calls import parse_xml
 from ponder.text.chat.parse import StreamParser
-from ponder.text.chat.xml_calls import parse_xml
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 SCHEMAS: dict[str, Any] = {

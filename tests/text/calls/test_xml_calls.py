@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from ponder.core.event import Event, ReasoningDelta, TextDelta, ToolCallDone
 from ponder.core.message import ToolCall
+from ponder.text.calls.tool_calls import format_call
+from ponder.text.calls.xml_calls import ValueScanner, parse_xml
 from ponder.text.chat.coder_template import FORMS, format_xml
 from ponder.text.chat.parse import StreamParser
-from ponder.text.chat.tool_calls import format_call
-from ponder.text.chat.xml_calls import ValueScanner, parse_xml
 from ponder.text.schema_values import json_value
 from ponder.text.tokenizer.tokenizer import Tokenizer
 

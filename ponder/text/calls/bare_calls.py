@@ -6,7 +6,7 @@ example.
 
 from collections.abc import Collection
 
-from ponder.text.chat.xml_calls import FUNCTION
+from ponder.text.calls.xml_calls import FUNCTION
 
 _FENCE = "```"
 _LONGEST = 200  # characters of a name

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ponder.core.message import ToolCall
-from ponder.text.chat.tool_calls import StringScanner, format_call, parse_call
+from ponder.text.calls.tool_calls import StringScanner, format_call, parse_call
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers(-(10**18), 10**18) | st.lists(st.text())), st.booleans())

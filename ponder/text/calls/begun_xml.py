@@ -10,8 +10,8 @@ nothing more is said.
 import json
 import re
 
-from ponder.text.chat.begun_call import LONGEST_HEAD, Begun
-from ponder.text.chat.xml_calls import END_FUNCTION, END_PARAMETER, PARAMETER, Schemas
+from ponder.text.calls.begun_call import LONGEST_HEAD, Begun
+from ponder.text.calls.xml_calls import END_FUNCTION, END_PARAMETER, PARAMETER, Schemas
 from ponder.text.schema_values import is_text, json_value, parameter
 
 _HEAD = re.compile(r"\s*<function=([^<>{}\"'\s]+)>")

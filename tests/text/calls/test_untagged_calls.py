@@ -5,7 +5,7 @@ import json
 import pytest
 from untagged_corpus import CALL, CORPUS, FENCED, OFFERED, Reply
 
-from ponder.text.chat.untagged_calls import FORMS, UntaggedCalls, full_name, names_no_tool, read_calls
+from ponder.text.calls.untagged_calls import FORMS, UntaggedCalls, full_name, names_no_tool, read_calls
 
 
 @pytest.mark.parametrize("reply", CORPUS, ids=[reply.form for reply in CORPUS])
