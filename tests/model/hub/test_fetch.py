@@ -213,7 +213,7 @@ def server() -> Iterator[str]:
 
 def test_modelscope_fetches_what_is_needed(server: str, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    choice = modelscope.download(REPO, "", tmp_path, lambda d, t: seen.append((d, t)), 5, None, server)
+    choice = modelscope.download(REPO, "", tmp_path, lambda d, t: seen.append((d, t)), 5, endpoint=server)
     names = list(choice.files)
     assert sorted(names) == ["config.json", "model.safetensors", "tokenizer.json"]  # no pickle, no sub-folder
     assert all((tmp_path / n).read_bytes() == FILES[n] for n in names)
@@ -222,7 +222,7 @@ def test_modelscope_fetches_what_is_needed(server: str, tmp_path: Path) -> None:
 
 def test_modelscope_resumes_broken_connections(server: str, tmp_path: Path) -> None:
     Server.drops = 2
-    modelscope.download(REPO, "", tmp_path, None, 5, None, server)
+    modelscope.download(REPO, "", tmp_path, None, 5, endpoint=server)
     assert (tmp_path / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert Server.ranges == ["bytes=1000000-", "bytes=2000000-"]
 
@@ -230,12 +230,12 @@ def test_modelscope_resumes_broken_connections(server: str, tmp_path: Path) -> N
 def test_modelscope_keeps_what_arrived_and_checks_it(server: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.part").write_bytes(b"x" * 1_000_000)  # wrong bytes of an earlier try
     with pytest.raises(LoadError, match="not the listed file"):
-        modelscope.download(REPO, "", tmp_path, None, 5, None, server)
+        modelscope.download(REPO, "", tmp_path, None, 5, endpoint=server)
     assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / "model.safetensors.part").exists()
     with pytest.raises(LoadError, match="did not list"):
-        modelscope.download("Qwen/other", "", tmp_path, None, 5, None, server)
+        modelscope.download("Qwen/other", "", tmp_path, None, 5, endpoint=server)
     with pytest.raises(LoadError, match="did not list"):
-        modelscope.download(REPO, "", tmp_path, None, 1, None, "http://127.0.0.1:9")
+        modelscope.download(REPO, "", tmp_path, None, 1, endpoint="http://127.0.0.1:9")
 
 
 def test_what_a_repository_must_have() -> None:
@@ -362,7 +362,7 @@ def test_store_lists_removes_and_notices_damage() -> None:
     (small / "w").write_bytes(b"cut")
     assert complete(small) is None and len(downloads()) == 1
     assert fetch.remove(resolve("qwen3:4b")) > 0 and downloads() == []
-    with pytest.raises(UserError, match=r"'qwen3:8b' is not downloaded. Downloaded models: none"):
+    with pytest.raises(UserError, match=r"'qwen3:8b-q4_k_m' is not downloaded. Downloaded models: none"):
         fetch.remove(resolve("qwen3:8b"))
 
 
