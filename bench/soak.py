@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     args.max_context, args.speculation, args.kv_dtype, args.no_packed = None, "auto", "auto", False
+    args.adapter = []
     loaded = random_model(args.random, args, blocks=BLOCKS_PER_STREAM * args.streams)
     with LLM(replace(loaded, profile=structs.replace(loaded.profile, capability="hybrid"))) as llm:
         report = soak(llm, args.minutes, args.streams, args.seed)

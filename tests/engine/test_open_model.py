@@ -150,7 +150,7 @@ def test_the_best_model_is_called_by_its_name(tmp_path: Path, monkeypatch: pytes
     save(Tokenizer.packaged(), folder)
     finish(folder, "qwen3:0.6b", "test", ["config.json"])
     with LLM() as llm:
-        assert llm.name == "qwen3:0.6b" and llm.note.startswith("qwen3:0.6b: the best downloaded")
+        assert llm.name == "qwen3:0.6b-q8_0" and llm.note.startswith("qwen3:0.6b: the best downloaded")
 
 
 def test_a_model_is_resolved_and_fetched_once(
@@ -176,10 +176,10 @@ def test_a_model_is_resolved_and_fetched_once(
     for model in ("qwen3:0.6b", str(folder), script):
         for way_in in (LLM, local_chat_model, cli_llm):
             way_in(model).close()
-            assert calls == [f"resolve {model}", f"fetch {model}"]
+            assert calls == [f"resolve {model}", f"fetch {resolve(model).text}"]
             calls.clear()
     with LLM("qwen3:0.6b", kv_blocks=16, speculation=str(folder)):
-        assert calls == ["resolve qwen3:0.6b", "fetch qwen3:0.6b", f"resolve {folder}", f"fetch {folder}"]
+        assert calls == ["resolve qwen3:0.6b", "fetch qwen3:0.6b-q8_0", f"resolve {folder}", f"fetch {folder}"]
     calls.clear()
     with LLM(kv_blocks=16):
         assert calls == ["resolve qwen3:0.6b"]  # it is here, and lies where the list of downloads says

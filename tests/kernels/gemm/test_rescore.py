@@ -120,7 +120,8 @@ def test_wrong_input_is_refused() -> None:
     x, logits = inputs(2), np.zeros((2, N), np.float32)
     bf16 = OPS.weight(Tensor.quantise(np.zeros((N, K), np.float32), "bf16"))
     for message, args in {
-        "an int8, int4 or uint4 matrix": (logits, x, bf16.handle, 1, 1.0), "one panel": (logits, x, exact.handle, 0, 1.0),
+        "an int8, int4 or uint4 matrix": (logits, x, bf16.handle, 1, 1.0),
+        "one panel": (logits, x, exact.handle, 0, 1.0),
         "margin": (logits, x, exact.handle, 1, float("nan")), "x has shape": (logits, x[:1], exact.handle, 1, 1.0),
         "logits has shape": (logits[:, :16].copy(), x, exact.handle, 1, 1.0),
     }.items():  # fmt: skip
