@@ -31,6 +31,7 @@ def test_saved_folder_loads_in_transformers(tmp_path: Path, kind: str) -> None:
     assert Tokenizer.from_path(tmp_path).vocabulary == ours.vocabulary
 
 
+@pytest.mark.slow  # minutes
 def test_llguidance_takes_the_token_table(tok: Tokenizer) -> None:
     """What the engine's grammar hook needs: bytes of every token, control tokens marked as special."""
 

@@ -34,6 +34,7 @@ from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 PART = 1 << 14  # characters of a long text that are encoded at once
 SOLID = 1 << 18  # characters of a run that is encoded whole without a look at its beginning
+HANDED_OVER = 4096  # characters: a shorter text takes less time than another thread needs to begin it
 _MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
@@ -192,8 +193,10 @@ class Tokenizer:
         """Well-formed text -> (ids, the character in which each begins)."""
         if self._table is not None and "_library" not in self.__dict__ and (found := self._table.encode(text)):
             return found
-        # Of a batch, because only then the library lets other threads run meanwhile.
-        (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
+        if len(text) < HANDED_OVER:
+            encoding = self._library.encode(text, add_special_tokens=False)
+        else:  # of a batch, because only then the library lets other threads run meanwhile
+            (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
         return encoding.ids, [start for start, _ in encoding.offsets]
 
     def split_control(self, text: str) -> list[str | int]:
