@@ -31,7 +31,6 @@ def test_saved_folder_loads_in_transformers(tmp_path: Path, kind: str) -> None:
     assert Tokenizer.from_path(tmp_path).vocabulary == ours.vocabulary
 
 
-@pytest.mark.slow  # minutes
 def test_llguidance_takes_the_token_table(tok: Tokenizer) -> None:
     """What the engine's grammar hook needs: bytes of every token, control tokens marked as special."""
 
@@ -49,3 +48,9 @@ def test_llguidance_takes_the_token_table(tok: Tokenizer) -> None:
     allowed = matcher.compute_bitmask()
     assert not allowed[151667 // 8] >> 151667 % 8 & 1, "the control token is not the text of its name"
     assert matcher.consume_tokens(tok.encode("<think>ok")) and matcher.is_accepting()
+
+
+def test_bytes_are_no_text(tok: Tokenizer) -> None:
+    """llguidance tries bytes first, and goes on with text when that is refused."""
+    with pytest.raises(TypeError):
+        tok.encode(b"test")  # type: ignore[arg-type]

@@ -34,7 +34,6 @@ from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 PART = 1 << 14  # characters of a long text that are encoded at once
 SOLID = 1 << 18  # characters of a run that is encoded whole without a look at its beginning
-HANDED_OVER = 4096  # characters: a shorter text takes less time than another thread needs to begin it
 _MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
@@ -163,7 +162,7 @@ class Tokenizer:
                 at += 1
                 continue
             run = []
-            while at < len(pieces) and isinstance(piece := pieces[at], str):
+            while at < len(pieces) and not isinstance(piece := pieces[at], int):  # bytes are a TypeError
                 run.append(well_formed(piece))
                 at += 1
             ends, first, begin = list(accumulate(map(len, run))), at - len(run), 0
@@ -193,10 +192,8 @@ class Tokenizer:
         """Well-formed text -> (ids, the character in which each begins)."""
         if self._table is not None and "_library" not in self.__dict__ and (found := self._table.encode(text)):
             return found
-        if len(text) < HANDED_OVER:
-            encoding = self._library.encode(text, add_special_tokens=False)
-        else:  # of a batch, because only then the library lets other threads run meanwhile
-            (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
+        # Of a batch, because only then the library lets other threads run meanwhile.
+        (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
         return encoding.ids, [start for start, _ in encoding.offsets]
 
     def split_control(self, text: str) -> list[str | int]:
