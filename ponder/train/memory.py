@@ -56,7 +56,7 @@ def need_of(trainer: Trainer, samples: Sequence[Sample]) -> Need:
     weights = sum(p.nbytes for p in trainer.parameters.values())
     moments = sum(t.nbytes for t in trainer.optimiser.state().values())
     others = 0 if trainer.teacher is None else sum(w.nbytes for w in trainer.teacher.weights.values())
-    state = 2 * weights + moments + others
+    state = 2 * weights + moments + others + _frozen(trainer)
     return Need(state, held, _passing(trainer.model.config), _head(trainer, samples))
 
 
@@ -67,7 +67,7 @@ def check_memory(trainer: Trainer, samples: Sequence[Sample]) -> None:
         return
     need, limit = need_of(trainer, samples), trainer.settings.max_tokens
     room = free + sum(t.nbytes for t in trainer.optimiser.state().values())  # these are in memory already
-    room += sum(p.nbytes for p in trainer.parameters.values())
+    room += sum(p.nbytes for p in trainer.parameters.values()) + _frozen(trainer)
     ids = max(sum(map(len, micro)) for micro in micro_batches(samples, limit))
     if need.of(ids) <= room:
         return
@@ -91,14 +91,19 @@ def check_state(config: ModelConfig) -> None:
     if free is not None and STATE * count > free:
         raise UserError(
             f"a model of {count / 1e6:.0f}M parameters needs {STATE * count / GB:.1f} GB for weights, gradients and "
-            f"moments, and {free / GB:.1f} GB are free: take a smaller one",
+            f"moments, and {free / GB:.1f} GB are free: take a smaller one, or train factors beside it (lora)",
             param="model",
         )
 
 
+def _frozen(trainer: Trainer) -> int:
+    """Bytes of weights that do not learn."""
+    return sum(p.nbytes for p in trainer.decoder.parameters() if not p.requires_grad)
+
+
 def _held(trainer: Trainer, packed: Packed) -> int:
     """Bytes that the backward pass through the layers keeps alive, weights left out."""
-    weights = {p.untyped_storage().data_ptr() for p in trainer.parameters.values()}
+    weights = {p.untyped_storage().data_ptr() for p in trainer.decoder.parameters()}
     held: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:

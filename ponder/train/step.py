@@ -25,6 +25,7 @@ from ponder.train import parallel
 from ponder.train.batch import Packed, check, micro_batches, pack
 from ponder.train.broken import first_broken
 from ponder.train.head import TopK, Whole, divergence
+from ponder.train.lora.settings import Lora
 from ponder.train.loss import LossSettings, Streams, Sums, total
 from ponder.train.optim import Optimiser, OptimSettings
 
@@ -44,6 +45,10 @@ class StepSettings:
     """Ids of one micro-batch: memory, nothing else."""
     recompute: bool = False
     """Keep each layer's input only and compute the layer again in the backward pass: less memory, a third more work."""
+    lora: Lora | None = None
+    """Train factors beside the weights, and not these."""
+    seed: int = 0
+    """Of what is drawn at the beginning: those factors."""
     spike: float = 10.0
     """A gradient this many times longer than the median of the last `window` is a spike; 0 takes all."""
     window: int = 64
@@ -84,11 +89,16 @@ class Trainer:
         self.model, self.settings, self.folder, self.teacher = model, settings, folder, teacher
         self.processes = parallel.processes() if together else 1
         self.decoder = Decoder(model, recompute=settings.recompute)
+        if settings.lora is not None:
+            settings.lora.apply(self.decoder, settings.seed)
         if self.processes > 1:
+            if settings.lora is not None:
+                raise UserError("lora trains in one process: run it without torchrun", param="lora")
             if settings.optim.kind == "muon":
                 raise UserError("muon needs whole matrices, and several processes hold parts: take adamw", param="kind")
             parallel.shard(self.decoder)
-        self.parameters: dict[str, Tensor] = dict(self.decoder.named_parameters())
+        every = self.decoder.named_parameters()
+        self.parameters: dict[str, Tensor] = {name: p for name, p in every if p.requires_grad}
         self.optimiser = Optimiser(self.parameters, settings.optim)
         self.progress = Progress()
 
@@ -116,7 +126,8 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """The model as it is, from all processes."""
-        return self.decoder.checkpoint({name: parallel.whole(p.detach()) for name, p in self.parameters.items()})
+        every = self.decoder.named_parameters()
+        return self.decoder.checkpoint({name: parallel.whole(p.detach()) for name, p in every})
 
     def _backward(self, samples: Sequence[Sample]) -> tuple[float, int, Sums]:
         """Gradients of all samples; loss, ids and sums of all processes."""

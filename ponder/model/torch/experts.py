@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ponder.model.torch.low_rank import LowRank
 from ponder.model.torch.packing import Scatter
 
 GATE_UP, DOWN = "gate_up_proj", "down_proj"
@@ -55,11 +56,13 @@ def separate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def mixed(x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+def mixed(
+    x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor | LowRank, down: Tensor | LowRank
+) -> Tensor:  # fmt: skip
     """x [T, D], ids and weights [T, k] -> [T, D]. The T*k pairs of a token and one of its experts go sorted by expert
     through grouped products, or, on a CPU, through batched products of equal rooms: those are faster there."""
-    (tokens, slots), experts = ids.shape, torch.arange(len(down), device=x.device)
-    gate_up, down = gate_up.to(x.dtype), down.to(x.dtype)
+    number = len(down.weight if isinstance(down, LowRank) else down)
+    (tokens, slots), experts = ids.shape, torch.arange(number, device=x.device)
     chosen, order = ids.flatten().sort(stable=True)
     ends = torch.searchsorted(chosen, experts, right=True)  # [E] of each expert's pairs among the sorted ones
     at = torch.arange(len(order), device=x.device)  # the row of each sorted pair
@@ -67,16 +70,23 @@ def mixed(x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor
     if room:
         at = at + (experts * room - ends.roll(1).index_fill_(0, experts[:1], 0))[chosen]
     place = torch.empty_like(order).scatter_(0, order, at)  # the row of each pair
-    source = order.new_zeros(room * len(down) or len(order)).scatter_(0, at, order // slots)  # the token of each row
+    source = order.new_zeros(room * number or len(order)).scatter_(0, at, order // slots)  # the token of each row
     h = Spread.apply(x, source, place, slots)
-    if room:
-        gate, up = torch.bmm(h.view(-1, room, h.shape[1]), gate_up.mT).flatten(0, 1).chunk(2, -1)
-        y = torch.bmm((F.silu(gate) * up).view(-1, room, down.shape[2]), down.mT).flatten(0, 1)
-    else:
-        gate, up = grouped(h, gate_up, ends.int()).chunk(2, -1)
-        y = grouped(F.silu(gate) * up, down, ends.int())
+    gate, up = _times(h, gate_up, room, ends).chunk(2, -1)
+    y = _times(F.silu(gate) * up, down, room, ends)
     back = Scatter.apply(y, source, place).view(tokens, slots, -1)
     return torch.bmm(weights[:, None], back)[:, 0]
+
+
+def _times(x: Tensor, stack: Tensor | LowRank, room: int, ends: Tensor) -> Tensor:
+    """x [rows, K], stack [E, N, K] -> [rows, N]: each row meets the matrix of its expert."""
+    if isinstance(stack, LowRank):
+        thin = _times(_times(x, stack.a, room, ends), stack.b, room, ends)
+        return _times(x, stack.weight, room, ends) + stack.scale * thin
+    stack = stack.to(x.dtype)
+    if room:
+        return torch.bmm(x.view(-1, room, x.shape[1]), stack.mT).flatten(0, 1)
+    return grouped(x, stack, ends.int())
 
 
 def _room(ends: Tensor) -> int:

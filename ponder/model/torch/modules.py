@@ -7,7 +7,7 @@ Each layer is a module of its own, the unit of `compile()`, of activation checkp
 of `state_dict()` are those of transformers; `checkpoint()` gives the names of files, as views of the parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from ponder.model import decoder
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 from ponder.model.torch.experts import separate
+from ponder.model.torch.low_rank import LowRank, factors, low_rank
 from ponder.model.torch.ops import TorchOps
 from ponder.model.weights.build import memory_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
@@ -32,11 +33,13 @@ class Layer(nn.Module):
     def __init__(self, index: int, config: ModelConfig, ops: TorchOps, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.index, self.config, self.ops = index, config, ops
+        self.scale = 0.0  # of the factors, once there are some
         for name, weight in weights.items():
             _register(self, name, weight)
 
     def forward(self, h: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
-        return decoder.layer(dict(self.named_parameters()), "", self.index, self.config, self.ops, h, step)
+        weights = low_rank(dict(self.named_parameters()), self.scale)
+        return decoder.layer(weights, "", self.index, self.config, self.ops, h, step)
 
 
 class Decoder(nn.Module):
@@ -50,6 +53,7 @@ class Decoder(nn.Module):
         assert isinstance(model.ops, TorchOps), "load the model with ops='torch'"
         self.config, self.ops, self.rope, self.recompute = model.config, model.ops, model.rope, recompute
         self.generation_config = model.generation_config
+        self.merged: dict[str, Tensor] = {}  # where `merge` puts its sums, which never move
         layers: list[dict[str, Tensor]] = [{} for _ in range(model.config.num_hidden_layers)]
         for name, weight in model.weights.items():
             if name.startswith("model.layers."):
@@ -60,6 +64,26 @@ class Decoder(nn.Module):
         self.get_submodule("model").layers = nn.ModuleList(
             Layer(i, self.config, self.ops, weights) for i, weights in enumerate(layers)
         )
+
+    def freeze(self, targets: Sequence[str], rank: int, alpha: float, seed: int) -> list[str]:
+        """From now on only LoRA factors learn, of the matrices with these names; which those are."""
+        self.requires_grad_(False)
+        generator, found = torch.Generator().manual_seed(seed), []
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, Layer)
+            layer.scale = alpha / rank
+            found += [f"model.layers.{i}.{name}" for name in factors(layer, targets, rank, generator)]
+        return found
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """W + scale B A into the arrays that `checkpoint` and `files` tell of; nothing to do without factors."""
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, Layer)
+            for name, weight in low_rank(dict(layer.named_parameters()), layer.scale).items():
+                if isinstance(weight, LowRank):
+                    place = self.merged.setdefault(f"model.layers.{i}.{name}", torch.empty_like(weight.weight))
+                    place.copy_(weight.merged())
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -103,8 +127,10 @@ class Decoder(nn.Module):
         )
 
     def files(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Every parameter by the name that files have, as views."""
-        return separate({name: p.detach() for name, p in (parameters or dict(self.named_parameters())).items()})
+        """Every parameter by the name that files have, as views; a weight with factors is what `merge` made of it."""
+        self.merge()
+        named = low_rank(parameters or dict(self.named_parameters()), 0.0)
+        return separate({n: self.merged[n] if isinstance(p, LowRank) else p.detach() for n, p in named.items()})
 
 
 def _stored(weight: Tensor) -> Any:

@@ -23,6 +23,7 @@ from ponder.model.torch import experts, fused
 from ponder.model.torch.attention import packed_attention
 from ponder.model.torch.functions import RmsNorm, Rope
 from ponder.model.torch.head import token_losses
+from ponder.model.torch.low_rank import LowRank
 from ponder.model.torch.packing import Packing, pack
 from ponder.model.torch.paged import DTYPES, TorchCache, paged_attention
 
@@ -62,7 +63,10 @@ class TorchOps:
         norm = fused.RmsNorm if fused.fits(x) else RmsNorm
         return norm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def linear(self, x: Tensor, weight: Tensor | LowRank, bias: Tensor | None = None) -> Tensor:
+        if isinstance(weight, LowRank):
+            thin = F.linear(F.linear(x, weight.a.to(x.dtype)), weight.b.to(x.dtype))
+            return self.linear(x, weight.weight, bias) + weight.scale * thin
         return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
     def rope(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -95,7 +99,9 @@ class TorchOps:
             chosen = chosen / chosen.sum(-1, keepdim=True)
         return ids, chosen.to(logits.dtype)
 
-    def experts(self, x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    def experts(
+        self, x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor | LowRank, down: Tensor | LowRank
+    ) -> Tensor:
         return experts.mixed(x, ids, weights, gate_up, down)
 
     def token_losses(self, x: Tensor, head: Tensor, targets: Any) -> tuple[Tensor, Tensor]:

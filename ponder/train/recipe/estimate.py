@@ -124,7 +124,7 @@ class _Measured:
     def step(self, stage: TrainingStage, likely: Likely, teacher: Shape | None, seconds: float) -> tuple[Need, float]:
         """Memory, and seconds of a step. seconds: to spend on steps; with 0 none is taken."""
         teaching = None if teacher is None else fresh(teacher.config(self._tokenizer), self._seed, self._tokenizer)
-        settings = StepSettings(max_tokens=stage.max_tokens)
+        settings = StepSettings(max_tokens=stage.max_tokens, lora=stage.factors())
         trainer = Trainer(self._model, settings, Path(tempfile.gettempdir()), teacher=teaching)
         need = need_of(trainer, likely.samples)
         if not seconds:

@@ -7,7 +7,8 @@
 
 Parameters never move: the optimiser writes them in place, and the engine's matrices are views of them, single experts
 of the trainer's stacks included. So there is nothing to copy and nothing that could be forgotten; `engine_of` checks
-every weight's address and refuses a model of which one would have to be converted.
+every weight's address and refuses a model of which one would have to be converted. Of a matrix with LoRA factors the
+engine has the sum, in an array of its own, which `weights_changed` brings up to date.
 
 Keys and values are kept as the trainer computes them, in float32 beside float32 weights: the log-probs of engine and
 trainer then differ by rounding alone (under 1e-5; docs/train.md). In bfloat16 both round, each in its own order.
@@ -68,7 +69,17 @@ def engine_of(
         vocab=tokenizer.vocab_size,
     )
     engine = Engine(runner, max_batch=max_batch, chunk=chunk, burst=BURST, background=False)
-    return TokenEngine(engine, tokenizer, profile)
+    return TrainedEngine(engine, tokenizer, profile, decoder)
+
+
+class TrainedEngine(TokenEngine):
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, profile: ModelProfile, decoder: Decoder) -> None:
+        super().__init__(engine, tokenizer, profile)
+        self._decoder = decoder
+
+    def weights_changed(self) -> int:
+        self._decoder.merge()
+        return super().weights_changed()
 
 
 def check_shared(trained: Mapping[str, Tensor], used: Mapping[str, Weight]) -> None:

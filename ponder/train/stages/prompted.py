@@ -14,16 +14,14 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.rollouts.collect import Ask
 from ponder.train.stages.conversation import Mode, conversation
 from ponder.train.stages.text import Levels, check_tasks
-from ponder.train.stages.training import Likely, TrainingStage
+from ponder.train.stages.training import Likely, TuningStage
 
 SHOWN = 8  # problems whose answers are kept for people to read
 
 
-class PromptedStage(TrainingStage, frozen=True, kw_only=True):
-    """Fields beside those of `TrainingStage`."""
+class PromptedStage(TuningStage, frozen=True, kw_only=True):
+    """Fields beside those of `TuningStage`."""
 
-    from_: str = field(name="from")
-    """The stage whose model it goes on from."""
     tasks: tuple[str, ...]
     levels: Levels = field(default_factory=dict)
     """Of which levels the problems are, by task; all of them where a task is not named."""
@@ -49,9 +47,6 @@ class PromptedStage(TrainingStage, frozen=True, kw_only=True):
             raise UserError("budgets are 0 or more ids, and budget_share is between 0 and 1", param="budgets")
         if self.budgets and "think" not in self.modes:
             raise UserError("budgets are for thoughts, and the modes have none", param="budgets")
-
-    def parents(self) -> dict[str, str]:
-        return {"from": self.from_}
 
     def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
         """Answers as the tasks themselves would give them, in stead of the model's."""

@@ -16,16 +16,15 @@ from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stage import Context
 from ponder.train.stages.conversation import Mode, conversation, cut_short, sample_of
 from ponder.train.stages.text import Levels, check_tasks
-from ponder.train.stages.training import Drawn, Likely, TrainingStage
+from ponder.train.stages.training import Drawn, Likely, TuningStage
 from ponder.train.step import Trainer
 from ponder.train.weights import Kind, kind_of, normalise
 
 SPOKEN = 128  # ids of an answer that people get to read, at most
 
 
-class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
+class Tune(TuningStage, frozen=True, kw_only=True, tag="sft"):
     together: ClassVar[bool] = True
-    from_: str = field(name="from")
     tasks: tuple[str, ...]
     levels: Levels = field(default_factory=dict)
     batch: int = 64
@@ -46,9 +45,6 @@ class Tune(TrainingStage, frozen=True, kw_only=True, tag="sft"):
             raise UserError("a step needs one conversation or more, of one mode or more", param="batch")
         if not (0 <= self.switch <= 1 and 0 <= self.cut <= 1):
             raise UserError("switch and cut are shares: 0 to 1", param="cut")
-
-    def parents(self) -> dict[str, str]:
-        return {"from": self.from_}
 
     def run(self, ctx: Context) -> None:
         model, tokenizer = ctx.model(), ctx.tokenizer()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Literal, NamedTuple
 
+from msgspec import field
+
 from ponder.core.errors import UserError
 from ponder.core.sample import Rollout, Sample
 from ponder.model.formats.hf_save import save_hf
@@ -21,6 +23,8 @@ from ponder.model.model import Model
 from ponder.text import tokenizer_files
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import checkpoint
+from ponder.train.lora.adapter import ADAPTER, write_adapter
+from ponder.train.lora.settings import Lora
 from ponder.train.loss import LossSettings
 from ponder.train.memory import check_memory, check_state
 from ponder.train.optim import OptimSettings
@@ -90,9 +94,16 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     ) -> Trainer:
         """loss: how `rl` and `kl` weights count; supervised stages need none."""
         optim = OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
-        check_state(model.config)
-        settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens)
+        lora = self.factors()
+        if lora is None:
+            check_state(model.config)
+        settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens, lora=lora,
+                                seed=ctx.seed)  # fmt: skip
         return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together)
+
+    def factors(self) -> Lora | None:
+        """What learns in place of the weights."""
+        return None
 
     def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
         """texts: of a stage of kind text. positions: of the model."""
@@ -144,11 +155,30 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         return offset if ctx.aside is None else 0
 
 
+class TuningStage(TrainingStage, frozen=True, kw_only=True):
+    """Goes on from a model, whole or by factors beside it."""
+
+    from_: str = field(name="from")
+    """The stage whose model it goes on from."""
+    lora: Lora | None = None
+
+    def parents(self) -> dict[str, str]:
+        return {"from": self.from_}
+
+    def factors(self) -> Lora | None:
+        return self.lora
+
+
 def save_model(ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> None:
-    """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all."""
+    """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all. Factors are in the
+    weights, and lie in a folder of their own besides."""
     made = trainer.checkpoint()
     if ctx.aside is not None:
         return
+    lora = trainer.settings.lora
+    if lora is not None:
+        shutil.rmtree(ctx.folder / ADAPTER, ignore_errors=True)  # of a run that was killed here
+        write_adapter(ctx.folder / ADAPTER, trainer.decoder, lora, str(ctx.parents["from"].resolve() / MODEL))
     partial = ctx.folder / (MODEL + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     save_hf(partial, made, ctx.dtype)
