@@ -123,7 +123,8 @@ def _held(trainer: Trainer, packed: Packed) -> int:
 def _passing(config: ModelConfig) -> int:
     """Bytes an id for the gradients inside the layer whose turn it is."""
     heads = config.num_attention_heads + 2 * config.num_key_value_heads
-    return 4 * (4 * config.intermediate_size + 4 * config.hidden_size + 2 * heads * config.head_dim)
+    wide = config.num_experts_per_tok * config.moe_intermediate_size if config.num_experts else config.intermediate_size
+    return 4 * (4 * wide + 4 * config.hidden_size + 2 * heads * config.head_dim)
 
 
 def _head(trainer: Trainer, samples: Sequence[Sample]) -> int:

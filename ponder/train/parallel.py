@@ -65,6 +65,12 @@ def any_of(flag: bool) -> bool:
     return bool(told)
 
 
+def summed(value: Tensor) -> Tensor:
+    """Added up over the processes."""
+    distributed.all_reduce(value)
+    return value
+
+
 def gather(value: T) -> list[T]:
     """That of every process, in their order."""
     if processes() == 1:

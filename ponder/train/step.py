@@ -28,6 +28,7 @@ from ponder.train.head import TopK, Whole, divergence
 from ponder.train.lora.settings import Lora
 from ponder.train.loss import LossSettings, Streams, Sums, total
 from ponder.train.optim import Optimiser, OptimSettings
+from ponder.train.scale.balance import Balance, BalanceSettings
 
 STREAMS = ("ce", "rl", "kl", "advantage", "behaviour", "reference", "teacher_ids", "teacher_logprobs")
 IN_A_ROW = 3
@@ -41,6 +42,8 @@ class Diverged(UserError):
 class StepSettings:
     loss: LossSettings = field(default_factory=LossSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
+    balance: BalanceSettings = field(default_factory=BalanceSettings)
+    """Of a mixture of experts; dense models have none."""
     max_tokens: int = 8192
     """Ids of one micro-batch: memory, nothing else."""
     recompute: bool = False
@@ -66,7 +69,8 @@ class StepReport:
     """Ids that were computed."""
     skipped: Literal["", "not finite", "spike"]
     metrics: dict[str, float]
-    """Means over what each is defined for: nll, entropy, clip_share, mismatch_kl, reference_kl, divergence."""
+    """Means over what each is defined for: nll, entropy, clip_share, mismatch_kl, reference_kl, divergence; of
+    mixtures of experts the balance loss, and the load of each layer (`load_0`, ...) with their mean (`load`)."""
 
 
 @dataclass
@@ -105,7 +109,8 @@ class Trainer:
     def step(self, samples: Sequence[Sample], rate: float) -> StepReport:
         check(samples, self.model.config.vocab_size, self.model.max_context)
         self.optimiser.zero()
-        loss, tokens, sums = self._backward(samples)
+        balance = self._balance(samples)
+        loss, tokens, sums = self._backward(samples, balance)
         norm = self.optimiser.norm()
         skipped = self._verdict(loss, norm)
         if skipped:
@@ -115,6 +120,7 @@ class Trainer:
             self.progress.in_a_row = 0
             self.progress.norms = [*self.progress.norms, norm][-self.settings.window :]
         metrics = {name: float(value) / max(int(count), 1) for name, (value, count) in sums.items()}
+        metrics |= {} if balance is None else loads_of(balance)
         report = StepReport(step=self.progress.step, loss=loss, norm=norm, rate=rate, tokens=tokens, skipped=skipped,
                             metrics=metrics)  # fmt: skip
         self.progress.step += 1
@@ -129,14 +135,22 @@ class Trainer:
         every = self.decoder.named_parameters()
         return self.decoder.checkpoint({name: parallel.whole(p.detach()) for name, p in every})
 
-    def _backward(self, samples: Sequence[Sample]) -> tuple[float, int, Sums]:
+    def _balance(self, samples: Sequence[Sample]) -> Balance | None:
+        config = self.model.config
+        if not config.num_experts:
+            return None
+        rows = sum(int(np.count_nonzero(s.ce + s.rl + s.kl)) for s in samples)
+        return Balance(self.settings.balance, self.decoder.ops, config.num_experts_per_tok, rows,
+                       together=self.processes > 1)  # fmt: skip
+
+    def _backward(self, samples: Sequence[Sample], balance: Balance | None) -> tuple[float, int, Sums]:
         """Gradients of all samples; loss, ids and sums of all processes."""
         if self.processes == 1:
-            return self._added(micro_batches(samples, self.settings.max_tokens))
+            return self._added(micro_batches(samples, self.settings.max_tokens), balance)
         own, most = parallel.own_part(samples, self.settings.max_tokens)
-        loss, tokens, sums = self._added(own)
+        loss, tokens, sums = self._added(own, balance)
         for _ in range(most - len(own)):  # the others come to the layers once more, and wait there for this one
-            part, _ = self.loss(pack([samples[0]]))
+            part, _ = self.loss(pack([samples[0]]), balance, counts=False)
             (0 * part).backward()  # type: ignore[no-untyped-call]
         found = parallel.gather((loss, tokens, {name: (float(v), int(n)) for name, (v, n) in sums.items()}))
         everywhere = Sums()
@@ -144,11 +158,11 @@ class Trainer:
             add(everywhere, {name: (torch.tensor(v), torch.tensor(n)) for name, (v, n) in more.items()})
         return sum(f[0] for f in found), sum(f[1] for f in found), everywhere
 
-    def _added(self, micros: Sequence[Sequence[Sample]]) -> tuple[float, int, Sums]:
+    def _added(self, micros: Sequence[Sequence[Sample]], balance: Balance | None) -> tuple[float, int, Sums]:
         loss, sums, tokens = 0.0, Sums(), 0
         for micro in micros:
             packed = pack(micro)
-            part, more = self.loss(packed)
+            part, more = self.loss(packed, balance)
             if self.processes > 1:
                 part = self.processes * part  # gradients of parts are means over the processes
             part.backward()  # type: ignore[no-untyped-call]
@@ -156,10 +170,11 @@ class Trainer:
             add(sums, more)
         return loss, tokens, sums
 
-    def loss(self, packed: Packed) -> tuple[Tensor, Sums]:
+    def loss(self, packed: Packed, balance: Balance | None = None, *, counts: bool = True) -> tuple[Tensor, Sums]:
+        """counts: whether the balance takes note of these samples."""
         decoder = self.decoder
         where = decoder.ops.prepare(packed.batch, *decoder.rope.rows(packed.batch))
-        hidden, _ = decoder.hidden_states(packed.ids, where)  # [T, D]
+        hidden, scores = decoder.hidden_states(packed.ids, where)  # [T, D], [T, E] of each router
         head = decoder.head
         device = hidden.device
         rows = torch.from_numpy(packed.rows).to(device)
@@ -168,7 +183,13 @@ class Trainer:
         if len(packed.taught):
             taught = torch.from_numpy(packed.taught).to(device)
             d = divergence(hidden[taught], head, self._teacher(packed, taught), self.settings.loss.beta)
-        return total(logp, entropy, d, Streams.of(packed, device), self.settings.loss)
+        loss, sums = total(logp, entropy, d, Streams.of(packed, device), self.settings.loss)
+        if balance is not None:
+            wanted = torch.from_numpy(packed.batch.logit_rows).long().to(device)
+            part = balance.loss(scores, wanted if counts else wanted[:0])
+            loss = loss + self.settings.balance.weight * part
+            sums["balance"] = part.detach(), torch.tensor(0)
+        return loss, sums
 
     def _teacher(self, packed: Packed, taught: Tensor) -> TopK | Whole:
         if packed.teacher_ids is not None and packed.teacher_logprobs is not None:
@@ -200,6 +221,11 @@ class Trainer:
                 code="diverged",
             )
         self.optimiser.zero()
+
+
+def loads_of(balance: Balance) -> dict[str, float]:
+    loads = balance.loads()
+    return {"load": sum(loads) / len(loads)} | {f"load_{n}": load for n, load in enumerate(loads)}
 
 
 def add(sums: Sums, more: Sums) -> None:

@@ -75,7 +75,7 @@ def mixed(
     gate, up = _times(h, gate_up, room, ends).chunk(2, -1)
     y = _times(F.silu(gate) * up, down, room, ends)
     back = Scatter.apply(y, source, place).view(tokens, slots, -1)
-    return torch.bmm(weights[:, None], back)[:, 0]
+    return torch.bmm(weights[:, None].to(back.dtype), back)[:, 0]
 
 
 def _times(x: Tensor, stack: Tensor | LowRank, room: int, ends: Tensor) -> Tensor:

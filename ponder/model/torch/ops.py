@@ -67,6 +67,8 @@ class TorchOps:
         if isinstance(weight, LowRank):
             thin = F.linear(F.linear(x, weight.a.to(x.dtype)), weight.b.to(x.dtype))
             return self.linear(x, weight.weight, bias) + weight.scale * thin
+        if weight.dtype == torch.float32:
+            x = x.float()  # the router of a model in bfloat16: a rounded score may choose another expert
         return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
     def rope(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from ponder.train.weights import normalise
 
 
 class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of a dense Qwen3. The vocabulary is that of the tokenizer."""
+    """Of a Qwen3, dense or with experts. The vocabulary is that of the tokenizer."""
 
     hidden_size: int
     layers: int
@@ -35,13 +35,18 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kv_heads: int
     head_dim: int
     mlp: int
+    """With experts no layer has one of these; the number only stands in config.json."""
     positions: int = 512
     tied: bool = True
+    experts: int = 0
+    """Of each layer; 0 is a dense model."""
+    experts_per_token: int = 0
+    expert_mlp: int = 0
 
     def config(self, tokenizer: Tokenizer) -> ModelConfig:
         try:
             return ModelConfig(
-                model_type="qwen3",
+                model_type="qwen3_moe" if self.experts else "qwen3",
                 vocab_size=tokenizer.vocab_size,
                 hidden_size=self.hidden_size,
                 intermediate_size=self.mlp,
@@ -51,6 +56,10 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 head_dim=self.head_dim,
                 max_position_embeddings=self.positions,
                 tie_word_embeddings=self.tied,
+                num_experts=self.experts,
+                num_experts_per_tok=self.experts_per_token,
+                moe_intermediate_size=self.expert_mlp,
+                norm_topk_prob=self.experts > 0,
                 eos_token_ids=tokenizer.eos_ids,
                 pad_token_id=tokenizer.control["<|endoftext|>"],
             )

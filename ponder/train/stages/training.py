@@ -32,6 +32,7 @@ from ponder.train.record import generations
 from ponder.train.record.board import Board
 from ponder.train.record.metrics import Metrics, ProgressLine
 from ponder.train.rollouts.collect import Ask
+from ponder.train.scale.balance import BalanceSettings, Kind
 from ponder.train.schedule import Schedule, Shape
 from ponder.train.stage import MODEL, Context, Interrupted, Stage
 from ponder.train.step import StepReport, StepSettings, Trainer
@@ -73,6 +74,9 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     weight_decay: float = 0.1
     beta2: float = 0.95
     clip: float = 1.0
+    balance: Kind = "global"
+    """Of a mixture of experts: what its loads are to be even over (`train.scale.balance`)."""
+    balance_weight: float = 0.001
     max_tokens: int = 8192
     """Ids of one micro-batch."""
     checkpoint_every: int = 100
@@ -82,12 +86,16 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self.schedule()
+        self.balancing()
         if self.checkpoint_every < 1:
             raise UserError("checkpoint_every must be 1 step or more", param="checkpoint_every")
 
     def schedule(self) -> Schedule:
         return Schedule(steps=self.steps, peak=self.rate, warmup=self.warmup, decay=self.decay, shape=self.shape,
                         floor=self.floor)  # fmt: skip
+
+    def balancing(self) -> BalanceSettings:
+        return BalanceSettings(kind=self.balance, weight=self.balance_weight)
 
     def trainer(
         self, ctx: Context, model: Model, *, loss: LossSettings | None = None, teacher: Model | None = None
@@ -97,8 +105,8 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         lora = self.factors()
         if lora is None:
             check_state(model.config)
-        settings = StepSettings(loss=loss or LossSettings(), optim=optim, max_tokens=self.max_tokens, lora=lora,
-                                seed=ctx.seed)  # fmt: skip
+        settings = StepSettings(loss=loss or LossSettings(), optim=optim, balance=self.balancing(),
+                                max_tokens=self.max_tokens, lora=lora, seed=ctx.seed)  # fmt: skip
         return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together)
 
     def factors(self) -> Lora | None:

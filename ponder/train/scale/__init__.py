@@ -1,0 +1,1 @@
+"""What large models need besides: balanced experts, more processes, laws of size, plans."""
