@@ -16,7 +16,8 @@ What a stage gets is a `Context`. What it has to keep:
 * It writes into `ctx.folder` only, and reads nothing else than its section, `ctx.seed` and its parents' folders: what
   made it is in the hash, and the hash is trusted. All randomness follows from `ctx.seed` (and the step).
 * A model that it made is the Hugging Face folder `ctx.folder / "model"`, tokenizer files included. A stage that makes
-  a tokenizer only puts its files into `ctx.folder / "tokenizer"`; text is `ctx.folder / "text.jsonl"`.
+  a tokenizer only puts its files into `ctx.folder / "tokenizer"`; text is `ctx.folder / "text.jsonl"`, a document
+  (`data.document`) a line; ids of it are `ctx.folder / "shards"`.
 * `run` returns when everything is done. It may be killed at any moment and is then called again with the same folder
   and section: it goes on from what it finds there, and what comes out has the same bits as if nothing had happened.
   `stages.training` does this for everything with an optimiser: its batches are a function of the step alone (and of
@@ -42,6 +43,7 @@ Dtype = Literal["f32", "bf16"]
 MODEL = "model"
 TOKENIZER = "tokenizer"
 TEXT = "text.jsonl"
+SHARDS = "shards"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -115,3 +117,11 @@ class Stage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_f
         """As a recipe writes them, defaults included."""
         found: dict[str, Any] = to_builtins(self)
         return found
+
+
+class TextStage(Stage, frozen=True, kw_only=True):
+    """One that makes a text."""
+
+    def some(self, seed: int, count: int) -> list[str]:
+        """Texts of `count` documents, at most, without running: for an estimate. seed: of the stage."""
+        raise NotImplementedError

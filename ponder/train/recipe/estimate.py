@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 
-from ponder.data.procedural import documents
 from ponder.engine.token_model import TokenEngine
 from ponder.eval.settings import Settings
-from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.base.join import Join
+from ponder.train.base.shards import MakeShards
 from ponder.train.batch import micro_batches
 from ponder.train.memory import Need, need_of
 from ponder.train.recipe.graph import Node
 from ponder.train.record.metrics import duration, short
 from ponder.train.rollouts.collect import Ask, request_of
 from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.stage import TextStage
 from ponder.train.stages.conversation import conversation
-from ponder.train.stages.data import UseData
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.pretrain import Pretrain, Shape, fresh
-from ponder.train.stages.text import WriteText
 from ponder.train.stages.tokenizer import MakeTokenizer, trained
 from ponder.train.stages.training import Likely, TrainingStage
 from ponder.train.step import StepSettings, Trainer
@@ -87,20 +87,24 @@ def table(lines: Sequence[Line]) -> str:
 def _line(node: Node, known: _Known, seconds: float) -> Line:
     stage, kind = node.stage, str(node.stage.fields()["kind"])
     parents = stage.parents()
-    if isinstance(stage, WriteText):
-        count = min(stage.documents, DOCUMENTS)
-        known.texts[stage.name] = list(documents(tasks_named(stage.tasks), stage.levels, seed=node.seed, count=count))
-    elif isinstance(stage, UseData):
-        known.texts[stage.name] = stage.some(DOCUMENTS)
+    if isinstance(stage, TextStage):
+        known.texts[stage.name] = stage.some(node.seed, DOCUMENTS)
+    elif isinstance(stage, Join):
+        known.texts[stage.name] = [text for name in stage.from_ for text in known.texts[name]]
     elif isinstance(stage, MakeTokenizer):
         known.tokenizers[stage.name] = trained(known.texts[stage.from_], stage.vocab_size, stage.tasks)
+    elif isinstance(stage, MakeShards):
+        known.texts[stage.name] = known.texts[stage.from_]
+        known.tokenizers[stage.name] = known.tokenizers[stage.tokenizer]
     if not isinstance(stage, TrainingStage | Evaluate):
         return Line(stage.name, kind, None, 0, None, None, node.finished)
     source = parents.get("from", stage.name)
-    tokenizer = known.tokenizers[parents.get("tokenizer", source)]
+    tokenizer = known.tokenizers[parents.get("tokenizer") or parents.get("shards") or source]
     shape = stage.model if isinstance(stage, Pretrain) and stage.model else known.shapes[source]
+    if isinstance(stage, Pretrain) and stage.positions:
+        shape = replace(shape, positions=stage.positions)
     known.tokenizers[stage.name], known.shapes[stage.name] = tokenizer, shape
-    texts = known.texts.get(parents.get("text", ""), [])
+    texts = known.texts.get(parents.get("shards") or parents.get("text", ""), [])
     measured = _Measured(shape, tokenizer, node.seed)
     if isinstance(stage, Evaluate):
         ids, time_ = (0, None) if node.finished else measured.evaluation(stage.settings(0))

@@ -30,7 +30,7 @@ from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
 from ponder.train.stage import Context, Dtype, Interrupted, Stage
 
-FORMAT = 2  # raise it when the same section gives other bits
+FORMAT = 3  # raise it when the same section gives other bits
 MADE, FINISHED, LOCK = "stage.json", "finished", ".lock"
 
 

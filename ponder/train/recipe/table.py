@@ -1,5 +1,8 @@
 """The kinds of stages by name."""
 
+from ponder.train.base.join import Join
+from ponder.train.base.library import UseLibrary
+from ponder.train.base.shards import MakeShards
 from ponder.train.stage import Stage
 from ponder.train.stages.data import UseData
 from ponder.train.stages.distill import Distill
@@ -14,7 +17,10 @@ from ponder.train.stages.tokenizer import MakeTokenizer
 STAGES: dict[str, type[Stage]] = {
     "text": WriteText,
     "data": UseData,
+    "library": UseLibrary,
+    "join": Join,
     "tokenizer": MakeTokenizer,
+    "shards": MakeShards,
     "pretrain": Pretrain,
     "sft": Tune,
     "rl": Rl,

@@ -9,10 +9,10 @@ from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
 from ponder.data.run import MANIFEST
 from ponder.data.run import TEXT as MADE
-from ponder.train.stage import TEXT, Context, Stage
+from ponder.train.stage import TEXT, Context, TextStage
 
 
-class UseData(Stage, frozen=True, kw_only=True, tag="data"):
+class UseData(TextStage, frozen=True, kw_only=True, tag="data"):
     folder: str
     """That `ponder data` wrote; a relative one begins where the command runs."""
     sha256: str
@@ -44,8 +44,7 @@ class UseData(Stage, frozen=True, kw_only=True, tag="data"):
                 param="sha256",
             )
 
-    def some(self, count: int) -> list[str]:
-        """The first texts."""
+    def some(self, seed: int, count: int) -> list[str]:
         self.check()
         with (Path(self.folder) / MADE).open("rb") as lines:
             return [json.loads(line)["text"] for _, line in zip(range(count), lines)]

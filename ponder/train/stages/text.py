@@ -1,23 +1,27 @@
 """Text to learn a language from, written by the tasks: questions, thoughts and answers of the train split."""
 
-import json
+from collections.abc import Iterator
 
+import msgspec
 from msgspec import field
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
+from ponder.data.document import Document
 from ponder.data.procedural import documents
 from ponder.tasks.table import tasks_named
-from ponder.train.stage import TEXT, Context, Stage
+from ponder.train.stage import TEXT, Context, TextStage
 
 Levels = dict[str, tuple[int, ...]]
 
 
-class WriteText(Stage, frozen=True, kw_only=True, tag="text"):
+class WriteText(TextStage, frozen=True, kw_only=True, tag="text"):
     tasks: tuple[str, ...]
     documents: int
     levels: Levels = field(default_factory=dict)
     """Of a task, by its name; all that it has where it is not named."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Of all documents, for mixtures: { field = "stem" }."""
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks, self.levels)
@@ -25,10 +29,17 @@ class WriteText(Stage, frozen=True, kw_only=True, tag="text"):
             raise UserError("documents must be 1 or more: there is nothing to learn from nothing", param="documents")
 
     def run(self, ctx: Context) -> None:
-        tasks = tasks_named(self.tasks)
         with replacing(ctx.folder / TEXT) as file:
-            for text in documents(tasks, self.levels, seed=ctx.seed, count=self.documents):
-                file.write(json.dumps({"text": text}, ensure_ascii=False).encode() + b"\n")
+            for n, text in enumerate(self._texts(ctx.seed, self.documents)):
+                document = Document(text=text, source=self.name, origin=f"#{n}", language="eng_Latn")
+                document.labels.update(self.labels)
+                file.write(msgspec.json.encode(document) + b"\n")
+
+    def some(self, seed: int, count: int) -> list[str]:
+        return list(self._texts(seed, min(count, self.documents)))
+
+    def _texts(self, seed: int, count: int) -> Iterator[str]:
+        return documents(tasks_named(self.tasks), self.levels, seed=seed, count=count)
 
 
 def check_tasks(names: tuple[str, ...], levels: Levels) -> None:

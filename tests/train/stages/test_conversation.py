@@ -11,7 +11,6 @@ from ponder.text.chat.render import render
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.recipe.inspect import parts
 from ponder.train.stages.conversation import conversation, cut_short, sample_of
-from ponder.train.stages.pretrain import batches, cut
 
 COUNT = TASKS["count"]
 QUESTION = "<|im_start|>user\nHow many r in r a r?{}<|im_end|>\n<|im_start|>assistant\n"
@@ -63,17 +62,3 @@ def test_a_cut_thought_is_a_beginning_of_the_whole_one_and_the_hand_over_is_only
         assert tokenizer.decode(s for s, c in zip(short[at:], learned[at:], strict=True) if c) == "2"
         lengths.add(at - begin)
     assert lengths == set(range(end - begin))  # none, and all but one, too
-
-
-def test_documents_are_cut_and_each_comes_once_a_round():
-    assert cut([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4]]
-    assert cut([1, 2, 3], 8) == [[1, 2, 3]]
-    lengths = [3, 5, 2, 7, 4, 3]
-    drawn = batches(lengths, 8, seed=1)
-    seen: list[int] = []
-    while len(seen) < 2 * len(lengths):
-        batch = next(drawn)
-        assert sum(lengths[n] for n in batch) >= 8 > sum(lengths[n] for n in batch[:-1])
-        seen += batch
-    first = seen[: len(lengths)]
-    assert sorted(first) == list(range(6)) and first != seen[len(lengths) : 2 * len(lengths)]
