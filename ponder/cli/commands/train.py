@@ -13,13 +13,16 @@ NOTES = """examples:
   ponder train recipes/tiny.toml --dry-run              parameters, ids, memory, minutes
   ponder train recipes/smoke.toml --until base          as far as the stage base
   ponder train inspect recipes/smoke.toml --stage sft   what a stage learns from
+  ponder train ladder recipes/ladder/small.toml         a law of rate, batch and loss from small models
 
 The same command goes on where it was interrupted; stages that are finished are skipped.
 docs/train.md explains recipes and stages."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="[inspect] RECIPE", help="a recipe file; or inspect and one")
+    parser.add_argument(
+        "words", nargs="+", metavar="[inspect|ladder] RECIPE", help="a recipe file; or inspect or ladder and one"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the stages lie (default: runs/train/NAME)")
     parser.add_argument("--from", dest="from_", metavar="STAGE", help="do this stage and those after it anew")
     parser.add_argument("--until", metavar="STAGE", help="the last stage to do")
@@ -37,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    inspecting = args.words[0] == "inspect" and len(args.words) > 1
-    recipes = args.words[1:] if inspecting else args.words
+    word = args.words[0] if len(args.words) > 1 and args.words[0] in ("inspect", "ladder") else ""
+    recipes = args.words[1:] if word else args.words
     if len(recipes) != 1:
         raise UserError("name one RECIPE, a file such as recipes/smoke.toml", param="recipe")
     if find_spec("torch") is None:
@@ -48,9 +51,11 @@ def run(args: argparse.Namespace) -> int:
     # before torch is loaded: its threads spin while they wait, and where another program has one of the cores a step
     # of a small model then took ten times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from ponder.train.recipe.command import inspect, train
+    from ponder.train.recipe.command import inspect, ladder, train
 
-    if inspecting:
+    if word == "ladder":
+        return ladder(Path(recipes[0]), args.out, threads=args.threads)
+    if word == "inspect":
         return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
     return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept,
                  threads=args.threads, dry_run=args.dry_run)  # fmt: skip

@@ -18,6 +18,7 @@ from ponder.train.recipe.graph import Node, context_of, nodes_of, part, run
 from ponder.train.recipe.inspect import show
 from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
+from ponder.train.scale.ladder import LAW, climb, page, read_ladder
 from ponder.train.stage import MODEL, Interrupted
 from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.training import TrainingStage
@@ -63,6 +64,21 @@ def finish(recipe: Recipe, nodes: Sequence[Node], out: Path) -> int:
     _say(f"report: {page}")
     if models := [node.folder / MODEL for node in nodes if (node.folder / MODEL).is_dir()]:
         _say(f'model: {models[-1]}\ntry it: ponder run {models[-1]} "..."')
+    return 0
+
+
+def ladder(path: Path, out: Path | None, *, threads: int | None = None) -> int:
+    recipe, rungs = read_ladder(path)
+    torch.set_num_threads(threads or threads_for(recipe))
+    out = out or HOME / recipe.name
+    with open(os.devnull, "w") as nowhere:
+        try:
+            outcome = climb(recipe, rungs, out, nowhere)
+        except Interrupted:
+            _say("saved; the same command goes on from here")
+            return 130
+    print(page(recipe.name, outcome), end="")
+    _say(f"law: {out / LAW}")
     return 0
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from ponder.core.errors import UserError
 from ponder.data.sections import check_names, read_toml, section, unknown
 from ponder.train.recipe.table import STAGES
+from ponder.train.scale.by_law import settled
 from ponder.train.stage import Dtype, Stage
 
 
@@ -24,14 +25,18 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 def read_recipe(path: Path) -> Recipe:
     """Raises UserError that names the file, the stage and the field."""
-    return recipe_of(read_toml(path), str(path), default_name=path.stem)
+    return recipe_of(read_toml(path), str(path), default_name=path.stem, folder=path.parent)
 
 
-def recipe_of(raw: Mapping[str, Any], source: str, *, default_name: str = "recipe") -> Recipe:
-    check_names(raw, ("name", "seed", "dtype", "stage"), source)
+def recipe_of(
+    raw: Mapping[str, Any], source: str, *, default_name: str = "recipe", folder: Path = Path()
+) -> Recipe:  # fmt: skip
+    """folder: where the path of a law begins."""
+    check_names(raw, ("name", "seed", "dtype", "law", "stage"), source)
     sections = raw.get("stage")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
+    sections = settled(sections, folder / raw["law"] if "law" in raw else None, source)
     stages = [_stage(each, f"{source}, stage {n + 1}") for n, each in enumerate(sections)]
     _check_graph(stages, source)
     head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype") if key in raw}}

@@ -55,12 +55,27 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of each layer; 0 is a dense model."""
     experts_per_token: int = 0
     expert_mlp: int = 0
+    vocab_size: int | None = None
+    """Rows of the embedding, where they are more than the tokenizer has ids."""
 
     def config(self, tokenizer: Tokenizer) -> ModelConfig:
+        rows = self.vocab_size or tokenizer.vocab_size
+        if rows < tokenizer.vocab_size:
+            raise UserError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, and the model is to know {rows}: leave vocab_size out",
+                param="vocab_size",
+            )
+        return msgspec.structs.replace(
+            self.of_vocabulary(rows),
+            eos_token_ids=tokenizer.eos_ids,
+            pad_token_id=tokenizer.control["<|endoftext|>"],
+        )
+
+    def of_vocabulary(self, rows: int) -> ModelConfig:
         try:
             return ModelConfig(
                 model_type="qwen3_moe" if self.experts else "qwen3",
-                vocab_size=tokenizer.vocab_size,
+                vocab_size=rows,
                 hidden_size=self.hidden_size,
                 intermediate_size=self.mlp,
                 num_hidden_layers=self.layers,
@@ -74,8 +89,6 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 num_experts_per_tok=self.experts_per_token,
                 moe_intermediate_size=self.expert_mlp,
                 norm_topk_prob=self.experts > 0,
-                eos_token_ids=tokenizer.eos_ids,
-                pad_token_id=tokenizer.control["<|endoftext|>"],
             )
         except ValueError as e:
             raise UserError(f"the shape of the model: {e}", param="model") from e
