@@ -1,15 +1,18 @@
 """A recipe of data: TOML with a name, a seed, sources, and the numbers of each step."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ponder.core.errors import UserError
 from ponder.data.languages import languages
 from ponder.data.read.table import Format
 from ponder.data.sections import check_names, read_toml, section, unknown
+from ponder.data.steps.cleaner import Cleaning, cleaning
+from ponder.data.steps.held_out import HeldOutSet
 from ponder.data.steps.quality import Rules
 
 
@@ -26,6 +29,9 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     language_from: Literal["", "name", "folder"] = ""
     """name: `sw.json`, `pt_BR.mo`. folder: gettext's `sw/LC_MESSAGES/words.mo`. Files in languages that are none of the
     119 are left out."""
+    shared_lines: int = 10
+    """From how many documents of the source on a line or a paragraph is boilerplate, and stays in the first only; 0:
+    never, as it should be for source code."""
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
@@ -43,19 +49,19 @@ class DataRecipe(Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     folder: Path
     """Where the file is: patterns begin there."""
+    cleaning: Cleaning
     seed: int = 0
     """Of the files that a sample takes."""
     similar: float = 0.8
     """Jaccard similarity from which two documents are one; 1: equal texts only."""
     unreadable: float = 0.01
     """Largest share of a source's files that may be unreadable."""
-    rules: Rules = field(default_factory=Rules)
 
 
 def read_recipe(path: Path) -> DataRecipe:
     """Raises UserError that names the file, the section and the field."""
     raw = read_toml(path)
-    check_names(raw, ("name", "seed", "similar", "unreadable", "rules", "source"), str(path))
+    check_names(raw, ("name", "seed", "similar", "unreadable", "rules", "held_out", "source"), str(path))
     sections = raw.get("source")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{path} has no sources: a recipe of data is a list of [[source]] sections", param="source")
@@ -72,7 +78,7 @@ def read_recipe(path: Path) -> DataRecipe:
             seed=msgspec.convert(raw.get("seed", 0), int),
             similar=msgspec.convert(raw.get("similar", 0.8), float),
             unreadable=msgspec.convert(raw.get("unreadable", 0.01), float),
-            rules=section(raw.get("rules", {}), Rules, f"{path}, rules"),
+            cleaning=_cleaning(raw, path),
             sources=sources,
             folder=path.parent,
         )
@@ -81,3 +87,14 @@ def read_recipe(path: Path) -> DataRecipe:
     if not 0 < recipe.similar <= 1:
         raise UserError(f"{path}: similar is a share above 0, at most 1, not {recipe.similar}", param="similar")
     return recipe
+
+
+def _cleaning(raw: Mapping[str, Any], path: Path) -> Cleaning:
+    held_out = raw.get("held_out", [])
+    if not isinstance(held_out, list) or not all(isinstance(each, dict) for each in held_out):
+        raise UserError(f"{path}: held_out is a list of sections, [[held_out]]", param="held_out")
+    return cleaning(
+        path.parent,
+        section(raw.get("rules", {}), Rules, f"{path}, rules"),
+        tuple(section(each, HeldOutSet, f"{path}, held_out {n + 1}") for n, each in enumerate(held_out)),
+    )

@@ -2,9 +2,9 @@
 
 from msgspec import Struct, field
 
-from ponder.data.clean import SHOWN, SHOWN_CHARACTERS, Counts
 from ponder.data.document import Document
 from ponder.data.languages import languages
+from ponder.data.steps.counts import SHOWN, SHOWN_CHARACTERS, Counts
 
 
 class Share(Struct):
@@ -24,10 +24,10 @@ class Report(Struct, kw_only=True):
     """By source: documents that repeat an earlier one."""
     repeated_samples: list[tuple[str, str, str]] = field(default_factory=list)
     """(document, the earlier one, its beginning)"""
+    joined: Counts = field(default_factory=Counts)
+    """Of the steps that see all documents; mended are those that lost lines."""
     sha256: str = ""
     """Of the text."""
-    seconds: float = 0.0
-    """CPU time of looking for repeated documents."""
 
     def kept(self, document: Document) -> None:
         for shares, key in ((self.by_source, document.source), (self.by_language, document.language)):
@@ -42,7 +42,7 @@ class Report(Struct, kw_only=True):
 
     def total(self) -> Counts:
         total = Counts()
-        for counts in self.sources.values():
+        for counts in (*self.sources.values(), self.joined):
             total.add(counts)
         return total
 
@@ -90,19 +90,18 @@ def _dropped(report: Report) -> str:
     scrubbed = ", ".join(f"{n:,} {kind}" for kind, n in _most(total.scrubbed)) or "nothing"
     unreadable = "".join(f"\n* {file}: {why}" for file, why in total.unreadable.items())
     told = (
-        f"Mended: {total.mended:,} documents. Scrubbed: {scrubbed}. Files that cannot be read: {len(total.unreadable)}."
+        f"Mended: {total.mended - report.joined.mended:,} documents; {report.joined.mended:,} lost lines that others "
+        f"have. Scrubbed: {scrubbed}. Files that cannot be read: {len(total.unreadable)}."
     )
     return "\n".join(rows) + f"\n\n{told}{unreadable}"
 
 
 def _speed(report: Report) -> str:
-    total = report.total()
-    rows = ["| step | documents a CPU-second | MB a CPU-second |", "|---|---|---|"]
-    read = {"read": total.read_bytes, "mend": total.read_bytes, "judge": total.read_bytes, "scrub": total.kept_bytes}
-    steps = [(step, total.documents if step != "scrub" else total.kept, size, total.seconds.get(step, 0.0))
-             for step, size in read.items()]  # fmt: skip
-    steps.append(("repeated documents", total.kept, total.kept_bytes, report.seconds))
-    rows += [f"| {s} | {n / t:,.0f} | {size / t / 1e6:,.1f} |" for s, n, size, t in steps if t > 0]
+    rows = ["| step | documents | documents a CPU-second | MB a CPU-second |", "|---|---|---|---|"]
+    for step, work in report.total().work.items():
+        if work.seconds > 0:
+            speed = f"{work.documents / work.seconds:,.0f} | {work.bytes / work.seconds / 1e6:,.1f}"
+            rows.append(f"| {step} | {work.documents:,} | {speed} |")
     return "\n".join(rows)
 
 

@@ -1,17 +1,15 @@
 """`ponder data`: sources in, one clean text out, with a report and a manifest.
 
-    OUT/clean/NAME-0000-HASH.jsonl   documents of a lot of files: read, mended, judged, scrubbed; made once
-    OUT/text.jsonl                   all of them in order, without those that repeat an earlier one
+    OUT/clean/NAME-0000-HASH.jsonl   documents of a lot of files, read and cleaned; made once
+    OUT/text.jsonl                   all of them in order, without shared lines and repeated documents
     OUT/manifest.json                sources, licences, versions, bytes; what made it
     OUT/report.json, report.md       counts in and out of each step, samples of what was left out, speed
 
 Killed anywhere and run again, text.jsonl has the same bytes.
 """
 
-import hashlib
 import json
 import multiprocessing
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,12 +22,12 @@ from filelock import FileLock, Timeout
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.data.clean import Counts, clean
-from ponder.data.document import Document
+from ponder.data.clean import clean
+from ponder.data.join import join
 from ponder.data.plan import Lot, Plan, plan
 from ponder.data.recipe import DataRecipe
 from ponder.data.report import Report, markdown
-from ponder.data.steps.duplicates import Duplicates
+from ponder.data.steps.counts import Counts
 
 TEXT, MANIFEST, REPORT, PAGE, LOCK = "text.jsonl", "manifest.json", "report.json", "report.md", ".lock"
 
@@ -56,7 +54,7 @@ def _make(recipe: DataRecipe, out: Path, sample: int | None, workers: int, say: 
         by_source[lot.source.name].add(msgspec.json.decode(counts.read_bytes(), type=Counts))
     _check_unreadable(recipe, by_source, say)
     report = Report(name=recipe.name, sources=by_source)
-    report.sha256 = _joined([documents for documents, _ in made], recipe.similar, out / TEXT, report)
+    report.sha256 = join([documents for documents, _ in made], recipe, out / TEXT, report)
     _write(out / MANIFEST, _manifest(recipe, todo, report, sample))
     _write(out / REPORT, msgspec.to_builtins(report))
     with replacing(out / PAGE) as file:
@@ -67,7 +65,7 @@ def _make(recipe: DataRecipe, out: Path, sample: int | None, workers: int, say: 
 def _cleaned(
     lots: Sequence[Lot], recipe: DataRecipe, folder: Path, workers: int, say: Say
 ) -> Iterator[tuple[Path, Path]]:
-    work = partial(clean, rules=recipe.rules, folder=folder)
+    work = partial(clean, cleaning=recipe.cleaning, folder=folder)
     if workers == 1 or len(lots) == 1:
         results: Iterator[tuple[Path, Path]] = map(work, lots)
         yield from _told(results, lots, say)
@@ -95,25 +93,6 @@ def _check_unreadable(recipe: DataRecipe, by_source: dict[str, Counts], say: Say
             )
 
 
-def _joined(files: Sequence[Path], similar: float, text: Path, report: Report) -> str:
-    """Writes the text; its SHA-256."""
-    seen, decoder, digest = Duplicates(similar), msgspec.json.Decoder(Document), hashlib.sha256()
-    began = time.thread_time()
-    with replacing(text) as out:
-        for path in files:
-            with path.open("rb") as lines:
-                for line in lines:
-                    document = decoder.decode(line)
-                    if (earlier := seen.earlier(document.origin, document.text)) is not None:
-                        report.repeated(document, earlier)
-                        continue
-                    report.kept(document)
-                    digest.update(line)
-                    out.write(line)
-    report.seconds = time.thread_time() - began
-    return digest.hexdigest()
-
-
 def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None) -> dict[str, Any]:
     files: Counter[str] = Counter()
     for lot in todo.lots:
@@ -129,7 +108,9 @@ def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None
     ]  # fmt: skip
     return {
         "name": recipe.name, "seed": recipe.seed, "similar": recipe.similar, "sample": sample,
-        "rules": msgspec.to_builtins(recipe.rules), "sources": sources, "text": {"file": TEXT, "sha256": report.sha256},
+        "rules": msgspec.to_builtins(recipe.cleaning.rules),
+        "held_out": msgspec.to_builtins(recipe.cleaning.held_out), "sources": sources,
+        "text": {"file": TEXT, "sha256": report.sha256},
     }  # fmt: skip
 
 

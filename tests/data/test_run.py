@@ -127,6 +127,32 @@ def test_killed_anywhere_the_text_has_the_same_bytes(folder: Path) -> None:
     assert not list((folder / "killed").rglob("*.partial"))
 
 
+def test_lines_that_documents_share_stay_once(folder: Path) -> None:
+    menu = "Home, products, support, contact, about this site, sign in"
+    for n in range(12):
+        (folder / f"texts/{n:02}.txt").write_text(f"{menu}\n{sentence(n)}\n{sentence(n + 100)}")
+    report = run(folder)
+    texts = [d["text"] for d in lines(folder / "out" / TEXT) if d["source"] == "texts"]
+    assert sum(menu in text for text in texts) == 1 and texts[0].startswith(menu)
+    assert report.joined.mended == 11 and "11 lost lines" in (folder / "out" / PAGE).read_text()
+
+
+def test_documents_that_hold_a_test_are_left_out_and_told(folder: Path) -> None:
+    question = sentence(60)
+    (folder / "bench.jsonl").write_text(json.dumps({"prompt": question, "answer": "seven"}))
+    (folder / "recipe.toml").write_text(
+        RECIPE + '[[held_out]]\nname = "bench"\nfiles = ["bench.jsonl"]\nquestion = "prompt"\n'
+        '[[held_out]]\nname = "own"\ntasks = ["count"]\neach = 3\n'
+    )
+    (folder / "texts/leak.txt").write_text(f"{sentence(70)} {question.upper()} {sentence(71)}")
+    report = run(folder)
+    assert report.total().dropped["holds bench"] == 1
+    assert "texts/leak.txt#0" not in [d["origin"] for d in lines(folder / "out" / TEXT)]
+    assert report.total().samples["holds bench"][0] in question.lower()
+    (folder / "bench.jsonl").write_text(json.dumps({"prompt": sentence(61)}))
+    assert "holds bench" not in run(folder).total().dropped, "another test, another text"
+
+
 def test_unreadable_files_are_named_and_too_many_stop_the_run(folder: Path) -> None:
     (folder / "texts/bad.txt").write_bytes(b"\xff\0\xff")
     with pytest.raises(UserError, match=r"1 of 15 files cannot be read \(the first, texts/bad.txt, has zero bytes"):
@@ -148,6 +174,10 @@ def test_unreadable_files_are_named_and_too_many_stop_the_run(folder: Path) -> N
     ('name = "test"', 'name = "test"\nsimilar = 2', "at most 1"),
     ('name = "test"', 'name = "test"\nrules = 3', "a section"),
     ('name = "test"', 'name = "test"\n[rules]\nshortes = 3', "did you mean shortest"),
+    ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"', "neither files nor tasks"),
+    ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"\nfiles = ["none.jsonl"]', "no file below"),
+    ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"\nfiles = ["i18n/de.json"]', "no text under"),
+    ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"\ntasks = ["cuont"]', "did you mean count"),
     ("[[source]]", "[[sorce]]", "did you mean source"),
     ('name = "texts"', "name = ", "no TOML"),
 ])  # fmt: skip

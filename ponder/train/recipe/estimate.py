@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from ponder.engine.token_model import TokenEngine
 from ponder.eval.settings import Settings
+from ponder.model.config import ModelConfig
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.base.join import Join
 from ponder.train.base.shards import MakeShards
@@ -31,7 +32,9 @@ from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.stage import TextStage
 from ponder.train.stages.conversation import conversation
 from ponder.train.stages.evaluate import Evaluate
-from ponder.train.stages.pretrain import Pretrain, Shape, fresh
+from ponder.train.stages.model import TakeModel
+from ponder.train.stages.pretrain import Pretrain, fresh
+from ponder.train.stages.sft import Tune
 from ponder.train.stages.tokenizer import MakeTokenizer, trained
 from ponder.train.stages.training import Likely, TrainingStage
 from ponder.train.step import StepSettings, Trainer
@@ -65,7 +68,7 @@ class _Known:
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
-    shapes: dict[str, Shape] = field(default_factory=dict)
+    shapes: dict[str, ModelConfig] = field(default_factory=dict)
 
 
 def estimate(nodes: Sequence[Node], seconds: float = 20.0) -> list[Line]:
@@ -96,20 +99,26 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     elif isinstance(stage, MakeShards):
         known.texts[stage.name] = known.texts[stage.from_]
         known.tokenizers[stage.name] = known.tokenizers[stage.tokenizer]
+    elif isinstance(stage, TakeModel):
+        checkpoint, known.tokenizers[stage.name] = stage.opened()
+        known.shapes[stage.name] = checkpoint.config
     if not isinstance(stage, TrainingStage | Evaluate):
         return Line(stage.name, kind, None, 0, None, None, node.finished)
     source = parents.get("from", stage.name)
     tokenizer = known.tokenizers[parents.get("tokenizer") or parents.get("shards") or source]
-    shape = stage.model if isinstance(stage, Pretrain) and stage.model else known.shapes[source]
+    new = stage.model if isinstance(stage, Pretrain) else None
+    shape = new.config(tokenizer) if new else known.shapes[source]
     if isinstance(stage, Pretrain) and stage.positions:
-        shape = replace(shape, positions=stage.positions)
+        shape = replace(shape, max_position_embeddings=stage.positions)
     known.tokenizers[stage.name], known.shapes[stage.name] = tokenizer, shape
+    if isinstance(stage, Tune) and stage.data:  # what it learns from is not there yet
+        return Line(stage.name, kind, shape.parameter_counts().total, 0, None, None, node.finished)
     texts = known.texts.get(parents.get("shards") or parents.get("text", ""), [])
     measured = _Measured(shape, tokenizer, node.seed)
     if isinstance(stage, Evaluate):
         ids, time_ = (0, None) if node.finished else measured.evaluation(stage.settings(0))
         return Line(stage.name, kind, measured.parameters, ids, None, time_, node.finished)
-    likely = stage.likely(tokenizer, texts, node.seed, shape.positions)
+    likely = stage.likely(tokenizer, texts, node.seed, shape.max_position_embeddings)
     teacher = known.shapes[parents["teacher"]] if "teacher" in parents else None
     need, step = measured.step(stage, likely, teacher, 0.0 if node.finished else seconds)
     ids = max(sum(map(len, micro)) for micro in micro_batches(likely.samples, stage.max_tokens))
@@ -120,14 +129,16 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
 class _Measured:
     """An untrained model of one shape."""
 
-    def __init__(self, shape: Shape, tokenizer: Tokenizer, seed: int) -> None:
-        self._shape, self._tokenizer, self._seed = shape, tokenizer, seed
-        self._model = fresh(shape.config(tokenizer), seed, tokenizer)
+    def __init__(self, shape: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
+        self._tokenizer, self._seed = tokenizer, seed
+        self._model = fresh(shape, seed, tokenizer)
         self.parameters = self._model.config.parameter_counts().total
 
-    def step(self, stage: TrainingStage, likely: Likely, teacher: Shape | None, seconds: float) -> tuple[Need, float]:
+    def step(
+        self, stage: TrainingStage, likely: Likely, teacher: ModelConfig | None, seconds: float
+    ) -> tuple[Need, float]:
         """Memory, and seconds of a step. seconds: to spend on steps; with 0 none is taken."""
-        teaching = None if teacher is None else fresh(teacher.config(self._tokenizer), self._seed, self._tokenizer)
+        teaching = None if teacher is None else fresh(teacher, self._seed, self._tokenizer)
         settings = StepSettings(max_tokens=stage.max_tokens, lora=stage.factors())
         trainer = Trainer(self._model, settings, Path(tempfile.gettempdir()), teacher=teaching)
         need = need_of(trainer, likely.samples)

@@ -4,10 +4,12 @@ from ponder.train.base.join import Join
 from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
 from ponder.train.stage import Stage
+from ponder.train.stages.conversations import Conversations
 from ponder.train.stages.data import UseData
 from ponder.train.stages.distill import Distill
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.export import Export
+from ponder.train.stages.model import TakeModel
 from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.rl import Rl
 from ponder.train.stages.sft import Tune
@@ -21,6 +23,8 @@ STAGES: dict[str, type[Stage]] = {
     "join": Join,
     "tokenizer": MakeTokenizer,
     "shards": MakeShards,
+    "model": TakeModel,
+    "conversations": Conversations,
     "pretrain": Pretrain,
     "sft": Tune,
     "rl": Rl,

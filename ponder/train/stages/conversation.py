@@ -41,6 +41,13 @@ def conversation(
     return rendered.ids, counts
 
 
+def can_be_cut(ids: list[int], counts: list[bool], tokenizer: Tokenizer) -> bool:
+    """Whether one thought, and no more, is learned; an empty block is none."""
+    began = [n for n, id_ in enumerate(ids) if id_ == tokenizer.think]
+    ended = [n for n, id_ in enumerate(ids) if id_ == tokenizer.end_think]
+    return len(began) == len(ended) == 1 and counts[began[0]] and ended[0] - began[0] > 2
+
+
 def cut_short(
     ids: list[int], counts: list[bool], tokenizer: Tokenizer, rng: random.Random
 ) -> tuple[list[int], list[bool]]:

@@ -34,10 +34,8 @@ from ponder.train.record.metrics import Metrics, ProgressLine
 from ponder.train.rollouts.collect import Ask
 from ponder.train.scale.balance import BalanceSettings, Kind
 from ponder.train.schedule import Schedule, Shape
-from ponder.train.stage import MODEL, Context, Interrupted, Stage
+from ponder.train.stage import MODEL, PARTIAL, Context, Interrupted, Stage
 from ponder.train.step import StepReport, StepSettings, Trainer
-
-PARTIAL = ".partial"
 
 
 class Drawn(NamedTuple):
