@@ -3,6 +3,7 @@
 from ponder.train.base.join import Join
 from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
+from ponder.train.select.traces import Traces
 from ponder.train.stage import Stage
 from ponder.train.stages.conversations import Conversations
 from ponder.train.stages.data import UseData
@@ -25,6 +26,7 @@ STAGES: dict[str, type[Stage]] = {
     "shards": MakeShards,
     "model": TakeModel,
     "conversations": Conversations,
+    "traces": Traces,
     "pretrain": Pretrain,
     "sft": Tune,
     "rl": Rl,
