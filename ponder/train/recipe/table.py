@@ -3,6 +3,7 @@
 from ponder.train.base.join import Join
 from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
+from ponder.train.select.fuse import Fuse
 from ponder.train.select.traces import Traces
 from ponder.train.stage import Stage
 from ponder.train.stages.conversations import Conversations
@@ -27,6 +28,7 @@ STAGES: dict[str, type[Stage]] = {
     "model": TakeModel,
     "conversations": Conversations,
     "traces": Traces,
+    "fuse": Fuse,
     "pretrain": Pretrain,
     "sft": Tune,
     "rl": Rl,
