@@ -20,18 +20,20 @@ SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "pydo
 SHORTEST = 400  # characters of prose in a document
 
 
-def code() -> Iterator[Document]:
-    for path in modules():
+def code(every: int = 1) -> Iterator[Document]:
+    """every: only one in so many modules."""
+    for path in modules()[::every]:
         yield _document(path, path.read_text("utf-8", "replace"), "code")
 
 
-def prose() -> Iterator[Document]:
+def prose(every: int = 1) -> Iterator[Document]:
+    """every: only one in so many topics of the manual, and modules."""
     from pydoc_data.topics import topics
 
-    for name, text in sorted(topics.items()):
+    for name, text in sorted(topics.items())[::every]:
         yield Document(text=text.strip(), source="manual", origin=name, licence=LICENCE, language="eng_Latn",
                        labels={"field": "general"})  # fmt: skip
-    for path in modules():
+    for path in modules()[::every]:
         text = docstrings(path.read_text("utf-8", "replace"))
         if len(text) >= SHORTEST:
             yield _document(path, text, "general")

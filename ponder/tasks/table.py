@@ -8,6 +8,7 @@ from ponder.tasks.addition import Addition
 from ponder.tasks.base import Task
 from ponder.tasks.chain import Chain
 from ponder.tasks.letters import Letters
+from ponder.tasks.retrieval import RETRIEVAL
 from ponder.tasks.reverse import Reverse
 from ponder.tasks.swaps import Swaps
 
@@ -19,6 +20,7 @@ _ALL: tuple[Task, ...] = (
     Addition(),
     Chain(),
     Reverse(),
+    RETRIEVAL,
 )
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 

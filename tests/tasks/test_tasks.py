@@ -25,6 +25,12 @@ GOLDEN = {
     "add": ("987+65", "What is 987+65?", None, "1052"),
     "chain": ("3+4-9+5", "What is 3+4-9+5 modulo 10?", "3 +4=7 -9=8 +5=3", "3"),
     "reverse": ("wet", "Write w e t backwards.", "w e t", "t e w"),
+    "retrieval": (
+        "4 2 3907 7",
+        "The road goes on.\nThe grass is green.\nThe key is 3907.\nThe sun is warm.\nWhat is the key?",
+        "3907",
+        "3907",
+    ),
 }
 
 

@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="parameters, ids, memory, minutes of each stage, from 20 seconds of steps",
     )
+    parser.add_argument("--hours", type=float, metavar="H",
+                        help="scale all steps so that the whole takes so long on this machine")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
     parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
@@ -48,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("training needs PyTorch: pip install 'ponder-llm[train]'", param="torch")
     if args.threads is not None and args.threads < 1:
         raise UserError(f"--threads must be 1 or more, got {args.threads}", param="threads")
+    if args.hours is not None and not 0 < args.hours < float("inf"):
+        raise UserError(f"--hours must be above 0, got {args.hours:g}", param="hours")
     # before torch is loaded: its threads spin while they wait, and where another program has one of the cores a step
     # of a small model then took ten times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -58,4 +62,4 @@ def run(args: argparse.Namespace) -> int:
     if word == "inspect":
         return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
     return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept,
-                 threads=args.threads, dry_run=args.dry_run)  # fmt: skip
+                 threads=args.threads, dry_run=args.dry_run, hours=args.hours)  # fmt: skip

@@ -15,6 +15,7 @@ from ponder.kernels.hardware import usable_cpus
 from ponder.train import parallel
 from ponder.train.recipe.estimate import estimate, table
 from ponder.train.recipe.graph import Node, context_of, nodes_of, part, run
+from ponder.train.recipe.hours import in_hours
 from ponder.train.recipe.inspect import show
 from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
@@ -30,16 +31,18 @@ NARROW = 128  # hidden_size up to which a second thread costs more in waiting th
 
 def train(
     path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str],
-    threads: int | None = None, dry_run: bool = False,
+    threads: int | None = None, dry_run: bool = False, hours: float | None = None,
 ) -> int:  # fmt: skip
     """The exit code: 130 when Ctrl-C was pressed and all is saved. threads: of torch; a resumed run has the same bits
-    only with as many as before. dry_run: says what it would take, and leaves nothing behind."""
+    only with as many as before. dry_run: says what it would take, and leaves nothing behind. hours: see `hours.py`."""
     recipe, why = in_numbers_of_this_cpu(read_recipe(path))
     torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
     if dry_run:
         print(table(estimate(part(nodes_of(recipe, out), from_, until))))
         return 0
+    if hours is not None:
+        recipe = in_hours(recipe, out, hours, _say)
     with parallel.group() as aside, open(os.devnull, "w") as nowhere:
         log = nowhere if aside else sys.stderr
         print(why, file=log)

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 
 from ponder.core.atomic import replacing
 from ponder.eval import manifest
 from ponder.eval.report import STYLE, sections
+from ponder.train.base.evaluate import PAGE as BASE
 from ponder.train.recipe.graph import Node
 from ponder.train.recipe.read import Recipe
 from ponder.train.recipe.summary import markdown
 from ponder.train.record.generations import Told, newest
 from ponder.train.record.metrics import Line, read, short
 from ponder.train.stages.evaluate import RESULT
+from ponder.train.stages.pretrain import Pretrain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 240, 64, 16, 30, 30
 MOST = 400  # points of a curve; more are averaged into so many
@@ -22,6 +25,7 @@ def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
     """out/report.html, and the same in figures as report.md."""
     path = out / "report.html"
     body = [f"<h1>{escape(recipe.name)}</h1>", f"<p>seed {recipe.seed}, {len(nodes)} stages</p>"]
+    body += _pretraining(nodes)
     for node in nodes:
         body += _stage(node)
     head = (
@@ -33,6 +37,16 @@ def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
     with replacing(out / "report.md") as file:
         file.write(markdown(recipe.name, nodes).encode())
     return path
+
+
+def _pretraining(nodes: Sequence[Node]) -> list[str]:
+    """One curve through all stages of pre-training, where there are several."""
+    lines = [read(n.folder / "metrics.jsonl") for n in nodes if isinstance(n.stage, Pretrain) and n.finished]
+    if len(lines) < 2:
+        return []
+    ends = list(accumulate(map(len, lines)))[:-1]
+    losses = [float(line["loss"]) for own in lines for line in own]
+    return ["<h2>Pre-training</h2>", "<div class=figures>", curve("loss of all stages", losses, ends), "</div>"]
 
 
 def _stage(node: Node) -> list[str]:
@@ -50,6 +64,8 @@ def _stage(node: Node) -> list[str]:
         parts.append("</div>")
     if spoken := newest(node.folder):
         parts.append(_spoken(*spoken))
+    if (node.folder / BASE).exists():
+        parts.append(f"<pre>{escape((node.folder / BASE).read_text())}</pre>")
     if (node.folder / RESULT).exists():
         result = manifest.load(node.folder / RESULT)
         for task in result.manifest.settings.tasks:
@@ -72,18 +88,20 @@ def _curves(line: Line) -> list[str]:
     return [name for name in wanted if name in line and not (name == "entropy" and "reward" not in line)]
 
 
-def curve(name: str, values: Sequence[float]) -> str:
-    """values by step, as SVG. Steps whose value is no number are left out."""
+def curve(name: str, values: Sequence[float], marks: Sequence[int] = ()) -> str:
+    """values by step, as SVG. Steps whose value is no number are left out. marks: steps with a line through them."""
     points = _averaged([(n, v) for n, v in enumerate(values) if v == v and abs(v) != float("inf")])
     low, high = min((v for _, v in points), default=0.0), max((v for _, v in points), default=1.0)
     span, steps = (high - low) or 1.0, max(len(values) - 1, 1)
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     line = " ".join(f"{LEFT + n / steps * width:.1f},{TOP + (high - v) / span * height:.1f}" for n, v in points)
     bottom = TOP + height
+    places = (f"M{LEFT + n / steps * width:.1f} {TOP}V{bottom}" for n in marks)
     return "\n".join([
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} by step">',
         f'<text x="{LEFT}" y="14" font-weight="600">{escape(name.replace("_", " "))}, by step</text>',
         f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="var(--grid)"/>',
+        f'<path d="{"".join(places)}" fill="none" stroke="var(--grid)" stroke-dasharray="3"/>',
         f'<text x="{LEFT - 6}" y="{TOP + 4}" text-anchor="end">{high:.3g}</text>',
         f'<text x="{LEFT - 6}" y="{bottom}" text-anchor="end">{low:.3g}</text>',
         f'<text x="{WIDTH - RIGHT}" y="{bottom + 18}" text-anchor="end">{len(values)}</text>',

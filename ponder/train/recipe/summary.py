@@ -7,6 +7,7 @@ from ponder.eval.curve import Point
 from ponder.eval.figure import budget_name
 from ponder.eval.manifest import Result
 from ponder.eval.statistics import Estimate
+from ponder.train.base import evaluate as base
 from ponder.train.recipe.graph import Node
 from ponder.train.record.metrics import duration, read, short
 from ponder.train.stages.evaluate import RESULT
@@ -18,6 +19,9 @@ def markdown(name: str, nodes: Sequence[Node]) -> str:
         for node in nodes if (node.folder / RESULT).exists()
     }  # fmt: skip
     parts = [f"# {name}", "", *_stages(nodes)]
+    bases = {n.stage.name: base.load(n.folder) for n in nodes if (n.folder / base.RESULT).exists()}
+    if bases:
+        parts += ["", base.markdown(bases)]
     if results:
         parts += ["", *_accuracy(results)]
         for task in dict.fromkeys(t for result in results.values() for t in result.manifest.settings.tasks):

@@ -1,5 +1,6 @@
 """The kinds of stages by name."""
 
+from ponder.train.base.evaluate import EvaluateBase
 from ponder.train.base.join import Join
 from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
@@ -34,5 +35,6 @@ STAGES: dict[str, type[Stage]] = {
     "rl": Rl,
     "distill": Distill,
     "eval": Evaluate,
+    "eval-base": EvaluateBase,
     "export": Export,
 }
