@@ -127,10 +127,11 @@ def test_copy_takes_the_answer_without_the_thoughts(chat: Chat) -> None:
 def test_markdown_code_and_math(chat: Chat) -> None:
     chat.answered("Explain.", "rich")
     chat.page.wait_for_selector(".answer blockquote")
+    chat.page.wait_for_selector(".answer .math.display.drawn")
     count: Any = lambda selector: chat.page.locator(f".answer {selector}").count()  # noqa: E731
     wanted = (
-        "h1", "em", "a[href='https://example.com/quick'][target=_blank]", "table td.right", "math msup",
-        "math[display=block]", "input[type=checkbox]:disabled", ".code .k", ".code .s, .code .sd",
+        "h1", "em", "a[href='https://example.com/quick'][target=_blank]", "table td.right", ".math .katex msup",
+        ".math.display .katex-display", "input[type=checkbox]:disabled", ".code .k", ".code .s, .code .sd",
     )  # fmt: skip
     for selector in wanted:
         assert count(selector), selector

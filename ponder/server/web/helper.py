@@ -12,7 +12,7 @@ import msgspec
 
 from ponder.server.http.errors import ApiError
 from ponder.server.web.attachments import text_of
-from ponder.server.web.markdown import to_html
+from ponder.server.web.markdown.html import to_html
 
 JOBS: dict[str, Callable[..., str]] = {"to_html": to_html, "text_of": text_of}
 HEADER = 8

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.helpers import Helpers
-from ponder.server.web.markdown import plain
+from ponder.server.web.markdown.html import plain
 
 RENDERING = 5.0  # seconds for one text; then it is shown as it is
 RENDERING_ALL = 20.0  # for those of one request

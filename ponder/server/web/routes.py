@@ -1,8 +1,7 @@
-"""The web chat: its page, and what the page asks for. No script and no style comes from anywhere else (CSP below)."""
+"""What the page of the web chat asks for: conversations, models, files as text, Markdown as HTML."""
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from ponder.server.http.errors import ApiError
 from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
+from ponder.server.web import page_files
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
@@ -24,12 +24,6 @@ from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
 Result = TypeVar("Result")
-PAGE = Path(__file__).parent / "static"
-TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " \
-      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # fmt: skip
-SAFETY = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-          "Cache-RunControl": "no-cache"}  # fmt: skip
 
 
 class MessageBody(Struct, frozen=True, kw_only=True):
@@ -51,8 +45,7 @@ class RenderBody(Struct, frozen=True, kw_only=True):
 def routes() -> list[BaseRoute]:
     one = "/web/conversations/{id}"
     return [
-        Route("/", page),
-        Route("/web/static/{name}", static),
+        *page_files.routes(),
         Route("/web/models", models),
         Route("/web/conversations", index, methods=["GET"]),
         Route("/web/conversations", create, methods=["POST"]),
@@ -66,21 +59,6 @@ def routes() -> list[BaseRoute]:
         Route("/web/render", render, methods=["POST"]),
         Route("/web/extract", extract, methods=["POST"]),
     ]
-
-
-async def page(request: Request) -> Response:
-    return _file("index.html")
-
-
-async def static(request: Request) -> Response:
-    return _file(request.path_params["name"])
-
-
-def _file(name: str) -> Response:
-    path = PAGE / name
-    if not re.fullmatch(r"[\w-]+\.\w+", name) or path.suffix not in TYPES or not path.is_file():
-        raise ApiError(404, f"there is no file {name!r} here")
-    return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=SAFETY)
 
 
 async def models(request: Request) -> Response:

@@ -16,7 +16,7 @@ from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.helpers import Helpers
 from ponder.server.web import page_helpers
-from ponder.server.web.markdown import to_html
+from ponder.server.web.markdown.html import to_html
 
 ALICE, BOB = "alice" * 4, "bob" * 6
 TABLE = "|a" * 60_000 + "\n" + "|-" * 60_000 + "\n" + ("|b" * 10 + "\n") * 2000

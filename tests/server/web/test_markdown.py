@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 from markdown_it import MarkdownIt
 
-from ponder.server.web.emphasis import CjkInline
-from ponder.server.web.markdown import to_html
+from ponder.server.web.markdown.emphasis import CjkInline
+from ponder.server.web.markdown.html import to_html
 
 
 def test_a_haiku_keeps_its_lines() -> None:

@@ -3,7 +3,7 @@ import { blob, send, upload } from "./api.js";
 import * as chat from "./chat.js";
 import { $, ask, download, el } from "./dom.js";
 import * as files from "./files.js";
-import { apply, t, toggle } from "./i18n.js";
+import { apply, choose, chosen, languages, t } from "./i18n.js";
 import * as list from "./list.js";
 import * as settings from "./settings.js";
 
@@ -30,6 +30,13 @@ function theme(next) {
   if (next) localStorage.setItem("theme", next);
   const chosen = localStorage.getItem("theme");
   if (chosen) document.documentElement.dataset.theme = chosen;
+}
+
+async function speak() {
+  await choose($("language").value);
+  settings.show();
+  chat.draw();
+  await list.list();
 }
 
 const dark = () => getComputedStyle(document.documentElement).getPropertyValue("--scheme").trim() === "dark";
@@ -113,9 +120,9 @@ function listen() {
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
     theme: () => theme(dark() ? "light" : "dark"), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
     "export-all": () => fetched("/web/export", "conversations.json").catch(chat.fail), import: () => $("import-file").click(),
-    language: () => { toggle(); settings.show(); chat.draw(); list.list(); },
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
+  $("language").onchange = speak;
   $("composer").onsubmit = (event) => { event.preventDefault(); chat.submit(); };
   $("input").oninput = grow;
   $("input").onkeydown = typed;
@@ -142,6 +149,8 @@ async function visit() {
 async function start() {
   theme();
   apply();
+  $("language").append(...languages().map(([code, name]) => el("option", { value: code }, name)));
+  $("language").value = chosen();
   const keep = () => chat.conversation && send("PATCH", `/web/conversations/${chat.conversation.id}`, { settings: settings.settings });
   settings.setup(() => keep()?.catch(chat.fail));
   list.setup({ current: () => chat.conversation?.id, renamed: chat.renamed, removed: chat.removed });

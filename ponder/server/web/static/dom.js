@@ -1,4 +1,6 @@
 // Small helpers: elements are built, never parsed from strings; the one exception is HTML that our server rendered.
+import { t } from "./i18n.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function el(tag, attributes = {}, ...children) {
@@ -49,4 +51,15 @@ export function ask(title, content, buttons) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue || null), { once: true }));
+}
+
+export async function copy(text, button) {
+  await navigator.clipboard.writeText(text);
+  const label = [...button.childNodes];
+  button.replaceChildren("✓");
+  button.setAttribute("aria-label", t("copied"));
+  setTimeout(() => {
+    button.replaceChildren(...label);
+    button.setAttribute("aria-label", t("copy"));
+  }, 1200);
 }

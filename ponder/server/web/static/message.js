@@ -1,7 +1,6 @@
 // One message on the page: what was asked, or the steps of an answer, the line of facts and the tools below it.
-import { el, twoSheets } from "./dom.js";
+import { copy, el, twoSheets } from "./dom.js";
 import { number, t } from "./i18n.js";
-import { copy } from "./prose.js";
 import { stepView } from "./steps.js";
 
 const icon = (label, shown, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, shown);
@@ -31,7 +30,7 @@ export class MessageView {
       const text = file.text.length > 20000 ? `${file.text.slice(0, 20000)} …` : file.text;
       this.body.append(el("details", { class: "file" }, el("summary", {}, `📄 ${file.name}`), el("pre", { tabindex: "0" }, text)));
     }
-    if (this.row.content) this.body.append(el("div", { class: "said" }, this.row.content));
+    if (this.row.content) this.body.append(el("div", { class: "said", dir: "auto" }, this.row.content));
   }
 
   assistant() {

@@ -1,11 +1,13 @@
 // Texts that grow while they are shown. Both write at most once a frame and never touch what is finished.
 import { render } from "./api.js";
 import { el } from "./dom.js";
-import { t } from "./i18n.js";
+import { enrich } from "./rich.js";
 
 const CHUNK = 4000; // characters of thoughts in one element; the browser skips those that are out of sight
+const RICH = 100_000; // characters of thoughts that are shown as Markdown when they are over; longer ones stay plain
+const RICH_PIECE = 20_000;
 
-// Thoughts: plain text in chunks. Nothing is drawn while the fold is closed.
+// Thoughts: plain text in chunks while they grow, then Markdown. Nothing is drawn while the fold is closed.
 export class Thoughts {
   constructor(box) {
     this.box = box;
@@ -14,6 +16,7 @@ export class Thoughts {
     this.open = false;
     this.waiting = false;
     this.growing = false; // then an open box stays at its end
+    this.rich = false; // shown as Markdown
   }
   add(text) {
     this.text += text;
@@ -23,8 +26,14 @@ export class Thoughts {
     this.open = open;
     this.schedule();
   }
+  // Whether more will come.
+  grows(growing) {
+    this.growing = growing;
+    this.schedule();
+  }
   schedule() {
-    if (this.waiting || !this.open || this.drawn === this.text.length) return;
+    if (this.waiting || !this.open || this.rich) return;
+    if (this.drawn === this.text.length) return this.settle();
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
@@ -47,6 +56,21 @@ export class Thoughts {
     }
     if (atEnd) this.box.scrollTop = this.box.scrollHeight;
     this.schedule();
+  }
+  async settle() {
+    const texts = pieces(this.text);
+    if (this.growing || !this.text || this.text.length > RICH || texts.some((text) => text.length > RICH_PIECE)) return;
+    this.rich = true;
+    const html = await render(texts).catch(() => null);
+    if (!html || this.growing) return (this.rich = false); // plain text is better than nothing
+    this.box.replaceChildren();
+    for (const one of html) {
+      const box = el("div", { class: "piece" });
+      box.innerHTML = one;
+      enrich(box);
+      this.box.append(box);
+      await new Promise(requestAnimationFrame); // a long text must not hold up the page
+    }
   }
 }
 
@@ -111,31 +135,11 @@ export class Answer {
       if (!box) this.box.append((box = el("div", { class: "piece" })));
       if (html) box.innerHTML = html[i];
       else box.textContent = text;
-      for (const pre of box.querySelectorAll("pre")) this.codeTools(pre);
-      for (const table of box.querySelectorAll("table")) table.tabIndex = 0; // a wide one is scrolled by keys, too
+      enrich(box);
       this.shown[i] = text;
     });
     while (this.box.children.length > texts.length) this.box.lastElementChild.remove();
     this.shown.length = texts.length;
     this.written();
   }
-  codeTools(pre) {
-    const language = pre.querySelector("code")?.className.replace("language-", "") || "";
-    const button = el("button", { class: "copy", type: "button", onclick: () => copy(pre.querySelector("code").textContent, button) }, t("copy"));
-    const box = el("div", { class: "code" }, el("div", { class: "head" }, el("span", {}, language), button));
-    pre.replaceWith(box);
-    pre.tabIndex = 0;
-    box.append(pre);
-  }
-}
-
-export async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
-  const label = [...button.childNodes];
-  button.replaceChildren("✓");
-  button.setAttribute("aria-label", t("copied"));
-  setTimeout(() => {
-    button.replaceChildren(...label);
-    button.setAttribute("aria-label", t("copy"));
-  }, 1200);
 }

@@ -22,7 +22,7 @@ class ThoughtStep {
   }
   update(running) {
     const { seconds, tokens, budget } = this.step;
-    this.prose.growing = running;
+    this.prose.grows(running);
     this.what.textContent = t(running ? "thinking" : "thought");
     const parts = [seconds ? `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s` : "", tokens ? `${number(tokens)} ${t("tokens")}` : ""];
     this.count.textContent = parts.filter(Boolean).join(" · ");

@@ -1,7 +1,6 @@
 """A model's Markdown -> HTML that cannot do anything: no raw HTML, no scripts, no foreign images, no odd links (SEC-7).
 
-Rendered here, not in the browser, by markdown-it-py, pygments and latex2mathml, so that no script library is shipped.
-Math is `$x$`, `$$x$$`, `\\(x\\)` and `\\[x\\]`.
+Rendered here, not in the browser, by markdown-it-py and pygments, so that one renderer makes it safe for every page.
 """
 
 import re
@@ -9,40 +8,32 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.tasklists import tasklists_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from ponder.server.web.emphasis import CjkInline
+from ponder.server.web.markdown.direction import direction_plugin
+from ponder.server.web.markdown.emphasis import CjkInline
+from ponder.server.web.markdown.marks import marks_plugin
+from ponder.server.web.markdown.math import math_plugin
 
 MAX_TEXT = 400_000  # characters of one piece; more is shown as plain text
 MAX_CELLS = 200_000  # lines times columns
 MAX_CODE = 60_000  # characters of one code block that are coloured
-MAX_MATH = 4_000
 SAFE_LINK = re.compile(r"^(https?:|mailto:|#)", re.IGNORECASE)
-ATTRIBUTE = re.compile(r"\s([\w:-]+)\s*=")
-MATH_ATTRIBUTES = frozenset(
-    ("xmlns", "display", "displaystyle", "scriptlevel", "mathvariant", "mathcolor", "columnalign", "columnlines",
-     "columnspacing", "rowlines", "rowspacing", "frame", "stretchy", "symmetric", "width", "height", "depth", "lspace",
-     "rspace", "voffset", "minsize", "maxsize", "fence", "form", "separator", "accent", "accentunder", "movablelimits",
-     "largeop", "linethickness", "notation")
-)  # fmt: skip
-# \( \) and \[ \] are turned into dollars outside code; bounded, or each would look through the whole text
-CODE_OR_MATH = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)|\\\(([^\n]{1,500}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
 
 
 def to_html(text: str) -> str:
     """Safe whatever the text is."""
     if len(text) > MAX_TEXT or _cells(text) > MAX_CELLS:
         return plain(text)
-    return str(_parser().render(CODE_OR_MATH.sub(_dollars, text)))
+    return str(_parser().render(text))
 
 
 def plain(text: str) -> str:
@@ -55,11 +46,6 @@ def _cells(text: str) -> int:
     return len(lines) * max(line.count("|") for line in lines)
 
 
-def _dollars(match: re.Match[str]) -> str:
-    code, inline, block = match.groups()
-    return code or (f"${inline.strip()}$" if inline else f"\n$$\n{block.strip()}\n$$\n")
-
-
 @cache
 def _parser() -> MarkdownIt:
     options = {"html": False, "linkify": False, "highlight": _highlight, "maxNesting": 40, "breaks": True}
@@ -67,7 +53,8 @@ def _parser() -> MarkdownIt:
     parser.inline = CjkInline()
     parser.configure("commonmark", options)
     parser.enable(["table", "strikethrough"])
-    parser.use(dollarmath_plugin, renderer=_math, allow_space=False, double_inline=True)
+    for plugin in (math_plugin, marks_plugin, direction_plugin, deflist_plugin):
+        parser.use(plugin)
     parser.use(tasklists_plugin, label=True)
     parser.validateLink = lambda url: SAFE_LINK.match(url) is not None  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)
@@ -86,19 +73,6 @@ def _highlight(code: str, language: str, attributes: str) -> str:
     except ClassNotFound:
         return ""
     return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
-
-
-def _math(source: str, options: dict[str, Any]) -> str:
-    """MathML, which browsers draw themselves; what cannot be read is shown as it is."""
-    display = "block" if options.get("display_mode") else "inline"
-    if len(source) <= MAX_MATH:
-        try:
-            made = convert(source, display=display)
-        except Exception:  # a parser of wild input: its errors have no common type
-            made = ""
-        if made and not re.search(r"<(?!/?m[a-z]+[\s>/])", made) and set(ATTRIBUTE.findall(made)) <= MATH_ATTRIBUTES:
-            return str(made)
-    return f'<code class="math">{escape(source)}</code>'
 
 
 def _image(self: RendererHTML, tokens: list[Token], index: int, options: Any, env: Any) -> str:
