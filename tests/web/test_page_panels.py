@@ -72,7 +72,7 @@ def test_attach_a_text_and_a_pdf(chat: Chat) -> None:
     files: list[Any] = [
         {"name": "notes 笔记.txt", "mimeType": "text/plain", "buffer": "The password is 天空.".encode()},
         {"name": "paper.pdf", "mimeType": "application/pdf", "buffer": a_pdf("Forty two")},
-        {"name": "photo.bin", "mimeType": "image/png", "buffer": bytes(range(256))},
+        {"name": "photo.bin", "mimeType": "application/octet-stream", "buffer": bytes(range(256))},
     ]
     chat.page.set_input_files("#file", files)
     chat.page.wait_for_selector("#files li:has-text('paper.pdf')")

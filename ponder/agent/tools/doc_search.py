@@ -20,7 +20,8 @@ from ponder.core.errors import UserError
 
 CHARS, OVERLAP = 1200, 200  # of a passage, shared with the next one
 KINDS = frozenset(  # of the files that a folder is searched for
-    ".pdf .docx .html .htm .txt .md .rst .csv .json .toml .yaml .yml .py .js .ts .c .cpp .h .java .go .rs".split()  # noqa: SIM905
+    ".pdf .docx .pptx .xlsx .epub .html .htm .txt .md .rst .csv .json .toml .yaml .yml "  # noqa: SIM905
+    ".py .js .ts .c .cpp .h .java .go .rs".split()
 )
 Embed = Callable[[Sequence[str]], tuple[Any, int]]
 

@@ -1,18 +1,18 @@
-"""The text of a document, page by page: PDF, docx, HTML, and whatever is text."""
+"""The text of a document, page by page: PDF, docx, pptx, xlsx, epub, HTML, and whatever is text."""
 
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from xml.etree import ElementTree
 
+from ponder.agent.tools.documents.office import READERS
 from ponder.agent.tools.html_text import html_text
 from ponder.agent.tools.text_encoding import decoded
 from ponder.core.errors import UserError
 from ponder.sandbox.workspace import read
 
 BYTES = 200_000_000
-WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 
 def content(path: Path, workspace: Path | None) -> bytes:
@@ -27,21 +27,21 @@ def content(path: Path, workspace: Path | None) -> bytes:
     return path.read_bytes()
 
 
-def pages(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
+def pages(path: PurePath, data: bytes) -> Iterator[tuple[str, str]]:
     """(where, text): "page 3" of a PDF, "" of what has no pages. path: says what kind it is. Raises UserError for what
     cannot be read."""
     match path.suffix.lower():
         case ".pdf":
             yield from _pdf(path, data)
-        case ".docx":
-            yield "", _docx(path, data)
+        case kind if kind in READERS:
+            yield from _zipped(path, data)
         case ".html" | ".htm" | ".xhtml":
             yield "", html_text(_plain(path, data))
         case _:
             yield "", _plain(path, data)
 
 
-def _pdf(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
+def _pdf(path: PurePath, data: bytes) -> Iterator[tuple[str, str]]:
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
@@ -52,22 +52,18 @@ def _pdf(path: Path, data: bytes) -> Iterator[tuple[str, str]]:
         raise UserError(f"{path} is not a PDF that can be read: {e}", param="files") from e
 
 
-def _docx(path: Path, data: bytes) -> str:
+def _zipped(path: PurePath, data: bytes) -> Iterator[tuple[str, str]]:
+    kind = path.suffix.lower()
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            info = archive.getinfo("word/document.xml")
-            if info.file_size > BYTES:
-                raise UserError(f"{path} unpacks to more than {BYTES // 1_000_000} MB", param="files")
-            root = ElementTree.fromstring(archive.read(info))
+        yield from READERS[kind](data)
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError) as e:
-        raise UserError(f"{path} is not a docx that can be read: {e}", param="files") from e
-    return "\n".join("".join(run.text or "" for run in p.iter(f"{WORD}t")) for p in root.iter(f"{WORD}p"))
+        raise UserError(f"{path} is not a {kind[1:]} that can be read: {e}", param="files") from e
 
 
-def _plain(path: Path, data: bytes) -> str:
+def _plain(path: PurePath, data: bytes) -> str:
     if (text := decoded(data)) is None:
         raise UserError(
-            f"{path} is not a text, or of an unknown encoding; known are PDF, docx, HTML and text of any kind",
+            f"{path} is not a text, or of an unknown encoding; known are PDF, {', '.join(READERS)}, HTML and any text",
             param="files",
         )
     return text

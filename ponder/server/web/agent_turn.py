@@ -25,7 +25,7 @@ from ponder.core.message import ToolCall
 from ponder.server.http.log import log
 from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.service import Service
-from ponder.server.web.plain_turn import PREFIX, ReplyBody, request_of
+from ponder.server.web.plain_turn import PREFIX, Files, ReplyBody, request_of
 from ponder.server.web.runs import Source, WebRun
 from ponder.server.web.step_writer import StepWriter
 from ponder.server.web.turn_steps import Row
@@ -112,13 +112,17 @@ class _WaitingControl:
         """There are no thoughts to end."""
 
 
-def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row], conversation: str) -> Source:
+def agent_turn(
+    service: Service, box: Toolbox, body: ReplyBody, path: list[Row], conversation: str, files: Files
+) -> Source:
     """While it waits for a person it has no place and no model: both are taken again after the decision. Raises
     UserError for settings that cannot hold."""
     asked = request_of(body, path)
 
     async def source(web_run: WebRun) -> AsyncGenerator[Row, None]:
-        messages, decisions, steps = list(asked.messages), body.decisions, StepWriter()
+        fitting, told = await files(path)
+        request = request_of(body, fitting) if told else asked
+        messages, decisions, steps = list(request.messages), body.decisions, StepWriter()
         end = time.monotonic() + (math.inf if service.config.timeout is None else service.config.timeout)
         while True:
             async with (
@@ -135,6 +139,9 @@ def agent_turn(service: Service, box: Toolbox, body: ReplyBody, path: list[Row],
                 if not web_run.opened.done():
                     steps.begin(web_run.steps_so_far(request.thinking.budget), llm.profile.context)
                 await web_run.open(_AgentControl(run), steps.transcript)
+                if told and body.message is None:
+                    yield steps.transcript.note(told)
+                told = ""
                 try:
                     async for event in run:
                         for item in steps.take(event):

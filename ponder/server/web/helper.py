@@ -5,16 +5,18 @@ Ends with its server, whose end of stdin closes, and when a job takes longer tha
 
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any, BinaryIO
 
 import msgspec
 
 from ponder.server.http.errors import ApiError
-from ponder.server.web.attachments import text_of
-from ponder.server.web.markdown.html import to_html
 
-JOBS: dict[str, Callable[..., str]] = {"to_html": to_html, "text_of": text_of}
+JOBS = {  # where each is: a process imports what it is asked for, and answers the sooner
+    "to_html": "ponder.server.web.markdown.html",
+    "read": "ponder.server.web.documents.reading",
+    "best_passages": "ponder.server.web.documents.passages",
+}
 HEADER = 8
 MEMORY = 4 << 30  # bytes of address space
 GRACE = 5  # seconds that its server has, to end it before it ends itself
@@ -36,7 +38,7 @@ def main() -> None:
 def _done(job: str, arguments: list[Any]) -> tuple[bool, Any]:
     """(True, the result), or (False, what an ApiError says)."""
     try:
-        return True, JOBS[job](*arguments)
+        return True, vars(import_module(JOBS[job]))[job](*arguments)
     except ApiError as e:
         return False, (e.status, e.message, e.param)
 

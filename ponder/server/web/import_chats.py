@@ -25,6 +25,7 @@ class Checked(Struct, forbid_unknown_fields=True, kw_only=True):
 class ImportedFile(Checked):
     name: Title
     text: str
+    tokens: int | UnsetType = UNSET
 
 
 class ImportedMessage(Checked):

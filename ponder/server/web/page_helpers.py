@@ -1,10 +1,11 @@
-"""What the page has done in helper processes: Markdown as HTML, the text of an attached file."""
+"""What the page has done in helper processes: Markdown as HTML, the text of an attached file, its passages."""
 
 import time
 from collections.abc import Sequence
 
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.helpers import Helpers
+from ponder.server.web.documents.passages import Passage
 from ponder.server.web.markdown.html import plain
 
 RENDERING = 5.0  # seconds for one text; then it is shown as it is
@@ -31,9 +32,15 @@ class PageHelpers:
             out.append(html)
         return out
 
-    async def text_of(self, name: str, raw: bytes) -> str:
-        """Raises ApiError 415 for a file without text, 400 for one that is damaged, 422 for one that takes too long."""
-        return str(await self._readers.run("text_of", name, raw))
+    async def read(self, name: str, raw: bytes) -> tuple[str, int]:
+        """-> a file's text, and its tokens. Raises ApiError 415 for a file without text, 400 for one that is damaged,
+        422 for one that takes too long."""
+        text, tokens = await self._readers.run("read", name, raw)
+        return text, tokens
+
+    async def passages(self, files: Sequence[tuple[str, str]], question: str, chars: int) -> list[Passage]:
+        found = await self._readers.run("best_passages", files, question, chars)
+        return [(name, where, text) for name, where, text in found]
 
     async def close(self) -> None:
         await self._renderers.close()

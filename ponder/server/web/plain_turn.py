@@ -1,7 +1,7 @@
 """What a page asks of the model, and a plain reply as the source of a turn: thoughts and text, no tools."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct, field, structs, to_builtins
@@ -21,6 +21,10 @@ from ponder.server.web.turn_steps import Row, Transcript, messages_of
 
 PREFIX = "web-"
 CLOCK_SECONDS = 0.25  # between two readings of the thoughts' clock
+
+
+# what of the files of a conversation the model reads, and what is told about it (documents/fitting.py)
+Files = Callable[[list[Row]], Awaitable[tuple[list[Row], str]]]
 
 
 class ReplyBody(Struct, frozen=True, kw_only=True):
@@ -48,14 +52,18 @@ def request_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     return ChatRequest(messages=(*system, *messages_from_dicts(messages)), sampling=sampling, thinking=thinking)
 
 
-def plain_turn(service: Service, body: ReplyBody, path: list[Row]) -> Source:
+def plain_turn(service: Service, body: ReplyBody, path: list[Row], files: Files) -> Source:
     """Raises UserError for settings that cannot hold."""
-    request = request_of(body, path)
+    asked = request_of(body, path)
 
     async def source(run: WebRun) -> AsyncGenerator[Row, None]:
+        fitting, told = await files(path)
+        request = request_of(body, fitting) if told else asked
         async with service.run_chat(body.model, request, PREFIX) as active:
             budget = with_defaults(request, active.llm, service.thinking).thinking.budget
             await run.open(active.handle, run.steps_so_far(budget))
+            if told:
+                yield run.transcript.note(told)
             async for progress in active.handle.areading(READING):
                 yield {"type": "reading", "processed": progress.processed, "total": progress.total}
             clock = 0.0

@@ -26,10 +26,18 @@ from ponder.server.web.runs import WebRuns
 Result = TypeVar("Result")
 
 
+class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """tokens: what /web/extract counted."""
+
+    name: str = "file"
+    text: str = ""
+    tokens: int = 0
+
+
 class MessageBody(Struct, frozen=True, kw_only=True):
     content: str
     parent: str | None = None
-    attachments: list[dict[str, str]] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
 
 
 class ConversationBody(Struct, frozen=True, kw_only=True):
@@ -154,7 +162,9 @@ async def import_(request: Request) -> Response:
 @endpoint(MessageBody, strict=True)
 async def add(incoming: Incoming[MessageBody]) -> Response:
     request, body = incoming.request, incoming.body
-    files = [{"name": a.get("name", "file")[:200], "text": a.get("text", "")} for a in body.attachments]
+    files = [
+        {"name": a.name[:200], "text": a.text} | ({"tokens": a.tokens} if a.tokens else {}) for a in body.attachments
+    ]
     message = {"content": body.content} | ({"attachments": files} if files else {})
     id_ = request.path_params["id"]
     return await _stored(request, lambda store: JSONResponse(store.add(id_, body.parent, "user", message), 201))
@@ -172,8 +182,8 @@ async def extract(request: Request) -> Response:
     helpers: PageHelpers = request.app.state.helpers
     with service.bodies.room() as take:
         raw = await read_body(request, service.config, take)
-        text = await cancel_on_disconnect(request, lambda: helpers.text_of(name, raw))
-    return JSONResponse({"name": name, "text": text})
+        text, tokens = await cancel_on_disconnect(request, lambda: helpers.read(name, raw))
+    return JSONResponse({"name": name, "text": text, "tokens": tokens})
 
 
 async def _stored(request: Request, work: Callable[[Conversations], Result]) -> Result:

@@ -1,5 +1,6 @@
 """What the page asks about replies: begin one, look at one that runs, stop it, answer now, decide on a call."""
 
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ from ponder.server.runtime.endpoint import Incoming, bodyless, endpoint
 from ponder.server.runtime.service import Service
 from ponder.server.web.agent_turn import Toolbox, agent_turn
 from ponder.server.web.conversations import Conversations
+from ponder.server.web.documents.fitting import fitted
+from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.plain_turn import ReplyBody, plain_turn
 from ponder.server.web.runs import WebRun, WebRuns
 
@@ -46,7 +49,11 @@ async def begin(incoming: Incoming[ReplyBody]) -> Response:
     if body.message is not None:
         message = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | message
     act = body.tools and box.tools()
-    source = agent_turn(service, box, body, path, conversation) if act else plain_turn(service, body, path)
+    helpers: PageHelpers = request.app.state.helpers
+    files = partial(fitted, service, helpers, body.model)
+    source = (
+        agent_turn(service, box, body, path, conversation, files) if act else plain_turn(service, body, path, files)
+    )
     run = await incoming.until_disconnect(
         lambda: runs.start(conversation, body.parent, message, source, background=body.background)
     )

@@ -48,12 +48,12 @@ def test_a_job_that_takes_too_long_is_ended_and_the_next_one_runs() -> None:
     async def main() -> None:
         helpers = Helpers(1, 0.5)
         with pytest.raises(ApiError, match="was stopped") as e:
-            await helpers.run("text_of", "x.pdf", ENDLESS)
+            await helpers.run("read", "x.pdf", ENDLESS)
         assert e.value.status == 422 and not helpers._idle
         helpers._seconds = 30
-        assert "Some words." in await helpers.run("text_of", "x.pdf", SHORT)
+        assert "Some words." in (await helpers.run("read", "x.pdf", SHORT))[0]
         with pytest.raises(ApiError, match="cannot be read") as e:
-            await helpers.run("text_of", "x.pdf", b"%PDF-nonsense")
+            await helpers.run("read", "x.pdf", b"%PDF-nonsense")
         assert e.value.status == 400 and len(helpers._idle) == 1, "an error that the job tells costs no process"
         await helpers.close()
 
@@ -65,7 +65,7 @@ def test_who_leaves_takes_the_process_along() -> None:
         helpers = Helpers(1, 60)
         assert await helpers.run("to_html", "a") == "<p>a</p>\n"
         (process,) = helpers._idle
-        task = asyncio.create_task(helpers.run("text_of", "x.pdf", ENDLESS))
+        task = asyncio.create_task(helpers.run("read", "x.pdf", ENDLESS))
         await asyncio.sleep(0.1)
         task.cancel()
         await asyncio.wait({task})
@@ -85,7 +85,7 @@ def test_one_client_leaves_the_others_a_process_and_is_refused_beyond_its_queue(
         async def job(client: str, name: str, raw: bytes) -> None:
             CLIENT.set(client)
             try:
-                await helpers.run("text_of", name, raw)
+                await helpers.run("read", name, raw)
             finally:
                 order.append(client)
 

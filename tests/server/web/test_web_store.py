@@ -17,8 +17,8 @@ from live import server
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
-from ponder.server.web.attachments import text_of
 from ponder.server.web.conversations import Conversations
+from ponder.server.web.documents.reading import read
 from ponder.server.web.export import as_markdown
 from ponder.server.web.markdown.html import to_html
 
@@ -106,11 +106,11 @@ def test_conversations_branch_search_and_export(tmp_path: Path) -> None:
 
 
 def test_files() -> None:
-    assert text_of("a.txt", "Grüße\n".encode()) == "Grüße\n"
-    assert text_of("a.txt", "Grüße".encode("utf-16")) == "Grüße"
+    assert read("a.txt", "Grüße\n".encode())[0] == "Grüße\n"
+    assert read("a.txt", "Grüße".encode("utf-16"))[0] == "Grüße"
     for name, raw in (("a.bin", bytes(range(256))), ("a.pdf", b"%PDF-1.4 nothing"), ("b.pdf", b"")):
         with pytest.raises(ApiError):
-            text_of(name, raw)
+            read(name, raw)
 
 
 def test_a_reply_is_kept_however_it_ends(tmp_path: Path) -> None:

@@ -74,6 +74,12 @@ function help() {
   ask(t("shortcuts"), el("table", {}, el("tbody", {}, ...rows)), [[t("close"), "", true]]);
 }
 
+// Files or a folder, from the menu of what can be added.
+function pick(id) {
+  $("adding").hidePopover();
+  $(id).click();
+}
+
 function fresh() {
   chat.startNew();
   narrow(false);
@@ -115,7 +121,7 @@ function typed(event) {
 
 function listen() {
   const clicks = {
-    new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => $("file").click(), help,
+    new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => pick("file"), "attach-folder": () => pick("folder"), help,
     "open-sidebar": () => narrow(true), "close-sidebar": () => { narrow(false); $("open-sidebar").focus(); },
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
     theme: () => theme(dark() ? "light" : "dark"), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
@@ -129,6 +135,8 @@ function listen() {
   $("log").onscroll = chat.scrolled;
   document.querySelector("main").addEventListener("pointerdown", () => narrow(false)); // beside an open list
   $("file").onchange = () => { files.attach([...$("file").files], chat.fail); $("file").value = ""; };
+  $("folder").onchange = () => { files.attachFolder($("folder").files, chat.fail); $("folder").value = ""; };
+  $("input").onpaste = (event) => files.pasted(event, chat.fail);
   $("import-file").onchange = () => { bring([...$("import-file").files]); $("import-file").value = ""; };
   addEventListener("keydown", shortcuts);
   addEventListener("hashchange", () => location.hash.length > 1 && visit());
@@ -136,7 +144,7 @@ function listen() {
   for (const kind of ["dragover", "drop"]) {
     addEventListener(kind, (event) => {
       event.preventDefault();
-      if (kind === "drop") files.attach([...event.dataTransfer.files], chat.fail);
+      if (kind === "drop") files.dropped(event.dataTransfer, chat.fail).catch(chat.fail);
     });
   }
 }

@@ -124,7 +124,9 @@ class CallStep {
 
 class NoteStep {
   constructor(step) {
-    this.node = el("p", { class: "remark" }, step.text);
+    const [head, ...more] = step.text.split("\n\n");
+    this.node = more.length ? el("details", { class: "step note" }, el("summary", {}, head), el("pre", { tabindex: "0" }, more.join("\n\n")))
+      : el("p", { class: "remark" }, step.text);
   }
   add() {}
   update() {}
