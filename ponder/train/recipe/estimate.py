@@ -35,7 +35,7 @@ from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.model import TakeModel
 from ponder.train.stages.pretrain import Pretrain, fresh
 from ponder.train.stages.sft import Tune
-from ponder.train.stages.tokenizer import MakeTokenizer, trained
+from ponder.train.stages.tokenizer import MakeTokenizer, QwenTokenizer, trained
 from ponder.train.stages.training import Likely, TrainingStage
 from ponder.train.step import StepSettings, Trainer
 
@@ -96,6 +96,8 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
         known.texts[stage.name] = [text for name in stage.from_ for text in known.texts[name]]
     elif isinstance(stage, MakeTokenizer):
         known.tokenizers[stage.name] = trained(known.texts[stage.from_], stage.vocab_size, stage.tasks)
+    elif isinstance(stage, QwenTokenizer):
+        known.tokenizers[stage.name] = Tokenizer.packaged()
     elif isinstance(stage, MakeShards):
         known.texts[stage.name] = known.texts[stage.from_]
         known.tokenizers[stage.name] = known.tokenizers[stage.tokenizer]

@@ -11,6 +11,7 @@ from ponder.core.errors import UserError
 from ponder.data.sections import check_names, read_toml, section, unknown
 from ponder.train.recipe.table import STAGES
 from ponder.train.scale.by_law import settled
+from ponder.train.scale.layout import Layout
 from ponder.train.stage import Dtype, Stage
 
 
@@ -21,6 +22,8 @@ class Recipe(Struct, frozen=True, kw_only=True):
     seed: int = 0
     dtype: Dtype = "f32"
     """Of the weights in training; masters, moments and sums are float32."""
+    layout: Layout = Layout()
+    """How several processes share a model."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -32,14 +35,14 @@ def recipe_of(
     raw: Mapping[str, Any], source: str, *, default_name: str = "recipe", folder: Path = Path()
 ) -> Recipe:  # fmt: skip
     """folder: where the path of a law begins."""
-    check_names(raw, ("name", "seed", "dtype", "law", "stage"), source)
+    check_names(raw, ("name", "seed", "dtype", "law", "layout", "stage"), source)
     sections = raw.get("stage")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
     sections = settled(sections, folder / raw["law"] if "law" in raw else None, source)
     stages = [_stage(each, f"{source}, stage {n + 1}") for n, each in enumerate(sections)]
     _check_graph(stages, source)
-    head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype") if key in raw}}
+    head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype", "layout") if key in raw}}
     try:
         return msgspec.structs.replace(msgspec.convert(head | {"stages": ()}, Recipe), stages=tuple(stages))
     except msgspec.ValidationError as e:

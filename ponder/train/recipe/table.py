@@ -17,7 +17,7 @@ from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.rl import Rl
 from ponder.train.stages.sft import Tune
 from ponder.train.stages.text import WriteText
-from ponder.train.stages.tokenizer import MakeTokenizer
+from ponder.train.stages.tokenizer import MakeTokenizer, QwenTokenizer
 
 STAGES: dict[str, type[Stage]] = {
     "text": WriteText,
@@ -25,6 +25,7 @@ STAGES: dict[str, type[Stage]] = {
     "library": UseLibrary,
     "join": Join,
     "tokenizer": MakeTokenizer,
+    "qwen-tokenizer": QwenTokenizer,
     "shards": MakeShards,
     "model": TakeModel,
     "conversations": Conversations,

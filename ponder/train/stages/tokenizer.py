@@ -39,6 +39,13 @@ class MakeTokenizer(Stage, frozen=True, kw_only=True, tag="tokenizer"):
         tokenizer_files.save(trained(texts, self.vocab_size, self.tasks), ctx.folder / TOKENIZER)
 
 
+class QwenTokenizer(Stage, frozen=True, kw_only=True, tag="qwen-tokenizer"):
+    """The one of the released models."""
+
+    def run(self, ctx: Context) -> None:
+        tokenizer_files.save(Tokenizer.packaged(), ctx.folder / TOKENIZER)
+
+
 def trained(texts: list[str], vocab_size: int, tasks: tuple[str, ...]) -> Tokenizer:
     chat = f"user\nassistant\nsystem\n\n{SENTENCE}\n /think /no_think\n"
     symbols = [s for task in tasks_named(tasks) for s in task.symbols]

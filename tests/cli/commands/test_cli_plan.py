@@ -75,3 +75,12 @@ def test_what_makes_no_sense(ponder, words: list[str], hint: str) -> None:
     given = [] if "--gpu" in words or "--gpus" in words or "--memory" in words else HERE
     done = ponder("plan", *words, *given)
     assert done.returncode == 2 and hint in done.stderr and not done.stdout
+
+
+def test_a_recipe_is_planned_and_what_does_not_fit_has_ways_out(ponder) -> None:
+    recipe = str(Path(__file__).parents[3] / "recipes" / "qwen3-8b.toml")
+    done = ponder("plan", recipe, "--gpus", "1xH100")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0][:2] == ["8.19G", "parameters"] and [row[0] for row in rows[2:5]] == ["general", "reasoning", "long"]
+    assert all("no" in row for row in rows[2:5]) and "days in all" in done.stdout
+    assert done.returncode == 2 and "It fits 4xH100 with" in done.stderr, done.stderr

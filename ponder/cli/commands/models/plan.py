@@ -1,7 +1,8 @@
 """`ponder plan [MODEL]`: the memory a model takes here or on GPUs, and the speed that bandwidth allows. Loads nothing.
 
 ponder plan qwen3:8b --streams 4
-ponder plan qwen3:235b-a22b --gpus 4 --gpu H20
+ponder plan qwen3:235b-a22b --gpus 4xH20
+ponder plan recipes/qwen3-8b.toml --gpus 64xH100       what pre-training by a recipe takes: plan_training.py
 """
 
 import argparse
@@ -23,20 +24,25 @@ On a CPU: weights as Ponder keeps them; this machine's free memory and measured 
 --bandwidth are given. On GPUs: weights, keys and values divided as vLLM's tensor parallelism does; 10 % of each card
 stays free; numbers are those of one card. int8 keys and values and FP8 weights follow the formulas of docs/plan.md.
 
+With a recipe (RECIPE.toml) in place of MODEL: bytes on each GPU and days of every stage of pre-training; what does not
+fit is refused, with what would.
+
 tok/s is a limit, all streams together and every context full: what reading the weights and the cache once a step
 takes. Computing, waiting and talking between GPUs come on top.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="name, folder or .gguf file (default: all released)")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="name, folder, .gguf file or a recipe (default: all released)"
+    )
     parser.add_argument("--context", type=int, metavar="N", help="tokens of each stream (default: the native context)")
     parser.add_argument("--streams", type=int, default=1, metavar="K", help="requests at the same time (default: 1)")
     parser.add_argument("--dtype", choices=("auto", "f32", "bf16", "int8", "int4", "fp8"), help="of the weights")
     parser.add_argument("--kv", choices=("auto", "f32", "bf16", "int8", "fp8"), default="auto",
                         help="of keys and values; auto is int8 with int4 weights on a CPU, bf16 otherwise "
                         "(default: auto)")  # fmt: skip
-    parser.add_argument("--gpus", type=int, metavar="N", help="on so many GPUs (default: on this machine's CPU)")
+    parser.add_argument("--gpus", metavar="N[xNAME]", help="on so many GPUs: 8xH100 (default: on this machine's CPU)")
     parser.add_argument("--gpu", metavar="NAME", help="their kind: H20, H100, H200, A100, L40S, RTX 4090, ...")
     parser.add_argument("--memory", type=float, metavar="GB", help="of the machine, or of each GPU")
     parser.add_argument("--bandwidth", type=float, metavar="GB/S", help="of the machine's memory, or of each GPU's")
@@ -44,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.model is not None and args.model.endswith(".toml"):
+        from ponder.cli.commands.models import plan_training
+
+        return plan_training.run(args)
     here = machine(args)
     plans, refused = [], []
     for name, checkpoint in models(args.model):
@@ -81,9 +91,12 @@ def machine(args: argparse.Namespace) -> "Machine":
 
     given = {key: value * 1e9 for key in ("memory", "bandwidth") if (value := vars(args)[key]) is not None}
     if args.gpu or args.gpus is not None:
-        if not args.gpu:
-            raise UserError("--gpus needs the kind: --gpu H20, for example", param="gpu")
-        return replace(gpus(args.gpu, 1 if args.gpus is None else args.gpus), **given)
+        count, _, name = (args.gpus or "1").partition("x")
+        if not (args.gpu or name):
+            raise UserError("--gpus needs the kind: --gpus 4xH20, or --gpu H20, for example", param="gpu")
+        if not count.isdigit():
+            raise UserError(f"--gpus is a number, or 4xH20, not {args.gpus!r}", param="gpus")
+        return replace(gpus(args.gpu or name, int(count)), **given)
     if "memory" not in given:
         from ponder.engine.scheduling.memory import free_memory
 
