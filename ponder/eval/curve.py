@@ -24,6 +24,7 @@ class Rates(Struct, frozen=True):
 
 
 RED = 0.02
+RIGHT = "\0right"  # what right answers vote for, however they are written
 
 
 class Score(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,9 @@ def scores_of(settings: Settings, outputs: Sequence[Output]) -> list[Score]:
         own = [o for o in outputs if o.task == task.name]
         for level in (None, *sorted({o.level for o in own})):
             at_level = [o for o in own if level is None or o.level == level]
-            scores += [_score(task, cell, level, [o for o in at_level if o.cell == cell]) for cell in settings.cells()]
+            scores += [
+                _score(task, cell, level, [o for o in at_level if o.cell == cell]) for cell in settings.cells(task)
+            ]
     return scores
 
 
@@ -70,7 +73,6 @@ def _score(task: Task, cell: Cell, level: int | None, outputs: Sequence[Output])
     problems = _by_problem(outputs)
     k = max(len(answers) for answers in problems)
     right = [sum(o.ok for o in answers) for answers in problems]
-    keys = [task.solve(answers[0].problem) for answers in problems]
     return Score(
         task=task.name,
         cell=cell,
@@ -79,7 +81,7 @@ def _score(task: Task, cell: Cell, level: int | None, outputs: Sequence[Output])
         answers=len(outputs),
         pass_1=estimate([r / len(a) for r, a in zip(right, problems)]),
         pass_k=estimate([pass_at_k(r, len(a), len(a)) for r, a in zip(right, problems)]),
-        maj_k=estimate([majority([o.found for o in a], key) for a, key in zip(problems, keys)]),
+        maj_k=estimate([majority([RIGHT if o.ok else o.found for o in a], RIGHT) for a in problems]),
         rates=Rates(
             truncated=_share(outputs, lambda o: o.status == "truncated"),
             unparsed=_share(outputs, lambda o: o.status == "unparsed"),

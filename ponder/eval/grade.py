@@ -8,12 +8,22 @@ from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from ponder.core.event import Effective, Event, Finish, FinishReason, Handover, ReasoningDelta, TextDelta
+from ponder.core.event import (
+    Effective,
+    Event,
+    Finish,
+    FinishReason,
+    Handover,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDone,
+)
 from ponder.core.message import split_thinking
 from ponder.core.sample import Problem, Status, Verdict
 from ponder.eval.settings import Cell
 from ponder.tasks.base import Task
 from ponder.tasks.labelled import VerifierError
+from ponder.text.calls.tool_calls import tagged
 
 _TRUNCATED = Verdict(reward=0.0, ok=False, status="truncated")
 OPEN, CLOSE = "<think>", "</think>"
@@ -65,7 +75,7 @@ def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, eve
     """events: of a stream that has ended. Raises what the verifier raises."""
     reasoning, answer, finish = said(events)
     truncated = finish.reason in ("length", "cancelled") or bool(reasoning.strip() and not answer.strip())
-    verdict, found = (_TRUNCATED, None) if truncated else judged(task, problem, answer)
+    verdict, found = (_TRUNCATED, None) if truncated else judged(task, problem, answer, reasoning)
     return Output(
         task=task.name,
         problem=problem.id,
@@ -90,23 +100,25 @@ def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, eve
     )
 
 
-def judged(task: Task, problem: Problem, answer: str) -> tuple[Verdict, str | None]:
+def judged(task: Task, problem: Problem, answer: str, thoughts: str) -> tuple[Verdict, str | None]:
     """A verifier that fails ends the run with what it failed on; it never becomes a score."""
     try:
-        return task.verify(problem, answer), task.read(problem, answer)
+        return task.verify_turn(problem, thoughts, answer), task.read(problem, answer)
     except (ArithmeticError, LookupError, TypeError, ValueError) as e:
         what = f"problem {problem.id!r} of {task.name}, answer {answer!r}"
         raise VerifierError(f"the verifier failed on {what}: {e}") from e
 
 
 def said(events: Iterable[Event]) -> tuple[str, str, Finish]:
-    """(thoughts, answer, the end). Without `</think>` a text that begins with `<think>` is all thoughts."""
+    """(thoughts, answer and calls, the end). Without `</think>` a text that begins with `<think>` is all thoughts."""
     reasoning, answer, finish = "", "", None
     for event in events:
         if isinstance(event, ReasoningDelta):
             reasoning += event.text
         elif isinstance(event, TextDelta):
             answer += event.text
+        elif isinstance(event, ToolCallDone):  # as the model wrote it
+            answer += tagged(event.call)
         elif isinstance(event, Finish):
             finish = event
     assert finish is not None, "a stream ends with Finish"

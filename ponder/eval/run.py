@@ -40,7 +40,7 @@ def jobs_of(settings: Settings) -> list[Job]:
         Job(task, problem, cell, sample)
         for task in settings.found()
         for problem in settings.problems(task)
-        for cell in settings.cells()
+        for cell in settings.cells(task)
         for sample in range(settings.samples)
     ]
 

@@ -68,9 +68,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def found(self) -> tuple[Task, ...]:
         return tasks_named(self.tasks)
 
-    def cells(self) -> tuple[Cell, ...]:
-        thinking = [Cell("think", budget) for budget in self.budgets] if "think" in self.modes else []
-        return (*thinking, *([Cell("no_think")] if "no_think" in self.modes else []))
+    def cells(self, task: Task) -> tuple[Cell, ...]:
+        """Those that mean something for the task; a task about the modes is asked with thoughts allowed, however the
+        model is asked otherwise."""
+        modes = [mode for mode in self.modes if mode in task.modes] or [mode for mode in MODES if mode in task.modes]
+        thinking = [Cell("think", budget) for budget in self.budgets] if "think" in modes else []
+        return (*thinking, *([Cell("no_think")] if "no_think" in modes else []))
 
     def problems(self, task: Task) -> list[Problem]:
         """The same for the same settings. Raises UserError when a level has too few questions."""

@@ -13,8 +13,11 @@ training, whatever the seeds are.
 
 import hashlib
 import random
+import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 from ponder.core.errors import UserError
 from ponder.core.message import Message
@@ -27,12 +30,19 @@ MISSES = 2_000  # questions in a row that were there before, after which a level
 
 
 class Task(ABC):
-    """levels: how many there are, counted from 0. symbols: texts that should be one id each in the tokenizer of a
-    tiny model: letters (behind a blank) and digits of question, thought and answer."""
+    """levels: how many there are, counted from 0."""
 
     name: str
     levels: int
-    symbols: tuple[str, ...]
+    symbols: tuple[str, ...] = ()
+    """Texts that should be one id each in the tokenizer of a tiny model: letters (behind a blank) and digits of
+    question, thought and answer. None for a task that such a model is not asked."""
+    modes: tuple[str, ...] = ("think", "no_think")
+    """In which the task says something; one about the modes themselves is asked with thoughts allowed."""
+    forms: tuple[str, ...] = ()
+    """Right answers that only this task knows, beside those of `labelled`: "{a} km"."""
+    trials: int = 12
+    """Problems whose labelled answers are tried before an evaluation: few where a verifier runs programs."""
 
     @abstractmethod
     def draw(self, rng: random.Random, level: int) -> str:
@@ -68,6 +78,34 @@ class Task(ABC):
         """The same for questions that one must not learn from the other, such as 2+3 and 3+2."""
         return id_
 
+    def messages(self, id_: str) -> tuple[Message, ...]:
+        """The conversation that asks; of one message for most tasks."""
+        return (Message.user(self.question(id_)),)
+
+    def tools(self, id_: str) -> tuple[dict[str, Any], ...]:
+        """OpenAI tool objects that may be called."""
+        return ()
+
+    def language(self, id_: str) -> str:
+        return "en"
+
+    def reply(self, problem: Problem, thought: str | None) -> Message:
+        """The assistant's turn that answers: what is learned. thought: None for none, "" for an empty block."""
+        return Message.assistant(self.answer(problem), reasoning=thought)
+
+    def grade(self, problem: Problem, found: str) -> Verdict:
+        """found: what `read` gave. Tasks with many right answers check it instead of comparing it."""
+        ok = found == problem.answer_key
+        return Verdict(reward=float(ok), ok=ok, parts={"parsed": 1.0})
+
+    def verify_turn(self, problem: Problem, thoughts: str, text: str) -> Verdict:
+        """For tasks about the thoughts themselves: whether there are any. All others look at the answer alone."""
+        return self.verify(problem, text)
+
+    def own_answers(self, problem: Problem, rng: random.Random) -> tuple[Sequence[str], Sequence[str]] | None:
+        """(right, wrong) answers for a verifier that the forms of `labelled` do not suit."""
+        return None
+
     # -- the same for all -------------------------------------------------------------------------------------------
 
     def make(self, rng: random.Random, level: int, split: Split) -> Problem:
@@ -100,7 +138,9 @@ class Task(ABC):
             task=self.name,
             split=split,
             level=level,
-            messages=(Message.user(self.question(id_)),),
+            language=self.language(id_),
+            messages=self.messages(id_),
+            tools=self.tools(id_),
             answer_key=self.solve(id_),
         )
 
@@ -125,8 +165,7 @@ class Task(ABC):
         found = self.read(problem, text)
         if found is None:
             return Verdict(reward=0.0, ok=False, status="unparsed", parts={"parsed": 0.0})
-        ok = found == problem.answer_key
-        return Verdict(reward=float(ok), ok=ok, parts={"parsed": 1.0})
+        return self.grade(problem, found)
 
     def check_level(self, level: int) -> None:
         if not 0 <= level < self.levels:
@@ -139,6 +178,15 @@ class Task(ABC):
             rng = random.Random(level)
             for _ in range(20):
                 id_ = self.draw(rng, level)
-                parts = (id_, self.split_of(id_), self.question(id_), self.think(id_), self.solve(id_))
+                asked = "\0".join(m.text for m in self.messages(id_))
+                parts = (id_, self.split_of(id_), asked, self.think(id_), self.solve(id_))
                 digest.update("\0".join(parts).encode())
         return digest.hexdigest()
+
+
+@cache
+def constant_chance(task: Task, level: int) -> float:
+    """The share of the most frequent answer among a thousand questions: for `chance`, where nobody has a formula."""
+    rng = random.Random(level)
+    answers = [task.solve(task.draw(rng, level)) for _ in range(1000)]
+    return answers.count(statistics.mode(answers)) / len(answers)

@@ -8,7 +8,7 @@ the text.
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-NUMBER = r"(?<![\w.,/])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w/%]|[.,]\d)"
+NUMBER = r"(?<![\w.,/-])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w/%]|[.,-]-?\d)"
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 CALLED = re.compile(r"\banswer\b(?:\s+(?:is|would be|must be)\b)?\s*:?\s*((?:[^.;\n]|\.(?=\d))*)", re.I)
@@ -117,3 +117,25 @@ def read_letters(text: str, alphabet: str, length: int) -> str | None:
 def _spelt(word: str, alphabet: str, length: int) -> bool:
     """Words such as "was" consist of the alphabet, too, so that only one of the right length is an answer."""
     return len(word) == length and all(c in alphabet for c in word.lower())
+
+
+def read_pattern(text: str, pattern: str, canonical: Callable[[str], str] = str) -> str | None:
+    """What one pattern (without groups) finds, such as a date. canonical: the form in which two are compared."""
+
+    def find(part: str) -> list[str]:
+        return [canonical(found) for found in re.findall(pattern, part)]
+
+    return read(text, find, rf"(?:=|:|->|\bis|\bare|\bequals|\bmakes|\bgives)\s*({pattern})")
+
+
+def read_name(text: str, names: Iterable[str]) -> str | None:
+    """One of the names, whatever their case; given back as the list writes it."""
+    known = {name.lower(): name for name in names}
+    choice = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    return read_pattern(text, rf"(?i:(?<![\w'])(?:{choice})(?![\w']))", lambda found: known[found.lower()])
+
+
+def decimal(number: str) -> str:
+    """The shortest way to write it: "1,200.50" is "1200.5"."""
+    whole, _, rest = number.replace(",", "").partition(".")
+    return f"{whole}.{rest.rstrip('0')}".rstrip(".")

@@ -7,22 +7,68 @@ from ponder.core.errors import UserError
 from ponder.tasks.addition import Addition
 from ponder.tasks.base import Task
 from ponder.tasks.chain import Chain
+from ponder.tasks.following.answer_language import AnswerLanguage
+from ponder.tasks.following.instructions import Instructions
+from ponder.tasks.following.length import Length
+from ponder.tasks.following.memory import Memory
+from ponder.tasks.following.modes import Modes
+from ponder.tasks.following.structured import Structured
+from ponder.tasks.grounded.declining import Declining
+from ponder.tasks.grounded.passages import Passages
+from ponder.tasks.grounded.premise import Premise
 from ponder.tasks.letters import Letters
+from ponder.tasks.reasoning.bases import Bases
+from ponder.tasks.reasoning.countdown import Countdown
+from ponder.tasks.reasoning.dates import Dates
+from ponder.tasks.reasoning.knights import Knights
+from ponder.tasks.reasoning.products import Products
+from ponder.tasks.reasoning.ranking import Ranking
+from ponder.tasks.reasoning.science import Science
+from ponder.tasks.reasoning.sorting import Sorting
+from ponder.tasks.reasoning.stories import Stories
+from ponder.tasks.reasoning.tracing import Tracing
+from ponder.tasks.reasoning.units import Units
+from ponder.tasks.reasoning.writing import Writing
 from ponder.tasks.retrieval import RETRIEVAL
 from ponder.tasks.reverse import Reverse
 from ponder.tasks.swaps import Swaps
+from ponder.tasks.tools.calling import Calling
 
-_ALL: tuple[Task, ...] = (
-    Letters(),
-    Letters("strawberry", apart=False),
-    Swaps(),
-    Swaps("swap5", things=5),
-    Addition(),
-    Chain(),
-    Reverse(),
-    RETRIEVAL,
-)
-TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+FAMILIES: dict[str, tuple[Task, ...]] = {
+    "tiny": (
+        Letters(),
+        Letters("strawberry", apart=False),
+        Swaps(),
+        Swaps("swap5", things=5),
+        Addition(),
+        Chain(),
+        Reverse(),
+    ),
+    "long": (RETRIEVAL,),
+    "reasoning": (
+        Stories(),
+        Countdown(),
+        Products(),
+        Sorting(),
+        Bases(),
+        Dates(),
+        Units(),
+        Science(),
+        Knights(),
+        Ranking(),
+        Tracing(),
+        Writing(),
+    ),
+    "following": (Instructions(), Length(), Structured(), Modes(), AnswerLanguage(), Memory()),
+    "tools": (
+        Calling(),
+        Calling("tool_parallel", "parallel"),
+        Calling("tool_none", "none"),
+        Calling("tool_ask", "ask"),
+    ),
+    "grounded": (Passages(), Premise(), Declining()),
+}
+TASKS: dict[str, Task] = {task.name: task for family in FAMILIES.values() for task in family}
 
 
 def tasks_named(names: Iterable[str]) -> tuple[Task, ...]:

@@ -285,7 +285,7 @@ def test_a_result_is_read_back_as_it_was(tmp_path: Path) -> None:
     files.save(result, tmp_path / "r.json")
     assert files.load(tmp_path / "r.json") == result
     assert not differences(result.manifest, files.load(tmp_path / "r.json").manifest)
-    assert {held.cell for held in result.manifest.sampling} == set(wanted.cells())
+    assert {held.cell for held in result.manifest.sampling} == set(wanted.cells(COUNT))
     assert result.manifest.checked["count"][0] > 500
     (tmp_path / "r.json").write_text("{}")
     with pytest.raises(UserError, match="no result of `ponder eval --json`"):

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from golden import GOLDEN
 
 from ponder.core.errors import UserError
 from ponder.tasks.base import SPLITS, Task
@@ -10,28 +11,12 @@ from ponder.tasks.letters import Letters
 from ponder.tasks.swaps import Swaps
 from ponder.tasks.table import TASKS, tasks_named
 
-EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
-
-GOLDEN = {
-    "count": ("r in strawberry", "How many r in s t r a w b e r r y?", "r: s0 t0 r1 a1 w1 b1 e1 r2 r3 y3", "3"),
-    "strawberry": ("r in strawberry", "How many r in strawberry?", "r: s0 t0 r1 a1 w1 b1 e1 r2 r3 y3", "3"),
-    "swap": (
-        "KLMN 1-2,2-4 4",
-        "Swap 1-2,2-4 in K L M N. What is at 4?",
-        "0: K L M N\n1-2: L K M N\n2-4: L N M K\n4= K",
-        "K",
-    ),
-    "swap5": ("PKLMN 1-5 1", "Swap 1-5 in P K L M N. What is at 1?", "0: P K L M N\n1-5: N K L M P\n1= N", "N"),
-    "add": ("987+65", "What is 987+65?", None, "1052"),
-    "chain": ("3+4-9+5", "What is 3+4-9+5 modulo 10?", "3 +4=7 -9=8 +5=3", "3"),
-    "reverse": ("wet", "Write w e t backwards.", "w e t", "t e w"),
-    "retrieval": (
-        "4 2 3907 7",
-        "The road goes on.\nThe grass is green.\nThe key is 3907.\nThe sun is warm.\nWhat is the key?",
-        "3907",
-        "3907",
-    ),
-}
+RUNS = pytest.mark.slow  # a program for every answer
+EVERY = pytest.mark.parametrize(
+    "task", [pytest.param(t, marks=RUNS if t.trials < 12 else ()) for t in TASKS.values()], ids=lambda t: t.name
+)
+TINY = pytest.mark.parametrize("task", [t for t in TASKS.values() if t.symbols], ids=lambda t: t.name)
+OTHER = pytest.mark.parametrize("task", [t for t in TASKS.values() if not t.symbols], ids=lambda t: t.name)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -39,8 +24,9 @@ def test_by_hand(name: str) -> None:
     task = TASKS[name]
     id_, question, thought, answer = GOLDEN[name]
     problem = task.problem(id_, 0, "test")
-    assert problem.messages[0].text == question
-    assert task.answer(problem) == answer == problem.answer_key
+    assert question in "\n".join(message.text for message in problem.messages)
+    assert not task.symbols or problem.messages[0].text == question
+    assert task.answer(problem) == problem.answer_key and answer in (None, problem.answer_key)
     assert thought is None or task.trace(problem) == thought
 
 
@@ -55,9 +41,10 @@ def test_every_level_of_every_split_has_questions_that_say_what_they_are(task: T
         for split in SPLITS:
             problem = task.make(rng, level, split)
             assert (problem.task, problem.level, problem.split) == (task.name, level, split)
-            assert task.verify(problem, task.answer(problem)).reward == 1
+            thoughts = task.reply(problem, task.trace(problem)).reasoning or ""
+            assert task.verify_turn(problem, thoughts, task.answer(problem)).reward == 1
             assert not task.verify(problem, task.wrong(problem, rng)).ok
-        assert task.size(level)
+        assert task.size(level) and 0 <= task.chance(level) <= 1
     for level in (-1, task.levels):
         with pytest.raises(UserError, match=f"levels 0 to {task.levels - 1}"):
             task.make(rng, level, "train")
@@ -65,7 +52,9 @@ def test_every_level_of_every_split_has_questions_that_say_what_they_are(task: T
 
 @EVERY
 def test_the_same_seed_makes_the_same_questions(task: Task) -> None:
-    first, second = ([task.make(random.Random(7), level, "train") for level in range(3)] for _ in range(2))
+    first, second = (
+        [task.make(random.Random(7), level, "train") for level in range(min(3, task.levels))] for _ in range(2)
+    )
     assert first == second
     assert task.fingerprint() == task.fingerprint() != TASKS["add" if task.name != "add" else "chain"].fingerprint()
 
@@ -73,7 +62,7 @@ def test_the_same_seed_makes_the_same_questions(task: Task) -> None:
 def overlap(task: Task, draws: int) -> tuple[int, int]:
     """(different test questions, how many of `draws` training draws are one of them), over all levels."""
     rng = random.Random(1)
-    tests = {task.make(rng, n % task.levels, "test").messages[0].text for n in range(3000)}
+    tests = {task.question(task.make(rng, n % task.levels, "test").id) for n in range(min(3000, draws))}
     found = kept = 0
     while kept < draws:
         id_ = task.draw(rng, kept % task.levels)
@@ -83,14 +72,27 @@ def overlap(task: Task, draws: int) -> tuple[int, int]:
     return len(tests), found
 
 
-@EVERY
+@OTHER
+def test_no_test_question_among_some_training_draws(task: Task) -> None:
+    tests, found = overlap(task, 300)
+    assert tests > 20 and found == 0
+
+
+@pytest.mark.slow
+@OTHER
+def test_no_test_question_among_many_training_draws(task: Task) -> None:
+    tests, found = overlap(task, 10_000)
+    assert tests > 20 and found == 0
+
+
+@TINY
 def test_no_test_question_among_training_draws(task: Task) -> None:
     tests, found = overlap(task, 100_000)
     assert tests > 1000 and found == 0
 
 
 @pytest.mark.slow
-@EVERY
+@TINY
 def test_no_test_question_among_a_million_training_draws(task: Task) -> None:
     tests, found = overlap(task, 1_000_000)
     assert tests > 1000 and found == 0
@@ -103,7 +105,7 @@ def test_a_sum_and_the_sum_turned_round_are_in_one_split() -> None:
         assert add.split_of(f"{a}+{b}") == add.split_of(f"{b}+{a}")
 
 
-@EVERY
+@TINY
 def test_shares_of_the_splits(task: Task) -> None:
     rng = random.Random(5)
     ids = {task.draw(rng, task.levels - 1) for _ in range(6000)}
@@ -140,7 +142,7 @@ def test_names() -> None:
         tasks_named(["zzz"])
 
 
-@EVERY
+@TINY
 def test_symbols_are_all_that_thoughts_and_answers_need_beside_punctuation(task: Task) -> None:
     single = set(task.symbols) | {s.strip() for s in task.symbols}
     rng = random.Random(4)

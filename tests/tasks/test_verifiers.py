@@ -11,15 +11,30 @@ from ponder.tasks.letters import Letters
 from ponder.tasks.read import read_choice, read_letters, read_number
 from ponder.tasks.table import TASKS
 
-EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
+RUNS = pytest.mark.slow  # minutes: a program for every answer
+EVERY = pytest.mark.parametrize(
+    "task", [pytest.param(t, marks=RUNS if t.trials < 12 else ()) for t in TASKS.values()], ids=lambda t: t.name
+)
 
 
 @EVERY
 def test_a_thousand_labelled_answers_and_more(task: Task) -> None:
-    checked = judge(task, labelled(task, problems=40, seed=11))
+    own = task.own_answers(task.make(random.Random(0), 0, "train"), random.Random(0)) is not None
+    checked = judge(task, labelled(task, problems=80 if own else 40, seed=11))
     assert checked.right >= 500 and checked.wrong >= 500
     assert checked.taken == ()
     assert len(checked.missed) <= LIMIT * checked.right
+
+
+def test_programs_run_in_a_sandbox_and_end() -> None:
+    task = TASKS["write_code"]
+    problem = task.problem("f even square sum", 1, "train")
+    right = task.answer(problem)
+    assert task.verify(problem, f"Here:\n{right}").ok
+    for body in ("return 0", "while True: pass", "print('@result [0]')"):
+        verdict = task.verify(problem, f"```python\ndef f(xs):\n    {body}\n```")
+        assert verdict.status == "graded" and not verdict.ok
+    assert task.verify(problem, right.replace("def f", "def g")).status == "unparsed"
 
 
 NUMBERS = {
@@ -94,16 +109,18 @@ def test_rows_of_letters(text: str) -> None:
 
 @EVERY
 def test_what_cannot_be_read_is_unparsed_and_what_has_no_key_is_not_judged(task: Task) -> None:
-    problem = task.make(random.Random(0), 1, "train")
+    problem = task.make(random.Random(0), task.levels - 1, "train")
     unparsed = Verdict(reward=0.0, ok=False, status="unparsed", parts={"parsed": 0.0})
-    assert task.verify(problem, "Hm, hard to say.") == unparsed
+    if task.own_answers(problem, random.Random(0)) is None:  # for the others any words are an answer
+        assert task.verify(problem, "Hm, hard to say.") == unparsed
+    assert task.verify(problem, " \n") == unparsed
     keyless = Problem(id=problem.id, task=task.name, split="train", messages=problem.messages)
     assert task.verify(keyless, task.answer(problem)).status == "no_key"
 
 
 @EVERY
 def test_a_key_that_is_none_of_the_tasks_raises(task: Task) -> None:
-    problem = task.make(random.Random(0), 1, "train")
+    problem = task.make(random.Random(0), task.levels - 1, "train")
     for key in (3, "", ["3"]):
         broken = Problem(id=problem.id, task=task.name, split="train", messages=problem.messages, answer_key=key)
         with pytest.raises(TypeError, match="key"):

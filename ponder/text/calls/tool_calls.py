@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from ponder.core.message import ToolCall
 
 _NO_ARGUMENTS = (b"{}", b"null")
+_TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.S)
 _BESIDE = ("name", "arguments", "parameters", "id", "type", "index")  # what may stand in a call
 
 
@@ -25,6 +26,17 @@ class _Call(Struct):
 def format_call(call: ToolCall) -> str:
     """The body of a call as the official template writes it: the name unescaped, the arguments verbatim."""
     return f'{{"name": "{call.name}", "arguments": {call.arguments}}}'
+
+
+def tagged(call: ToolCall) -> str:
+    """A whole call with its tags, behind what was said before it."""
+    return f"\n<tool_call>\n{format_call(call)}\n</tool_call>"
+
+
+def tagged_calls(text: str) -> tuple[str, list[ToolCall | None]]:
+    """(what stands outside of the tags, each call; None for one that is broken)."""
+    bodies = _TAGGED.findall(text)
+    return _TAGGED.sub("", text).strip(), [parse_call(body.strip()) for body in bodies]
 
 
 def parse_call(body: str) -> ToolCall | None:

@@ -159,7 +159,7 @@ class _Measured:
         """Ids of all answers, and seconds."""
         asks = [
             Ask(task=task, problem=problem, seed=0, thinking=cell.mode == "think")
-            for task in settings.found() for problem in settings.problems(task) for cell in settings.cells()
+            for task in settings.found() for problem in settings.problems(task) for cell in settings.cells(task)
         ]  # fmt: skip
         own = [
             sum(conversation(a.problem, a.task, self._tokenizer, "think" if a.thinking else "no_think")[1])

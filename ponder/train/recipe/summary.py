@@ -48,7 +48,7 @@ def _accuracy(results: dict[str, Result]) -> list[str]:
     rows = []
     for model, result in results.items():
         found = {(s.task, s.cell): s for s in result.scores if s.level is None}
-        for cell in result.manifest.settings.cells():
+        for cell in dict.fromkeys(cell for _, cell in found):
             if cell.budget is None:
                 scores = [found.get((task, cell)) for task in tasks]
                 rows.append([model, cell.mode, *("" if s is None else _percent(s.pass_1) for s in scores)])

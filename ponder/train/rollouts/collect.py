@@ -98,7 +98,7 @@ def verdict(
     if unsaid or said.finish in ("length", "cancelled"):
         return TRUNCATED
     try:
-        return judged(task, problem, answer)[0]
+        return judged(task, problem, answer, thoughts)[0]
     except VerifierError as error:
         path = folder / FAILED
         path.parent.mkdir(parents=True, exist_ok=True)

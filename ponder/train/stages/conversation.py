@@ -34,7 +34,7 @@ def conversation(
     if switch:
         question = Message.user(f"{question.text} /{mode}")
     rendered = render(
-        [*before, question, Message.assistant(task.answer(problem), reasoning=thought)], tokenizer,
+        [*before, question, task.reply(problem, thought)], tokenizer,
         tools=problem.tools, add_generation_prompt=False,
     )  # fmt: skip
     counts = [span.trainable for span in rendered.spans for _ in range(span.start, span.end)]

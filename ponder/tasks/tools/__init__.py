@@ -1,0 +1,1 @@
+"""Calls of tools: the right name and arguments, several at once, none, a question back; and tools with a state."""
