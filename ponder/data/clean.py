@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from ponder.core.atomic import replacing
-from ponder.data.document import Document, Unreadable
+from ponder.data.document import Document, Left, Unreadable
 from ponder.data.plan import Lot
+from ponder.data.read.reading import Reading, Texts
 from ponder.data.read.table import texts_of
 from ponder.data.steps.cleaner import Cleaning, cleaner
 from ponder.data.steps.counts import Counts, Work
@@ -31,11 +32,15 @@ def clean(lot: Lot, cleaning: Cleaning, folder: Path) -> tuple[Path, Path]:
 
 def _documents(lot: Lot, cleaning: Cleaning, counts: Counts) -> Iterator[Document]:
     steps = cleaner(cleaning)
+    how = Reading(field=lot.source.field)
     for file in lot.files:
         counts.files += 1
         counts.read_bytes += file.size
         try:
-            for n, text in enumerate(_timed(texts_of(file.path, lot.source.format), file.size, counts)):
+            for n, text in enumerate(_timed(texts_of(file.path, lot.source.format, how), file.size, counts)):
+                if isinstance(text, Left):
+                    counts.drop(text.rule, f"{file.origin}: {text.what}")
+                    continue
                 document = Document(
                     text=text, source=lot.source.name, origin=f"{file.origin}#{n}", licence=lot.source.licence,
                     language=file.language,
@@ -47,7 +52,7 @@ def _documents(lot: Lot, cleaning: Cleaning, counts: Counts) -> Iterator[Documen
             counts.unreadable[file.origin] = str(e)
 
 
-def _timed(texts: Iterator[str], size: int, counts: Counts) -> Iterator[str]:
+def _timed(texts: Texts, size: int, counts: Counts) -> Texts:
     """Reading in `work`: a file's bytes count once."""
     work = counts.work.setdefault("read", Work())
     work.bytes += size

@@ -23,4 +23,15 @@ class Document(Struct, kw_only=True, omit_defaults=True):
 
 
 class Unreadable(Exception):
-    """A file, or a part of one, that is not what its name says. It is counted and left out."""
+    """A file that is not what its name says. It is counted and left out, from there on."""
+
+
+UNREADABLE = "unreadable"
+
+
+class Left(Struct, frozen=True):
+    """A part of a file that a reader left out, and why; the rest of the file is fine."""
+
+    rule: str
+    """UNREADABLE for what is not what it should be, which too often stops a run; or a name such as `generated`."""
+    what: str

@@ -7,19 +7,25 @@ what comes out of it, so a recipe that changed does anew only what changed.
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import UserError
-from ponder.data.debian import unpacked
+from ponder.data.fetch import debian, pypi
+from ponder.data.fetch.hub import DataSet, data_set
 from ponder.data.languages import of_locale
-from ponder.data.recipe import DataRecipe, Source
+from ponder.data.patterns import matches
+from ponder.data.recipe import DataRecipe, Source, names_in
 
 LOT = 16 << 20  # bytes of the files of a lot, at least, unless it is the last
-FORMAT = 2  # raise it when the same lot gives other bits
+FORMAT = 3  # raise it when the same lot gives other bits
+
+
+Say = Callable[[str], None]
 
 
 class File(Struct, frozen=True):
@@ -39,46 +45,82 @@ class Lot(Struct, frozen=True):
 
 class Plan(Struct, frozen=True):
     lots: tuple[Lot, ...]
-    versions: dict[str, str]
-    """Of the package of a source, where it is one."""
+    versions: dict[str, dict[str, str]]
+    """Of the packages of a source, where it has any: name -> version."""
 
 
-def plan(recipe: DataRecipe, store: Path, sample: int | None = None) -> Plan:
-    """store: where packages are unpacked. sample: bytes to read in all, an equal share from each source."""
+def plan(recipe: DataRecipe, store: Path, sample: int | None, say: Say, hub: DataSet | None = None) -> Plan:
+    """store: where packages are unpacked. sample: bytes to read in all, an equal share from each source. hub: fetches a
+    data set."""
     lots: list[Lot] = []
-    versions: dict[str, str] = {}
+    versions: dict[str, dict[str, str]] = {}
+    share = None if sample is None else sample // len(recipe.sources)
     for source in recipe.sources:
-        root = recipe.folder
-        if source.debian is not None:
-            root, versions[source.name] = unpacked(source.debian, store)
-        files = _files(source, root)
-        if sample is not None:
-            files = _some(files, sample // len(recipe.sources), f"{recipe.seed} {source.name}")
+        files, versions[source.name] = _gathered(
+            source, _places(source, recipe.folder, store, hub), recipe.seed, share, say
+        )
         lots += [_lot(source, n, group, recipe.cleaning.identity) for n, group in enumerate(_groups(files))]
     return Plan(tuple(lots), versions)
+
+
+Place = tuple[str, Callable[[], tuple[Path, str]]]
+"""The name of a package, or nothing, and what fetches it: -> its folder, and its version."""
+
+
+def _places(source: Source, folder: Path, store: Path, hub: DataSet | None) -> list[Place]:
+    found: list[Place] = [
+        (name, partial(debian.unpacked, name, store))
+        for pattern in names_in(source.debian)
+        for name in debian.named(pattern)
+    ]
+    found += [(name, partial(pypi.unpacked, name, store)) for name in names_in(source.pypi)]
+    if source.hub:
+        found.append((source.hub, partial(data_set, source.hub, source.files, store, hub)))
+    return found or [("", lambda: (folder, ""))]
+
+
+def _gathered(
+    source: Source, places: list[Place], recipe_seed: int, share: int | None, say: Say
+) -> tuple[list[File], dict[str, str]]:
+    """The files of a source and the versions of its packages. share: bytes that are enough."""
+    seed = f"{recipe_seed} {source.name}"
+    if share is not None:
+        random.Random(seed).shuffle(places)  # of many packages, a sample fetches as few as it needs
+    found: list[File] = []
+    versions: dict[str, str] = {}
+    for name, fetch in places:
+        if name:
+            say(f"{source.name}: {name}")
+        root, version = fetch()
+        found += _files(source, root)
+        if name:
+            versions[name] = version
+        if share is not None and sum(file.size for file in found) >= share:
+            break
+    if not found:
+        raise UserError(f"source {source.name}: no file below it is called {' or '.join(source.files)}", param="files")
+    found.sort(key=lambda file: file.path)
+    if source.per_language is not None:
+        found = _of_each_language(found, source.per_language, seed)
+    return (found if share is None else _some(found, share, seed)), versions
 
 
 def _files(source: Source, root: Path) -> list[File]:
     found: dict[Path, File] = {}
     for pattern in source.files:
-        start = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else root
-        for path in start.glob(pattern.lstrip("/")):
-            language = _language(source, path)
+        for path, locale in matches(pattern, root):
+            language = (source.language or "") if locale is None else of_locale(locale)
             if language is not None and path.is_file():
                 found[path] = File(path, os.path.relpath(path, root), path.stat().st_size, language)
-    if not found:
-        raise UserError(
-            f"source {source.name}: no file below {root} is called {' or '.join(source.files)}", param="files"
-        )
-    return [found[path] for path in sorted(found)]
+    return list(found.values())
 
 
-def _language(source: Source, path: Path) -> str | None:
-    if source.language_from == "name":
-        return of_locale(path.stem)
-    if source.language_from == "folder":
-        return of_locale(path.parent.parent.name)
-    return source.language or ""
+def _of_each_language(files: Sequence[File], size: int, seed: str) -> list[File]:
+    by_language: dict[str, list[File]] = {}
+    for file in files:
+        by_language.setdefault(file.language, []).append(file)
+    some = [file for of_one in by_language.values() for file in _some(of_one, size, seed)]
+    return sorted(some, key=lambda file: file.path)
 
 
 def _some(files: Sequence[File], size: int, seed: str) -> list[File]:

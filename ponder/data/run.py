@@ -11,7 +11,7 @@ Killed anywhere and run again, text.jsonl has the same bytes.
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,30 +23,40 @@ from filelock import FileLock, Timeout
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
 from ponder.data.clean import clean
+from ponder.data.document import UNREADABLE
+from ponder.data.fetch.hub import DataSet
 from ponder.data.join import join
-from ponder.data.plan import Lot, Plan, plan
+from ponder.data.plan import Lot, Plan, Say, plan
+from ponder.data.read.table import FULL
 from ponder.data.recipe import DataRecipe
 from ponder.data.report import Report, markdown
 from ponder.data.steps.counts import Counts
 
 TEXT, MANIFEST, REPORT, PAGE, LOCK = "text.jsonl", "manifest.json", "report.json", "report.md", ".lock"
 
-Say = Callable[[str], None]
 
-
-def make(recipe: DataRecipe, out: Path, *, sample: int | None, workers: int, say: Say) -> Report:
-    """sample: bytes to read in all; None: everything. workers: processes. Raises UserError where a source cannot be
-    used, or where another run has the folder."""
+def make(
+    recipe: DataRecipe, out: Path, *, sample: int | None, workers: int, say: Say, hub: DataSet | None = None
+) -> Report:
+    """sample: bytes to read in all; None: everything. workers: processes. hub: fetches data sets. Raises UserError
+    where a source cannot be used, or where another run has the folder."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK, timeout=0):
-            return _make(recipe, out, sample, workers, say)
+            return _make(recipe, out, plan(recipe, out / "packages", sample, say, hub), sample, workers, say)
     except Timeout as e:
         raise UserError(f"another run works in {out}; wait for it, or take another --out", param="out") from e
+    except OSError as e:
+        if e.errno not in FULL:
+            raise
+        raise UserError(
+            f"{e.strerror}{f' ({e.filename})' if e.filename else ''}: lots that are finished are whole. Make room, and "
+            "the same command goes on",
+            param="out", code="disk_full",
+        ) from e  # fmt: skip
 
 
-def _make(recipe: DataRecipe, out: Path, sample: int | None, workers: int, say: Say) -> Report:
-    todo = plan(recipe, out / "packages", sample)
+def _make(recipe: DataRecipe, out: Path, todo: Plan, sample: int | None, workers: int, say: Say) -> Report:
     (out / "clean").mkdir(exist_ok=True)
     made = list(_cleaned(todo.lots, recipe, out / "clean", workers, say))
     by_source: dict[str, Counts] = {source.name: Counts() for source in recipe.sources}
@@ -91,6 +101,13 @@ def _check_unreadable(recipe: DataRecipe, by_source: dict[str, Counts], say: Say
                 f"{why}); correct the source's files or format, or raise `unreadable`, a share, in the recipe",
                 param="unreadable",
             )
+        lost = counts.dropped.get(UNREADABLE, 0)
+        if lost > recipe.unreadable * (counts.documents + lost):
+            raise UserError(
+                f"source {name}: {lost} of {counts.documents + lost} documents inside its files cannot be read (the "
+                f"first, {counts.samples[UNREADABLE][0]}); correct the source's files or format, or raise `unreadable`",
+                param="unreadable",
+            )
 
 
 def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None) -> dict[str, Any]:
@@ -99,8 +116,8 @@ def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None
         files[lot.source.name] += len(lot.files)
     sources = [
         {
-            "name": source.name, "licence": source.licence, "package": source.debian,
-            "version": todo.versions.get(source.name), "files": files[source.name],
+            "name": source.name, "licence": source.licence, "packages": todo.versions[source.name],
+            "files": files[source.name],
             "bytes": report.sources[source.name].read_bytes,
             "lots": [lot.identity for lot in todo.lots if lot.source is source],
         }

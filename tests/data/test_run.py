@@ -1,5 +1,6 @@
 """`ponder data` from files to a text: in order, once, the same bytes whatever happened, and every refusal says why."""
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from ponder.core.errors import UserError
 from ponder.data import clean, plan
+from ponder.data.patterns import matches
 from ponder.data.recipe import DataRecipe, read_recipe
 from ponder.data.report import Report
 from ponder.data.run import MANIFEST, PAGE, REPORT, TEXT, make
@@ -26,8 +28,7 @@ language = "eng_Latn"
 licence = "CC0-1.0"
 [[source]]
 name = "messages"
-files = ["i18n/*.json"]
-language_from = "name"
+files = ["i18n/{language}.json"]
 licence = "MIT"
 """
 
@@ -164,11 +165,58 @@ def test_unreadable_files_are_named_and_too_many_stop_the_run(folder: Path) -> N
     assert any("texts/bad.txt" in line for line in said)
 
 
+def test_documents_inside_a_file_are_counted_too(folder: Path) -> None:
+    table = [json.dumps({"text": f"{sentence(n)} {sentence(n + 40)}"}) for n in range(19)]
+    (folder / "texts/more.jsonl").write_text("\n".join([*table[:7], "{", *table[7:]]))
+    text = RECIPE.replace("texts/**/*.txt", "texts/*.jsonl")
+    (folder / "recipe.toml").write_text(text)
+    with pytest.raises(UserError, match=r"1 of 20 documents inside its files cannot be read \(the first, .*line 8"):
+        run(folder)
+    (folder / "recipe.toml").write_text(text.replace('"test"', '"test"\nunreadable = 0.05'))
+    report = run(folder)
+    assert (report.sources["texts"].documents, report.sources["texts"].dropped) == (19, {"unreadable": 1})
+
+
+def test_so_much_of_each_language(folder: Path) -> None:
+    (folder / "i18n/de").mkdir()
+    for n in range(5):
+        (folder / f"i18n/de/part-{n}.json").write_text((folder / "i18n/de.json").read_text().replace("de", f"d{n}"))
+    size = (folder / "i18n/de.json").stat().st_size
+    text = RECIPE.replace('"i18n/{language}.json"', '"i18n/{language}.json", "i18n/{language}/*.json"')
+    (folder / "recipe.toml").write_text(f"{text}per_language = {3 * size - 5}")
+    counts = run(folder).sources["messages"]
+    assert counts.files == 4, "three in German, one in Swahili"
+    assert run(folder, "again").sources["messages"].kept == counts.kept, "the seed decides which"
+
+
+def test_a_full_disk_is_said_in_words_and_the_run_goes_on_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = clean.texts_of
+
+    def full(path: Path, *more: object) -> object:
+        if path.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(path, *more)
+
+    monkeypatch.setattr(clean, "texts_of", full)
+    with pytest.raises(UserError, match=r"No space left on device: lots that are finished are whole") as raised:
+        run(folder)
+    assert raised.value.code == "disk_full" and not (folder / "out" / TEXT).exists()
+    monkeypatch.setattr(clean, "texts_of", whole)
+    assert run(folder).by_source.keys() == {"texts", "messages"}
+    assert not list((folder / "out").rglob("*.partial"))
+
+
 @pytest.mark.parametrize(("old", "new", "message"), [
     ('name = "texts"', 'nmae = "texts"', "did you mean name"),
     ('language = "eng_Latn"', 'language = "eng_Latin"', "did you mean eng_Latn"),
     ('licence = "MIT"', "", "no licence"),
-    ('language_from = "name"', 'language_from = "nam"', "nam"),
+    ("{language}", "{languag}", "did you mean {language}"),
+    ('licence = "MIT"', 'licence = "MIT"\nlanguage = "deu_Latn"', "not both"),
+    ('licence = "MIT"', 'licence = "MIT"\nper_language = 0', "1 or more"),
+    ('licence = "MIT"', 'licence = "MIT"\npypi = "six"', "name==version"),
+    ('licence = "MIT"', 'licence = "MIT"\nhub = "one/two"', "no hub was given"),
+    ('licence = "MIT"', 'licence = "MIT"\nhub = "one"', "owner/name"),
+    ('licence = "MIT"', 'licence = "MIT"\nhub = "one/two"\npypi = "six==1"', "one of debian, pypi and hub"),
     ("texts/**/*.txt", "texts/**/*.doc", "no file below"),
     ('name = "messages"', 'name = "texts"', "two sources"),
     ('name = "test"', 'name = "test"\nsimilar = 2', "at most 1"),
@@ -193,6 +241,22 @@ def test_a_folder_has_one_run_at_a_time(folder: Path) -> None:
     (folder / "out").mkdir()
     with FileLock(folder / "out/.lock"), pytest.raises(UserError, match="another run"):
         run(folder)
+
+
+def test_patterns_of_files(tmp_path: Path) -> None:
+    for name in ("a/pt_BR/x.mo", "a/de/deep/x.mo", "a/langpack-de@b.xpi", "b/sw.json", "a.b/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(pattern: str) -> list[tuple[str, str | None]]:
+        return sorted((path.relative_to(tmp_path).as_posix(), locale) for path, locale in matches(pattern, tmp_path))
+
+    assert found("a/{language}/*.mo") == [("a/pt_BR/x.mo", "pt_BR")]
+    assert found("a/{language}/**/*.mo") == [("a/de/deep/x.mo", "de"), ("a/pt_BR/x.mo", "pt_BR")]
+    assert found("**/langpack-{language}@*.xpi") == [("a/langpack-de@b.xpi", "de")]
+    assert found("[bc]/{language}.json") == [("b/sw.json", "sw")]
+    assert found("*.b/*") == [("a.b/c.txt", None)]
+    assert found(f"{tmp_path}/b/{{language}}.json") == [("b/sw.json", "sw")]
 
 
 @pytest.mark.parametrize("package", ["no-such-package-as-this", "--help"])

@@ -38,11 +38,12 @@ def run(args: argparse.Namespace) -> int:
     from ponder.data.recipe import read_recipe
     from ponder.data.report import markdown
     from ponder.data.run import PAGE, TEXT, make
+    from ponder.model.hub.huggingface import data_set
 
     sample = None if args.sample is None else bytes_of(args.sample)
     recipe = read_recipe(args.recipe)
     out = args.out or Path("runs/data") / recipe.name
-    report = make(recipe, out, sample=sample, workers=args.workers, say=_say)
+    report = make(recipe, out, sample=sample, workers=args.workers, say=_say, hub=data_set)
     print(markdown(report))
     _say(f"text: {out / TEXT}, sha256 {report.sha256}\nreport: {out / PAGE}")
     return 0

@@ -1,30 +1,37 @@
-"""JSON lines: one document a line, its text under `text`."""
+"""JSON lines: one document a line, its text under `text` or the name that the source gives."""
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
-from msgspec import Struct
 
-from ponder.data.document import Unreadable
+from ponder.data.document import UNREADABLE, Left
 from ponder.data.read.plain import LARGEST
+from ponder.data.read.reading import Reading, Texts
+
+AT_ONCE = 1 << 20
 
 
-class Line(Struct):
-    text: str
-
-
-def jsonl(path: Path) -> Iterator[str]:
-    decoder = msgspec.json.Decoder(Line)
-    with path.open("rb") as file:
+def jsonl(path: Path, how: Reading) -> Texts:
+    line: Any = msgspec.defstruct("Line", [("text", str)], rename={"text": how.field})
+    decoder = msgspec.json.Decoder(line)
+    with path.open("rb", AT_ONCE) as file:
         number = 0
         while raw := file.readline(LARGEST + 1):
             number += 1
             if len(raw) > LARGEST:
-                raise Unreadable(f"line {number} is longer than {LARGEST >> 20} MB")
-            if raw.isspace():
-                continue
-            try:
-                yield decoder.decode(raw).text
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
-                raise Unreadable(f"line {number}: {e}") from e
+                yield Left(UNREADABLE, f"line {number} is longer than {LARGEST >> 20} MB")
+                _skip_line(file, raw)
+            elif not raw.isspace():
+                try:
+                    yield decoder.decode(raw).text
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+                    yield Left(UNREADABLE, f"line {number}: {e}")
+
+
+def _skip_line(file: BinaryIO, part: bytes) -> None:
+    end = -1
+    while part and (end := part.find(b"\n")) < 0:
+        part = file.read(AT_ONCE)
+    file.seek(end + 1 - len(part), os.SEEK_CUR)

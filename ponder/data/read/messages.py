@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ponder.data.document import Unreadable
-from ponder.data.read.plain import LARGEST, decoded
+from ponder.data.read.plain import bounded, decoded
+from ponder.data.read.reading import Reading, Texts
 
 PAGE = 2000
 SHORTEST = 12
@@ -24,11 +25,9 @@ _FILLED = re.compile(r"%\d*\$?[-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]\b|\$\d+|%%|<[^<>]*>|
 _BLANKS = re.compile(r"[ \t]+")
 
 
-def json_messages(path: Path) -> Iterator[str]:
-    if path.stat().st_size > LARGEST:
-        raise Unreadable(f"larger than {LARGEST >> 20} MB")
+def json_messages(path: Path, how: Reading) -> Texts:
     try:
-        table = json.loads(decoded(path.read_bytes()))
+        table = json.loads(decoded(bounded(path)))
     except (json.JSONDecodeError, RecursionError) as e:
         raise Unreadable(f"is no JSON: {e}") from e
     if not isinstance(table, dict):
@@ -36,7 +35,7 @@ def json_messages(path: Path) -> Iterator[str]:
     return pages(_strings(table))
 
 
-def gettext_catalog(path: Path) -> Iterator[str]:
+def gettext_catalog(path: Path, how: Reading) -> Texts:
     try:
         with path.open("rb") as file:
             catalog: dict[Any, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]

@@ -1,19 +1,23 @@
 """A text file is one document: UTF-8, or UTF-16 with its mark."""
 
 import codecs
-from collections.abc import Iterator
 from pathlib import Path
 
 from ponder.data.document import Unreadable
+from ponder.data.read.reading import Reading, Texts
 
 LARGEST = 64 << 20
 """Bytes of a file that is one document, or of a line: more is a dump, which has lines of its own."""
 
 
-def plain(path: Path) -> Iterator[str]:
+def plain(path: Path, how: Reading) -> Texts:
+    yield decoded(bounded(path))
+
+
+def bounded(path: Path) -> bytes:
     if path.stat().st_size > LARGEST:
         raise Unreadable(f"larger than {LARGEST >> 20} MB: cut it into documents, one a line of a .jsonl file")
-    yield decoded(path.read_bytes())
+    return path.read_bytes()
 
 
 def decoded(raw: bytes) -> str:

@@ -24,7 +24,7 @@ class Counts(Struct, kw_only=True):
     files: int = 0
     read_bytes: int = 0
     documents: int = 0
-    """That came out of the readers."""
+    """That came out of the readers whole."""
     kept: int = 0
     kept_bytes: int = 0
     mended: int = 0

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ufdd0-\ufdef\ufffe\uffff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 _TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
 _EMPTY = re.compile(r"\n{4,}")
 # UTF-8 read as Latin-1 or CP1252, twice a letter or more: Ã¤, â€™
