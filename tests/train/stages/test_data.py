@@ -63,3 +63,17 @@ def test_another_text_is_refused(what: str, message: str, made: tuple[Path, str]
         folder = tmp_path / "nothing"
     with pytest.raises(UserError, match=message):
         run(whole(folder, sha256), tmp_path / "run", log=io.StringIO())
+
+
+def test_without_a_hash_it_is_as_found_and_an_optional_one_may_be_missing(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    def text_of(**more: object) -> str:
+        whole = recipe_of(recipe({"name": "text", "kind": "data"} | more), "test")
+        [node] = run(whole, tmp_path / "run", log=io.StringIO())
+        return (node.folder / "text.jsonl").read_text()
+
+    assert text_of(folder=str(made[0])) == (made[0] / "text.jsonl").read_text()
+    assert text_of(folder=str(tmp_path / "none"), optional=True) == ""
+    with pytest.raises(UserError, match="no finished text"):
+        text_of(folder=str(tmp_path / "none"))
