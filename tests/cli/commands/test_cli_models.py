@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ponder.cli.main import dispatch
+from ponder.core.errors import UserError
 from ponder.model.hub.registry import BUNDLES, RELEASED
+from ponder.model.load import open_checkpoint
+from ponder.model.weights.checkpoint import read
 
 
 def tree(folder: Path) -> list[str]:
@@ -152,6 +156,33 @@ def test_convert_makes_bf16_of_a_quantised_folder(ponder, tmp_path: Path) -> Non
     name = "model.layers.0.mlp.up_proj.weight"
     assert found.keys() == values.keys()
     np.testing.assert_array_equal(found[name].read().data, to_bf16(values[name]))
+
+
+def test_convert_merges_an_adapter(tiny: Path, tmp_path: Path) -> None:
+    """W + B A, in the folder and in the GGUF file; not into weights that are quantised."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    name = "model.layers.1.self_attn.q_proj"
+    n, k = open_checkpoint(tiny).tensors[name + ".weight"].shape
+    drawn = np.random.default_rng(1)
+    a, b = drawn.normal(size=(2, k)).astype(np.float32), drawn.normal(size=(n, 2)).astype(np.float32)
+    (tmp_path / "lora").mkdir()
+    save_file({f"base_model.model.{name}.lora_{part}.weight": value for part, value in (("A", a), ("B", b))},
+              tmp_path / "lora" / "adapter_model.safetensors")  # fmt: skip
+    (tmp_path / "lora" / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 2}')
+    lora = ("--adapter", str(tmp_path / "lora"))
+    for target, type_ in ((tmp_path / "merged", "f32"), (tmp_path / "merged.gguf", "F32")):
+        assert dispatch(["convert", str(tiny), str(target), "--type", type_, *lora]) == 0
+        before, after = open_checkpoint(tiny).tensors, open_checkpoint(target).tensors
+        assert before.keys() == after.keys()
+        for tensor in before:
+            change = b @ a if tensor == name + ".weight" else 0
+            np.testing.assert_allclose(read(after[tensor], "f32"), read(before[tensor], "f32") + change, atol=1e-5)
+    assert dispatch(["convert", str(tiny), str(tmp_path / "small.gguf"), "--type", "Q8_0"]) == 0
+    with pytest.raises(UserError, match="unquantised"):
+        dispatch(["convert", str(tmp_path / "small.gguf"), str(tmp_path / "x"), *lora])
+    assert not (tmp_path / "x").exists()
 
 
 def test_convert_refuses_what_makes_no_sense(ponder, tiny: Path, tmp_path: Path) -> None:
