@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ponder.core.errors import UpstreamError, UserError
-from ponder.core.event import Finish, TextDelta
+from ponder.core.event import Finish, TextDelta, ToolCallDelta, ToolCallDone
 from ponder.core.message import Message
 from ponder.core.params import SamplingParams
 from ponder.core.request import ChatRequest
@@ -123,6 +123,19 @@ def test_a_remote_ponder_answers_like_the_local_one(tmp_path: Path) -> None:
             assert a.message.parts == b.message.parts and b.message.ids is None
             assert a.finish.usage == b.finish.usage and a.finish.effective.seed == b.finish.effective.seed == 3
         assert remote.count_tokens(asking()) == local.count_tokens(asking())
+
+
+def test_the_arguments_of_a_call_come_while_they_are_written(tmp_path: Path) -> None:
+    arguments = json.dumps({"text": "and so on " * 40})
+    call = f'<tool_call>\n{{"name": "write", "arguments": {arguments}}}\n</tool_call>'
+    parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "write", "parameters": parameters}}
+    asked = ChatRequest(messages=(Message.user("hi"),), tools=(tool,), call_deltas=True)
+    with backends(tmp_path, 1, text=call, delay_ms=2) as [(url, _)], RemoteModel(url) as model:
+        events = list(model.stream(asked))
+    pieces = [e.text for e in events if isinstance(e, ToolCallDelta)]
+    assert len(pieces) > 1 and arguments.startswith("".join(pieces))
+    assert [e.call.arguments for e in events if isinstance(e, ToolCallDone)] == [arguments]
 
 
 def test_several_choices_logprobs_and_raw_prompts(tmp_path: Path) -> None:

@@ -4,9 +4,7 @@
 (tags.py). Finishes come at the very end, because the numbers of `usage` follow the last text.
 """
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -21,17 +19,17 @@ from ponder.core.event import (
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
+    ToolCallDelta,
     ToolCallDone,
     Usage,
     malformed_warning,
 )  # fmt: skip
 from ponder.core.message import ToolCall
+from ponder.engine.remote.call_pieces import CallPieces, Chunk
 from ponder.engine.remote.request import Outgoing
 from ponder.engine.remote.tags import TagParser
 from ponder.text.calls.tool_calls import format_call
-from ponder.text.calls.xml_calls import Schemas
 
-Chunk = dict[str, Any]
 MALFORMED = "malformed_tool_calls"  # of another Ponder
 REASONS: dict[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls",
@@ -60,41 +58,22 @@ class TokenNames:
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
 
-class _CallPieces:
-    """A tool call whose pieces are still coming."""
-
-    def __init__(self) -> None:
-        self.id = self.name = self.arguments = ""
-
-    def add(self, piece: Chunk) -> None:
-        function = piece.get("function") or {}
-        self.id = self.id or piece.get("id") or ""
-        self.name += function.get("name") or ""
-        given = function.get("arguments")
-        self.arguments += given if isinstance(given, str) else json.dumps(given) if given else ""
-
-    def done(self) -> ToolCall | None:
-        """None when the arguments are no JSON object: such a call stays text, as everywhere (TC-5)."""
-        arguments = self.arguments or "{}"
-        try:
-            msgspec.json.decode(arguments, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return None
-        return ToolCall(self.name, arguments, self.id)
-
-
 class _ReplyChoice:
     """One choice of the reply."""
 
-    def __init__(self, schemas: Schemas, *, calls: bool, raw: bool) -> None:
+    def __init__(self, outgoing: Outgoing) -> None:
         self.reason: str | None = None
         self.stop_reason: str | None = None
         self.malformed = 0
         self.thought = False  # thoughts were seen
-        self._tags = TagParser(schemas, calls=calls)
-        self._apart = raw
-        self._calls: dict[int, _CallPieces] = {}
-        self._done = 0
+        self._tells = outgoing.call_deltas
+        self._tags = TagParser(outgoing.schemas, calls=outgoing.calls, call_deltas=self._tells)
+        self._apart = outgoing.path == "/completions"
+        self._calls: dict[int, CallPieces] = {}  # that are not complete, by the server's number
+        self._closed: set[int] = set()
+        self._numbers: dict[int, int] = {}  # of calls that the parser found, by its own number
+        self._next = 0  # number of the next call
+        self.called = False
 
     def thoughts(self, text: str) -> Iterator[Event]:
         """From here on the server takes thoughts apart itself: tags in its content are words."""
@@ -108,17 +87,31 @@ class _ReplyChoice:
         else:
             yield from self._counted(self._tags.feed(text))
 
-    def call(self, piece: Chunk) -> None:
-        self._calls.setdefault(piece.get("index") or 0, _CallPieces()).add(piece)
+    def call(self, piece: Chunk) -> Iterator[Event]:
+        """Calls are told one after the other: the first of those that are not complete as it comes, whatever order the
+        server has."""
+        index, id_ = piece.get("index") or 0, piece.get("id") or ""
+        known = self._calls.get(index)
+        if known is None and index in self._closed and not (piece.get("function") or {}).get("name"):
+            return  # the end of one that was whole
+        begins = known is None or (known.id and id_ not in ("", known.id))  # some servers number all of them 0
+        if begins and (known is not None or all(call.is_whole for call in self._calls.values())):
+            yield from self.close_calls()
+        self._calls.setdefault(index, CallPieces()).add(piece)
+        first = next(iter(self._calls.values()))
+        if self._tells and (text := first.tell()):
+            yield ToolCallDelta(self._next, first.id, first.name, text)
 
     def close_calls(self) -> Iterator[Event]:
         for call in self._calls.values():
             if (done := call.done()) is not None:
-                yield ToolCallDone(self._done, done)
-                self._done += 1
+                self.called = True
+                yield ToolCallDone(self._next, done)
             else:
                 self.malformed += 1
                 yield TextDelta(f"<tool_call>\n{format_call(ToolCall(call.name, call.arguments))}\n</tool_call>")
+            self._next += done is not None or call.told
+        self._closed |= self._calls.keys()
         self._calls = {}
 
     def finish(self) -> Iterator[Event]:
@@ -126,16 +119,15 @@ class _ReplyChoice:
         self.malformed += self._tags.malformed_calls
         yield from self.close_calls()
 
-    @property
-    def called(self) -> bool:
-        return self._done > 0
-
     def _counted(self, events: list[Event]) -> Iterator[Event]:
         """The parser counts its calls from 0; others may have come before."""
         for event in events:
-            if isinstance(event, ToolCallDone):
-                event = structs.replace(event, index=self._done)
-                self._done += 1
+            if isinstance(event, ToolCallDelta | ToolCallDone):
+                if event.index not in self._numbers:
+                    self._numbers[event.index] = self._next
+                    self._next += 1
+                self.called |= isinstance(event, ToolCallDone)
+                event = structs.replace(event, index=self._numbers[event.index])
             self.thought |= isinstance(event, ReasoningDelta)
             yield event
 
@@ -150,8 +142,7 @@ class RemoteReply:
         self._totals: list[Chunk] = []
         self._outgoing = outgoing
         self._names = names
-        raw = outgoing.path == "/completions"
-        self._choices = [_ReplyChoice(outgoing.schemas, calls=outgoing.calls, raw=raw) for _ in range(choices)]
+        self._choices = [_ReplyChoice(outgoing) for _ in range(choices)]
         self._told: Chunk = {}  # what only another Ponder says: effective, warnings, ...
 
     def feed(self, chunk: Chunk) -> Iterator[tuple[int, Event]]:
@@ -212,7 +203,7 @@ class RemoteReply:
         if isinstance(text, str) and text:
             yield from choice.content(text)
         for piece in delta.get("tool_calls") or ():
-            choice.call(piece)
+            yield from choice.call(piece)
         yield from self._logprobs(part.get("logprobs"), reasoning=bool(thoughts))
         if part.get("finish_reason"):
             choice.reason = str(part["finish_reason"])

@@ -27,7 +27,7 @@ CONTROL = re.compile(r"<\|[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")
 
 class Outgoing(NamedTuple):
     """path: below the server's /v1. calls: whether the answer may be a tool call. must_call: whether it has to be.
-    schemas: of the tools."""
+    schemas: of the tools. call_deltas: whether calls are told while they come."""
 
     path: str
     body: Body
@@ -36,6 +36,7 @@ class Outgoing(NamedTuple):
     calls: bool = False
     must_call: bool = False
     schemas: Schemas = NO_SCHEMAS
+    call_deltas: bool = False
 
 
 def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
@@ -63,8 +64,10 @@ def chat_body(request: ChatRequest, model: str, dialect: Dialect) -> Outgoing:
         warnings.append(f"{dialect.name} may read {found} in a message as a control token")
     calls = bool(request.tools) and request.tool_choice != "none"
     must = request.tool_choice not in ("auto", "none")
-    schemas = schemas_of(request.tools)
-    return Outgoing("/chat/completions", body, _effective(request, thinks), tuple(warnings), calls, must, schemas)
+    return Outgoing(
+        "/chat/completions", body, _effective(request, thinks), tuple(warnings), calls, must,
+        schemas_of(request.tools), request.call_deltas,
+    )  # fmt: skip
 
 
 def completion_body(

@@ -37,11 +37,11 @@ class _OneText:
 
 class TagParser:
     """`feed` text as it comes, `finish` at its end. schemas: of the tools. calls: whether `<tool_call>` means
-    something."""
+    something. call_deltas: of `StreamParser`."""
 
-    def __init__(self, schemas: Schemas, *, calls: bool) -> None:
+    def __init__(self, schemas: Schemas, *, calls: bool, call_deltas: bool = False) -> None:
         self._shim = _OneText(calls=calls)
-        self._parser = StreamParser(self._shim, schemas=schemas, bare_calls=calls)
+        self._parser = StreamParser(self._shim, schemas=schemas, bare_calls=calls, call_deltas=call_deltas)
         self._held = ""
         self._calls = calls
 

@@ -13,6 +13,7 @@ from ponder.core.event import (
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
+    ToolCallDelta,
     ToolCallDone,
     message_of,
 )
@@ -24,9 +25,12 @@ from ponder.text.calls.xml_calls import NO_SCHEMAS
 EFFECTIVE = Effective(False, "model", None, None, None, None, None, None, None)
 
 
-def replied(*parts: dict[str, Any], choices: int = 1, calls: bool = True, path: str = "/chat/completions") -> list[Any]:
+def replied(
+    *parts: dict[str, Any], choices: int = 1, calls: bool = True, path: str = "/chat/completions", deltas: bool = False
+) -> list[Any]:
     """The events of a stream whose chunks have these choices; a chunk with other keys stands as it is."""
-    reply = RemoteReply(Outgoing(path, {}, EFFECTIVE, (), calls), choices, TokenNames())
+    outgoing = Outgoing(path, {}, EFFECTIVE, (), calls, call_deltas=deltas)
+    reply = RemoteReply(outgoing, choices, TokenNames())
     out: list[tuple[int, Event]] = []
     for part in parts:
         out += reply.feed(part if set(part) & {"choices", "usage", "error"} else {"id": "x", "choices": [part]})
@@ -110,10 +114,11 @@ def test_calls_are_text_without_tools() -> None:
     assert parser.malformed_calls == 1
 
 
-def test_calls_in_pieces() -> None:
-    def piece(index: int, **function: str) -> dict[str, Any]:
-        return delta(tool_calls=[{"index": index, "id": f"c{index}", "function": function}])
+def piece(index: int, id_: str = "", **function: str) -> dict[str, Any]:
+    return delta(tool_calls=[{"index": index, "id": id_ or f"c{index}", "function": function}])
 
+
+def test_calls_in_pieces() -> None:
     events = replied(
         delta(content="So:"), piece(0, name="f", arguments=""), piece(0, arguments='{"a"'), piece(0, arguments=": 1}"),
         piece(1, name="g"), end("tool_calls"),
@@ -125,6 +130,45 @@ def test_calls_in_pieces() -> None:
     ]
     torn = replied(piece(0, name="f", arguments='{"a"'), end("length"))
     assert finish(torn).malformed_calls == 1 and '{"a"' in said(torn)[1] and not said(torn)[2]
+
+
+FIRST = [piece(0, name="f", arguments=""), *(piece(0, arguments=c) for c in ' {"a": {"b}": "}"}} ')]
+SECOND = [piece(1, name="g", arguments='{"x'), piece(1, arguments='": 1}')]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ([*FIRST, *SECOND], [' {"a": {"b}": "}"}', '{"x": 1']),
+        ([FIRST[0], SECOND[0], *FIRST[1:], SECOND[1]], [' {"a": {"b}": "}"}', ""]),  # one at a time
+        ([*FIRST, piece(0, "c1", name="g", arguments='{"x": 1}')], [' {"a": {"b}": "}"}', '{"x": 1']),  # all number 0
+        ([*FIRST, *SECOND, piece(0, arguments="")], None),
+    ],
+)
+def test_calls_are_told_while_they_come(pieces: list[Any], told: list[str] | None) -> None:
+    """To who asked: what was told is what the call begins with, and never the whole of it."""
+    events = [e for _, e in replied(*pieces, end("tool_calls"), deltas=True)]
+    calls = [e for e in events if isinstance(e, ToolCallDone)]
+    assert [(c.index, c.call.name, c.call.arguments.strip(), c.call.id) for c in calls] == [
+        (0, "f", '{"a": {"b}": "}"}}', "c0"),
+        (1, "g", '{"x": 1}', "c1"),
+    ]
+    deltas = [e for e in events if isinstance(e, ToolCallDelta)]
+    for n, text in enumerate(told or ()):
+        assert "".join(e.text for e in deltas if (e.index, e.id) == (n, f"c{n}")) == text
+    assert [type(e) for _, e in replied(*pieces, end("tool_calls"))] == [ToolCallDone, ToolCallDone, Finish]
+
+
+def test_what_was_told_of_a_call_that_is_none() -> None:
+    """Its text follows, its number is not used again, whether the server or our own parser took the call apart."""
+    torn = [piece(0, name="f", arguments='{"a": 1}'), piece(0, arguments="}"), delta(content="Hm."), piece(1, name="g")]
+    text = '<tool_call>\n{"name": "g", "arguments": {"a": "' + "long " * 20 + '"}}\n</tool_call>'
+    events = [e for _, e in replied(*torn, *(delta(content=c) for c in text), end(), deltas=True)]
+    kinds = [(type(e), e.index) for e in events if isinstance(e, ToolCallDelta | ToolCallDone)]
+    assert [n for kind, n in kinds if kind is ToolCallDone] == [1, 2]
+    assert (ToolCallDelta, 0) in kinds and (ToolCallDelta, 2) in kinds
+    assert '{"a": 1}}' in "".join(e.text for e in events if isinstance(e, TextDelta))
+    assert isinstance(events[-1], Finish) and events[-1].malformed_calls == 1
 
 
 def test_numbers_come_last_and_choices_are_kept_apart() -> None:
