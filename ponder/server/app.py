@@ -19,8 +19,8 @@ from ponder.server.api.ollama import manage
 from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.http.connections import HeaderLimit
 from ponder.server.http.cors import cors
-from ponder.server.http.errors import ApiError, api_error, error_response
-from ponder.server.http.log import RefusalLog, log
+from ponder.server.http.errors import ApiError, error_response, told
+from ponder.server.http.log import RefusalLog
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
 from ponder.server.runtime import keys
@@ -96,12 +96,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    failure = api_error(error)
-    if isinstance(error, UpstreamError):
-        log.warning("%s %s: %s", request.method, request.url.path, error)
-    elif failure.status >= 500 and not isinstance(error, ApiError):
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(request.url.path, failure)
+    return error_response(request.url.path, told(f"{request.method} {request.url.path}", error))
 
 
 async def not_found(request: Request, error: Exception) -> Response:

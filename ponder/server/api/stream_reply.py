@@ -4,7 +4,7 @@ A reply is made of parts (thoughts, a text, a call), of which each choice has on
 closed. Streamed and whole replies come from the same pieces, so that the two are equal (RS-1, API-2).
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -23,8 +23,7 @@ from ponder.core.event import (
 from ponder.core.message import ToolCall
 from ponder.core.protocol import READING, PromptProgress
 from ponder.server.api.content_logprobs import content_only
-from ponder.server.http.errors import ApiError, api_error
-from ponder.server.http.log import log
+from ponder.server.http.errors import ApiError, told
 from ponder.server.http.stream import Stream
 from ponder.server.runtime.endpoint import Incoming
 from ponder.server.runtime.service import ActiveRequest
@@ -69,7 +68,7 @@ class CallPart(ReplyPart):
 
 
 class Opened(NamedTuple):
-    """The engine has taken the request: what is wrong from here on comes after the headers."""
+    """The engine has taken the request: what is wrong from here on is an item of the stream."""
 
     source: Any
 
@@ -216,8 +215,9 @@ def _completed(part: CallPart, call: ToolCall) -> Iterator[Piece]:
 async def answer(incoming: Incoming[Any], pieces: Pieces, dialect: Dialect, *, lines: bool = False) -> Any:
     """The reply as the body asks for it, streamed or whole. lines: a stream is of JSON lines, not of events."""
     if incoming.body.stream:
-        open_stream = Stream.lines if lines else Stream.sse
-        return await open_stream(_encoded(pieces, dialect.write), incoming.service.config.keep_alive, dialect.alive)
+        out = _Outgoing(pieces, dialect)
+        open_stream, alive = (Stream.lines, dialect.alive) if lines else (Stream.sse, out.alive)
+        return await open_stream(out.items(), incoming.service.config.keep_alive, alive, out.failure)
 
     async def whole() -> Any:
         return await dialect.whole(await _gathered(pieces))
@@ -225,22 +225,34 @@ async def answer(incoming: Incoming[Any], pieces: Pieces, dialect: Dialect, *, l
     return await incoming.until_disconnect(whole)
 
 
-async def _encoded(pieces: Pieces, write: Callable[[Piece], Awaitable[bytes]]) -> AsyncGenerator[bytes, None]:
-    """The headers may go out once the engine has taken the request: an error before becomes a status, a later one the
-    last item."""
-    started = False
-    try:
-        async for piece in pieces:
-            started = True
-            if item := await write(piece):
-                yield item
-    except Exception as e:
-        if not started:
-            raise
-        log.exception("a streamed reply failed")
-        yield await write(Failed(api_error(e)))
-    finally:
-        await pieces.aclose()
+class _Outgoing:
+    """The pieces of a stream, as its dialect writes them. The engine may take long to take the request (its model is
+    loaded first): until then there is nothing to say in the dialect."""
+
+    def __init__(self, pieces: Pieces, dialect: Dialect) -> None:
+        self._pieces, self._dialect = pieces, dialect
+        self._opened = False
+
+    def alive(self) -> bytes:
+        return self._dialect.alive() if self._opened else b""
+
+    async def items(self) -> AsyncGenerator[bytes, None]:
+        """An error before the engine has taken the request is raised, a later one is the last item."""
+        try:
+            async for piece in self._pieces:
+                item = await self._dialect.write(piece)
+                self._opened = True
+                if item:
+                    yield item
+        except Exception as e:
+            if not self._opened:
+                raise
+            yield await self.failure(e)
+        finally:
+            await self._pieces.aclose()
+
+    async def failure(self, error: Exception) -> bytes:
+        return await self._dialect.write(Failed(told("a streamed reply", error)))
 
 
 async def _gathered(pieces: Pieces) -> Closed:

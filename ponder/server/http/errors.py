@@ -6,6 +6,7 @@ from typing import Literal
 from starlette.responses import Response
 
 from ponder.core.errors import ContextLengthExceeded, LoadError, UpstreamError, UserError
+from ponder.server.http.log import log
 from ponder.server.http.reply import JsonReply, json_response
 
 
@@ -62,6 +63,16 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, UserError):
         return ApiError(400, str(error), code=error.code, param=error.param)
     return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
+
+
+def told(what: str, error: Exception) -> ApiError:
+    """The same, with a line in the log about what is not the client's fault. what: begins the line."""
+    failure = api_error(error)
+    if isinstance(error, UpstreamError):
+        log.warning("%s: %s", what, error)
+    elif failure.status >= 500 and not isinstance(error, ApiError):
+        log.error("%s failed", what, exc_info=error)
+    return failure
 
 
 def _upstream(error: UpstreamError) -> ApiError:

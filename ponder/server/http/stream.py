@@ -1,8 +1,9 @@
 """Streams that stay alive and end when the client leaves: server-sent events and JSON lines.
 
-Headers go out with the first item; while nothing is produced a sign of life is sent every few seconds (SR-5): a comment
-for what stands in between, and an item that says nothing, for clients that count those only. An error after the headers
-is one more item. A client that hangs up ends the items' generator at once, whatever it waits for (SR-1).
+Headers go out with the first item, or before it where that takes long (a model is loaded): what is wrong by then is a
+status, later an item. While nothing is produced a sign of life is sent every few seconds (SR-5): a comment for what
+stands in between, and an item that says nothing, for clients that count those only. A client that hangs up ends the
+items' generator at once, whatever it waits for (SR-1).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from ponder.server.http.errors import ApiError
 
 Items = AsyncGenerator[bytes, None]
 Alive = Callable[[], bytes]
+Failure = Callable[[Exception], Awaitable[bytes]]
 Result = TypeVar("Result")
 # Some clients split a stream into lines as Unicode does, and these end a line there. JSON has them in strings only.
 LINE_ENDS = [(end.encode(), f"\\u{ord(end):04x}".encode()) for end in "\u2028\u2029\u0085"]
@@ -52,8 +54,9 @@ def line(value: Any) -> bytes:
 class Stream(Response):
     """Sends the items as they come. alive: gives what to send after `silence` seconds without one; None for nothing.
 
-    `sse` and `lines` compute the first item before any header is sent, so that what is wrong with the request becomes a
-    status, not a broken stream. Lines wait for it `silence` seconds at most."""
+    `sse` and `lines` wait for the first item before any header is sent, so that what is wrong with the request becomes
+    a status, not a broken stream; but not for long where something can be sent meanwhile. failure: the item that says
+    what went wrong with the first one after that."""
 
     def __init__(
         self, first: "asyncio.Future[bytes]", items: Items, media_type: str, silence: float, alive: Alive | None
@@ -64,13 +67,15 @@ class Stream(Response):
         self._sent = 0.0
 
     @classmethod
-    async def sse(cls, items: Items, silence: float, alive: Alive = bytes) -> "Stream":
-        first = await _begun(items, None)
+    async def sse(cls, items: Items, silence: float, alive: Alive = bytes, failure: Failure | None = None) -> "Stream":
+        first = await _begun(items, silence, failure)
         return cls(first, items, "text/event-stream", silence, lambda: KEEP_ALIVE + alive())
 
     @classmethod
-    async def lines(cls, items: Items, silence: float = 3600.0, alive: Alive | None = None) -> "Stream":
-        first = await _begun(items, None if alive is None else silence)
+    async def lines(
+        cls, items: Items, silence: float = 3600.0, alive: Alive | None = None, failure: Failure | None = None
+    ) -> "Stream":
+        first = await _begun(items, None if alive is None else silence, failure)
         return cls(first, items, "application/x-ndjson", silence, alive)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +117,8 @@ class Stream(Response):
                 await self._put(send, self._alive())
 
 
-async def _begun(items: Items, seconds: float | None) -> "asyncio.Future[bytes]":
-    """The first item, or the wait for it after so many seconds. Raises what went wrong."""
+async def _begun(items: Items, seconds: float | None, failure: Failure | None) -> "asyncio.Future[bytes]":
+    """The first item, or the wait for it after so many seconds. Raises what went wrong by then."""
     first: asyncio.Future[bytes] = asyncio.ensure_future(anext(items))
     try:
         await asyncio.wait({first}, timeout=seconds)
@@ -122,7 +127,14 @@ async def _begun(items: Items, seconds: float | None) -> "asyncio.Future[bytes]"
         raise
     if first.done():
         first.result()
-    return first
+    return first if failure is None else asyncio.ensure_future(_or_failure(first, failure))
+
+
+async def _or_failure(first: "asyncio.Future[bytes]", failure: Failure) -> bytes:
+    try:
+        return await first
+    except Exception as e:
+        return await failure(e)
 
 
 async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:

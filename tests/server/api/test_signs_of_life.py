@@ -1,6 +1,7 @@
 """SR-5: a stream's headers come at once, a comment while nothing is said, and an error behind them is well formed."""
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from live import server
 
+from ponder.core.errors import LoadError
 from ponder.engine.llm import LLM
 from ponder.server.config import ServerConfig
 
@@ -45,6 +47,34 @@ def test_a_silent_stream_says_that_it_lives(tmp_path: Path, api: str) -> None:
                     break
     assert lines.count(": keep-alive") >= 2, lines
     assert headers_after < 0.9, "before the first id"
+
+
+ALL = BODIES | {"/api/chat": {"model": "s", "messages": HI}, "/completion": {"prompt": "hi"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "fails"), [*((path, True) for path in ALL), ("/v1/messages", False), ("/api/chat", False)]
+)
+def test_headers_and_signs_of_life_while_the_model_is_loaded(tmp_path: Path, path: str, fails: bool) -> None:
+    """It is loaded when the client has seen both; then the reply follows, or what went wrong, in the dialect."""
+    seen = threading.Event()
+
+    def load() -> LLM:
+        assert seen.wait(60)
+        if fails:
+            raise LoadError("the file is broken")
+        return scripted(tmp_path)
+
+    with (
+        server({"s": load}, ServerConfig(keep_alive=0.05)) as base,
+        httpx.stream("POST", base + path, json=ALL[path] | {"stream": True}, timeout=60) as reply,
+    ):
+        lines = reply.iter_lines()
+        first = next(lines)
+        assert reply.status_code == 200 and (first == ": keep-alive" or '"done":false' in first), first
+        seen.set()
+        rest = "\n".join(lines)
+    assert ("Yes" in rest, "the file is broken" in rest) == (not fails, fails), rest
 
 
 @pytest.mark.parametrize("api", BODIES)
