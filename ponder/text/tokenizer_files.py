@@ -14,11 +14,14 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.vocabulary import SPLIT
 
 
-def save(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write tokenizer.json and tokenizer_config.json; AutoTokenizer.from_pretrained(folder) gives equal ids."""
+def save(tokenizer: Tokenizer, folder: str | Path, template: str | None = None) -> None:
+    """Write tokenizer.json and tokenizer_config.json; AutoTokenizer.from_pretrained(folder) gives equal ids.
+    template: the model's own chat template; None is the one that its vocabulary is made for."""
+    template = chat_template(default_template(tokenizer)) if template is None else template
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("tokenizer.json", tokenizer_json(tokenizer)), ("tokenizer_config.json", _config(tokenizer))):
+    contents = {"tokenizer.json": tokenizer_json(tokenizer), "tokenizer_config.json": _config(tokenizer, template)}
+    for name, content in contents.items():
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -57,14 +60,14 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def _config(tokenizer: Tokenizer) -> dict[str, Any]:
+def _config(tokenizer: Tokenizer, template: str) -> dict[str, Any]:
     vocab = tokenizer.vocabulary
     return {
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": {str(i): _added(name, vocab.special) for name, i in _by_id(vocab.added)},
         "bos_token": None,
-        "chat_template": chat_template(default_template(tokenizer)),
+        "chat_template": template,
         "clean_up_tokenization_spaces": False,
         "eos_token": vocab.eos or "<|im_end|>",
         "errors": "replace",

@@ -15,9 +15,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from ponder.core.errors import UserError
+from ponder.core.gguf import GGUF
 from ponder.kernels.tensor import GROUP, Floats, Kind, Tensor, to_bf16
 from ponder.model.config import PackedFormat
 from ponder.model.decoder import HEAD
+from ponder.model.formats.gguf_tokenizer import gguf_template
 from ponder.model.formats.hf import INDEX, SINGLE
 from ponder.model.formats.safetensors_file import StoredTensor, write_file
 from ponder.model.weights.build import storage_plan
@@ -76,7 +78,7 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
             if (source / name).exists():
                 shutil.copyfile(source / name, folder / name)
     else:
-        tokenizer_files.save(Tokenizer.from_path(source), folder)
+        tokenizer_files.save(Tokenizer.from_path(source), folder, gguf_template(GGUF(source)))
 
 
 def _write_tensors(folder: Path, plan: Plan, dtype: str, group: int, max_shard_bytes: int) -> PackedFormat | None:

@@ -14,10 +14,14 @@ from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF, TYPES
 from ponder.kernels.reference.scale_search import search
 from ponder.kernels.tensor import Tensor
+from ponder.model.formats import folder
 from ponder.model.formats.gguf_read import read_gguf
 from ponder.model.formats.gguf_write import write_gguf
+from ponder.model.formats.hf_save import save_hf
 from ponder.model.weights.checkpoint import Checkpoint, Source
+from ponder.text import tokenizer_files
 from ponder.text.tokenizer import vocabulary
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer_files import chat_template
 
 
@@ -275,3 +279,11 @@ def test_what_gguf_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose one of F32"):
         write_gguf(path, big, vocab, "Q4_K")
     assert list(path.parent.iterdir()) == []  # neither a half-written file nor a temporary one
+
+
+def test_a_models_own_template_goes_along(tmp_path: Path) -> None:
+    """From a folder to a GGUF file and back; a text of another model would make it speak that one's calls."""
+    tokenizer_files.save(Tokenizer(tiny_vocabulary()), tmp_path / "tok", "{# mine #}<|im_start|>")
+    write_gguf(tmp_path / "x.gguf", random_checkpoint(CONFIGS["untied"]), tmp_path / "tok")
+    save_hf(tmp_path / "back", read_gguf(tmp_path / "x.gguf"), copy_from=tmp_path / "x.gguf")
+    assert folder.chat_template(tmp_path / "back") == folder.chat_template(tmp_path / "tok") == "{# mine #}<|im_start|>"

@@ -65,13 +65,9 @@ def run(args: argparse.Namespace) -> int:
             write_gguf(target, checkpoint, source, type_)
         else:
             from ponder.model.formats.hf_save import save_hf
-            from ponder.text import tokenizer_files
-            from ponder.text.tokenizer.tokenizer import Tokenizer
 
             with new_folder(target) as folder:
-                save_hf(folder, checkpoint, type_, copy_from=source if source.is_dir() else None)
-                if not source.is_dir():
-                    tokenizer_files.save(Tokenizer.from_path(source), folder)
+                save_hf(folder, checkpoint, type_, copy_from=source)
     print(f"{target}: {amount(size_of(target))}")
     return 0
 
