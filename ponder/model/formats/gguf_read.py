@@ -7,7 +7,9 @@ Every tensor of the file is used and every parameter of the model filled, or a L
 unknown tensor. A hostile file ends in a LoadError too (SEC-3): `core.gguf` checks every size against the file.
 """
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ _MAPPED: dict[str, Kind] = {"F32": "f32", "BF16": "bf16"}
 _PACKED: dict[str, Kind] = {"Q8_0": "int8", "Q5_0": "int8", "Q4_0": "int4", "IQ4_NL": "int4"}  # without loss
 _OFFSETS: dict[str, Kind] = {"Q4_1": "uint4", "Q4_K": "uint4"}  # the codes as they are, scales and offsets in float16
 _AUTO: dict[str, Kind] = {**_MAPPED, "F16": "bf16", **_PACKED, **_OFFSETS}  # every other type: int8
+_WORTH_TELLING = 1.6  # times as large in memory: from about 5 bits a weight down
 _CHUNK = 1 << 18  # values decoded at a time: what numpy does with them stays in the processor's cache
 
 
@@ -54,9 +57,28 @@ def read_gguf(path: str | Path) -> Checkpoint:
         else:
             sources |= _experts(gguf, info, place[0], place[1], config)
     sources = alike(sources)
-    checkpoint = Checkpoint(config, sources, str(path), gguf=parts[0], files=tuple(paths))
+    warnings = _growth(info for _, info in stored.values())
+    checkpoint = Checkpoint(config, sources, str(path), gguf=parts[0], files=tuple(paths), warnings=warnings)
     check(checkpoint)
     return replace(checkpoint, fits=True)
+
+
+def _growth(infos: Iterable[TensorInfo]) -> tuple[str, ...]:
+    """What to say about a file of few bits, which Ponder computes with as int8."""
+    infos = list(infos)
+    widened = [info for info in infos if len(info.shape) > 1 and info.type not in _AUTO]
+    in_file = sum(info.nbytes for info in infos)
+    in_memory = in_file + sum(math.prod(i.shape) * (1 + 2 / GROUP) - i.nbytes for i in widened)
+    if in_memory < _WORTH_TELLING * in_file:
+        return ()
+    sizes: Counter[str] = Counter()
+    for info in widened:
+        sizes[info.type] += info.nbytes
+    (type_, _), *_ = sizes.most_common(1)
+    return (
+        f"its {type_} weights are computed with as int8: {in_memory / 1e9:.1f} GB of memory for {in_file / 1e9:.1f} GB "
+        "of file; of the types with four bits Q4_K, Q4_0 and IQ4_NL stay as small as they are",
+    )
 
 
 def _stored(parts: list[GGUF]) -> dict[str, tuple[GGUF, TensorInfo]]:

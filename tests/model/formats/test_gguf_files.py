@@ -122,6 +122,18 @@ def test_every_type_is_read_exactly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(by_gguf_name(name, read), array, err_msg=name)
 
 
+@pytest.mark.parametrize(("type_", "told"), [("MXFP4", True), ("Q2_K", True), ("Q4_K", False), ("Q6_K", False)])
+def test_few_bits_that_grow_in_memory_are_told(type_: str, told: bool, tmp_path: Path) -> None:
+    config = replace(CONFIGS["untied"], hidden_size=256, intermediate_size=256, num_hidden_layers=1, head_dim=64)
+    writer = writer_for(tmp_path / "m.gguf", config)
+    for name, shape in gguf_shapes(config).items():
+        kind = type_ if len(shape) == 2 else "F32"
+        qtype = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name, blocks_of(kind, shape, np.random.default_rng(0)), raw_dtype=qtype)
+    finish(writer)
+    assert [type_ in w and "int8" in w for w in read_gguf(tmp_path / "m.gguf").warnings] == [True] * told
+
+
 def gguf_shapes(config) -> dict[str, tuple[int, ...]]:
     d, i = config.hidden_size, config.intermediate_size
     q, kv = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
