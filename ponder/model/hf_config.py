@@ -57,6 +57,7 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
     if raw.get("model_type") not in list(ARCHITECTURES):  # a list: the value may be anything
         raise ValueError(f"model_type {raw.get('model_type')!r}; Ponder has {', '.join(ARCHITECTURES)}")
     given = {k: v for k, v in raw.items() if v is not None}  # null means "not set" throughout HF configs
+    _check_head(given.get("architectures"))
     moe = given["model_type"] == "qwen3_moe"
     known = _READ_AS_IS | (_READ_IF_MOE if moe else set()) | _READ_BELOW | _FIXED.keys() | _NO_EFFECT
     if unknown := sorted(given.keys() - known):
@@ -80,6 +81,18 @@ def read(raw: dict[str, Any]) -> dict[str, Any]:
     packed, mlx = given.get("quantization_config"), given.get("quantization")
     out["quantization_config"] = packed if stored_form(packed, mlx) is None else None  # Ponder's own
     return out
+
+
+def _check_head(architectures: Any) -> None:
+    """Models that were given another head than one that writes: classifiers, rewards."""
+    if not isinstance(architectures, list):
+        return
+    for name in architectures:
+        if isinstance(name, str) and name.endswith(("ForSequenceClassification", "RewardModel")):
+            raise ValueError(
+                f"{name[:100]}: a model that judges texts and writes none. Of a Qwen3-Reranker that was made into one, "
+                "take the language model it was made from, such as Qwen/Qwen3-Reranker-0.6B"
+            )
 
 
 def _default_head_dim(given: dict[str, Any]) -> int:

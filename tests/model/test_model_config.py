@@ -101,6 +101,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rope_parameters": {"rope_theta": 5e6}}, "rope_theta"),
     ({"dual_chunk_attention_config": {"chunk_size": 1}}, "'dual_chunk_attention_config'"),
     ({"num_experts": 8}, "'num_experts'"),
+    ({"architectures": ["Qwen3ForSequenceClassification"], "num_labels": 1}, "Qwen/Qwen3-Reranker-0.6B"),
     ({"no_such_key": 1}, "'no_such_key'"),
     ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "gptq"),
     ({"quantization_config": {"quant_method": "ponder", "bits": 3, "group_size": 32}}, "bits"),

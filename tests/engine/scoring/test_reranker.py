@@ -31,7 +31,7 @@ DOCUMENTS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("Qwen3-Reranker-tiny")
-    config = replace(PRESETS["tiny"], vocab_size=151936, max_position_embeddings=512, initializer_range=0.3)
+    config = replace(PRESETS["tiny"], vocab_size=151669, max_position_embeddings=512, initializer_range=0.3)
     save_hf(folder, random_checkpoint(config, noisy=True), "f32")
     tokenizer_files.save(TOKENIZER, folder)
     return folder
