@@ -67,6 +67,8 @@ CLIENTS = {c.name: c for c in (
 AGENTS = {c.name: c for c in (
     Client("codex", "openai", "", ("@openai/codex@0.171.0",), node=True),
     Client("claude-code", "anthropic", "", ("@anthropic-ai/claude-code@2.1.197",), node=True),
+    Client("qwen-code", "openai", "", ("@qwen-code/qwen-code@0.24.4",), node=True),
+    Client("opencode", "openai", "", ("opencode-ai@1.18.33",), node=True),
 )}  # fmt: skip
 
 
