@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from ponder.agent.compat.react import ReActModel
     from ponder.agent.loop.agent import Agent
     from ponder.agent.loop.limits import Limits
+    from ponder.agent.loop.run import AgentResult
     from ponder.agent.loop.session import Session
     from ponder.agent.tools.function_tool import function_tool
     from ponder.agent.tools.tool import Image, Output, Tool, ToolContext, Toolset
 
 _WHERE = {
-    "Agent": "loop.agent", "Limits": "loop.limits", "Session": "loop.session",
+    "Agent": "loop.agent", "AgentResult": "loop.run", "Limits": "loop.limits", "Session": "loop.session",
     "Image": "tools.tool", "Output": "tools.tool", "Tool": "tools.tool", "ToolContext": "tools.tool",
     "Toolset": "tools.tool",
     "function_tool": "tools.function_tool",
@@ -28,8 +29,8 @@ _WHERE = {
     "Assistant": "compat.assistant", "BaseTool": "compat.qwen_agent", "register_tool": "compat.qwen_agent",
 }  # fmt: skip
 __all__ = [
-    "Agent", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output", "ReActModel", "Router",
-    "Session", "Tool", "ToolContext", "Toolset", "function_tool", "register_tool",
+    "Agent", "AgentResult", "AgentTool", "Assistant", "BaseTool", "GroupChat", "Image", "Limits", "Output",
+    "ReActModel", "Router", "Session", "Tool", "ToolContext", "Toolset", "function_tool", "register_tool",
 ]  # fmt: skip
 
 

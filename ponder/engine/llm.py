@@ -4,7 +4,8 @@
 
     with LLM("qwen3:0.6b") as llm:
         print(llm.chat("Why is the sky blue?", thinking=200).text)
-        for event in llm.chat_stream("And at sunset?", temperature=0.2): ...
+        for piece in llm.stream("And at sunset?", temperature=0.2):
+            print(piece, end="", flush=True)
 
 Every call runs in the engine's one batch, so calls from many threads or tasks are served together. A request is
 rendered, checked and its grammar compiled in the caller's thread; what cannot hold raises UserError there.
@@ -17,10 +18,10 @@ from typing import Any, Unpack, cast, overload
 
 from msgspec import Struct, structs
 
-from ponder.core.event import Event
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import Abilities, Health
-from ponder.core.request import ChatRequest, History, Truncation
+from ponder.core.request import ChatRequest
+from ponder.engine.chat import Chat
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules, chat_rules
 from ponder.engine.decoding.prompt import Prompt, PromptWriter, refuse_hopeless_request
 from ponder.engine.decoding.request_state import RequestState
@@ -32,14 +33,11 @@ from ponder.engine.options import (
     GenerateFields,
     Messages,
     SamplingFields,
-    checked,
     grammar_of,
-    messages_of,
     sampling_of,
     thinking_of,
-    tools_of,
 )
-from ponder.engine.result import Result, choice_of
+from ponder.engine.result import Result
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.handle import Handle
 from ponder.engine.scheduling.stats import Stats
@@ -50,7 +48,7 @@ from ponder.text.fill_in import SourceFile, fill_in_ends
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
-class LLM(TextScores):
+class LLM(Chat, TextScores):
     """A model, its tokenizer and its engine. Thread-safe. Implements `ponder.core.protocol.ChatModel`."""
 
     def __init__(
@@ -80,66 +78,7 @@ class LLM(TextScores):
         self._xml_calls = calls_are_xml(loaded.template)
         self.ceiling = ceiling or Ceiling()
 
-    # -- chat -------------------------------------------------------------------------------------------------------
-
-    def chat(self, messages: Messages, **options: Unpack[ChatFields]) -> Result:
-        """Ask and wait. messages: a text, or messages as `Message` or dicts. For the options see `request`."""
-        return self._gather(self.chat_stream(messages, **options))
-
-    def chat_stream(self, messages: Messages, **options: Unpack[ChatFields]) -> Handle:
-        """Ask and follow the events: `for event in llm.chat_stream(...)`, or `async for`."""
-        return self.stream(self.request(messages, **options))
-
-    async def achat(self, messages: Messages, **options: Unpack[ChatFields]) -> Result:
-        return await self._agather(await self.achat_stream(messages, **options))
-
-    async def achat_stream(self, messages: Messages, **options: Unpack[ChatFields]) -> Handle:
-        """Like `chat_stream`, with the work before the first step (rendering, grammar) kept off the event loop."""
-        from asyncio import to_thread  # only for who is async: a tenth of the imports
-
-        return await to_thread(self.chat_stream, messages, **options)
-
-    def request(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[dict[str, Any]] | None = None,
-        tool_choice: str = "auto",
-        parallel_tool_calls: bool = True,
-        thinking: bool | int | Thinking | None = None,
-        budget: int | None = None,
-        sampling: SamplingParams | None = None,
-        grammar: Grammar | None = None,
-        json_schema: dict[str, Any] | str | None = None,
-        history: History = "strip",
-        truncation: Truncation = "disabled",
-        continue_final_message: bool = False,
-        **shorthand: Unpack[SamplingFields],
-    ) -> ChatRequest:
-        """The request that these options mean; `stream` takes it, here or from any other model.
-
-        thinking: True / False is the hard switch, a number the budget in ids, None what the text says, default on.
-        history: "strip" drops earlier thoughts as the official template does, "keep" leaves them in, "exact" re-uses
-        the ids of earlier replies, so that a tool loop computes new ids only (HC-2).
-        truncation: "auto" leaves out the oldest turns of a conversation that does not fit, with a warning (LC-1).
-        continue_final_message: the last message, which is the assistant's, is the beginning of the reply.
-        shorthand: any field of SamplingParams, temperature=0.2 for example. Raises UserError for an unknown name.
-        """
-        values = {
-            "messages": messages_of(messages),
-            "tools": tools_of(tools),
-            "tool_choice": tool_choice,
-            "parallel_tool_calls": parallel_tool_calls,
-            "sampling": sampling_of(sampling, {**shorthand}),
-            "thinking": thinking_of(thinking, budget),
-            "grammar": grammar_of(grammar, json_schema),
-            "history": history,
-            "truncation": truncation,
-            "continue_final_message": continue_final_message,
-        }
-        return checked(values, ChatRequest)
-
-    def stream(self, request: ChatRequest) -> Handle:
+    def begin(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""
         mode, rendered = self._prompts.write(request)
         rules = chat_rules(self.tokenizer, self.profile, request, xml=self._xml_calls)
@@ -253,6 +192,9 @@ class LLM(TextScores):
         """Cancel what runs, stop the engine, let the model go. Idempotent."""
         self.engine.close()
 
+    def __repr__(self) -> str:
+        return f"LLM({self.name!r}, {self.profile.capability}, context {self.profile.context})"
+
     def __enter__(self) -> "LLM":
         return self
 
@@ -277,20 +219,3 @@ class LLM(TextScores):
         return self.engine.submit(
             ids, [RequestState(settings, self.tokenizer, ids, rules=rules, choice=c, raw=raw) for c in choices]
         )
-
-    def _gather(self, handle: Handle) -> Result:
-        events: list[list[Event]] = [[] for _ in range(len(handle))]
-        for choice, event in handle.merged():
-            events[choice].append(event)
-        return self.result(handle, events)
-
-    async def _agather(self, handle: Handle) -> Result:
-        events: list[list[Event]] = [[] for _ in range(len(handle))]
-        async for choice, event in handle.amerged():
-            events[choice].append(event)
-        return self.result(handle, events)
-
-    def result(self, handle: Handle, events: list[list[Event]]) -> Result:
-        """What a stream said, gathered: events[i] are those of choice i, `Finish` included."""
-        choices = (choice_of(found, handle.turn_ids(c), handle.ids(c)) for c, found in enumerate(events))
-        return Result(tuple(choices), handle.prompt_ids())

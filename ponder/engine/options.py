@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from ponder.core.message import Message, messages_from_dicts
 from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import History, Truncation
 from ponder.text.fill_in import SourceFile
+from ponder.text.function import Function
 
 Messages = str | Sequence[Message | dict[str, Any]]
 
@@ -56,7 +57,7 @@ class GenerateFields(SamplingFields, total=False):
 class ChatFields(SamplingFields, total=False):
     """What `LLM.chat` takes after the messages; see `LLM.request`."""
 
-    tools: Sequence[dict[str, Any]] | None
+    tools: Sequence[dict[str, Any] | Callable[..., Any]] | None
     tool_choice: str
     parallel_tool_calls: bool
     thinking: bool | int | Thinking | None
@@ -82,16 +83,25 @@ def messages_of(messages: Messages) -> tuple[Message, ...]:
     return messages_from_dicts(messages)
 
 
-def tools_of(tools: Sequence[dict[str, Any]] | None) -> tuple[dict[str, Any], ...]:
+def tools_of(tools: Sequence[dict[str, Any] | Callable[..., Any]] | None) -> tuple[dict[str, Any], ...]:
     """Tools are written into the prompt as JSON."""
     if tools is not None and not isinstance(tools, list | tuple):
         raise UserError(f"tools must be a list, got {type(tools).__name__}", param="tools")
-    for n, tool in enumerate(tools or ()):
+    described = tuple(_described(tool) if callable(tool) else tool for tool in tools or ())
+    for n, tool in enumerate(described):
         try:
             json.dumps(tool)
         except (TypeError, ValueError, RecursionError) as e:
             raise UserError(f"tools[{n}] is not JSON: {e}", param="tools") from e
-    return tuple(tools or ())
+    return described
+
+
+def _described(function: Callable[..., Any]) -> dict[str, Any]:
+    read = Function.of(function)
+    return {
+        "type": "function",
+        "function": {"name": read.name, "description": read.description, "parameters": read.parameters},
+    }
 
 
 def sampling_of(sampling: SamplingParams | None, shorthand: dict[str, Any]) -> SamplingParams:

@@ -1,10 +1,16 @@
 """What a finished request gives back: one `Choice` per answer, gathered from its events."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from ponder.core.errors import UserError
 from ponder.core.event import Event, Finish, TokenLogprob, message_of
 from ponder.core.message import Message, Text, ToolCall
+from ponder.text.typed_output import OutputForm
+
+Value = TypeVar("Value")
+SHOWN = 60  # characters of a text in a repr
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,24 @@ class Choice:
         return self.message.tool_calls
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A chat reply or a completion. The properties speak of the first choice, which is the only one unless n > 1."""
 
     choices: tuple[Choice, ...]
     prompt_ids: tuple[int, ...]
+    between: tuple[Message, ...] = ()
+    """Calls and what they gave, between the question and this reply, where `chat` ran the functions itself."""
+
+    def __repr__(self) -> str:
+        usage, text = self.finish.usage, self.text
+        shown = repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+        more = "".join(f", {call.name}(...)" for call in self.tool_calls)
+        count = f", {len(self.choices)} choices" if len(self.choices) > 1 else ""
+        return f"{type(self).__name__}({shown}{more}{count}, {self.finish.reason}, {usage.completion_tokens} tokens)"
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def message(self) -> Message:
@@ -63,6 +81,23 @@ class Result:
     @property
     def logprobs(self) -> tuple[TokenLogprob, ...]:
         return self.choices[0].logprobs
+
+
+@dataclass(frozen=True, repr=False)
+class Parsed(Result, Generic[Value]):
+    """A reply that was asked for as a value of a type (`output=`)."""
+
+    form: OutputForm[Value] = field(kw_only=True)
+
+    @property
+    def parsed(self) -> Value:
+        """The answer as that value. Raises UserError where it ended before its JSON did; `text` has what came."""
+        try:
+            return self.form.read(self.text)
+        except ValueError as e:
+            reason = self.finish.reason
+            hint = "it was cut off: allow more max_tokens" if reason == "length" else f"it ended with {reason!r}"
+            raise UserError(f"the answer is not the JSON that was asked for, {hint} ({e})", param="output") from e
 
 
 def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...] | None, ids: tuple[int, ...]) -> Choice:

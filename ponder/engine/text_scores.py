@@ -4,6 +4,7 @@ Scores are computed beside the running requests, by the model itself: a script h
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,48 @@ class TextScores:
         refuse_hopeless([text], self.profile)
         return self.tokenizer.encode(text, allow_control=allow_control)
 
+    @overload
+    def embed(
+        self, texts: str, *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
+    ) -> NDArray[np.float32]: ...
+    @overload
     def embed(
         self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
+    ) -> NDArray[np.float32]: ...
+    def embed(
+        self,
+        texts: str | Sequence[Prompt],
+        *,
+        pooling: Pooling = "last",
+        dimensions: int | None = None,
+        cut: bool = False,
+    ) -> NDArray[np.float32]:
+        """One text as a vector of length 1 [D], several (or lists of ids) as vectors [texts, D]; see
+        `engine.scoring.embedding`.
+
+        dimensions: the first of D that are kept. cut: leave out the end of a text that is too long. Computed beside the
+        running requests. Raises UserError for a script, which has no states."""
+        some = [texts] if isinstance(texts, str) else texts
+        vectors, _ = self.embed_with_usage(some, pooling=pooling, dimensions=dimensions, cut=cut)
+        return vectors[0] if isinstance(texts, str) else vectors
+
+    async def aembed(
+        self,
+        texts: str | Sequence[Prompt],
+        *,
+        pooling: Pooling = "last",
+        dimensions: int | None = None,
+        cut: bool = False,
+    ) -> NDArray[np.float32]:
+        """`embed` for a coroutine: in a thread."""
+        from asyncio import to_thread  # only for who is async
+
+        return await to_thread(lambda: self.embed(texts, pooling=pooling, dimensions=dimensions, cut=cut))
+
+    def embed_with_usage(
+        self, texts: Sequence[Prompt], *, pooling: Pooling = "last", dimensions: int | None = None, cut: bool = False
     ) -> tuple[NDArray[np.float32], int]:
-        """Texts (or ids) as vectors of length 1 [texts, D], and the number of ids they have; see
-        `engine.scoring.embedding`. cut: leave out the end of a text that is too long. Computed beside the running
-        requests. Raises UserError for a script, which has no states."""
+        """Vectors [texts, D], and the number of ids that the texts have."""
         model = self._model("hidden states to make embeddings of", "model")
         prompts = [self._embedded_ids(t, cut) for t in texts]
         for ids in prompts:

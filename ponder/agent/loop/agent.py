@@ -3,35 +3,42 @@
     from ponder import LLM
     from ponder.agent.loop.agent import Agent
 
+    print(Agent("qwen3:0.6b", tools=[add]).run_sync("What is 17 + 25?").text)
+
     async with Agent(LLM("qwen3:0.6b"), tools=[add]) as agent:
         run = agent.start("What is 17 + 25?")
         async for event in run: ...
         print(run.end.text)
 
-The model is anything with `core.protocol.ChatModel`: the engine in this process, or a server.
+The model is a name, or anything with `core.protocol.ChatModel`: the engine in this process, or a server.
 """
 
 import asyncio
+import json
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 from uuid import uuid4
 
 from ponder.agent.loop.event import Decision, Note
 from ponder.agent.loop.limits import Limits
-from ponder.agent.loop.run import Run
+from ponder.agent.loop.models import chat_model
+from ponder.agent.loop.run import AgentResult, Run
 from ponder.agent.loop.session import Session
 from ponder.agent.tools.function_tool import function_tool
 from ponder.agent.tools.tool import Opened, Tool, Toolset
 from ponder.core.errors import UserError
 from ponder.core.message import Message, ToolCall, messages_from_dicts
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
 from ponder.sandbox.workspace import copy_in, parts
+from ponder.text.typed_output import output_form
 
 Approver = Callable[[ToolCall, Tool], Awaitable[Decision]]
+Value = TypeVar("Value")
 Messages = str | Sequence[Message | dict[str, Any]]
 
 
@@ -41,7 +48,7 @@ class Agent(Opened):
 
     def __init__(
         self,
-        model: ChatModel,
+        model: ChatModel | str,
         *,
         tools: Sequence[Tool | Toolset | Callable[..., Any]] = (),
         system: str = "",
@@ -55,12 +62,14 @@ class Agent(Opened):
         workspace: Path | str | None = None,
         files: Sequence[Path | str] = (),
     ) -> None:
-        """tools: `Tool`s, `Toolset`s, and plain typed functions with a docstring. approve: asked for every call of a
-        tool that wants a person's word; without it such a call makes the run wait (`RunDone.waiting`). workspace:
-        folder of the files, one below it for each conversation; None is a temporary one. files: copied into the
-        workspace of each conversation, for the tools that work there.
+        """model: a name is opened here and now, and stays open with the agent. tools: `Tool`s, `Toolset`s, and plain
+        typed functions with a docstring. approve: asked for every call of a tool that wants a person's word; without it
+        such a call makes the run wait (`RunDone.waiting`). workspace: folder of the files, one below it for each
+        conversation; None is a temporary one. files: copied into the workspace of each conversation, for the tools that
+        work there.
         """
-        self.model, self.system, self.name, self.description = model, system, name, description
+        self.model = chat_model(model) if isinstance(model, str) else model
+        self.system, self.name, self.description = system, name, description
         self.sampling, self.thinking = sampling or SamplingParams(), thinking or Thinking()
         self.parallel_tool_calls, self.limits, self.approve = parallel_tool_calls, limits or Limits(), approve
         self.always: set[str] = set()  # tools that somebody allowed for good
@@ -116,16 +125,57 @@ class Agent(Opened):
         conversation: str | None = None,
         session: Session | None = None,
         decisions: dict[str, Decision] | None = None,
+        grammar: Grammar | None = None,
     ) -> Run:
         """A run over a conversation: its first prompt, or all messages so far. Ends a waiting run's calls first, as
         `decisions` (call id -> decision) tell. conversation: names the workspace and the interpreter's state.
-        session: keeps a log of it. Must be called where an event loop runs."""
+        session: keeps a log of it. grammar: what an answer must be; calls are free. Must be called where an event loop
+        runs."""
         if isinstance(messages, str):
             messages = [Message.user(messages)]
         history = list(messages_from_dicts(messages))
         if self.system:
             history = _instructed(self.system, history)
-        return Run(self, history, conversation or uuid4().hex[:12], session, dict(decisions or {}))
+        return Run(self, history, conversation or uuid4().hex[:12], session, dict(decisions or {}), grammar)
+
+    @overload
+    async def run(
+        self, messages: Messages, *, output: type[Value], conversation: str | None = None
+    ) -> AgentResult[Value]: ...
+    @overload
+    async def run(self, messages: Messages, *, conversation: str | None = None) -> AgentResult[None]: ...
+    async def run(
+        self, messages: Messages, *, output: type[Any] | None = None, conversation: str | None = None
+    ) -> AgentResult[Any]:
+        """A whole run. output: a dataclass, a TypedDict or a pydantic model, which `.parsed` of the result then is.
+        An agent that is not open is opened for it."""
+        form = None if output is None else output_form(output)
+        grammar = None if form is None else Grammar("json_schema", json.dumps(form.schema, ensure_ascii=False))
+        opened_here = not self._opened
+        await self.open()
+        try:
+            run = self.start(messages, conversation=conversation, grammar=grammar)
+            return AgentResult(await run.wait(), tuple(run.messages), form)
+        finally:
+            if opened_here:
+                await self.close()
+
+    @overload
+    def run_sync(
+        self, messages: Messages, *, output: type[Value], conversation: str | None = None
+    ) -> AgentResult[Value]: ...
+    @overload
+    def run_sync(self, messages: Messages, *, conversation: str | None = None) -> AgentResult[None]: ...
+    def run_sync(
+        self, messages: Messages, *, output: type[Any] | None = None, conversation: str | None = None
+    ) -> AgentResult[Any]:
+        """`run` for where no event loop runs."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise UserError("an event loop runs here: `await agent.run(...)` instead of run_sync")
+        if output is None:
+            return asyncio.run(self.run(messages, conversation=conversation))
+        return asyncio.run(self.run(messages, output=output, conversation=conversation))
 
     async def open(self) -> None:
         if self._opened:

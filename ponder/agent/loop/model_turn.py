@@ -14,6 +14,7 @@ from ponder.agent.loop.limits import STOPPED, RunBudget, cut
 from ponder.core.errors import ContextLengthExceeded
 from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDone, message_of
 from ponder.core.message import Message, Part, ToolCall
+from ponder.core.params import Grammar
 from ponder.core.protocol import ChatStream, PromptProgress
 from ponder.core.request import ChatRequest
 
@@ -33,8 +34,9 @@ class Mode(Enum):
 
 
 class ModelTurns:
-    def __init__(self, agent: "Agent", budget: RunBudget, log: RunLog) -> None:
-        self.mode = Mode.FREE
+    def __init__(self, agent: "Agent", budget: RunBudget, log: RunLog, grammar: Grammar | None = None) -> None:
+        """grammar: what an answer must be; a call may stand in its place."""
+        self.mode, self._grammar = Mode.FREE, grammar
         self._agent, self._budget, self._log = agent, budget, log
         self._think = True
         self._stream: ChatStream | None = None
@@ -98,6 +100,7 @@ class ModelTurns:
             parallel_tool_calls=agent.parallel_tool_calls,
             sampling=agent.sampling,
             thinking=thinking,
+            grammar=self._grammar,
             history="exact",
         )
 

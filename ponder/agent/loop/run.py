@@ -10,7 +10,8 @@ what becomes of a call; here, whose turn it is and when the run is over.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ponder.agent.loop.calls import CANCELLED, OVER, broken, failure
 from ponder.agent.loop.event import CallDone, Decision, LoggedEvent, Note, RunDone, RunEvent, RunLog, StopReason
@@ -20,11 +21,16 @@ from ponder.agent.loop.model_turn import Mode, ModelTurns
 from ponder.agent.loop.session import Session
 from ponder.agent.loop.tool_turn import ToolTurns
 from ponder.core.errors import UpstreamError, UserError
+from ponder.core.event import Usage
 from ponder.core.message import Message, ToolCall
+from ponder.core.params import Grammar
+from ponder.text.typed_output import OutputForm
 
 if TYPE_CHECKING:
     from ponder.agent.loop.agent import Agent
 
+Value = TypeVar("Value")
+SHOWN = 60  # characters of an answer in a repr
 NO_ANSWER = "(The model gave no answer.)"
 ASKED_AGAIN = 2  # how often in a row for a call that cannot be read; after that for words alone
 
@@ -34,7 +40,7 @@ class Run:
 
     def __init__(
         self, agent: "Agent", messages: list[Message], conversation: str, session: Session | None,
-        decisions: dict[str, Decision],
+        decisions: dict[str, Decision], grammar: Grammar | None = None,
     ) -> None:  # fmt: skip
         self.messages = messages
         """The whole history, valid at any moment."""
@@ -44,7 +50,7 @@ class Run:
         self._agent, self._session = agent, session
         self._log = RunLog(messages, _forget if session is None else session.add)
         self._budget = RunBudget(agent.limits, self._log)
-        self._model = ModelTurns(agent, self._budget, self._log)
+        self._model = ModelTurns(agent, self._budget, self._log, grammar)
         self._tools = ToolTurns(agent, conversation, session, decisions, self._budget, self._log)
         self._broken = 0  # how often in a row the model's calls could not be read
         self._task = asyncio.get_running_loop().create_task(self._guarded(), name=f"ponder-run-{conversation}")
@@ -129,3 +135,48 @@ class Run:
 
 def _forget(event: LoggedEvent) -> None:
     """A run without a session."""
+
+
+@dataclass(frozen=True, repr=False)
+class AgentResult(Generic[Value]):
+    """What a finished run gives back: `Agent.run` and `Agent.run_sync`. parsed is None unless the run was asked for a
+    value of a type (`output=`)."""
+
+    end: RunDone
+    messages: tuple[Message, ...]
+    """The whole history, the answer included; a further run takes it."""
+    form: OutputForm[Value] | None = None
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= SHOWN else f"{self.text[:SHOWN]}..."
+        return f"AgentResult({text!r}, {self.reason}, {self.end.steps} steps, {len(self.tool_calls)} calls)"
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return self.end.text
+
+    @property
+    def reason(self) -> StopReason:
+        return self.end.reason
+
+    @property
+    def usage(self) -> Usage:
+        return self.end.usage
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Every call of the history, in order."""
+        return tuple(call for message in self.messages for call in message.tool_calls)
+
+    @property
+    def parsed(self) -> Value:
+        """The answer as a value. Raises UserError where it is none: the run ended before; `text` says what came."""
+        if self.form is None:
+            return None  # type: ignore[return-value]  # AgentResult[None]
+        try:
+            return self.form.read(self.text)
+        except ValueError as e:
+            raise UserError(f"the run ended ({self.reason}) without the JSON asked for: {e}", param="output") from e

@@ -23,7 +23,7 @@ KINDS = frozenset(  # of the files that a folder is searched for
     ".pdf .docx .pptx .xlsx .epub .html .htm .txt .md .rst .csv .json .toml .yaml .yml "  # noqa: SIM905
     ".py .js .ts .c .cpp .h .java .go .rs".split()
 )
-Embed = Callable[[Sequence[str]], tuple[Any, int]]
+Embed = Callable[[Sequence[str]], Any]
 
 
 class Passage(Struct, frozen=True):
@@ -41,7 +41,7 @@ class DocSearch(Tool):
 
     def __init__(self, *, files: Sequence[str] = (), embed: Embed | None = None, top: int = 5) -> None:
         """files: documents and folders; the workspace's own are searched as well. embed: texts -> vectors of length 1
-        [texts, D] and a count, as `LLM.embed`. top: passages in a result."""
+        [texts, D], as `LLM.embed`. top: passages in a result."""
         self._given = [Path(f) for f in files]
         if missing := [str(f) for f in self._given if not f.exists()]:
             raise UserError(f"there is no file or folder {', '.join(missing)}", param="files")
@@ -77,7 +77,7 @@ class DocSearch(Tool):
         if key not in self._index:
             passages = [p for f in files for p in _passages(f, workspace if f.is_relative_to(workspace) else None)]
             texts = [p.text for p in passages]
-            vectors = self._embed(texts)[0] if self._embed and texts else None
+            vectors = self._embed(texts) if self._embed and texts else None
             self._index = {key: (passages, BM25(texts), vectors)}
         return self._index[key]
 
@@ -85,7 +85,7 @@ class DocSearch(Tool):
         scores = bm25.scores(query)
         yield sorted((i for i in range(len(passages)) if scores[i] > 0), key=lambda i: -scores[i])
         if self._embed is not None and vectors is not None:
-            near = np.asarray(vectors) @ np.asarray(self._embed([query])[0])[0]
+            near = np.asarray(vectors) @ np.asarray(self._embed([query]))[0]
             yield np.argsort(-near, kind="stable")[: 4 * self._top].tolist()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.engine.decoding.grammar_depth import check_lark, check_schema
-from ponder.engine.decoding.json_schema import parsed, schema_of, subschemas
+from ponder.engine.decoding.json_schema import closed, parsed, schema_of, subschemas
 from ponder.engine.decoding.matcher import Compiled, compile_source
 from ponder.engine.decoding.xml_grammar import XmlRules, xml_rules
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -23,6 +23,7 @@ MAX_SOURCE = 1 << 18  # characters of a schema or Lark grammar
 LOCATING = 1.0  # seconds for finding out where a schema fails
 MAX_REGEX = 1 << 14
 WHITESPACE = r"(\n[ ]{0,40}|[ ])"
+NO_OTHER_KEYS = "additionalProperties is false where the JSON schema does not say otherwise:"
 _STRICT = {"whitespace_pattern": WHITESPACE, "lenient": False}
 _RELAXED = {"whitespace_pattern": WHITESPACE, "lenient": True, "coerce_one_of": True}
 
@@ -34,26 +35,32 @@ def compile_grammar(tokenizer: Tokenizer, eos_ids: tuple[int, ...], grammar: Gra
     if len(grammar.value) > (MAX_REGEX if grammar.kind == "regex" else MAX_SOURCE):
         raise UserError(f"the {grammar.kind} has {len(grammar.value)} characters, too many", param=param)
     if grammar.kind in ("json_schema", "json_object"):
-        schema = schema_of(grammar.value) if grammar.kind == "json_schema" else {"type": "object"}
-        if not grammar.strict:
-            return _relaxed(tokenizer, eos_ids, schema)
-        compiled = compile_source(tokenizer, eos_ids, _json_source(schema, _STRICT))
-        if isinstance(compiled, str):
-            place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
-            raise UserError(f"the JSON schema cannot be enforced at {place}: {why}", param=param)
-        return compiled
+        if grammar.kind == "json_object":
+            return _strict(tokenizer, eos_ids, {"type": "object"}, ())
+        schema, places = closed(schema_of(grammar.value))
+        note = (f"{NO_OTHER_KEYS} {', '.join(places)}",) if places else ()
+        return (_strict if grammar.strict else _relaxed)(tokenizer, eos_ids, schema, note)
     compiled = compile_source(tokenizer, eos_ids, _text_source(grammar))
     if isinstance(compiled, str):
         raise UserError(f"invalid {grammar.kind}: {compiled}", param=param)
     return compiled
 
 
-def _relaxed(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any) -> Compiled:
+def _strict(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, note: tuple[str, ...]) -> Compiled:
+    """The whole schema. note: warnings where it holds. Raises UserError with the place of what cannot be enforced."""
+    compiled = compile_source(tokenizer, eos_ids, _json_source(schema, _STRICT))
+    if isinstance(compiled, str):
+        place, why = _locate(tokenizer, eos_ids, schema, compiled, _STRICT)
+        raise UserError(f"the JSON schema cannot be enforced at {place}: {why}", param="response_format")
+    return compiled.warned((*compiled.warnings, *note)) if note else compiled
+
+
+def _relaxed(tokenizer: Tokenizer, eos_ids: tuple[int, ...], schema: Any, note: tuple[str, ...]) -> Compiled:
     """As much of the schema as can be enforced; what cannot is a warning that names it."""
     compiled = compile_source(tokenizer, eos_ids, _json_source(schema, _RELAXED))
     if not isinstance(compiled, str):
         warnings = tuple(f"the JSON schema is not enforced in full: {w}" for w in compiled.warnings)
-        return compiled.warned(warnings)
+        return compiled.warned((*warnings, *note))
     place, why = _locate(tokenizer, eos_ids, schema, compiled, _RELAXED)
     kept = {"type": "object"} if isinstance(schema, dict) and schema.get("type") == "object" else {}
     free = compile_source(tokenizer, eos_ids, _json_source(kept, _RELAXED))
@@ -122,7 +129,8 @@ def _parameters(function: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """(a tool's schema, as one of objects; the type that it named)"""
     given = function.get("parameters") or {"properties": {}, "additionalProperties": False}
     check_schema(given, "tools")
-    return {**given, "type": "object"}, given.get("type", "object")
+    schema, _ = closed({**given, "type": "object"})
+    return schema, given.get("type", "object")
 
 
 def _arguments(

@@ -1,5 +1,6 @@
 """A JSON schema that a request brought: read, checked, and taken apart into its subschemas."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,9 @@ _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 _MAPS = ("$defs", "definitions", "properties", "patternProperties", "dependentSchemas")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
+# keywords under which a schema describes the same value as the one that holds it
+_SAME_VALUE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
+_OTHER_KEYS = ("additionalProperties", "patternProperties", "unevaluatedProperties")  # what is said of them
 
 
 def schema_of(text: str) -> Any:
@@ -64,3 +68,40 @@ def subschemas(schema: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"/{key}/{n}", v) for n, v in enumerate(value))
         elif key in _MAPS and isinstance(value, dict):
             yield from ((f"/{key}/{k}".replace("~", "~0"), v) for k, v in value.items())
+
+
+def closed(schema: Any) -> tuple[Any, list[str]]:
+    """The schema with `additionalProperties: false` wherever an object names its properties and nothing is said of
+    others, and the pointers of those places: an answer shall not invent keys, as llama.cpp and OpenAI's strict mode
+    have it. An object that several schemas describe together stays open: each would forbid the keys of the others."""
+    schema = copy.deepcopy(schema)
+    placed = list(_placed(schema, "#", shared=False))
+    shared_definitions = {
+        node["$ref"] for _, node, shared in placed if "$ref" in node and (shared or "properties" in node)
+    }
+    places = []
+    for pointer, node, shared in placed:
+        alone = not shared and pointer not in shared_definitions and not any(k in node for k in (*_SAME_VALUE, "$ref"))
+        if alone and _names_its_keys(node):
+            node["additionalProperties"] = False
+            places.append(pointer)
+    return schema, places
+
+
+def _names_its_keys(node: dict[str, Any]) -> bool:
+    properties, required = node.get("properties"), node.get("required", [])
+    if not isinstance(properties, dict) or any(key in node for key in _OTHER_KEYS):
+        return False
+    return isinstance(required, list) and all(key in properties for key in required)
+
+
+def _placed(schema: Any, pointer: str, *, shared: bool) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(pointer, subschema, whether another one describes the same value) of all, the schema itself included. One of
+    several choices is alone, unless the schema around them describes the object too."""
+    if not isinstance(schema, dict):
+        return
+    yield pointer, schema, shared
+    for below, child in subschemas(schema):
+        keyword = below.split("/")[1]
+        choice = keyword in ("anyOf", "oneOf") and "properties" not in schema and "allOf" not in schema
+        yield from _placed(child, pointer + below, shared=shared if choice else keyword in _SAME_VALUE)

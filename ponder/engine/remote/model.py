@@ -167,7 +167,7 @@ class RemoteModel:
         body = {key: sent[key] for key in ("model", "messages", "tools", "chat_template_kwargs") if key in sent}
         return int(self._client.run(self._client.json("POST", upstream.root + "/tokenize", body))["count"])
 
-    def embed(
+    def embed_with_usage(
         self,
         texts: Sequence[str | Sequence[int]],
         *,

@@ -116,7 +116,7 @@ async def computed(
     async with service.admission.admit("embd-"), service.pool.use(incoming.body.model) as llm:
 
         def work() -> tuple[NDArray[np.float32], int]:
-            return llm.embed(_texts(texts), pooling=pooling, dimensions=dimensions, cut=cut)
+            return llm.embed_with_usage(_texts(texts), pooling=pooling, dimensions=dimensions, cut=cut)
 
         return await incoming.until_disconnect(lambda: service.lanes.scoring.run(work))
 
