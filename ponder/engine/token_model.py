@@ -46,16 +46,16 @@ class TokenEngine:
     def sample(self, requests: Sequence[TokenRequest]) -> list[tuple[Continuation, ...]]:
         """Raises UserError when one of them cannot hold; nothing has run then."""
         settings = [self._settings(request) for request in requests]
-        handles: dict[int, Handle] = {}
+        handles: dict[int, tuple[Handle, list[RequestState]]] = {}
         try:
             for n in sorted(range(len(requests)), key=lambda n: -len(requests[n].prompt_ids)):
                 handles[n] = self._submit(requests[n], settings[n])
             if not self.engine.has_thread:
                 while self.engine.step():
                     pass
-            return [tuple(self._continuations(handles[n], whole(s))) for n, s in enumerate(settings)]
+            return [tuple(self._continuations(*handles[n], whole(s))) for n, s in enumerate(settings)]
         finally:
-            for handle in handles.values():
+            for handle, _ in handles.values():
                 handle.cancel()
 
     def _settings(self, request: TokenRequest) -> RequestSettings:
@@ -66,22 +66,24 @@ class TokenEngine:
         told = 0 if whole(settings) else None
         return structs.replace(settings, sampling=structs.replace(settings.sampling, logprobs=told))
 
-    def _submit(self, request: TokenRequest, settings: RequestSettings) -> Handle:
+    def _submit(self, request: TokenRequest, settings: RequestSettings) -> tuple[Handle, list[RequestState]]:
         ids = list(request.prompt_ids)
-        choices = range(settings.sampling.n)
-        return self.engine.submit(
-            ids, [RequestState(settings, self.tokenizer, ids, rules=PLAIN, choice=c) for c in choices]
-        )
+        silent = not settings.sampling.stop  # stop strings are found in text
+        states = [
+            RequestState(settings, self.tokenizer, ids, rules=PLAIN, choice=c, silent=silent)
+            for c in range(settings.sampling.n)
+        ]
+        return self.engine.submit(ids, states), states
 
-    def _continuations(self, handle: Handle, told: bool) -> Iterator[Continuation]:
+    def _continuations(self, handle: Handle, states: list[RequestState], told: bool) -> Iterator[Continuation]:
         version = self.engine.weights_version  # cannot change while a sequence runs
-        for choice in range(len(handle)):
+        for choice, state in enumerate(states):
             said = list(handle.choice(choice))
             finish = said[-1]
             assert isinstance(finish, Finish), "a stream ends with Finish"
             ids, forced = handle.ids(choice), handle.forced(choice)
             writers: tuple[Writer, ...] = tuple("hand_over" if n in forced else "model" for n in range(len(ids)))
-            logprobs = iter([e.logprob for e in said if isinstance(e, TokenLogprob)])
+            logprobs = iter(state.logprobs or [e.logprob for e in said if isinstance(e, TokenLogprob)])
             yield Continuation(
                 ids=ids,
                 writers=writers,

@@ -9,6 +9,7 @@ from ponder.engine.decoding.settings import RequestSettings
 from ponder.text.chat.parse import StreamParser
 from ponder.text.chat.phase import Phase
 from ponder.text.chat.raw import RawParser
+from ponder.text.chat.silent import SilentParser
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
@@ -23,13 +24,15 @@ class ReplyReader:
         rules: AnswerRules,
         *,
         raw: bool,
+        silent: bool = False,
     ) -> None:
-        """raw: see `RequestState`."""
+        """raw, silent: see `RequestState`."""
+        self._silent = SilentParser(tokenizer, prompt_ids) if silent else None
         self.has_phases = not raw or settings.effective.budget is not None
         """Thoughts and calls are told apart from the answer."""
         may_close = settings.thinking.tool_in_thinking != "text" and not rules.no_calls
         may_call = not rules.text_calls
-        self._parser = (
+        self._parser: StreamParser = self._silent or (
             RawParser(tokenizer, prompt_ids)
             if raw
             else StreamParser(
@@ -65,7 +68,9 @@ class ReplyReader:
 
     def feed(self, id_: int) -> None:
         """An end token of the vocabulary that does not end this model is no text."""
-        if id_ not in self._no_text:
+        if self._silent is not None:
+            self._silent.feed((id_,))
+        elif id_ not in self._no_text:
             self._put(lambda: self._parser.feed([id_]))
 
     def feed_verbatim(self, id_: int) -> None:

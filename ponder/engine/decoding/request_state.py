@@ -50,17 +50,20 @@ class RequestState:
         rules: AnswerRules | None = None,
         choice: int = 0,
         raw: bool = False,
+        silent: bool = False,
     ) -> None:
         """rules: of `answer_rules`, shared by the choices of a request. choice: its index, for the random numbers.
-        raw: all that is generated is one text, and all of it the answer, unless a budget for thoughts is set."""
+        raw: all that is generated is one text, and all of it the answer, unless a budget for thoughts is set.
+        silent: nobody reads text; there is one event, the last, and log-probs are in `logprobs`."""
         self.ids: list[int] = []
+        self.logprobs: list[float] = []
         self.finish_reason: FinishReason | None = None
         self.handover: Handover | None = None
         self._settings, self._tokenizer = settings, tokenizer
         self._rules = rules or AnswerRules()
         self._prompt_tokens = len(prompt_ids)
-        self._raw = raw
-        self._reader = ReplyReader(settings, tokenizer, prompt_ids, self._rules, raw=raw)
+        self._raw, self._silent = raw, silent
+        self._reader = ReplyReader(settings, tokenizer, prompt_ids, self._rules, raw=raw, silent=silent)
         self._output = self._reader.output
         self._sampling = SamplingRules(
             settings, tokenizer, prompt_ids, self._rules, choice, has_phases=self._reader.has_phases
@@ -149,7 +152,9 @@ class RequestState:
             self._end_block("eos")
             return False
         self.ids.append(id_)
-        if logprob is not None:
+        if logprob is not None and self._silent:
+            self.logprobs.append(logprob)
+        elif logprob is not None:
             data = self._tokenizer.token_bytes(id_)
             self._output.note(TokenLogprob(id_, data, logprob, top, reasoning=phase == "reasoning" and not ends))
         if ends:

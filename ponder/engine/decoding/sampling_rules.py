@@ -36,7 +36,7 @@ class SamplingRules:
         self._has_phases = has_phases
         self._matcher: Matcher | None = rules.grammar.start() if rules.grammar else None
         self._penalties = _penalties(settings.sampling, prompt_ids)
-        self._newlines = frozenset(tokenizer.encode("\n") + tokenizer.encode("\n\n"))
+        self._newlines = tokenizer.newlines
         self._made: dict[tuple[Phase, Matcher | None, bool], SamplingRule] = {}
         self._answer_begun = False
         self._after_close = False  # the next id is the first after a `</think>` that the model wrote

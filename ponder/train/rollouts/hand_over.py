@@ -33,7 +33,7 @@ from ponder.model.torch.modules import Decoder
 from ponder.model.weights.build import build
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
-BURST = 0.05  # nobody reads along and nothing is cancelled: the steps need not come up for air
+BURST = 5.0  # seconds: nobody reads along and nothing is cancelled, so the steps need not come up for air
 
 
 def engine_of(
