@@ -9,6 +9,7 @@ import msgspec
 
 from ponder.core.atomic import replacing
 from ponder.data.document import Document, Left, Unreadable
+from ponder.data.extract.models import AtWork, Models, at_work
 from ponder.data.plan import Lot
 from ponder.data.read.reading import Reading, Texts
 from ponder.data.read.table import texts_of
@@ -16,23 +17,23 @@ from ponder.data.steps.cleaner import Cleaning, cleaner
 from ponder.data.steps.counts import Counts, Work
 
 
-def clean(lot: Lot, cleaning: Cleaning, folder: Path) -> tuple[Path, Path]:
+def clean(lot: Lot, cleaning: Cleaning, models: Models, folder: Path) -> tuple[Path, Path]:
     """Writes NAME-NUMBER-HASH.jsonl and .json into folder, unless they are there, and returns their paths."""
     name = f"{lot.source.name}-{lot.number:04d}-{lot.identity}"
     documents, counts_file = folder / f"{name}.jsonl", folder / f"{name}.json"
     if not counts_file.exists():  # written last
         counts = Counts()
         with replacing(documents) as out:
-            for document in _documents(lot, cleaning, counts):
+            for document in _documents(lot, cleaning, at_work(models), counts):
                 out.write(msgspec.json.encode(document) + b"\n")
         with replacing(counts_file) as out:
             out.write(json.dumps(msgspec.to_builtins(counts), ensure_ascii=False, indent=1).encode())
     return documents, counts_file
 
 
-def _documents(lot: Lot, cleaning: Cleaning, counts: Counts) -> Iterator[Document]:
+def _documents(lot: Lot, cleaning: Cleaning, models: AtWork, counts: Counts) -> Iterator[Document]:
     steps = cleaner(cleaning)
-    how = Reading(field=lot.source.field)
+    how = Reading(field=lot.source.field, read_page=models.pages(counts))
     for file in lot.files:
         counts.files += 1
         counts.read_bytes += file.size
@@ -42,8 +43,8 @@ def _documents(lot: Lot, cleaning: Cleaning, counts: Counts) -> Iterator[Documen
                     counts.drop(text.rule, f"{file.origin}: {text.what}")
                     continue
                 document = Document(
-                    text=text, source=lot.source.name, origin=f"{file.origin}#{n}", licence=lot.source.licence,
-                    language=file.language,
+                    text=models.corrected(text, lot.source.name, counts), source=lot.source.name,
+                    origin=f"{file.origin}#{n}", licence=lot.source.licence, language=file.language,
                 )  # fmt: skip
                 cleaned = steps.clean(document, counts)
                 if cleaned is not None:

@@ -3,11 +3,15 @@
 Names as in the table of the Qwen3 release; where the release names a group, its code is that of the standard form.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 from msgspec import Struct
+
+BY_COUNTRY = frozenset(("zh", "pa", "sr", "az", "uz", "kk"))
+"""Languages that are written differently in different countries."""
 
 
 class Language(Struct, frozen=True):
@@ -32,7 +36,18 @@ def _by_locale() -> dict[str, str]:
 
 
 def of_locale(locale: str) -> str | None:
-    """The code of `pt_BR`, `PT-br`, `por_Latn`; None for one that is not among the 119."""
+    """The code of `pt_BR`, `PT-br`, `por_Latn`, `de-AT`; None for one that is not among the 119.
+
+    A country says nothing of its own, unless the table has it, or it goes with another script.
+    """
     if locale in languages():
         return locale
-    return _by_locale().get(locale.lower().replace("_", "-"))
+    name = locale.lower().replace("_", "-")
+    language, _, country = name.partition("-")
+    if (
+        (found := _by_locale().get(name)) is not None
+        or language in BY_COUNTRY
+        or not re.fullmatch(r"[a-z]{2}", country)
+    ):
+        return found
+    return _by_locale().get(language)

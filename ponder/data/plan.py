@@ -22,6 +22,7 @@ from ponder.data.patterns import matches
 from ponder.data.recipe import DataRecipe, Source, names_in
 
 LOT = 16 << 20  # bytes of the files of a lot, at least, unless it is the last
+TOGETHER = 25  # packages in one download
 FORMAT = 3  # raise it when the same lot gives other bits
 
 
@@ -57,26 +58,34 @@ def plan(recipe: DataRecipe, store: Path, sample: int | None, say: Say, hub: Dat
     share = None if sample is None else sample // len(recipe.sources)
     for source in recipe.sources:
         files, versions[source.name] = _gathered(
-            source, _places(source, recipe.folder, store, hub), recipe.seed, share, say
+            source,
+            _places(source, recipe.folder, store, hub, TOGETHER if share is None else 1),
+            recipe.seed,
+            share,
+            say,
         )
-        lots += [_lot(source, n, group, recipe.cleaning.identity) for n, group in enumerate(_groups(files))]
+        lots += [
+            _lot(source, n, group, recipe.cleaning.identity + recipe.models.identity(source.name))
+            for n, group in enumerate(_groups(files))
+        ]
     return Plan(tuple(lots), versions)
 
 
-Place = tuple[str, Callable[[], tuple[Path, str]]]
-"""The name of a package, or nothing, and what fetches it: -> its folder, and its version."""
+Place = tuple[str, Callable[[], dict[str, tuple[Path, str]]]]
+"""What is fetched together, as messages name it, and how: -> by package its folder and its version."""
 
 
-def _places(source: Source, folder: Path, store: Path, hub: DataSet | None) -> list[Place]:
-    found: list[Place] = [
-        (name, partial(debian.unpacked, name, store))
-        for pattern in names_in(source.debian)
-        for name in debian.named(pattern)
-    ]
+def _places(source: Source, folder: Path, store: Path, hub: DataSet | None, together: int) -> list[Place]:
+    """together: packages that are downloaded at once."""
+    found: list[Place] = []
+    packages = [name for pattern in names_in(source.debian) for name in debian.named(pattern)]
+    for n in range(0, len(packages), together):
+        some = packages[n : n + together]
+        found.append((" ".join(some), partial(debian.unpacked, some, store)))
     found += [(name, partial(pypi.unpacked, name, store)) for name in names_in(source.pypi)]
     if source.hub:
         found.append((source.hub, partial(data_set, source.hub, source.files, store, hub)))
-    return found or [("", lambda: (folder, ""))]
+    return found or [("", lambda: {"": (folder, "")})]
 
 
 def _gathered(
@@ -88,13 +97,13 @@ def _gathered(
         random.Random(seed).shuffle(places)  # of many packages, a sample fetches as few as it needs
     found: list[File] = []
     versions: dict[str, str] = {}
-    for name, fetch in places:
-        if name:
-            say(f"{source.name}: {name}")
-        root, version = fetch()
-        found += _files(source, root)
-        if name:
-            versions[name] = version
+    for names, fetch in places:
+        if names:
+            say(f"{source.name}: {names}")
+        for name, (root, version) in fetch().items():
+            found += _files(source, root)
+            if name:
+                versions[name] = version
         if share is not None and sum(file.size for file in found) >= share:
             break
     if not found:

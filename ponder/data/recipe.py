@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import UserError
+from ponder.data.extract.models import Models, models_of
 from ponder.data.languages import languages
 from ponder.data.patterns import LANGUAGE, check_pattern
 from ponder.data.read.table import Format
@@ -68,6 +69,7 @@ class DataRecipe(Struct, frozen=True, kw_only=True):
     folder: Path
     """Where the file is: patterns begin there."""
     cleaning: Cleaning
+    models: Models = Models()
     seed: int = 0
     """Of the files that a sample takes."""
     similar: float = 0.8
@@ -79,7 +81,9 @@ class DataRecipe(Struct, frozen=True, kw_only=True):
 def read_recipe(path: Path) -> DataRecipe:
     """Raises UserError that names the file, the section and the field."""
     raw = read_toml(path)
-    check_names(raw, ("name", "seed", "similar", "unreadable", "rules", "held_out", "source"), str(path))
+    check_names(
+        raw, ("name", "seed", "similar", "unreadable", "rules", "held_out", "scans", "correct", "source"), str(path)
+    )
     sections = raw.get("source")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{path} has no sources: a recipe of data is a list of [[source]] sections", param="source")
@@ -97,6 +101,7 @@ def read_recipe(path: Path) -> DataRecipe:
             similar=msgspec.convert(raw.get("similar", 0.8), float),
             unreadable=msgspec.convert(raw.get("unreadable", 0.01), float),
             cleaning=_cleaning(raw, path),
+            models=models_of(raw, path, names),
             sources=sources,
             folder=path.parent,
         )

@@ -48,9 +48,15 @@ class Report(Struct, kw_only=True):
 
 
 def markdown(report: Report) -> str:
-    return (
-        "\n\n".join([f"# {report.name}", _sources(report), _languages(report), _dropped(report), _speed(report)]) + "\n"
-    )
+    parts = [
+        f"# {report.name}",
+        _sources(report),
+        _languages(report),
+        _dropped(report),
+        _models(report),
+        _speed(report),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _sources(report: Report) -> str:
@@ -94,6 +100,16 @@ def _dropped(report: Report) -> str:
         f"have. Scrubbed: {scrubbed}. Files that cannot be read: {len(total.unreadable)}."
     )
     return "\n".join(rows) + f"\n\n{told}{unreadable}"
+
+
+def _models(report: Report) -> str:
+    """What models did, with some of each; empty without any."""
+    total = report.total()
+    parts = []
+    for what, count in sorted(total.models.items()):
+        shown = "\n\n".join(f"```text\n{text.replace('```', '')}\n```" for text in total.samples.get(what, ()))
+        parts.append(f"By a model, {what}: {count:,}\n\n{shown}")
+    return "\n\n".join(parts)
 
 
 def _speed(report: Report) -> str:

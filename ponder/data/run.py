@@ -1,6 +1,7 @@
 """`ponder data`: sources in, one clean text out, with a report and a manifest.
 
     OUT/clean/NAME-0000-HASH.jsonl   documents of a lot of files, read and cleaned; made once
+    OUT/answers/                     of models that read pages or correct texts, by what they were asked
     OUT/text.jsonl                   all of them in order, without shared lines and repeated documents
     OUT/manifest.json                sources, licences, versions, bytes; what made it
     OUT/report.json, report.md       counts in and out of each step, samples of what was left out, speed
@@ -19,6 +20,7 @@ from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
+from msgspec.structs import replace
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
@@ -33,6 +35,7 @@ from ponder.data.report import Report, markdown
 from ponder.data.steps.counts import Counts
 
 TEXT, MANIFEST, REPORT, PAGE, LOCK = "text.jsonl", "manifest.json", "report.json", "report.md", ".lock"
+ANSWERS = "answers"
 
 
 def make(
@@ -75,7 +78,10 @@ def _make(recipe: DataRecipe, out: Path, todo: Plan, sample: int | None, workers
 def _cleaned(
     lots: Sequence[Lot], recipe: DataRecipe, folder: Path, workers: int, say: Say
 ) -> Iterator[tuple[Path, Path]]:
-    work = partial(clean, cleaning=recipe.cleaning, folder=folder)
+    work = partial(
+        clean, cleaning=recipe.cleaning, folder=folder,
+        models=replace(recipe.models, answers=folder.parent / ANSWERS),
+    )  # fmt: skip
     if workers == 1 or len(lots) == 1:
         results: Iterator[tuple[Path, Path]] = map(work, lots)
         yield from _told(results, lots, say)

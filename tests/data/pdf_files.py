@@ -22,7 +22,7 @@ def pdf_of(pages: Sequence[Sequence[Word]], *, picture: Sequence[int] = ()) -> b
         )
         drawn = b"".join(_drawn(word) for word in words)
         if n in picture:
-            drawn += b"q 200 0 0 200 100 300 cm BI /W 2 /H 2 /CS /G /BPC 8 ID \x00\x80\x80\x00 EI Q\n"
+            drawn += b"q 200 0 0 200 %d 300 cm BI /W 2 /H 2 /CS /G /BPC 8 ID \x00\x80\x80\x00 EI Q\n" % (100 + 10 * n)
         packed = zlib.compress(drawn)
         objects.append(f"<< /Length {len(packed)} /Filter /FlateDecode >>\nstream\n".encode() + packed + b"\nendstream")
     raw, places = b"%PDF-1.4\n", []

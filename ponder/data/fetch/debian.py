@@ -2,11 +2,14 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ponder.core.atomic import new_folder
 from ponder.core.errors import UserError
+
+TOOLS = ("apt-get", "apt-cache", "dpkg-deb")
 
 
 def named(pattern: str) -> list[str]:
@@ -24,26 +27,42 @@ def named(pattern: str) -> list[str]:
     return found
 
 
-def unpacked(package: str, store: Path) -> tuple[Path, str]:
-    """The package's files below a folder of `store`, and its version. Downloaded once for each version."""
-    for tool in ("apt-get", "apt-cache", "dpkg-deb"):
-        _need(tool, package)
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", "--", package], capture_output=True, text=True)
-    version = next((v for k, _, v in (x.partition(": ") for x in shown.stdout.splitlines()) if k == "Version"), None)
-    if version is None:
-        why = shown.stderr.strip()
-        raise UserError(
-            f"apt knows no package {package}: run apt-get update, or correct the recipe. {why}".strip(), param="debian"
-        )
-    folder = store / f"{package}_{version.replace(':', '%3a')}"
-    if folder.is_dir():
-        return folder, version
-    with new_folder(folder) as made:
-        _run(["apt-get", "download", "-qq", f"{package}={version}"], made, f"download {package}")
-        archive = next(made.glob("*.deb"))
-        _run(["dpkg-deb", "-x", str(archive), str(made)], made, f"unpack {package}")
-        archive.unlink()
-    return folder, version
+def unpacked(packages: Sequence[str], store: Path) -> dict[str, tuple[Path, str]]:
+    """Of each package its files, below a folder of `store`, and its version. Downloaded once for each version."""
+    for tool in TOOLS:
+        _need(tool, packages[0])
+    versions = _versions(packages)
+    folders = {name: store / f"{name}_{version.replace(':', '%3a')}" for name, version in versions.items()}
+    missing = [name for name, folder in folders.items() if not folder.is_dir()]
+    if missing:
+        with new_folder(store / "downloads") as made:
+            wanted = [f"{name}={versions[name]}" for name in missing]
+            _run(["apt-get", "download", "-qq", *wanted], made, f"download {' '.join(missing)}")
+            for name in missing:
+                (archive,) = made.glob(f"{name}_*.deb")
+                with new_folder(folders[name]) as folder:
+                    _run(["dpkg-deb", "-x", str(archive.resolve()), str(folder.resolve())], made, f"unpack {name}")
+        shutil.rmtree(store / "downloads")
+    return {name: (folder, versions[name]) for name, folder in folders.items()}
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    """The candidates', in order of the packages. Raises UserError where there is none."""
+    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", "--", *packages], capture_output=True, text=True)
+    found: dict[str, str] = {}
+    name = ""
+    for key, _, value in (line.partition(": ") for line in shown.stdout.splitlines()):
+        if key == "Package":
+            name = value
+        elif key == "Version":
+            found.setdefault(name, value)
+    for package in packages:
+        if package not in found:
+            raise UserError(
+                f"apt knows no package {package}: run apt-get update, or correct the recipe. {shown.stderr.strip()}",
+                param="debian",
+            )
+    return {package: found[package] for package in packages}
 
 
 def _need(tool: str, package: str) -> None:

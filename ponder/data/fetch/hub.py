@@ -14,8 +14,8 @@ DataSet = Callable[[str, Callable[[str], bool], Path], str]
 MARKER = "fetched.json"
 
 
-def data_set(name: str, patterns: tuple[str, ...], store: Path, fetch: DataSet | None) -> tuple[Path, str]:
-    """The folder with the files, and the commit. What an interrupted run fetched is not fetched again."""
+def data_set(name: str, patterns: tuple[str, ...], store: Path, fetch: DataSet | None) -> dict[str, tuple[Path, str]]:
+    """By the name, the folder with the files, and the commit. What an interrupted run fetched is not fetched again."""
     if name.count("/") != 1 or not all(
         part.replace("-", "").replace("_", "").replace(".", "") for part in name.split("/")
     ):
@@ -31,4 +31,4 @@ def data_set(name: str, patterns: tuple[str, ...], store: Path, fetch: DataSet |
         commit = fetch(name, lambda path: any(pattern.fullmatch(path) for pattern in wanted), folder)
         with replacing(marker) as file:
             file.write(json.dumps({"commit": commit, "files": patterns}).encode())
-    return folder, str(json.loads(marker.read_bytes())["commit"])
+    return {name: (folder, str(json.loads(marker.read_bytes())["commit"]))}

@@ -16,15 +16,15 @@ from ponder.data.packed import unpack
 REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 
 
-def unpacked(requirement: str, store: Path) -> tuple[Path, str]:
-    """requirement: `name==version`. The files below a folder of `store`, and the version."""
+def unpacked(requirement: str, store: Path) -> dict[str, tuple[Path, str]]:
+    """requirement: `name==version`. By the name, its files below a folder of `store`, and the version."""
     match = REQUIREMENT.fullmatch(requirement)
     if match is None:
         raise UserError(f"a Python package is name==version, not {requirement!r}", param="pypi")
     name, version = match.groups()
     folder = store / f"pypi-{name}-{version}"
     if folder.is_dir():
-        return folder, version
+        return {name: (folder, version)}
     with new_folder(folder) as made:
         wheel = _downloaded(requirement, made)
         try:
@@ -32,7 +32,7 @@ def unpacked(requirement: str, store: Path) -> tuple[Path, str]:
         except Unreadable as e:
             raise UserError(f"{requirement}: {wheel.name} {e}", param="pypi") from e
         wheel.unlink()
-    return folder, version
+    return {name: (folder, version)}
 
 
 def _downloaded(requirement: str, folder: Path) -> Path:

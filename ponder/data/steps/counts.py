@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 SHOWN = 3  # of what each step left out
 SHOWN_CHARACTERS = 300
+SHOWN_OF_MODELS = 2_000
 
 
 class Work(Struct):
@@ -38,6 +39,15 @@ class Counts(Struct, kw_only=True):
     work: dict[str, Work] = field(default_factory=dict)
     """By step, in their order."""
 
+    models: dict[str, int] = field(default_factory=dict)
+    """What models did for extraction: pages read, corrections taken and refused."""
+
+    def by_model(self, what: str, shown: str) -> None:
+        self.models[what] = self.models.get(what, 0) + 1
+        samples = self.samples.setdefault(what, [])
+        if len(samples) < SHOWN:
+            samples.append(shown[:SHOWN_OF_MODELS])
+
     def drop(self, rule: str, shown: str) -> None:
         self.dropped[rule] = self.dropped.get(rule, 0) + 1
         samples = self.samples.setdefault(rule, [])
@@ -62,6 +72,7 @@ class Counts(Struct, kw_only=True):
             self.samples[rule] = [*self.samples.get(rule, []), *texts][:SHOWN]
         add(self.dropped, other.dropped)
         add(self.scrubbed, other.scrubbed)
+        add(self.models, other.models)
         for step, more in other.work.items():
             work = self.work.setdefault(step, Work())
             work.documents += more.documents

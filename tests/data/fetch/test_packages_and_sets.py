@@ -38,12 +38,13 @@ def wheel(folder: Path, *names: str) -> None:
 
 def test_a_python_package(wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, "ponder_text/data/a.txt")
-    folder, version = pypi.unpacked("ponder-text==1.0", tmp_path / "store")
+    found = pypi.unpacked("ponder-text==1.0", tmp_path / "store")
+    folder, version = found["ponder-text"]
     assert version == "1.0" and (folder / "ponder_text/data/a.txt").read_text() == "some text"
     assert not list(folder.glob("*.whl"))
     for path in wheels.iterdir():
         path.unlink()
-    assert pypi.unpacked("ponder-text==1.0", tmp_path / "store") == (folder, version), "fetched once"
+    assert pypi.unpacked("ponder-text==1.0", tmp_path / "store") == found, "fetched once"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,32 @@ def test_patterns_of_debian_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert debian.named("other") == ["other"]
     with pytest.raises(UserError, match="no package like none-"):
         debian.named("none-*")
+
+
+def script(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_debian_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Several in one download, into a folder named relative to the one of now."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    script(tools, "apt-cache", 'for p in text-a text-b; do printf "Package: $p\\nVersion: 1:2\\n\\n"; done')
+    script(
+        tools, "apt-get", f'echo "$@" >> {tmp_path}/asked; shift 2; for p; do touch "${{p%%=*}}_1%3a2_all.deb"; done'
+    )
+    script(tools, "dpkg-deb", '[ -f "$2" ] && mkdir "$3/usr" && echo text > "$3/usr/a.txt"')
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    found = debian.unpacked(["text-a", "text-b"], Path("store"))
+    assert {name: version for name, (_, version) in found.items()} == {"text-a": "1:2", "text-b": "1:2"}
+    assert all((folder / "usr/a.txt").is_file() for folder, _ in found.values())
+    assert debian.unpacked(["text-b"], Path("store")) == {"text-b": found["text-b"]}
+    assert (tmp_path / "asked").read_text() == "download -qq text-a=1:2 text-b=1:2\n"
+    assert len(list((tmp_path / "store").iterdir())) == 2
+    with pytest.raises(UserError, match="apt knows no package text-c"):
+        debian.unpacked(["text-c"], Path("store"))
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -111,12 +138,13 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
 
 
 def test_a_data_set(hub: type[Hub], tmp_path: Path) -> None:
-    folder, commit = data_set("owner/name", ("**/*.jsonl",), tmp_path, huggingface.data_set)
+    found = data_set("owner/name", ("**/*.jsonl",), tmp_path, huggingface.data_set)
+    folder, commit = found["owner/name"]
     assert commit == "c0ffee"
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.jsonl")} == {"data/a.jsonl", "data/b.jsonl"}
     assert not list(tmp_path.rglob("x.jsonl"))
     asked = len(hub.asked)
-    assert data_set("owner/name", ("**/*.jsonl",), tmp_path, huggingface.data_set) == (folder, commit)
+    assert data_set("owner/name", ("**/*.jsonl",), tmp_path, huggingface.data_set) == found
     assert len(hub.asked) == asked, "fetched once"
     with pytest.raises(UserError, match="no such file; there are"):
         data_set("owner/name", ("*.parquet",), tmp_path, huggingface.data_set)

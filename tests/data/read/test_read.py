@@ -99,3 +99,6 @@ def test_languages() -> None:
         "swe_Latn", "swh_Latn", "arz_Arab", "zho_Hans", None, None,
     ]  # fmt: skip
     assert of_locale("pt_BR") == "por_Latn"
+    assert [of_locale(x) for x in ("de-AT", "ar_MA", "sr-el", "zh-mo", "uz-cyrl", "nl-informal", "xx-de")] == [
+        "deu_Latn", "arb_Arab", None, None, None, None, None,
+    ]  # fmt: skip
