@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from ponder.core.errors import UserError
 from ponder.model.decoder import EMBED
-from ponder.train.parallel import whole
+from ponder.train.scale.divide import like, local, norm, parts_of
 
 Group = Literal["decay", "plain", "muon"]
 
@@ -57,7 +57,8 @@ class Optimiser:
         """parameters: leaves by HF name, each once."""
         self.parameters = dict(parameters)
         self.settings = settings
-        self.masters = {n: p.detach().float() for n, p in self.parameters.items()}  # float32: the very storage
+        # of this process's parts; float32: the very storage
+        self.masters = {n: local(p.detach()).float() for n, p in self.parameters.items()}
         self.groups: dict[Group, list[Piece]] = {"decay": [], "plain": [], "muon": []}
         for name, master in self.masters.items():
             group = group_of(name, master.dim(), settings.kind)
@@ -90,21 +91,26 @@ class Optimiser:
 
     def norm(self) -> float:
         """Length of the whole gradient, before clipping."""
-        return float(whole(get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])))
+        if parts_of(self.parameters):
+            return norm(self.parameters.values())
+        return float(get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
 
     @torch.no_grad()
     def step(self, rate: float, norm: float) -> None:
         """One update with the gradients that are there, clipped; norm: theirs."""
         if self.settings.clip:
-            clip_grads_with_norm_(self.parameters.values(), self.settings.clip, torch.tensor(norm))
+            shorter = min(1.0, self.settings.clip / (norm + 1e-6))
+            for p in self.parameters.values():
+                if p.grad is not None:
+                    local(p.grad).mul_(shorter)
         for pieces in self.groups.values():
             for piece in pieces:
                 grad = self.parameters[piece.source].grad
-                piece.values.grad = None if grad is None else part(grad, piece.at).float()
+                piece.values.grad = None if grad is None else part(local(grad), piece.at).float()
         self._update(rate)
         for name, p in self.parameters.items():
             if p.dtype != torch.float32:
-                p.copy_(self.masters[name])
+                local(p).copy_(self.masters[name])
 
     def _update(self, rate: float) -> None:
         for optimiser in self._optimisers:
@@ -117,11 +123,11 @@ class Optimiser:
 
     def state(self) -> dict[str, Tensor]:
         """Everything to go on from, by name: moments, counts, and masters of parameters that are not float32."""
-        out = {f"master/{n}": self.masters[n] for n, p in self.parameters.items() if p.dtype != torch.float32}
+        out = {f"master/{n}": like(p, self.masters[n]) for n, p in self.parameters.items() if p.dtype != torch.float32}
         for optimiser in self._optimisers:
             for piece in (p for pieces in self.groups.values() for p in pieces):
                 for key, value in optimiser.state.get(piece.values, {}).items():
-                    out[f"{key}/{piece.name}"] = value
+                    out[f"{key}/{piece.name}"] = value if piece.at else like(self.parameters[piece.source], value)
         return out
 
     @torch.no_grad()
@@ -135,7 +141,6 @@ class Optimiser:
 
 
 def part(value: Tensor, at: tuple[int | slice, ...]) -> Tensor:
-    """All of it stays what it is: one that is held by several processes cannot be indexed."""
     return value[at] if at else value
 
 

@@ -2,9 +2,9 @@
 
     torchrun --nproc_per_node 2 -m ponder.train recipes/tiny.toml
 
-Weights, gradients and moments are sharded by FSDP2, over gloo: a layer is whole only while it computes. The samples of
-a step are the same as for one process, and so are the sums; only their order is another, so that the two curves agree
-to rounding. Stages without such sharing (`Stage.together` is false) run in the first process while the others wait.
+How a model is divided is in `scale.divide`. The samples of a step are the same as for one process, and so are the sums;
+only their order is another, so that the two curves agree to rounding. Stages without such sharing (`Stage.together` is
+false) run in the first process while the others wait.
 """
 
 import tempfile
@@ -16,12 +16,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
 
 from ponder.core.sample import Sample
-from ponder.model.torch.modules import Decoder
 from ponder.train.batch import micro_batches
 
 T = TypeVar("T")
@@ -80,24 +76,13 @@ def gather(value: T) -> list[T]:
     return found
 
 
-def shard(decoder: Decoder) -> None:
-    """Its parameters become parts (DTensors); each layer is put together when its turn comes."""
-    mesh = init_device_mesh("cpu", (processes(),))
-    for layer in decoder.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(decoder, mesh=mesh)
-    register_fsdp_forward_method(decoder, "hidden_states")
-
-
-def whole(value: Tensor) -> Tensor:
-    """Put together from all processes, which must all ask for it."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def own_part(samples: Sequence[Sample], max_tokens: int) -> tuple[list[list[Sample]], int]:
-    """The micro-batches of this process, and how many the others have at most: all must come as often to a layer."""
-    shares: list[list[Sample]] = [[] for _ in range(processes())]
+def own_part(
+    samples: Sequence[Sample], max_tokens: int, readers: int, reader: int
+) -> tuple[list[list[Sample]], int]:  # fmt: skip
+    """The micro-batches of one of those who share a step, and how many the others have at most: all must come as often
+    to a layer."""
+    shares: list[list[Sample]] = [[] for _ in range(readers)]
     for sample in sorted(samples, key=len, reverse=True):
         min(shares, key=lambda share: sum(map(len, share))).append(sample)
     split = [micro_batches(share, max_tokens) if share else [] for share in shares]
-    return split[distributed.get_rank()], max(map(len, split))
+    return split[reader], max(map(len, split))

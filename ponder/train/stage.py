@@ -38,6 +38,7 @@ from msgspec import Struct, to_builtins
 from ponder.model.load import load
 from ponder.model.model import Model
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.scale.layout import Layout
 
 Dtype = Literal["f32", "bf16"]
 MODEL = "model"
@@ -69,6 +70,8 @@ class Context:
     stop: Callable[[], bool] = lambda: False
     """Whether Ctrl-C was pressed."""
     out: TextIO = field(default_factory=lambda: sys.stderr)
+    layout: Layout = field(default_factory=Layout)
+    """How several processes share a model."""
     aside: Path | None = None
     """In all of several processes but the first: where that goes which the first one writes into `folder`."""
 

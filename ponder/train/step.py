@@ -29,6 +29,8 @@ from ponder.train.lora.settings import Lora
 from ponder.train.loss import LossSettings, Streams, Sums, total
 from ponder.train.optim import Optimiser, OptimSettings
 from ponder.train.scale.balance import Balance, BalanceSettings
+from ponder.train.scale.divide import Divided, divide, whole
+from ponder.train.scale.layout import Layout
 
 STREAMS = ("ce", "rl", "kl", "advantage", "behaviour", "reference", "teacher_ids", "teacher_logprobs")
 IN_A_ROW = 3
@@ -86,13 +88,14 @@ class Progress:
 class Trainer:
     def __init__(
         self, model: Model, settings: StepSettings, folder: Path, *, teacher: Model | None = None,
-        together: bool = False,
+        together: bool = False, layout: Layout | None = None,
     ) -> None:  # fmt: skip
         """model, teacher: over the torch ops. folder: where the samples of skipped steps are kept. together: with the
-        other processes, each of which makes such a trainer."""
+        other processes, each of which makes such a trainer; layout: how they share the model."""
         self.model, self.settings, self.folder, self.teacher = model, settings, folder, teacher
         self.processes = parallel.processes() if together else 1
         self.decoder = Decoder(model, recompute=settings.recompute)
+        self.divided: Divided | None = None
         if settings.lora is not None:
             settings.lora.apply(self.decoder, settings.seed)
         if self.processes > 1:
@@ -100,7 +103,7 @@ class Trainer:
                 raise UserError("lora trains in one process: run it without torchrun", param="lora")
             if settings.optim.kind == "muon":
                 raise UserError("muon needs whole matrices, and several processes hold parts: take adamw", param="kind")
-            parallel.shard(self.decoder)
+            self.divided = divide(self.decoder, layout or Layout())
         every = self.decoder.named_parameters()
         self.parameters: dict[str, Tensor] = {name: p for name, p in every if p.requires_grad}
         self.optimiser = Optimiser(self.parameters, settings.optim)
@@ -133,7 +136,7 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """The model as it is, from all processes."""
         every = self.decoder.named_parameters()
-        return self.decoder.checkpoint({name: parallel.whole(p.detach()) for name, p in every})
+        return self.decoder.checkpoint({name: whole(p.detach()) for name, p in every})
 
     def _balance(self, samples: Sequence[Sample]) -> Balance | None:
         config = self.model.config
@@ -145,14 +148,17 @@ class Trainer:
 
     def _backward(self, samples: Sequence[Sample], balance: Balance | None) -> tuple[float, int, Sums]:
         """Gradients of all samples; loss, ids and sums of all processes."""
-        if self.processes == 1:
+        if self.divided is None:
             return self._added(micro_batches(samples, self.settings.max_tokens), balance)
-        own, most = parallel.own_part(samples, self.settings.max_tokens)
+        readers, reader, tensor, *_ = self.divided
+        own, most = parallel.own_part(samples, self.settings.max_tokens, readers, reader)
         loss, tokens, sums = self._added(own, balance)
         for _ in range(most - len(own)):  # the others come to the layers once more, and wait there for this one
             part, _ = self.loss(pack([samples[0]]), balance, counts=False)
             (0 * part).backward()  # type: ignore[no-untyped-call]
+        self.divided.add_up()
         found = parallel.gather((loss, tokens, {name: (float(v), int(n)) for name, (v, n) in sums.items()}))
+        found = found[::tensor]  # the others have computed the same
         everywhere = Sums()
         for _, _, more in found:
             add(everywhere, {name: (torch.tensor(v), torch.tensor(n)) for name, (v, n) in more.items()})
@@ -163,10 +169,10 @@ class Trainer:
         for micro in micros:
             packed = pack(micro)
             part, more = self.loss(packed, balance)
-            if self.processes > 1:
-                part = self.processes * part  # gradients of parts are means over the processes
+            loss, tokens = loss + part.item(), tokens + len(packed.ids)
+            if self.divided is not None:
+                part = self.divided.readers * part  # gradients of parts are means over the readers
             part.backward()  # type: ignore[no-untyped-call]
-            loss, tokens = loss + part.item() / self.processes, tokens + len(packed.ids)
             add(sums, more)
         return loss, tokens, sums
 

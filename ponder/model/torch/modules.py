@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from ponder.core.batch import Batch
@@ -23,6 +24,7 @@ from ponder.model.model import Model
 from ponder.model.torch.experts import separate
 from ponder.model.torch.low_rank import LowRank, factors, low_rank
 from ponder.model.torch.ops import TorchOps
+from ponder.model.torch.split import Split
 from ponder.model.weights.build import memory_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
 
@@ -34,11 +36,14 @@ class Layer(nn.Module):
         super().__init__()
         self.index, self.config, self.ops = index, config, ops
         self.scale = 0.0  # of the factors, once there are some
+        self.split: Split | None = None  # once several processes share it
         for name, weight in weights.items():
             _register(self, name, weight)
 
     def forward(self, h: Tensor, step: Step) -> tuple[Tensor, Tensor | None]:
-        weights = low_rank(dict(self.named_parameters()), self.scale)
+        weights: dict[str, Any] = low_rank(dict(self.named_parameters()), self.scale)
+        if self.split is not None:
+            weights = self.split.of({n: w.to_local() if isinstance(w, DTensor) else w for n, w in weights.items()})
         return decoder.layer(weights, "", self.index, self.config, self.ops, h, step)
 
 

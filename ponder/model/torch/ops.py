@@ -26,6 +26,7 @@ from ponder.model.torch.head import token_losses
 from ponder.model.torch.low_rank import LowRank
 from ponder.model.torch.packing import Packing, pack
 from ponder.model.torch.paged import DTYPES, TorchCache, paged_attention
+from ponder.model.torch.split import Apart, ByInput, Entry, OfHeads, Summed, Together, apart
 
 
 class TorchOps:
@@ -59,11 +60,17 @@ class TorchOps:
     def embed(self, weight: Tensor, ids: Any) -> Tensor:
         return F.embedding(self._index(ids), weight)  # [T, D]
 
-    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    def rms_norm(self, x: Tensor, weight: Tensor | Entry | OfHeads, eps: float) -> Tensor:
+        if isinstance(weight, Entry):
+            return Together.apply(self.rms_norm(x, weight.weight, eps), weight.group)  # type: ignore[no-any-return]
+        if isinstance(weight, OfHeads):
+            return self.rms_norm(x, Together.apply(weight.weight, weight.group), eps)
         norm = fused.RmsNorm if fused.fits(x) else RmsNorm
         return norm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
 
-    def linear(self, x: Tensor, weight: Tensor | LowRank, bias: Tensor | None = None) -> Tensor:
+    def linear(self, x: Tensor, weight: Tensor | LowRank | ByInput, bias: Tensor | None = None) -> Tensor:
+        if isinstance(weight, ByInput):
+            return Summed.apply(self.linear(x, weight.weight, bias), weight.group)  # type: ignore[no-any-return]
         if isinstance(weight, LowRank):
             thin = F.linear(F.linear(x, weight.a.to(x.dtype)), weight.b.to(x.dtype))
             return self.linear(x, weight.weight, bias) + weight.scale * thin
@@ -102,8 +109,12 @@ class TorchOps:
         return ids, chosen.to(logits.dtype)
 
     def experts(
-        self, x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor | LowRank, down: Tensor | LowRank
+        self, x: Tensor, ids: Tensor, weights: Tensor, gate_up: Tensor | LowRank | Apart, down: Tensor | LowRank | Apart
     ) -> Tensor:
+        if isinstance(gate_up, Apart):
+            assert isinstance(down, Apart), "the experts of a layer are divided together"
+            return apart(x, ids, weights, gate_up, down)
+        assert not isinstance(down, Apart)
         return experts.mixed(x, ids, weights, gate_up, down)
 
     def token_losses(self, x: Tensor, head: Tensor, targets: Any) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ from ponder.core.errors import UserError
 from ponder.train import parallel
 from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
+from ponder.train.scale.layout import Layout
 from ponder.train.stage import Context, Dtype, Interrupted, Stage
 
 FORMAT = 3  # raise it when the same section gives other bits
@@ -45,6 +46,7 @@ class Node:
     seed: int
     dtype: Dtype
     parents: dict[str, "Node"]
+    layout: Layout
 
     @property
     def finished(self) -> bool:
@@ -60,7 +62,8 @@ def nodes_of(recipe: Recipe, out: Path) -> list[Node]:
         identity |= {"dtype": recipe.dtype} if recipe.dtype != "f32" else {}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
         seed = int.from_bytes(hashlib.sha256(f"{recipe.seed} {stage.name}".encode()).digest()[:4], "big")
-        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, recipe.dtype, parents)
+        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, recipe.dtype, parents,
+                                recipe.layout)  # fmt: skip
     return list(made.values())
 
 
@@ -96,8 +99,8 @@ def context_of(
 ) -> Context:  # fmt: skip
     return Context(
         folder=node.folder, parents={role: parent.folder for role, parent in node.parents.items()},
-        identity=node.identity, seed=node.seed, dtype=node.dtype, accept=accept, stop=stop, aside=aside,
-        out=log or sys.stderr,
+        identity=node.identity, seed=node.seed, dtype=node.dtype, layout=node.layout, accept=accept, stop=stop,
+        aside=aside, out=log or sys.stderr,
     )  # fmt: skip
 
 

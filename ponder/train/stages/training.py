@@ -104,8 +104,9 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         if lora is None:
             check_state(model.config)
         settings = StepSettings(loss=loss or LossSettings(), optim=optim, balance=self.balancing(),
-                                max_tokens=self.max_tokens, lora=lora, seed=ctx.seed)  # fmt: skip
-        return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together)
+                                max_tokens=self.max_tokens, lora=lora, seed=ctx.seed,
+                                recompute=ctx.layout.recompute)  # fmt: skip
+        return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together, layout=ctx.layout)
 
     def factors(self) -> Lora | None:
         """What learns in place of the weights."""

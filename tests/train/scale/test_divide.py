@@ -1,0 +1,143 @@
+"""Two processes that share heads, MLP or experts learn what one learns, and go on from each other's checkpoints."""
+
+import json
+import multiprocessing
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from msgspec.structs import replace
+from torch import distributed
+
+from ponder.core.errors import UserError
+from ponder.model.config import ModelConfig
+from ponder.train import checkpoint
+from ponder.train.scale.layout import Layout
+from ponder.train.step import StepSettings, Trainer
+from ponder.train.weights import normalise
+
+DENSE = replace(tiny.DENSE, num_attention_heads=4, num_key_value_heads=2)
+MOE = replace(tiny.MOE, num_attention_heads=4, num_key_value_heads=2)
+LAYOUTS = {
+    "sharded": (DENSE, Layout()),
+    "tensor": (DENSE, Layout(tensor=2)),
+    "tensor, experts": (MOE, Layout(tensor=2)),
+    "experts sharded": (MOE, Layout()),
+    "expert": (MOE, Layout(expert=2)),
+}
+FOUR = {
+    "tensor 2": (DENSE, Layout(tensor=2)),
+    "expert 2": (MOE, Layout(expert=2, recompute=True)),
+    "expert 4": (MOE, Layout(expert=4)),
+    "tensor 2, expert 2": (MOE, Layout(tensor=2, expert=2)),
+}
+
+
+def in_processes(count: int, folder: Path, work: Callable[..., Any], *args: Any) -> None:
+    """Forked: they need not load torch again."""
+    fork = multiprocessing.get_context("fork")
+    store = folder / f"store-{len(list(folder.iterdir()))}"
+
+    def run(rank: int) -> None:
+        try:
+            torch.set_num_threads(1)
+            distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
+            work(*args)
+            distributed.destroy_process_group()
+        except BaseException:
+            (folder / f"failed-{rank}").write_text(traceback.format_exc())
+            raise
+
+    started = [fork.Process(target=run, args=(rank,)) for rank in range(count)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(240)
+        process.kill()
+    failed = sorted(folder.glob("failed-*"))
+    assert not failed, failed[0].read_text()
+    assert all(process.exitcode == 0 for process in started)
+
+
+def trained(folder: Path, name: str, config: ModelConfig, layout: Layout, first: int, last: int) -> None:
+    """Steps first .. last, from a checkpoint where first is not 0; losses and weights go to disk."""
+    many = distributed.is_initialized()
+    settings = StepSettings(max_tokens=24, recompute=layout.recompute)
+    trainer = Trainer(tiny.model(config), settings, folder, together=many, layout=layout)
+    if first:
+        newest = checkpoint.latest(folder / "checkpoints")
+        assert newest is not None
+        checkpoint.load(newest, trainer, {})
+    reports = []
+    for step in range(first, last):
+        lengths = [12, 7, 8, 12] if step % 3 else [9, 4, 3]  # now and then one process has less to do
+        report = trainer.step(normalise(tiny.samples(lengths, seed=step % 5), "token"), 3e-3)
+        reports.append([report.loss, report.norm, report.tokens, report.metrics.get("load", 0.0)])
+    checkpoint.save(folder / "checkpoints", trainer, {}, cursor=None, offset=0)
+    made = {n: np.asarray(t.read()) for n, t in trainer.checkpoint().tensors.items()}
+    if not many or distributed.get_rank() == 0:
+        (folder / f"{name}.json").write_text(json.dumps(reports))
+        np.savez(folder / name, **made)
+
+
+def same(folder: Path, one: str, other: str) -> None:
+    a, b = (json.loads((folder / f"{name}.json").read_text()) for name in (one, other))
+    np.testing.assert_allclose(a, b[-len(a) :] if len(b) > len(a) else b, rtol=1e-4, atol=1e-4)
+    x, y = (np.load(folder / f"{name}.npz") for name in (one, other))
+    assert set(x) == set(y)
+    for name in x:
+        np.testing.assert_allclose(x[name], y[name], atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ("tensor", "expert") else pytest.mark.slow) for n in LAYOUTS]
+)
+def test_two_processes_learn_what_one_learns(name: str, tmp_path: Path) -> None:
+    """Losses, gradients, loads and weights; then one process goes on where the two stopped, and they where it did."""
+    config, layout = LAYOUTS[name]
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    trained(one, "one", config, layout, 0, 6)
+    in_processes(2, two, trained, two, "two", config, layout, 0, 6)
+    (one / "two.json").write_bytes((two / "two.json").read_bytes())
+    (one / "two.npz").write_bytes((two / "two.npz").read_bytes())
+    same(one, "two", "one")
+    in_processes(2, one, trained, one, "on-two", config, layout, 6, 8)
+    trained(two, "on-one", config, layout, 6, 8)
+    (one / "on-one.json").write_bytes((two / "on-one.json").read_bytes())
+    (one / "on-one.npz").write_bytes((two / "on-one.npz").read_bytes())
+    same(one, "on-two", "on-one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sharded", "tensor", "expert"])
+def test_fifty_steps(name: str, tmp_path: Path) -> None:
+    config, layout = LAYOUTS[name]
+    trained(tmp_path, "one", config, layout, 0, 50)
+    in_processes(2, tmp_path, trained, tmp_path, "two", config, layout, 0, 50)
+    a, b = (np.array(json.loads((tmp_path / f"{n}.json").read_text()))[:, 0] for n in ("one", "two"))
+    assert len(a) == 50 and np.abs(a - b).max() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FOUR)
+def test_four_processes(name: str, tmp_path: Path) -> None:
+    config, layout = FOUR[name]
+    trained(tmp_path, "one", config, layout, 0, 6)
+    in_processes(4, tmp_path, trained, tmp_path, "four", config, layout, 0, 6)
+    same(tmp_path, "four", "one")
+
+
+def _refused(layout: Layout, said: str, folder: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        Trainer(tiny.model(MOE), StepSettings(), folder, together=True, layout=layout)
+
+
+def test_a_layout_that_two_processes_cannot_have(tmp_path: Path) -> None:
+    in_processes(2, tmp_path, _refused, Layout(expert=4), "does not divide the 2 processes", tmp_path)
