@@ -12,8 +12,9 @@ import msgspec
 from ponder.eval.curve import RED, Point, Score
 from ponder.eval.figure import budget_name, curve_figure, parts_figure
 from ponder.eval.manifest import Result
+from ponder.eval.settings import deviations
 from ponder.eval.statistics import Estimate
-from ponder.tasks.table import TASKS
+from ponder.tasks.table import tasks_named
 
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c1f24; --muted: #6b7280; --grid: #e5e7eb; --red: #c81e1e;
@@ -84,11 +85,12 @@ def sections(result: Result, task: str) -> list[str]:
         head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut")
         parts.append(_html_table(head, [[(cell, False) for cell in _parts(p)] for p in points]))
     levels = sorted({s.level for s in own if s.level is not None})
+    (sizes,) = tasks_named([task], result.manifest.settings.data)
     cells = [s.cell for s in whole]
     rows = []
     for level in levels:
         at = {s.cell: s for s in own if s.level == level}
-        rows.append([(TASKS[task].size(level), False), (_percent(at[cells[0]].chance), False)]
+        rows.append([(sizes.size(level), False), (_percent(at[cells[0]].chance), False)]
                     + [(_estimate(at[cell].pass_1), False) for cell in cells])  # fmt: skip
     return [*parts, _html_table(("level", "without steps", *(c.title for c in cells)), rows)]
 
@@ -112,7 +114,7 @@ def _remarks(result: Result) -> list[str]:
             bad = [f"{_percent(rate)} {what}" for what, rate in rates.items() if rate > RED]
             if bad:
                 remarks.append(f"{s.task}, {s.cell.title}: {', '.join(bad)} (more than 2 %).")
-    return remarks
+    return [*remarks, *(f"Not as reported, {what}" for what in deviations(result.manifest.settings))]
 
 
 def _columns(scores: Sequence[Score]) -> list[str]:

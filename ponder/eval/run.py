@@ -41,16 +41,17 @@ def jobs_of(settings: Settings) -> list[Job]:
         for task in settings.found()
         for problem in settings.problems(task)
         for cell in settings.cells(task)
-        for sample in range(settings.samples)
+        for sample in range(settings.samples_of(task))
     ]
 
 
 def request_of(job: Job, settings: Settings) -> ChatRequest:
     seed = settings.seed_of(job.problem, job.sample)
+    sampling = settings.sampling_of(job.task, job.cell.mode)
     return ChatRequest(
         messages=job.problem.messages,
         tools=job.problem.tools,
-        sampling=structs.replace(settings.sampling, seed=seed, n=1),
+        sampling=structs.replace(sampling, seed=seed, n=1),
         thinking=Thinking(enabled=job.cell.mode == "think", budget=job.cell.budget),
     )
 

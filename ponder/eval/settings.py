@@ -12,12 +12,13 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ponder.core.errors import UserError
-from ponder.core.params import Capability, SamplingParams
+from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
 from ponder.core.sample import Problem, Split
 from ponder.tasks.base import Task
+from ponder.tasks.published.released import Released
 from ponder.tasks.table import tasks_named
 
 Mode = Literal["think", "no_think"]
@@ -37,7 +38,9 @@ class Cell(Struct, frozen=True):
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """n: problems of a task, spread evenly over the levels. levels: None is all that a task has. samples: answers to
-    each problem in each cell. sampling: None in it is the model's own value for the mode; its seed is not used."""
+    each problem in each cell. sampling: None in it is the model's own value for the mode; its seed is not used. data:
+    the file of a released benchmark. as_reported: those are asked whole, with the report's sampling values, lengths and
+    numbers of answers."""
 
     tasks: tuple[str, ...]
     modes: tuple[Mode, ...] = MODES
@@ -48,6 +51,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 0
     split: Split = "test"
     sampling: SamplingParams = SamplingParams()
+    data: dict[str, str] = {}
+    as_reported: bool = False
 
     def __post_init__(self) -> None:
         for name in ("tasks", "modes", "budgets", "levels"):
@@ -66,7 +71,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 task.check_level(level)
 
     def found(self) -> tuple[Task, ...]:
-        return tasks_named(self.tasks)
+        return tasks_named(self.tasks, self.data)
+
+    def samples_of(self, task: Task) -> int:
+        return task.preset.samples if self.as_reported and isinstance(task, Released) else self.samples
+
+    def sampling_of(self, task: Task, mode: str) -> SamplingParams:
+        """What the caller gave, before what the report says."""
+        if not (self.as_reported and isinstance(task, Released)):
+            return self.sampling
+        reported = THINKING_DEFAULTS if mode == "think" else ANSWER_DEFAULTS
+        preset = structs.replace(
+            reported, max_tokens=task.preset.tokens, presence_penalty=task.preset.presence[mode != "think"]
+        )
+        return self.sampling.with_defaults(preset)
 
     def cells(self, task: Task) -> tuple[Cell, ...]:
         """Those that mean something for the task; a task about the modes is asked with thoughts allowed, however the
@@ -81,6 +99,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         problems: list[Problem] = []
         for place, level in enumerate(levels):
             count = self.n // len(levels) + (place < self.n % len(levels))
+            if self.as_reported and isinstance(task, Released):
+                count = len(task.items)
             rng = random.Random(f"{self.seed} {task.name} {level} {self.split}")
             problems += task.distinct(rng, level, self.split, count)
         return problems
@@ -88,6 +108,21 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def seed_of(self, problem: Problem, sample: int) -> int:
         digest = hashlib.blake2b(f"{self.seed}\0{problem.task}\0{problem.id}\0{sample}".encode(), digest_size=4)
         return int.from_bytes(digest.digest(), "big")
+
+
+def deviations(settings: Settings) -> list[str]:
+    """In what the released benchmarks are not asked as the report did, in words (EV-3)."""
+    found = []
+    for task in settings.found():
+        if isinstance(task, Released):
+            asked, whole = len(settings.problems(task)), len(task.items)
+            parts = [f"{asked} of its {whole} questions"] if asked < whole else []
+            if (samples := settings.samples_of(task)) != task.preset.samples:
+                parts.append(f"{samples} answers to each instead of {task.preset.samples}")
+            if not settings.as_reported:
+                parts.append("the model's own sampling values and lengths instead of the report's")
+            found += [f"{task.name}: {', '.join(parts)}."] if parts else []
+    return found
 
 
 def check_capability(settings: Settings, name: str, capability: Capability) -> None:

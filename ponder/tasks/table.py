@@ -1,7 +1,7 @@
 """The tasks by name."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ponder.core.errors import UserError
 from ponder.tasks.addition import Addition
@@ -17,6 +17,7 @@ from ponder.tasks.grounded.declining import Declining
 from ponder.tasks.grounded.passages import Passages
 from ponder.tasks.grounded.premise import Premise
 from ponder.tasks.letters import Letters
+from ponder.tasks.published.table import RELEASED, released
 from ponder.tasks.reasoning.bases import Bases
 from ponder.tasks.reasoning.countdown import Countdown
 from ponder.tasks.reasoning.dates import Dates
@@ -71,13 +72,17 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
 TASKS: dict[str, Task] = {task.name: task for family in FAMILIES.values() for task in family}
 
 
-def tasks_named(names: Iterable[str]) -> tuple[Task, ...]:
-    """Raises UserError with the nearest name for one that is none."""
-    found = []
+def tasks_named(names: Iterable[str], data: Mapping[str, str] | None = None) -> tuple[Task, ...]:
+    """data: file of a released benchmark, by its name. Raises UserError with the nearest name for one that is none, and
+    for a benchmark whose data is not here."""
+    found: list[Task] = []
     for name in names:
+        if name in RELEASED:
+            found.append(released(name, (data or {}).get(name)))
+            continue
         if name not in TASKS:
-            close = difflib.get_close_matches(name, TASKS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(TASKS)}"
+            close = difflib.get_close_matches(name, [*TASKS, *RELEASED], n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join([*TASKS, *RELEASED])}"
             raise UserError(f"there is no task {name!r}; {hint}", param="tasks")
         found.append(TASKS[name])
     return tuple(found)

@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--split", choices=("test", "validation", "train"), default="test",
                       help="which questions (default: test)")  # fmt: skip
     what.add_argument("--seed", type=int, default=0, metavar="N", help="of the questions and of the draws (default: 0)")
+    what.add_argument("--data", action="append", default=[], metavar="NAME=FILE",
+                      help="the file of a released benchmark, such as gsm8k=test.jsonl; may be repeated")  # fmt: skip
+    what.add_argument("--as-reported", action="store_true",
+                      help="ask released benchmarks whole, with the Qwen3 report's settings")  # fmt: skip
     out = parser.add_argument_group("what is kept")
     out.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs and for --repeat")
     out.add_argument("--html", type=Path, metavar="FILE", help="one page with curves and tables")
@@ -119,7 +123,21 @@ def _settings(args: argparse.Namespace) -> "Settings":
         seed=args.seed,
         split=args.split,
         sampling=sampling,
+        data=_data(args.data),
+        as_reported=args.as_reported,
     )
+
+
+def _data(given: list[str]) -> dict[str, str]:
+    from ponder.tasks.published.table import RELEASED
+
+    found = {}
+    for one in given:
+        name, is_, path = one.partition("=")
+        if not is_ or name not in RELEASED:
+            raise UserError(f"--data is NAME=FILE with one of {', '.join(RELEASED)}; got {one!r}", param="data")
+        found[name] = str(Path(path).expanduser())
+    return found
 
 
 def _with_modes(settings: "Settings", args: argparse.Namespace, capability: str) -> "Settings":
