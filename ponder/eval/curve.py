@@ -41,6 +41,7 @@ class Score(Struct, frozen=True, kw_only=True):
     rates: Rates
     thinking_tokens: float
     chance: float
+    seconds: float = 0.0
 
 
 class Point(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ class Point(Struct, frozen=True, kw_only=True):
     whole: float | None
     cut: float | None
     answers: int
+    seconds: float = 0.0
 
 
 def scores_of(settings: Settings, outputs: Sequence[Output]) -> list[Score]:
@@ -89,6 +91,7 @@ def _score(task: Task, cell: Cell, level: int | None, outputs: Sequence[Output])
         ),
         thinking_tokens=sum(o.thinking_tokens for o in outputs) / len(outputs),
         chance=sum(task.chance(answers[0].level) for answers in problems) / len(problems),
+        seconds=sum(o.seconds for o in outputs) / len(outputs),
     )
 
 
@@ -117,6 +120,7 @@ def _point(task: str, level: int | None, budget: int | None, outputs: Sequence[O
         whole=_share(whole, lambda o: o.ok) if whole else None,
         cut=_share(cut, lambda o: o.ok) if cut else None,
         answers=len(outputs),
+        seconds=sum(o.seconds for o in outputs) / len(outputs),
     )
 
 

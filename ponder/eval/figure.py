@@ -16,9 +16,12 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 130, 34, 34
 Label = tuple[float, float, str, str]  # x, y, text, colour
 
 
-def curve_figure(points: Sequence[Point], without: Score | None, chance: float) -> str:
-    """points: of one task, budgets ascending. without: the score without thoughts, drawn as a level line."""
-    inner, labels = [_axes(points)], list[Label]()
+def curve_figure(
+    points: Sequence[Point], without: Score | None, chance: float, *, handed: bool = False, seconds: bool = False
+) -> str:
+    """points: of one task, budgets ascending. without: the score without thoughts, drawn as a level line. handed: the
+    share of hand-overs, too. seconds: what an answer took stands at each budget."""
+    inner, labels = [_axes(points, seconds=seconds)], list[Label]()
     values = [p.accuracy for p in points]
     if len(points) > 1:
         upper = [_xy(n, len(points), v.high or 0.0) for n, v in enumerate(values)]
@@ -27,6 +30,8 @@ def curve_figure(points: Sequence[Point], without: Score | None, chance: float) 
     inner.append(_level(chance, "no step", "var(--muted)", "2 4", labels))
     if without is not None:
         inner.append(_level(without.pass_1.value or 0.0, "no thoughts", "var(--plain)", "7 4", labels))
+    if handed:
+        inner.append(_line([1 - p.fits for p in points], "handed over", "var(--cut)", labels))
     inner.append(_line([v.value for v in values], "thinking", "var(--think)", labels))
     return _svg("accuracy in %, by thinking budget", [*inner, *_spread(labels)])
 
@@ -61,7 +66,7 @@ def _joined(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
 
 
-def _axes(points: Sequence[Point]) -> str:
+def _axes(points: Sequence[Point], *, seconds: bool = False) -> str:
     parts = []
     for percent in (0, 25, 50, 75, 100):
         _, y = _xy(0, 1, percent / 100)
@@ -70,6 +75,8 @@ def _axes(points: Sequence[Point]) -> str:
     for place, point in enumerate(points):
         x, y = _xy(place, len(points), 0)
         parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{budget_name(point.budget)}</text>')
+        if seconds:
+            parts.append(f'<text x="{x}" y="{TOP - 4}" text-anchor="middle">{point.seconds:.1f} s</text>')
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">budget in tokens</text>')
     return "\n".join(parts)

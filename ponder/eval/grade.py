@@ -33,7 +33,8 @@ class Output(Struct, frozen=True, kw_only=True):
     """One answer to one problem in one cell, raw and graded.
 
     answer: the text behind the thoughts. thinking_tokens: those of a hand-over included, as engines count. found: what
-    the task read in the answer, for votes. effective: the sampling values that held, without the seed, which is `seed`.
+    the task read in the answer, for votes. seconds: from the request to its end, others in flight beside it. effective:
+    the sampling values that held, without the seed, which is `seed`.
     """
 
     task: str
@@ -56,6 +57,8 @@ class Output(Struct, frozen=True, kw_only=True):
     ok: bool
     reward: float
     found: str | None
+    language: str = "en"
+    seconds: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, Cell, int]:
@@ -71,7 +74,9 @@ class Output(Struct, frozen=True, kw_only=True):
         return self.handover is None and not self.handover_tokens and self.status != "truncated"
 
 
-def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, events: Iterable[Event]) -> Output:
+def graded(
+    task: Task, problem: Problem, cell: Cell, sample: int, seed: int, events: Iterable[Event], seconds: float = 0.0
+) -> Output:
     """events: of a stream that has ended. Raises what the verifier raises."""
     reasoning, answer, finish = said(events)
     truncated = finish.reason in ("length", "cancelled") or bool(reasoning.strip() and not answer.strip())
@@ -97,6 +102,8 @@ def graded(task: Task, problem: Problem, cell: Cell, sample: int, seed: int, eve
         ok=verdict.ok,
         reward=verdict.reward,
         found=found,
+        language=problem.language,
+        seconds=seconds,
     )
 
 

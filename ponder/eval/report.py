@@ -27,12 +27,24 @@ table { border-collapse: collapse; display: block; overflow-x: auto; margin: .5r
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 .red { color: var(--red); font-weight: 600; } .muted { color: var(--muted); }
+.small svg { width: 23rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } svg { width: 34rem; max-width: 100%; height: auto; }
 svg text { font-size: 12px; } svg text:not([fill]) { fill: var(--text); }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 WARNING = "Scores that say more about settings and formats than about the model"
-COLUMNS = ("mode, budget", "pass@1", "pass@k", "maj@k", "cut off", "not read", "loops", "thought tokens", "answers")
+COLUMNS = (
+    "mode, budget",
+    "pass@1",
+    "pass@k",
+    "maj@k",
+    "cut off",
+    "not read",
+    "loops",
+    "thought tokens",
+    "seconds",
+    "answers",
+)
 
 
 def markdown(result: Result) -> str:
@@ -41,27 +53,29 @@ def markdown(result: Result) -> str:
     parts = [f"# {manifest.model.name}", "", _asked(result), ""]
     for task in manifest.settings.tasks:
         scores = [s for s in result.scores if s.task == task and s.level is None]
-        parts += [f"## {task}", "", f"Without any step: {_percent(scores[0].chance)}.", ""]
-        parts += _table(
-            _columns(scores), [[text if not red else f"🔴 {text}" for text, red in _row(s)] for s in scores]
-        )
+        parts += [f"## {task}", "", f"Without any step: {percent(scores[0].chance)}.", ""]
+        parts += table(_columns(scores), [[text if not red else f"🔴 {text}" for text, red in _row(s)] for s in scores])
         points = _points(result, task, None)
         if len(points) > 1:
-            head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut")
-            parts += _table(head, [_parts(p) for p in points])
+            head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut", "seconds")
+            parts += table(head, [_parts(p) for p in points])
     if remarks := _remarks(result):
         parts += [f"{WARNING}:", "", *(f"* {remark}" for remark in remarks)]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def html(result: Result) -> str:
-    """One page that needs nothing else, for light and dark."""
+def html(result: Result, *, seconds: bool = False) -> str:
+    """One page that needs nothing else, for light and dark. seconds: budgets are drawn with what their answers took."""
     name = escape(result.manifest.model.name)
     body = [f"<h1>{name}</h1>", f"<p>{escape(_asked(result))}</p>"]
     if remarks := _remarks(result):
         items = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
         body.append(f'<details class="red"><summary>{escape(WARNING)}</summary><ul>{items}</ul></details>')
-    for task in result.manifest.settings.tasks:
+    tasks = result.manifest.settings.tasks
+    if len(tasks) > 1 and any(p.budget is not None for p in result.curve):
+        figures = "".join(_small(result, task, seconds) for task in tasks)
+        body.append(f'<h2>All curves</h2><div class="figures small">{figures}</div>')
+    for task in tasks:
         body += sections(result, task)
     manifest = escape(_manifest_text(result))
     body.append(f"<details><summary>manifest</summary><pre>{manifest}</pre></details>")
@@ -69,6 +83,17 @@ def html(result: Result) -> str:
     return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>\n" + "\n".join(
         [*body, "</body></html>\n"]
     )
+
+
+def _small(result: Result, task: str, seconds: bool) -> str:
+    """One task's curve with its name, the level of the answers without thoughts and the share of hand-overs."""
+    points = _points(result, task, None)
+    if len(points) < 2:
+        return ""
+    whole = [s for s in result.scores if s.task == task and s.level is None]
+    without = next((s for s in whole if s.cell.mode == "no_think"), None)
+    figure = curve_figure(points, without, whole[0].chance, handed=True, seconds=seconds)
+    return f"<div><b>{escape(task)}</b>{figure}</div>"
 
 
 def sections(result: Result, task: str) -> list[str]:
@@ -82,7 +107,7 @@ def sections(result: Result, task: str) -> list[str]:
         parts.append(f'<div class="figures">{figures}</div>')
     parts.append(_html_table(_columns(whole), [_row(s) for s in whole]))
     if len(points) > 1:
-        head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut")
+        head = ("budget", "accuracy", "thoughts that fit", "right, whole", "right, cut", "seconds")
         parts.append(_html_table(head, [[(cell, False) for cell in _parts(p)] for p in points]))
     levels = sorted({s.level for s in own if s.level is not None})
     (sizes,) = tasks_named([task], result.manifest.settings.data)
@@ -90,8 +115,10 @@ def sections(result: Result, task: str) -> list[str]:
     rows = []
     for level in levels:
         at = {s.cell: s for s in own if s.level == level}
-        rows.append([(sizes.size(level), False), (_percent(at[cells[0]].chance), False)]
-                    + [(_estimate(at[cell].pass_1), False) for cell in cells])  # fmt: skip
+        rows.append(
+            [(sizes.size(level), False), (percent(at[cells[0]].chance), False)]
+            + [(estimate_text(at[cell].pass_1), False) for cell in cells]
+        )
     return [*parts, _html_table(("level", "without steps", *(c.title for c in cells)), rows)]
 
 
@@ -111,7 +138,7 @@ def _remarks(result: Result) -> list[str]:
     for s in result.scores:
         if s.level is None:
             rates = {"cut off": s.rates.truncated, "not read": s.rates.unparsed, "in a loop": s.rates.loops}
-            bad = [f"{_percent(rate)} {what}" for what, rate in rates.items() if rate > RED]
+            bad = [f"{percent(rate)} {what}" for what, rate in rates.items() if rate > RED]
             if bad:
                 remarks.append(f"{s.task}, {s.cell.title}: {', '.join(bad)} (more than 2 %).")
     return [*remarks, *(f"Not as reported, {what}" for what in deviations(result.manifest.settings))]
@@ -125,38 +152,50 @@ def _columns(scores: Sequence[Score]) -> list[str]:
 def _row(score: Score) -> list[tuple[str, bool]]:
     """(text, whether it is red) of each of COLUMNS."""
     rates = (score.rates.truncated, score.rates.unparsed, score.rates.loops)
-    several = [(_estimate(e) if score.k > 1 else "", False) for e in (score.pass_k, score.maj_k)]
+    several = [(estimate_text(e) if score.k > 1 else "", False) for e in (score.pass_k, score.maj_k)]
     tokens = f"{score.thinking_tokens:.1f}"
     return [
         (score.cell.title, False),
-        (_estimate(score.pass_1), False),
+        (estimate_text(score.pass_1), False),
         *several,
-        *((_percent(rate), rate > RED) for rate in rates),
+        *((percent(rate), rate > RED) for rate in rates),
         (tokens, False),
+        (_seconds(score.seconds), False),
         (str(score.answers), False),
     ]
 
 
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds else ""  # 0 is not measured
+
+
 def _parts(point: Point) -> list[str]:
     shares = [point.fits, point.whole, point.cut]
-    return [budget_name(point.budget), _estimate(point.accuracy), *("" if s is None else _percent(s) for s in shares)]
+    return [
+        budget_name(point.budget),
+        estimate_text(point.accuracy),
+        *("" if s is None else percent(s) for s in shares),
+        _seconds(point.seconds),
+    ]
 
 
 def _points(result: Result, task: str, level: int | None) -> list[Point]:
     return [p for p in result.curve if p.task == task and p.level == level]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _estimate(estimate: Estimate) -> str:
+def estimate_text(estimate: Estimate, *, signed: bool = False) -> str:
+    """signed: with a plus where it is above 0, for differences."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return ""
-    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    value, low, high = (f"{100 * x:{'+' if signed else ''}.1f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} % [{low}, {high}]"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [*("| " + " | ".join(cells) + " |" for cells in lines), ""]
 

@@ -59,6 +59,18 @@ def estimate(values: ArrayLike, seed: int = 0) -> Estimate:
     return Estimate(mean, float(low), float(high), n)
 
 
+def difference(values: ArrayLike, seed: int = 0) -> Estimate:
+    """The mean of differences in [-1, 1] of n problems. Where none differs, the interval reaches as far as the share of
+    differing problems may."""
+    given = np.asarray(values, np.float64)
+    n = len(given)
+    if (given == given[0]).all():
+        room, mean = 1 - _bound(n), float(given[0])
+        return Estimate(mean, max(-1.0, mean - room), min(1.0, mean + room), n)
+    low, high = np.quantile(bootstrap_means(given, seed), [OUTSIDE / 2, 1 - OUTSIDE / 2])
+    return Estimate(float(given.mean()), float(low), float(high), n)
+
+
 def bootstrap_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """[RESAMPLES] means of as many values, drawn with putting back."""
     rng, n = np.random.default_rng(seed), len(values)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
+from ponder.cli.terminal.eval_results import compare_again, judged, tables, write
 from ponder.cli.terminal.printer import note
 from ponder.core.errors import UserError
 
@@ -51,26 +52,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--budgets", metavar="N,N", help="most tokens of a thought; none is no limit (default: none)")
     what.add_argument("--levels", metavar="L", help="levels of the tasks, such as 0-3,5 (default: all)")
     what.add_argument("--n", type=int, default=100, help="problems of each task, over its levels (default: 100)")
-    what.add_argument("--samples", type=int, default=1, metavar="K",
-                      help="answers to each problem, for pass@k and maj@k (default: 1)")  # fmt: skip
-    what.add_argument("--split", choices=("test", "validation", "train"), default="test",
-                      help="which questions (default: test)")  # fmt: skip
+    what.add_argument(
+        "--samples", type=int, default=1, metavar="K", help="answers to each problem, for pass@k and maj@k (default: 1)"
+    )
+    what.add_argument(
+        "--split", choices=("test", "validation", "train"), default="test", help="which questions (default: test)"
+    )
     what.add_argument("--seed", type=int, default=0, metavar="N", help="of the questions and of the draws (default: 0)")
-    what.add_argument("--data", action="append", default=[], metavar="NAME=FILE",
-                      help="the file of a released benchmark, such as gsm8k=test.jsonl; may be repeated")  # fmt: skip
-    what.add_argument("--as-reported", action="store_true",
-                      help="ask released benchmarks whole, with the Qwen3 report's settings")  # fmt: skip
+    what.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="the file of a released benchmark, such as gsm8k=test.jsonl; may be repeated",
+    )
+    what.add_argument(
+        "--as-reported", action="store_true", help="ask released benchmarks whole, with the Qwen3 report's settings"
+    )
     out = parser.add_argument_group("what is kept")
     out.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs and for --repeat")
     out.add_argument("--html", type=Path, metavar="FILE", help="one page with curves and tables")
     out.add_argument("--md", type=Path, metavar="FILE", help="the tables as Markdown")
     out.add_argument("--resume", action="store_true", help="go on with the unfinished run of this --json FILE")
+    out.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FILE",
+        help="answers that were given before are taken from here, and new ones are kept",
+    )
+    out.add_argument("--seconds", action="store_true", help="draw the curves of --html with what an answer took")
+    over = parser.add_argument_group("over results (--json files); MODEL is not asked")
+    over.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar="FILE",
+        help="two models problem by problem: differences with intervals",
+    )
+    over.add_argument(
+        "--table",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="tasks against models and modes; with --html also languages as a heat map",
+    )
+    over.add_argument(
+        "--pairs",
+        type=Path,
+        nargs=2,
+        metavar="FILE",
+        help="MODEL judges the answers of the first against those of the second, in both orders",
+    )
     out.add_argument("--repeat", type=Path, metavar="FILE", help="ask what this --json result asked, and compare")
     sampling = parser.add_argument_group("sampling (defaults come from the model, per mode)")
     for name, (kind, text) in options.SAMPLING.items():
         if name != "seed":
-            sampling.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text,
-                                  metavar="N" if kind is int else "X")  # fmt: skip
+            sampling.add_argument(
+                f"--{name.replace('_', '-')}", type=kind, help=text, metavar="N" if kind is int else "X"
+            )
     served = parser.add_argument_group("a server instead of a model")
     served.add_argument("--served-model", metavar="NAME", help="the model's name there (default: the first it lists)")
     served.add_argument("--key-file", type=Path, metavar="FILE", help="a file with the key for it")
@@ -82,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     from ponder.eval.manifest import load, manifest_of
     from ponder.eval.settings import check_capability
 
+    if args.compare or args.table:
+        return tables(args.compare, args.table, args.html)
     if args.resume and args.json is None:
         raise UserError("--resume needs the --json FILE of the run that was interrupted", param="resume")
     if args.in_flight < 1:
@@ -89,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.html, args.md):  # found out now, not after hours
         if path is not None and not path.absolute().parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
+    if args.pairs:
+        return _judge(args)
     before = load(args.repeat) if args.repeat else None
     name = args.model or (before.manifest.model.name if before else None)
     if name is None:
@@ -99,10 +142,10 @@ def run(args: argparse.Namespace) -> int:
         check_capability(settings, card.name, card.capability)
         command = shlex.join(["ponder", *sys.argv[1:]])
         manifest = manifest_of(card, settings, command)
-        result = _evaluated(model, manifest, args)
-    _write(result, args)
+        result = _evaluated(model, manifest, args, card)
+    write(result, args)
     if before:
-        _compare(before, result)
+        compare_again(before, result)
     return 0
 
 
@@ -195,11 +238,21 @@ def _card(name: str, llm: "LLM", args: argparse.Namespace) -> "ModelCard":
     )
 
 
-def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespace) -> "Result":
+def _judge(args: argparse.Namespace) -> int:
+    if args.model is None:
+        raise UserError("name the MODEL that judges", param="model")
+    with _opened(args.model, args) as (model, _):
+        judged(model, *args.pairs, seed=args.seed, in_flight=args.in_flight, json=args.json)
+    return 0
+
+
+def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespace, card: "ModelCard") -> "Result":
     from ponder.cli.terminal.progress import progress
     from ponder.eval import manifest as files
+    from ponder.eval.cache import Cache
     from ponder.eval.run import run as ask
 
+    cache = Cache(args.cache, card) if args.cache else None
     done: list[Output] = []
     kept = files.unfinished(args.json) if args.json else None
     if kept is not None and kept.exists():
@@ -211,9 +264,15 @@ def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespac
     try:
         with progress("answers") as tick:
             outputs = ask(
-                model, manifest.settings, done=done, in_flight=args.in_flight, tick=tick,
+                model,
+                manifest.settings,
+                done=done,
+                in_flight=args.in_flight,
+                cache=cache,
+                clock=time.monotonic,
+                tick=tick,
                 keep=lambda output: files.append(file, output) if file else None,
-            )  # fmt: skip
+            )
     except BaseException:
         if kept is not None:
             note(f"what was answered is in {kept}; the same command with --resume goes on")
@@ -221,33 +280,6 @@ def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespac
     finally:
         if file:
             file.close()
-    note(f"{len(outputs) - len(done)} answers in {time.monotonic() - start:.1f} s")
+    known = f", {cache.hits} of them known before" if cache else ""
+    note(f"{len(outputs) - len(done)} answers in {time.monotonic() - start:.1f} s{known}")
     return files.result_of(manifest, outputs)
-
-
-def _write(result: "Result", args: argparse.Namespace) -> None:
-    from ponder.core.atomic import replacing
-    from ponder.eval.manifest import save, unfinished
-    from ponder.eval.report import html, markdown
-
-    text = markdown(result)
-    if args.md:
-        with replacing(args.md) as file:
-            file.write(text.encode())
-    if args.html:
-        with replacing(args.html) as file:
-            file.write(html(result).encode())
-    if args.json:
-        save(result, args.json)
-        unfinished(args.json).unlink()
-    print(text, end="")
-
-
-def _compare(before: "Result", after: "Result") -> None:
-    from ponder.eval.manifest import differences
-
-    old = {o.key: (o.reasoning, o.answer) for o in before.outputs}
-    same = sum(old.get(o.key) == (o.reasoning, o.answer) for o in after.outputs)
-    note(f"{same} of {len(after.outputs)} answers are the same as in {len(old)} before")
-    for difference in differences(before.manifest, after.manifest):
-        note(f"not the same as before: {difference}")

@@ -5,6 +5,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ponder.core.sample import Problem
 from ponder.tasks.published.released import Item, Released
@@ -43,9 +44,11 @@ class Choices(Released):
     def read(self, problem: Problem, text: str) -> str | None:
         letters = string.ascii_uppercase[: len(self.items[problem.id].extra["choices"])]
         fields = {found.upper() for found in FIELD.findall(text)}
-        if len(fields) == 1 and (found := fields.pop()) in letters and not re.search(r"\b(?:or|not)\b", text):
-            return found
-        return read_choice(text, letters) if not fields or FIELD.search(text) is None else None
+        if not fields:
+            return read_choice(text, letters)
+        found = min(fields)
+        sure = len(fields) == 1 and found in letters and not re.search(r"\b(?:or|not)\b", text)
+        return str(found) if sure else None
 
     def own_answers(self, problem: Problem, rng: object) -> tuple[list[str], list[str]]:
         a = self.answer(problem)
@@ -83,14 +86,14 @@ class Choices(Released):
 def _parts(row: Row, place: int) -> tuple[str, Sequence[str], int]:
     """(question, options, place of the right one)"""
     if "mc_answer1" in row:  # Belebele
-        options = [row[f"mc_answer{n}"] for n in range(1, 5)]
-        return f"{row['flores_passage']}\n\n{row['question']}", options, int(row["correct_answer_num"]) - 1
+        four = [row[f"mc_answer{n}"] for n in range(1, 5)]
+        return f"{row['flores_passage']}\n\n{row['question']}", four, int(row["correct_answer_num"]) - 1
     if "Correct Answer" in row:  # GPQA: the right one stands first; its place is turned by the row's own number
-        options = [row["Correct Answer"], *(row[f"Incorrect Answer {n}"] for n in range(1, 4))]
+        four = [row["Correct Answer"], *(row[f"Incorrect Answer {n}"] for n in range(1, 4))]
         turn = place % 4
-        return row["Question"], [*options[-turn:], *options[:-turn]] if turn else options, turn
+        return row["Question"], [*four[-turn:], *four[:-turn]] if turn else four, turn
     question = row.get("question") or row.get("Question") or row["input"]
-    options = row.get("choices") or row.get("options") or row.get("option_list")
+    options: Any = row.get("choices") or row.get("options") or row.get("option_list")
     if isinstance(options, str):
         options = json.loads(options)
     if isinstance(options, dict):

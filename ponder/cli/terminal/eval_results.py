@@ -1,0 +1,76 @@
+"""What `ponder eval` writes and says of results: files, comparisons, tables, judgements."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ponder.cli.terminal.printer import note
+from ponder.cli.terminal.progress import progress
+from ponder.core.atomic import replacing
+from ponder.core.errors import UserError
+from ponder.core.protocol import ChatModel
+
+if TYPE_CHECKING:
+    from ponder.eval.manifest import Result
+
+
+def tables(compared: list[Path] | None, tabled: list[Path] | None, html: Path | None) -> int:
+    from ponder.eval.compare import compare
+    from ponder.eval.manifest import load
+    from ponder.eval.tables import comparison, heat_map, stages
+
+    if compared:
+        before, after = map(load, compared)
+        print(comparison((compared[0].stem, compared[1].stem), compare(before, after)), end="")
+    if tabled:
+        results = {path.stem: load(path) for path in tabled}
+        if len(results) < len(tabled):
+            raise UserError("two of the results have one name: the columns need names of their own", param="table")
+        print(stages(results), end="")
+        if html:
+            with replacing(html) as file:
+                file.write(heat_map(results).encode())
+    return 0
+
+
+def judged(model: ChatModel, ours: Path, theirs: Path, *, seed: int, in_flight: int, json: Path | None) -> None:
+    import msgspec
+
+    from ponder.eval.judge import judge, summary
+    from ponder.eval.manifest import load
+    from ponder.eval.tables import pairs_of
+
+    with progress("pairs") as tick:
+        found = judge(model, pairs_of(load(ours), load(theirs)), seed=seed, in_flight=in_flight, tick=tick)
+    if json:
+        with replacing(json) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    sys.stdout.write(summary(found))
+
+
+def write(result: "Result", args: argparse.Namespace) -> None:
+    from ponder.eval.manifest import save, unfinished
+    from ponder.eval.report import html, markdown
+
+    text = markdown(result)
+    if args.md:
+        with replacing(args.md) as file:
+            file.write(text.encode())
+    if args.html:
+        with replacing(args.html) as file:
+            file.write(html(result, seconds=args.seconds).encode())
+    if args.json:
+        save(result, args.json)
+        unfinished(args.json).unlink()
+    print(text, end="")
+
+
+def compare_again(before: "Result", after: "Result") -> None:
+    from ponder.eval.manifest import differences
+
+    old = {o.key: (o.reasoning, o.answer) for o in before.outputs}
+    same = sum(old.get(o.key) == (o.reasoning, o.answer) for o in after.outputs)
+    note(f"{same} of {len(after.outputs)} answers are the same as in {len(old)} before")
+    for difference in differences(before.manifest, after.manifest):
+        note(f"not the same as before: {difference}")
