@@ -17,8 +17,10 @@ from msgspec import Struct
 from ponder.core.errors import UserError
 from ponder.data.fetch import debian, pypi
 from ponder.data.fetch.hub import DataSet, data_set
+from ponder.data.fetch.licences import Licences
 from ponder.data.languages import of_locale
 from ponder.data.patterns import matches
+from ponder.data.read.code import is_code
 from ponder.data.recipe import DataRecipe, Source, names_in
 
 LOT = 16 << 20  # bytes of the files of a lot, at least, unless it is the last
@@ -35,6 +37,8 @@ class File(Struct, frozen=True):
     """The path inside its source."""
     size: int
     language: str = ""
+    licence_file: str = ""
+    """Of source code, inside its source."""
 
 
 class Lot(Struct, frozen=True):
@@ -101,7 +105,7 @@ def _gathered(
         if names:
             say(f"{source.name}: {names}")
         for name, (root, version) in fetch().items():
-            found += _files(source, root)
+            found += _files(source, root, package=bool(name), say=say)
             if name:
                 versions[name] = version
         if share is not None and sum(file.size for file in found) >= share:
@@ -114,13 +118,26 @@ def _gathered(
     return (found if share is None else _some(found, share, seed)), versions
 
 
-def _files(source: Source, root: Path) -> list[File]:
+def _files(source: Source, root: Path, *, package: bool, say: Say) -> list[File]:
     found: dict[Path, File] = {}
+    licences, unlicensed = Licences(root, package=package), 0
     for pattern in source.files:
         for path, locale in matches(pattern, root):
             language = (source.language or "") if locale is None else of_locale(locale)
-            if language is not None and path.is_file():
-                found[path] = File(path, os.path.relpath(path, root), path.stat().st_size, language)
+            if language is None or not path.is_file():
+                continue
+            licence = None
+            if source.format == "code":
+                licence = licences.over(path) if is_code(path) else None
+                unlicensed += is_code(path) and licence is None
+                if licence is None:
+                    continue
+            found[path] = File(
+                path, os.path.relpath(path, root), path.stat().st_size, language,
+                "" if licence is None else os.path.relpath(licence, root),
+            )  # fmt: skip
+    if unlicensed:
+        say(f"left out: {source.name}: {unlicensed:,} source files with no licence file over them")
     return list(found.values())
 
 

@@ -118,12 +118,15 @@ def _check_unreadable(recipe: DataRecipe, by_source: dict[str, Counts], say: Say
 
 def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None) -> dict[str, Any]:
     files: Counter[str] = Counter()
+    licences: dict[str, set[str]] = {source.name: set() for source in recipe.sources}
     for lot in todo.lots:
         files[lot.source.name] += len(lot.files)
+        licences[lot.source.name] |= {file.licence_file for file in lot.files} - {""}
     sources = [
         {
             "name": source.name, "licence": source.licence, "packages": todo.versions[source.name],
-            "files": files[source.name],
+            "models": recipe.models.identity(source.name), "files": files[source.name],
+            "licence_files": sorted(licences[source.name]),
             "bytes": report.sources[source.name].read_bytes,
             "lots": [lot.identity for lot in todo.lots if lot.source is source],
         }

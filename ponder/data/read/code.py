@@ -14,7 +14,6 @@ SUFFIXES = frozenset((
     ".sql", ".swift", ".cs", ".f90", ".f", ".zig", ".nim", ".d", ".v", ".sv", ".vhd", ".tex", ".css", ".scss",
     ".cmake", ".toml", ".proto",
 ))  # fmt: skip
-LICENCES = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|copyright|UNLICENSE)([-.].*)?", re.IGNORECASE)
 GENERATED = re.compile(
     r"@generated|\b(auto-?(matically )?)?generated (automatically|by|from|with|using)\b|\bdo not (edit|modify)\b",
     re.IGNORECASE,
