@@ -34,12 +34,18 @@ class LossSettings:
     """cispo: rho is at most this."""
     kappa: float = 0.0
     """Weight of k3; above 0 the samples need a reference."""
+    entropy_target: float | None = None
+    """Mean entropy of the ids that are learned from, nats: a bonus for entropy grows below it and goes above it."""
+    entropy_rate: float = 0.01
+    """How fast: what the bonus gains a step for each nat that is missing."""
     beta: float = 0.0
     """Of D: 0 is forward KL(q || p), 1 reverse KL(p || q), between them the generalised JSD."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.clip_low < 1 and self.clip_high >= 0 and self.cap > 0 and self.kappa >= 0):
             raise UserError(f"clip_low is in [0, 1), clip_high, cap and kappa are not negative, got {self}")
+        if self.entropy_rate <= 0 or not (self.entropy_target is None or self.entropy_target >= 0):
+            raise UserError("entropy_target is 0 nats or more, and entropy_rate above 0", param="entropy_target")
         if not 0 <= self.beta <= 1:
             raise UserError(f"beta must be between 0 and 1, got {self.beta}", param="beta")
 
@@ -62,9 +68,11 @@ class Streams(NamedTuple):
 
 
 def total(
-    logp: Tensor, entropy: Tensor, divergence: Tensor | None, streams: Streams, settings: LossSettings
-) -> tuple[Tensor, Sums]:
-    """logp, entropy [R] of the targets; divergence [Q]. The loss, and metrics without a gradient."""
+    logp: Tensor, entropy: Tensor, divergence: Tensor | None, streams: Streams, settings: LossSettings,
+    entropy_weight: float = 0.0,
+) -> tuple[Tensor, Sums]:  # fmt: skip
+    """logp, entropy [R] of the targets; divergence [Q]. The loss, and metrics without a gradient. entropy_weight: of
+    the bonus, whose mean is that of the policy term."""
     loss, sums = -(streams.ce * logp).sum(), {}
     learned = streams.ce > 0
     sums["nll"] = _sum(-logp, learned)
@@ -72,6 +80,8 @@ def total(
     if (streams.rl > 0).any():
         policy, more = policy_loss(logp, streams, settings)
         loss, sums = loss + policy, sums | more
+        if entropy_weight:
+            loss = loss - entropy_weight * (streams.rl * entropy).sum()
     if divergence is not None:
         loss = loss + (streams.kl * divergence).sum()
         sums["divergence"] = _sum(divergence, torch.ones_like(divergence, dtype=torch.bool))

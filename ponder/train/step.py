@@ -34,6 +34,7 @@ from ponder.train.scale.layout import Layout
 
 STREAMS = ("ce", "rl", "kl", "advantage", "behaviour", "reference", "teacher_ids", "teacher_logprobs")
 IN_A_ROW = 3
+MOST = 0.5  # weight of the bonus for entropy
 
 
 class Diverged(UserError):
@@ -83,6 +84,8 @@ class Progress:
     skipped: int = 0
     in_a_row: int = 0
     norms: list[float] = field(default_factory=list)
+    entropy_weight: float = 0.0
+    """Of the bonus that holds the entropy at its target."""
 
 
 class Trainer:
@@ -124,6 +127,9 @@ class Trainer:
             self.progress.norms = [*self.progress.norms, norm][-self.settings.window :]
         metrics = {name: float(value) / max(int(count), 1) for name, (value, count) in sums.items()}
         metrics |= {} if balance is None else loads_of(balance)
+        if self.settings.loss.entropy_target is not None:
+            metrics["entropy_weight"] = self.progress.entropy_weight
+            self._hold_entropy(metrics["entropy"])
         report = StepReport(step=self.progress.step, loss=loss, norm=norm, rate=rate, tokens=tokens, skipped=skipped,
                             metrics=metrics)  # fmt: skip
         self.progress.step += 1
@@ -189,7 +195,9 @@ class Trainer:
         if len(packed.taught):
             taught = torch.from_numpy(packed.taught).to(device)
             d = divergence(hidden[taught], head, self._teacher(packed, taught), self.settings.loss.beta)
-        loss, sums = total(logp, entropy, d, Streams.of(packed, device), self.settings.loss)
+        loss, sums = total(
+            logp, entropy, d, Streams.of(packed, device), self.settings.loss, self.progress.entropy_weight
+        )
         if balance is not None:
             wanted = torch.from_numpy(packed.batch.logit_rows).long().to(device)
             part = balance.loss(scores, wanted if counts else wanted[:0])
@@ -205,6 +213,12 @@ class Trainer:
             raise UserError("samples with a kl weight need a teacher, or what a teacher said", param="teacher")
         with torch.no_grad():
             return Whole(self.teacher.hidden_states(packed.ids, packed.batch)[taught], self.teacher.weights[HEAD])
+
+    def _hold_entropy(self, entropy: float) -> None:
+        """The bonus grows while the entropy is below its target, and shrinks above."""
+        wanted, rate = self.settings.loss.entropy_target, self.settings.loss.entropy_rate
+        if wanted is not None and np.isfinite(entropy):
+            self.progress.entropy_weight = min(max(self.progress.entropy_weight + rate * (wanted - entropy), 0.0), MOST)
 
     def _verdict(self, loss: float, norm: float) -> Literal["", "not finite", "spike"]:
         if not (np.isfinite(loss) and np.isfinite(norm)):

@@ -20,7 +20,6 @@ stop strings (RS-1). What holds in which phase is one table in docs/thinking.md.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ponder.core.event import Event, Finish, FinishReason, Handover, TokenLogprob, Usage, malformed_warning
 from ponder.engine.decoding.answer_constraint import AnswerRules
@@ -32,9 +31,6 @@ from ponder.engine.decoding.thinking_budget import ThinkingBudget, handover_ids
 from ponder.kernels.sampling import SamplingRule
 from ponder.text.chat.phase import Phase, turn_start
 from ponder.text.tokenizer.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    pass
 
 
 class RequestState:

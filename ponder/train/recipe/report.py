@@ -61,6 +61,7 @@ def _stage(node: Node) -> list[str]:
         tokens = sum(float(line["tokens"]) for line in lines)
         parts.append(f"<p>{len(lines)} steps, {short(tokens)} ids</p><div class=figures>")
         parts += [curve(name, [float(line[name]) for line in lines if name in line]) for name in _curves(lines[-1])]
+        parts += _by_compute(lines)
         parts.append("</div>")
     if spoken := newest(node.folder):
         parts.append(_spoken(*spoken))
@@ -84,33 +85,50 @@ def _spoken(step: str, told: Sequence[Told]) -> str:
 
 def _curves(line: Line) -> list[str]:
     """The loss, and what else tells of progress."""
-    wanted = ("loss", "reward", "divergence", "mismatch_kl", "entropy")
-    return [name for name in wanted if name in line and not (name == "entropy" and "reward" not in line)]
+    rl = ("accuracy", "pass_at_group", "entropy", "new_tokens", "clip_share")
+    wanted = ("loss", "reward", "divergence", "mismatch_kl", *(rl if "reward" in line else ()))
+    return [name for name in wanted if name in line]
 
 
-def curve(name: str, values: Sequence[float], marks: Sequence[int] = ()) -> str:
-    """values by step, as SVG. Steps whose value is no number are left out. marks: steps with a line through them."""
-    points = _averaged([(n, v) for n, v in enumerate(values) if v == v and abs(v) != float("inf")])
+def _by_compute(lines: Sequence[Line]) -> list[str]:
+    """What rewards have brought, against all that was computed for it."""
+    spent = list(accumulate(float(line.get("flops", 0)) / 1e12 for line in lines))
+    wanted = ["accuracy", *dict.fromkeys(k for line in lines for k in line if "validation" in k)]
+    found = []
+    for name in wanted:
+        at = [(x, float(line[name])) for x, line in zip(spent, lines, strict=True) if name in line]
+        if "reward" in lines[0] and len(at) > 1 and spent[-1] > 0:
+            found.append(curve(name, [v for _, v in at], along=[x for x, _ in at]))
+    return found
+
+
+def curve(
+    name: str, values: Sequence[float], marks: Sequence[int] = (), along: Sequence[float] | None = None
+) -> str:  # fmt: skip
+    """values by step, or along TFLOPs, as SVG. Values that are no numbers are left out. marks: steps with a line."""
+    places_of = along or range(len(values))
+    points = _averaged([(n, v) for n, v in zip(places_of, values) if v == v and abs(v) != float("inf")])
     low, high = min((v for _, v in points), default=0.0), max((v for _, v in points), default=1.0)
-    span, steps = (high - low) or 1.0, max(len(values) - 1, 1)
+    span, steps = (high - low) or 1.0, max(places_of[-1] if values else 1, 1e-12)
+    unit, last = ("TFLOP", f"{steps:.3g}") if along else ("step", str(len(values)))
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     line = " ".join(f"{LEFT + n / steps * width:.1f},{TOP + (high - v) / span * height:.1f}" for n, v in points)
     bottom = TOP + height
     places = (f"M{LEFT + n / steps * width:.1f} {TOP}V{bottom}" for n in marks)
     return "\n".join([
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} by step">',
-        f'<text x="{LEFT}" y="14" font-weight="600">{escape(name.replace("_", " "))}, by step</text>',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} by {unit}">',
+        f'<text x="{LEFT}" y="14" font-weight="600">{escape(name.replace("_", " "))}, by {unit}</text>',
         f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="var(--grid)"/>',
         f'<path d="{"".join(places)}" fill="none" stroke="var(--grid)" stroke-dasharray="3"/>',
         f'<text x="{LEFT - 6}" y="{TOP + 4}" text-anchor="end">{high:.3g}</text>',
         f'<text x="{LEFT - 6}" y="{bottom}" text-anchor="end">{low:.3g}</text>',
-        f'<text x="{WIDTH - RIGHT}" y="{bottom + 18}" text-anchor="end">{len(values)}</text>',
+        f'<text x="{WIDTH - RIGHT}" y="{bottom + 18}" text-anchor="end">{last}</text>',
         f'<polyline points="{line}" fill="none" stroke="var(--think)" stroke-width="1.5"/>',
         "</svg>",
     ])  # fmt: skip
 
 
-def _averaged(points: list[tuple[int, float]]) -> list[tuple[float, float]]:
+def _averaged(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     size = max(1, -(-len(points) // MOST))
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     return [(sum(n for n, _ in g) / len(g), sum(v for _, v in g) / len(g)) for g in groups]

@@ -90,6 +90,7 @@ def metrics_of(groups: Sequence[Group]) -> dict[str, float]:
     return {
         "reward": float(np.mean([v.reward for v in verdicts])),
         "accuracy": float(np.mean([v.ok for v in verdicts])),
+        "pass_at_group": float(np.mean([any(r.verdict is not None and r.verdict.ok for r in g) for g in groups])),
         "truncated": float(np.mean([v.status == "truncated" for v in verdicts])),
         "unparsed": float(np.mean([v.status == "unparsed" for v in verdicts])),
         "new_tokens": float(np.mean([len(c.ids) for c in said])),
@@ -97,6 +98,11 @@ def metrics_of(groups: Sequence[Group]) -> dict[str, float]:
         "handovers": float(np.mean([c.handover is not None for c in said])),
         "weights_version": float(min(c.weights_version for c in said)),
     }
+
+
+def computed(groups: Sequence[Group]) -> int:
+    """Ids that an engine computed for these: a prompt once, and every answer."""
+    return sum(len(group[0].prompt_ids) + sum(len(r.continuation.ids) for r in group) for group in groups)
 
 
 def _rewards(groups: Sequence[Group]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -1,6 +1,6 @@
 """Rollouts become samples: which ids are learned from, with what advantage, under which log-probs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,16 +15,19 @@ def samples_of(
     *,
     kind: advantage.Kind = "grpo",
     truncated: Literal["keep", "leave_out"] = "keep",
+    reward: "Callable[[Rollout], float] | None" = None,
 ) -> list[Sample]:
     """groups: each the answers to one problem. Weights are 1 where the model wrote and 0 elsewhere: see
     `weights.normalise`.
 
     truncated: what an answer cut at the token limit does. "keep": it counts with its reward, and it always counts in
     the mean of its group; "leave_out": nothing is learned from it (TRL's mask_truncated_completions).
+    reward: in place of the verdict's, such as `overlong`.
     """
+    reward = reward or _reward
     if len({len(g) for g in groups}) > 1:
         raise UserError("all groups of a step need the same number of answers", param="group_size")
-    above = advantage.advantages([[_reward(r) for r in group] for group in groups], kind)
+    above = advantage.advantages([[reward(r) for r in group] for group in groups], kind)
     return [
         sample_of(rollout, float(a))
         for group, row in zip(groups, above, strict=True)
@@ -50,6 +53,12 @@ def sample_of(rollout: Rollout, advantage: float) -> Sample:
         advantage=np.concatenate([before, own * np.float32(advantage)]),
         behaviour=np.concatenate([before, np.minimum(np.array(said.logprobs, np.float32), 0)]),
     )
+
+
+def overlong(rollout: Rollout, most: int, room: int) -> float:
+    """The reward, less what an answer takes of the last `room` of the `most` ids that it may have (DAPO): 1 less at the
+    limit."""
+    return _reward(rollout) - max(0.0, (len(rollout.continuation.ids) - (most - room)) / room)
 
 
 def _reward(rollout: Rollout) -> float:

@@ -27,7 +27,7 @@ class Minibatches:
         draw, part = divmod(step, self._parts)
         if part == 0:
             drawn = self._fresh(draw)
-            return Drawn(self._part(0), drawn.metrics)
+            return drawn._replace(samples=self._part(0))
         if draw != self._draw:
             self._draw, self._samples = draw, load_samples(self._path(draw))
         return Drawn(self._part(part))

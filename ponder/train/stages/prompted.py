@@ -1,14 +1,14 @@
 """What stages share whose samples a model writes: which problems are asked, in which mode, under which budget."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import field
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
-from ponder.core.sample import Sample
+from ponder.core.sample import Sample, Split
 from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.rollouts.collect import Ask
@@ -63,16 +63,24 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
         """own: 1 where the model would have written."""
         raise NotImplementedError
 
-    def asks(self, seed: int, step: int, turn: int = 0, count: int | None = None) -> list[Ask]:
-        """The problems of a step, `problems` of them or `count`: a function of the seed, the step and the turn."""
+    def asks(
+        self, seed: int, step: int, turn: int = 0, count: int | None = None, *, split: Split = "train",
+        worth: Callable[[str, int], float] | None = None,
+    ) -> list[Ask]:  # fmt: skip
+        """The problems of a step, `problems` of them or `count`: a function of the seed, the step and the turn, and of
+        what each level of a task is worth."""
         rng = random.Random(f"{seed}/{self.name}/{step}/{turn}")
-        return [self._ask(rng, n) for n in range(self.problems if count is None else count)]
+        return [self._ask(rng, n, split, worth) for n in range(self.problems if count is None else count)]
 
-    def _ask(self, rng: random.Random, n: int) -> Ask:
+    def _ask(self, rng: random.Random, n: int, split: Split, worth: Callable[[str, int], float] | None) -> Ask:
         task = rng.choice(tasks_named(self.tasks))
-        level = rng.choice(self.levels.get(task.name) or range(task.levels))
+        levels = self.levels.get(task.name) or range(task.levels)
+        level = rng.choice(levels)
+        if worth is not None:
+            every = [(t, n) for t in tasks_named(self.tasks) for n in self.levels.get(t.name) or range(t.levels)]
+            task, level = rng.choices(every, [worth(t.name, n) for t, n in every])[0]
         thinking = self.modes[n % len(self.modes)] == "think"
         cut = thinking and bool(self.budgets) and rng.random() < self.budget_share
         budget = rng.choice(self.budgets) if cut else None
-        problem = task.make(rng, level, "train")
+        problem = task.make(rng, level, split)
         return Ask(task=task, problem=problem, seed=rng.getrandbits(32), thinking=thinking, budget=budget)

@@ -18,6 +18,7 @@ log-prob of an id that a filter let through is not the probability with which it
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -29,11 +30,12 @@ from ponder.model.torch.modules import Decoder
 from ponder.train import weights
 from ponder.train.loss import LossSettings
 from ponder.train.rollouts.advantage import Kind
-from ponder.train.rollouts.collect import roll_out
-from ponder.train.rollouts.groups import GroupSource, NoSignal
+from ponder.train.rollouts.collect import Ask, roll_out
+from ponder.train.rollouts.groups import GroupSource, NoSignal, computed, metrics_of
 from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.rollouts.pass_rates import PassRates
 from ponder.train.rollouts.reference import with_reference
-from ponder.train.rollouts.samples import samples_of
+from ponder.train.rollouts.samples import overlong, samples_of
 from ponder.train.stage import Context
 from ponder.train.stages.minibatches import Minibatches
 from ponder.train.stages.prompted import SHOWN, PromptedStage
@@ -59,6 +61,16 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
     clip_low: float = 0.2
     clip_high: float = 0.28
     cap: float = 5.0
+    entropy_target: float | None = None
+    """Nats; a bonus for entropy holds it there. About what the first steps show keeps exploration alive."""
+    overlong: int = 0
+    """The last so many of max_new_tokens cost reward, up to 1 at the limit; 0: nothing."""
+    pass_rate: tuple[float, float] = (0.0, 1.0)
+    """Levels whose pass rate, as the model has it now, lies outside are drawn seldom; 0.1 and 0.8 are a good band."""
+    measure_every: int = 0
+    """Steps between two measurements on problems of the validation split: pass@1 and pass@measure_samples; 0: none."""
+    measure_problems: int = 16
+    measure_samples: int = 64
     kappa: float = 0.0
     """Weight of the KL to the model that the stage began with."""
     mismatch_limit: float = 1e-4
@@ -74,6 +86,16 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             )
         if not 1 <= self.minibatches <= self.problems * self.group:
             raise UserError("minibatches is between 1 and the number of answers of a step", param="minibatches")
+        low, high = self.pass_rate
+        if not 0 <= low < high <= 1:
+            raise UserError("pass_rate is a band of two shares, such as [0.1, 0.8]", param="pass_rate")
+        if not 0 <= self.overlong < self.max_new_tokens or min(self.measure_problems, self.measure_samples) < 1:
+            raise UserError("overlong is a part of max_new_tokens; measure at least one problem, one sample",
+                            param="overlong")  # fmt: skip
+        if self.measure_every < 0 or self.measure_every % self.minibatches:
+            raise UserError(
+                "measure_every is a multiple of minibatches: answers are drawn there", param="measure_every"
+            )
         if self.mismatch_limit <= 0:
             raise UserError("mismatch_limit must be above 0: two orders of summing are never equal", param="mismatch")
         weights.kind_of(self.normalisation)
@@ -81,38 +103,57 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
 
     def loss(self) -> LossSettings:
         return LossSettings(surrogate=self.surrogate, ratio=self.ratio, clip_low=self.clip_low,
-                            clip_high=self.clip_high, cap=self.cap, kappa=self.kappa)  # fmt: skip
+                            clip_high=self.clip_high, cap=self.cap, kappa=self.kappa,
+                            entropy_target=self.entropy_target)  # fmt: skip
 
     def run(self, ctx: Context) -> None:
         tokenizer, trainer = ctx.tokenizer(), self.trainer(ctx, ctx.model(), loss=self.loss())
         engine = engine_of(trainer.decoder, tokenizer)
         reference = Decoder(ctx.model()) if self.kappa else None
 
-        def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
-            asks = self.asks(ctx.seed, step, turn, count)
-            return roll_out(
-                engine, tokenizer, asks, group=self.group, max_new_tokens=self.max_new_tokens, folder=ctx.folder
-            )
+        rates = PassRates(self.pass_rate, ctx.metrics)
+        worth = rates.worth if self.pass_rate != (0.0, 1.0) else None
 
+        def answered(asks: Sequence[Ask], group: int) -> Sequence[Sequence[Rollout]]:
+            return roll_out(engine, tokenizer, asks, group=group, max_new_tokens=self.max_new_tokens, folder=ctx.folder)
+
+        def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
+            groups = answered(self.asks(ctx.seed, step, turn, count, worth=worth), self.group)
+            seen.extend(groups)
+            return groups
+
+        def measured(draw: int) -> tuple[dict[str, float], int]:
+            if not self.measure_every or draw * self.minibatches % self.measure_every:
+                return {}, 0
+            held_out = self.asks(ctx.seed, -1, count=self.measure_problems, split="validation")
+            groups = answered(held_out, self.measure_samples)
+            found = metrics_of(groups)
+            told = {"validation": found["accuracy"], f"validation pass@{self.measure_samples}": found["pass_at_group"]}
+            return told, computed(groups)
+
+        seen: list[Sequence[Rollout]] = []  # of the newest draw, groups without signal included
         source = GroupSource(draw, self.problems, self.no_signal)
         said: list[Rollout] = []  # of the newest draw
 
         def collect(step: int) -> Drawn:
             engine.weights_changed()
+            told, ids = measured(step)
+            seen.clear()
             groups, metrics = source.collect(step)
             said[:] = [answer for group in groups[:SHOWN] for answer in group[:2]]
-            samples = samples_of(groups, kind=self.advantage, truncated=self.truncated)
+            reward = partial(overlong, most=self.max_new_tokens, room=self.overlong) if self.overlong else None
+            samples = samples_of(groups, kind=self.advantage, truncated=self.truncated, reward=reward)
             if reference is not None:
                 samples = with_reference(samples, reference, self.max_tokens)
-            return Drawn(samples, metrics)
+            return Drawn(samples, metrics, rates.note(seen) | told, ids + computed(seen))
 
         parts = Minibatches(collect, self.minibatches, ctx.seed, ctx.folder, ctx.checkpoints)
 
         def batch(step: int) -> Drawn:
-            samples, metrics = parts.of(step)
+            drawn = parts.of(step)
             kind = weights.kind_of(self.normalisation)
             length = self.max_new_tokens if kind == "constant" else None
-            return Drawn(weights.normalise(samples, kind, length=length), metrics)
+            return drawn._replace(samples=weights.normalise(drawn.samples, kind, length=length))
 
         self.learn(ctx, trainer, tokenizer, batch, check=self.check, speak=lambda: said)
 

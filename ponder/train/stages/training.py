@@ -44,6 +44,10 @@ class Drawn(NamedTuple):
     samples: list[Sample]
     metrics: Mapping[str, float] = {}
     """What else is known of them, such as the mean reward: to metrics.jsonl and the progress line."""
+    more: Mapping[str, float] = {}
+    """To metrics.jsonl alone."""
+    sampled: int = 0
+    """Ids that an engine computed for them."""
 
 
 class Likely(NamedTuple):
@@ -130,6 +134,8 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
         check: raises when a step shows that it makes no sense to go on. speak: answers of the model, for people."""
         offset = self._resume(ctx, trainer)
         first, schedule = trainer.progress.step, self.schedule()
+        active = trainer.model.config.parameter_counts().active
+        taught = 0 if trainer.teacher is None else 2 * trainer.teacher.config.parameter_counts().active
         progress = ProgressLine(self.name, self.steps, first=first, out=ctx.out)
         with Metrics(ctx.metrics, offset) as metrics, closing(Board(ctx.notes, first)) as board:
             saved = time.monotonic()
@@ -139,7 +145,11 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
                 if step == first:
                     check_memory(trainer, drawn.samples)
                 report = trainer.step(drawn.samples, schedule.rate(step))
-                board.write(metrics.write(report, seconds=time.monotonic() - began, **drawn.metrics))
+                flops = float(active * (6 * report.tokens + 2 * drawn.sampled) + taught * report.tokens)
+                line = metrics.write(
+                    report, seconds=time.monotonic() - began, flops=flops, **drawn.metrics, **drawn.more
+                )
+                board.write(line)
                 progress.show(report, **drawn.metrics)
                 check(report)
                 due = (step + 1) % self.checkpoint_every == 0 or step + 1 == self.steps

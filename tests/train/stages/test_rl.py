@@ -18,7 +18,7 @@ from ponder.train.stage import MODEL, Context, Interrupted
 from ponder.train.stages.rl import Rl
 from tests.train.recipes import base, recipe, text, tokenizer
 from tests.train.recipes import tuned as tuned_stage
-from tests.train.thinker import Digit, tuned
+from tests.train.thinker import THINKER, Digit, tuned
 
 FIELDS = {"name": "rl", "kind": "rl", "from": "sft", "tasks": ["digit"], "steps": 12, "rate": 0.01, "problems": 4,
           "group": 8, "max_new_tokens": 32, "weight_decay": 0.0}  # fmt: skip
@@ -138,12 +138,34 @@ def test_engine_and_trainer_that_disagree_stop_the_run(
         ({"kappa": -1.0}, "not negative"),
         ({"mismatch_limit": 0.0}, "above 0"),
         ({"problems": 0}, "one problem or more, room"),
+        ({"pass_rate": [0.8, 0.1]}, "a band of two shares"),
+        ({"overlong": 32}, "a part of max_new_tokens"),
+        ({"measure_every": 3, "minibatches": 2}, "a multiple of minibatches"),
+        ({"entropy_target": -1.0}, "0 nats or more"),
         ({"temperature": 0.7}, "unknown field `temperature`"),
     ],
 )
 def test_bad_input_is_refused_where_it_is_read(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         stage(**fields)
+
+
+def test_entropy_is_held_levels_are_chosen_and_what_it_brings_is_measured(parent: Path, tmp_path: Path) -> None:
+    held = stage(entropy_target=5.0, pass_rate=[0.1, 0.8], measure_every=4, measure_problems=2, measure_samples=16,
+                 overlong=8, steps=8)  # fmt: skip
+    held.run(context(tmp_path / "held", parent))
+    lines = read(tmp_path / "held" / "metrics.jsonl")
+    weights = [float(line["entropy_weight"]) for line in lines]
+    assert weights[0] == 0 and weights == sorted(weights) and 0.1 < weights[-1] <= 0.5, "it is far below, so it grows"
+    assert [("validation pass@16" in line) for line in lines] == [n % 4 == 0 for n in range(8)]
+    assert all(0 <= float(line["rate digit 0"]) <= 1 for line in lines[1:])
+    active = THINKER.parameter_counts().active
+    first, later = (float(lines[n]["flops"]) / active - 6 * float(lines[n]["tokens"]) for n in (0, 1))
+    assert first > later + 2 * 2 * 16 and later > 2 * 4 * 8, "answers are counted, and those of measuring"
+    stage(steps=8).run(context(tmp_path / "free", parent))
+    free = read(tmp_path / "free" / "metrics.jsonl")
+    assert "entropy_weight" not in free[0]
+    assert float(lines[-1]["entropy"]) > float(free[-1]["entropy"])
 
 
 def test_a_recipe_goes_from_tuning_through_rewards_to_a_smaller_model() -> None:
