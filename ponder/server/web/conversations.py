@@ -32,7 +32,8 @@ UPDATE messages SET body = json_set(body, '$.steps', json_array(
 )) WHERE role = 'assistant' AND json_type(body, '$.steps') IS NULL;
 """  # version 1 had no steps
 OWNER = "ALTER TABLE conversations ADD COLUMN owner TEXT NOT NULL DEFAULT ''"  # versions 1 and 2 had none
-FIELDS = "id, title, settings, leaf, created, changed"
+LABELS = ("pinned INTEGER NOT NULL DEFAULT 0", "tags TEXT NOT NULL DEFAULT '[]'")  # nor had version 3
+FIELDS = "id, title, settings, leaf, created, changed, pinned, tags"
 COLUMNS = ("id", "parent", "role", "created")  # of a message; the rest is its body
 Row = dict[str, Any]
 
@@ -46,24 +47,29 @@ class Conversations:
         self._heirs = heirs
         self._file = Database(path, SCHEMA)
         with self._file.writing() as db:
-            if "owner" not in [column["name"] for column in db.execute("PRAGMA table_info(conversations)")]:
+            columns = [column["name"] for column in db.execute("PRAGMA table_info(conversations)")]
+            if "owner" not in columns:
                 db.execute(OWNER)
+            for label in LABELS:
+                if label.split()[0] not in columns:
+                    db.execute(f"ALTER TABLE conversations ADD COLUMN {label}")
 
     def all(self, query: str = "") -> list[Row]:
-        """Newest first; with a query, those whose title or texts hold it."""
+        """Newest first; with a query, those whose title, tags or texts hold it."""
         like = "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        sql = """SELECT id, title, created, changed FROM conversations c
-                 WHERE owner IN (?, ?) AND (? = '%%' OR title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
-                     WHERE m.conversation = c.id AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\'))
+        sql = """SELECT id, title, created, changed, pinned, tags FROM conversations c
+                 WHERE owner IN (?, ?) AND (? = '%%' OR title LIKE ? ESCAPE '\\' OR tags LIKE ? ESCAPE '\\'
+                     OR EXISTS (SELECT 1 FROM messages m WHERE m.conversation = c.id
+                         AND json_extract(m.body, '$.content') LIKE ? ESCAPE '\\'))
                  ORDER BY changed DESC"""
         with self._file.reading() as db:
-            return [dict(row) for row in db.execute(sql, (*self._owners(), like, like, like))]
+            return [_labelled(row) for row in db.execute(sql, (*self._owners(), like, like, like, like))]
 
     def create(self, title: str = "", settings: Row | None = None) -> Row:
         id_, now = secrets.token_hex(8), time.time()
         with self._file.writing() as db:
             values = (id_, title, json.dumps(settings or {}), now, now, CLIENT.get())
-            db.execute(f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, NULL, ?, ?, ?)", values)
+            db.execute(f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, NULL, ?, ?, 0, '[]', ?)", values)
         return self.get(id_)
 
     def put(self, found: Sequence[Row]) -> list[Row]:
@@ -76,8 +82,9 @@ class Conversations:
                 new[None] = None
                 row = {"id": secrets.token_hex(8)} | {k: each[k] for k in ("title", "created", "changed")}
                 values = (row["id"], row["title"], json.dumps(each["settings"]), new[each["leaf"]], row["created"])
-                sql = f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                db.execute(sql, (*values, row["changed"], CLIENT.get()))
+                labels = (int(each["pinned"]), json.dumps(each["tags"], ensure_ascii=False))
+                sql = f"INSERT INTO conversations ({FIELDS}, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                db.execute(sql, (*values, row["changed"], *labels, CLIENT.get()))
                 for n, m in enumerate(each["messages"], 1):
                     body = json.dumps({k: v for k, v in m.items() if k not in COLUMNS}, ensure_ascii=False)
                     fields = (new[m["id"]], row["id"], new[m["parent"]], m["role"], body, m["created"], n)
@@ -93,7 +100,8 @@ class Conversations:
             if row is None:
                 raise missing(id_)
             messages = db.execute("SELECT * FROM messages WHERE conversation = ? ORDER BY number", (id_,)).fetchall()
-        return dict(row) | {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
+        more = {"settings": json.loads(row["settings"]), "messages": [_message(m) for m in messages]}
+        return _labelled(row) | more
 
     def has(self, id_: str) -> bool:
         """Whether the client has such a conversation."""
@@ -102,18 +110,26 @@ class Conversations:
             return db.execute(sql, (id_, *self._owners())).fetchone() is not None
 
     def change(
-        self, id_: str, *, title: str | None = None, settings: Row | None = None, leaf: str | None = None
+        self,
+        id_: str,
+        *,
+        title: str | None = None,
+        settings: Row | None = None,
+        leaf: str | None = None,
+        pinned: bool | None = None,
+        tags: Sequence[str] | None = None,
     ) -> None:
         known = {message["id"] for message in self.get(id_)["messages"]}
         if leaf is not None and leaf not in known:
             raise ApiError(400, f"leaf: there is no message {leaf!r:.80} in this conversation", param="leaf")
+        new = {
+            "title": title, "settings": None if settings is None else json.dumps(settings), "leaf": leaf,
+            "pinned": pinned, "tags": None if tags is None else json.dumps(tags, ensure_ascii=False),
+        }  # fmt: skip
         with self._file.writing() as db:
-            if title is not None:
-                db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id_))
-            if settings is not None:
-                db.execute("UPDATE conversations SET settings = ? WHERE id = ?", (json.dumps(settings), id_))
-            if leaf is not None:
-                db.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, id_))
+            for column, value in new.items():
+                if value is not None:
+                    db.execute(f"UPDATE conversations SET {column} = ? WHERE id = ?", (value, id_))
 
     def delete(self, id_: str) -> None:
         if not self.has(id_):
@@ -132,6 +148,24 @@ class Conversations:
                        "WHERE conversation = ?", values)  # fmt: skip
             db.execute("UPDATE conversations SET leaf = ?, changed = ? WHERE id = ?", (id_, now, conversation))
         return {"id": id_, "parent": parent, "role": role, "created": now} | body
+
+    def remove(self, conversation: str, message: str) -> None:
+        """A message, and all that was said after it; what is shown then ends above it, if it was shown."""
+        whole = self.get(conversation)
+        by_id = {m["id"]: m for m in whole["messages"]}
+        if message not in by_id:
+            raise ApiError(404, f"there is no message {message} in this conversation", param="id")
+        gone = {message}
+        for each in whole["messages"]:  # in the order they were made: parents first
+            if each["parent"] in gone:
+                gone.add(each["id"])
+        parent = by_id[message]["parent"]
+        beside = [m["id"] for m in whole["messages"] if m["parent"] == parent and m["id"] not in gone]
+        leaf = beside[-1] if beside else parent
+        with self._file.writing() as db:
+            db.executemany("DELETE FROM messages WHERE id = ?", [(id_,) for id_ in gone])
+            if whole["leaf"] in gone:
+                db.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, conversation))
 
     def write(self, message: str, body: Row) -> None:
         """The new body of a message that exists."""
@@ -160,6 +194,10 @@ class Conversations:
 
 def missing(id_: str) -> ApiError:
     return ApiError(404, f"there is no conversation {id_}", param="id")
+
+
+def _labelled(row: sqlite3.Row) -> Row:
+    return dict(row) | {"pinned": bool(row["pinned"]), "tags": json.loads(row["tags"])}
 
 
 def _message(row: sqlite3.Row) -> Row:

@@ -6,16 +6,24 @@ from ponder.server.web.turn_steps import Row
 
 
 def as_markdown(conversation: Row) -> str:
-    by_id = {m["id"]: m for m in conversation["messages"]}
-    lines, message = [], conversation["leaf"]
-    while message in by_id:
-        row = by_id[message]
-        steps = steps_of(row) if "steps" in row else [TextStep(row.get("content", ""))]
+    lines = []
+    for row, steps in shown_branch(conversation):
         files = "".join(f"* 📄 {a['name']}\n" for a in row.get("attachments", []))
         parts = filter(None, [files.rstrip(), *map(_step, steps)])
         lines.append(f"## {row['role'].capitalize()}\n\n" + "\n\n".join(parts) + "\n")
+    return f"# {conversation['title'] or 'Conversation'}\n\n" + "\n".join(lines)
+
+
+def shown_branch(conversation: Row) -> list[tuple[Row, list[Step]]]:
+    """The messages of the branch that is shown, from the first on, with their steps."""
+    by_id = {m["id"]: m for m in conversation["messages"]}
+    found, message = [], conversation["leaf"]
+    while message in by_id:
+        row = by_id[message]
+        steps: list[Step] = steps_of(row) if "steps" in row else [TextStep(row.get("content", ""))]
+        found.append((row, steps))
         message = row["parent"]
-    return f"# {conversation['title'] or 'Conversation'}\n\n" + "\n".join(lines[::-1])
+    return found[::-1]
 
 
 def _step(step: Step) -> str:

@@ -51,6 +51,9 @@ class ImportedAssistant(ImportedMessage, tag_field="role", tag="assistant"):
     error: str | UnsetType = UNSET
 
 
+Tag = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
 class PageSettings(Checked):
     """Of the page (web/settings.js)."""
 
@@ -70,6 +73,8 @@ class ImportedConversation(Checked):
     messages: list[ImportedUser | ImportedAssistant]
     leaf: str | None = None
     settings: PageSettings = field(default_factory=PageSettings)
+    pinned: bool = False
+    tags: list[Tag] = field(default_factory=list)
     id: str = ""
     created: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)

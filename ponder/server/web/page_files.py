@@ -12,10 +12,12 @@ from ponder.server.http.errors import ApiError
 PAGE = (Path(__file__).parent / "static").resolve()
 TYPES = {
     ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2",
+    ".webmanifest": "application/manifest+json",
 }  # fmt: skip
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; frame-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 # of what a model wrote, in a frame of its own: it may run, but has no origin, and reaches neither page nor network
 PREVIEW = "preview.html"

@@ -29,8 +29,8 @@ Files = Callable[[list[Row]], Awaitable[tuple[list[Row], str]]]
 
 class ReplyBody(Struct, frozen=True, kw_only=True):
     """parent: the message that is answered. background: go on when nobody looks. tools: the model may act.
-    message, decisions: go on with a turn that ended while calls waited, as decided by call id. The rest is the page's
-    settings."""
+    message, decisions: go on with a turn that ended while calls waited, as decided by call id. go_on: with a message
+    that ended too early, or that a person changed. The rest is the page's settings."""
 
     parent: str
     model: str = ""
@@ -42,6 +42,7 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
     tools: bool = False
     message: str | None = None
     decisions: dict[str, Decision] = field(default_factory=dict)
+    go_on: bool = False
 
 
 def request_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
@@ -49,7 +50,10 @@ def request_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     messages = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
     sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
     thinking = Thinking(enabled=body.thinking, budget=body.budget)
-    return ChatRequest(messages=(*system, *messages_from_dicts(messages)), sampling=sampling, thinking=thinking)
+    return ChatRequest(
+        messages=(*system, *messages_from_dicts(messages)), sampling=sampling, thinking=thinking,
+        continue_final_message=body.go_on,
+    )  # fmt: skip
 
 
 def plain_turn(service: Service, body: ReplyBody, path: list[Row], files: Files) -> Source:
@@ -61,7 +65,7 @@ def plain_turn(service: Service, body: ReplyBody, path: list[Row], files: Files)
         request = request_of(body, fitting) if told else asked
         async with service.run_chat(body.model, request, PREFIX) as active:
             budget = with_defaults(request, active.llm, service.thinking).thinking.budget
-            await run.open(active.handle, run.steps_so_far(budget))
+            await run.open(active.handle, run.steps_so_far(budget, extend=body.go_on))
             if told:
                 yield run.transcript.note(told)
             async for progress in active.handle.areading(READING):

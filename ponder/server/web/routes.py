@@ -1,13 +1,14 @@
 """What the page of the web chat asks for: conversations, models, files as text, Markdown as HTML."""
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct, field
+from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ponder.server.http.body import read_body
@@ -15,35 +16,23 @@ from ponder.server.http.errors import ApiError
 from ponder.server.http.stream import cancel_on_disconnect
 from ponder.server.runtime.endpoint import Incoming, endpoint
 from ponder.server.runtime.service import Service
-from ponder.server.web import page_files
+from ponder.server.web import message_routes, page_files
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
-from ponder.server.web.import_chats import checked_settings, conversations_of
+from ponder.server.web.import_chats import Tag, checked_settings, conversations_of
+from ponder.server.web.message_routes import stored
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
-
-Result = TypeVar("Result")
-
-
-class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """tokens: what /web/extract counted."""
-
-    name: str = "file"
-    text: str = ""
-    tokens: int = 0
-
-
-class MessageBody(Struct, frozen=True, kw_only=True):
-    content: str
-    parent: str | None = None
-    attachments: list[Attachment] = field(default_factory=list)
+from ponder.server.web.share import as_html
 
 
 class ConversationBody(Struct, frozen=True, kw_only=True):
     title: str | None = None
     settings: dict[str, Any] | None = None
     leaf: str | None = None
+    pinned: bool | None = None
+    tags: list[Tag] | None = None
 
 
 class RenderBody(Struct, frozen=True, kw_only=True):
@@ -61,7 +50,7 @@ def routes() -> list[BaseRoute]:
         Route(one, change, methods=["PATCH"]),
         Route(one, delete, methods=["DELETE"]),
         Route(one + "/export", export),
-        Route(one + "/messages", add, methods=["POST"]),
+        *message_routes.routes(one),
         Route("/web/export", export_all),
         Route("/web/import", import_, methods=["POST"]),
         Route("/web/render", render, methods=["POST"]),
@@ -78,23 +67,29 @@ async def models(request: Request) -> Response:
         card: dict[str, Any] = {"name": served.name, "loaded": served.llm is not None}
         if served.llm is not None:
             profile = served.llm.profile
-            card |= {"capability": profile.capability, "context": profile.context}
+            modes = {"thinking": profile.thinking_defaults, "answer": profile.answer_defaults}
+            own = {mode: {k: v for k, v in asdict(p).items() if _is_number(v)} for mode, p in modes.items()}
+            card |= {"capability": profile.capability, "context": profile.context, "sampling": own}
         cards.append(card)
     tools = [{"name": tool.name, "description": tool.description, "approval": tool.approval} for tool in box.tools()]
     body = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
     return JSONResponse(body)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 async def index(request: Request) -> Response:
     query = request.query_params.get("q", "")[:200]
-    return await _stored(request, lambda store: JSONResponse(store.all(query)))
+    return await stored(request, lambda store: JSONResponse(store.all(query)))
 
 
 @endpoint(ConversationBody, strict=True)
 async def create(incoming: Incoming[ConversationBody]) -> Response:
     request, body = incoming.request, incoming.body
     title, settings = (body.title or "")[:200], checked_settings(body.settings)
-    return await _stored(request, lambda store: JSONResponse(store.create(title, settings), 201))
+    return await stored(request, lambda store: JSONResponse(store.create(title, settings), 201))
 
 
 async def read(request: Request) -> Response:
@@ -102,7 +97,7 @@ async def read(request: Request) -> Response:
     runs: WebRuns = request.app.state.runs
     id_ = request.path_params["id"]
     running = {"running": runs.of(id_)}
-    return await _stored(request, lambda store: JSONResponse(store.get(id_) | running))
+    return await stored(request, lambda store: JSONResponse(store.get(id_) | running))
 
 
 @endpoint(ConversationBody, strict=True)
@@ -110,7 +105,8 @@ async def change(incoming: Incoming[ConversationBody]) -> Response:
     request, body = incoming.request, incoming.body
     title = None if body.title is None else body.title[:200]
     id_, settings = request.path_params["id"], checked_settings(body.settings)
-    await _stored(request, lambda store: store.change(id_, title=title, settings=settings, leaf=body.leaf))
+    new = partial(Conversations.change, title=title, settings=settings, leaf=body.leaf)
+    await stored(request, lambda store: new(store, id_, pinned=body.pinned, tags=body.tags))
     return JSONResponse({"changed": True})
 
 
@@ -118,26 +114,29 @@ async def delete(request: Request) -> Response:
     runs: WebRuns = request.app.state.runs
     box: Toolbox = request.app.state.toolbox
     id_ = request.path_params["id"]
-    if not await _stored(request, lambda store: store.has(id_)):
+    if not await stored(request, lambda store: store.has(id_)):
         raise missing(id_)
     await runs.stop(id_)
-    await _stored(request, lambda store: store.delete(id_))
+    await stored(request, lambda store: store.delete(id_))
     await box.forget(id_)
     return JSONResponse({"deleted": True})
 
 
 async def export(request: Request) -> Response:
-    """?format=json (all branches) or md (the one that is shown)."""
+    """?format=json (all branches), md or html (the one that is shown)."""
     id_ = request.path_params["id"]
-    found = await _stored(request, lambda store: store.get(id_))
+    found = await stored(request, lambda store: store.get(id_))
     kind = request.query_params.get("format", "json")
-    if kind not in ("json", "md"):
-        raise ApiError(400, "format is json or md", param="format")
+    if kind not in ("json", "md", "html"):
+        raise ApiError(400, "format is json, md or html", param="format")
     name = quote(re.sub(r"[^\w-]+", "-", found["title"])[:60] or "conversation")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}.{kind}"}
     if kind == "json":
         return JSONResponse(found, headers=headers)
-    return PlainTextResponse(as_markdown(found), headers=headers, media_type="text/markdown")
+    if kind == "md":
+        return PlainTextResponse(as_markdown(found), headers=headers, media_type="text/markdown")
+    helpers: PageHelpers = request.app.state.helpers
+    return HTMLResponse(await as_html(found, helpers.rendered), headers=headers)
 
 
 async def export_all(request: Request) -> Response:
@@ -147,7 +146,7 @@ async def export_all(request: Request) -> Response:
     def work(store: Conversations) -> Response:
         return JSONResponse([store.get(c["id"]) for c in store.all()], headers=headers)
 
-    return await _stored(request, work)
+    return await stored(request, work)
 
 
 async def import_(request: Request) -> Response:
@@ -155,19 +154,8 @@ async def import_(request: Request) -> Response:
     service: Service = request.app.state.service
     with service.bodies.room() as take:
         raw = await read_body(request, service.config, take)
-        found = await _stored(request, lambda store: store.put(conversations_of(raw)))
+        found = await stored(request, lambda store: store.put(conversations_of(raw)))
     return JSONResponse({"imported": found}, 201)
-
-
-@endpoint(MessageBody, strict=True)
-async def add(incoming: Incoming[MessageBody]) -> Response:
-    request, body = incoming.request, incoming.body
-    files = [
-        {"name": a.name[:200], "text": a.text} | ({"tokens": a.tokens} if a.tokens else {}) for a in body.attachments
-    ]
-    message = {"content": body.content} | ({"attachments": files} if files else {})
-    id_ = request.path_params["id"]
-    return await _stored(request, lambda store: JSONResponse(store.add(id_, body.parent, "user", message), 201))
 
 
 @endpoint(RenderBody, strict=True)
@@ -184,10 +172,3 @@ async def extract(request: Request) -> Response:
         raw = await read_body(request, service.config, take)
         text, tokens = await cancel_on_disconnect(request, lambda: helpers.read(name, raw))
     return JSONResponse({"name": name, "text": text, "tokens": tokens})
-
-
-async def _stored(request: Request, work: Callable[[Conversations], Result]) -> Result:
-    """In a thread: another process that writes may hold the file for long."""
-    store: Conversations = request.app.state.conversations
-    service: Service = request.app.state.service
-    return await service.lanes.store.run(lambda: work(store))

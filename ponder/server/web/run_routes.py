@@ -48,7 +48,7 @@ async def begin(incoming: Incoming[ReplyBody]) -> Response:
     message = {"model": service.pool.find(body.model).name}
     if body.message is not None:
         message = {k: v for k, v in path[-1].items() if k not in ("facts", "error")} | message
-    act = body.tools and box.tools()
+    act = body.tools and box.tools() and not body.go_on
     helpers: PageHelpers = request.app.state.helpers
     files = partial(fitted, service, helpers, body.model)
     source = (

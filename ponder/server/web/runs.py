@@ -111,9 +111,9 @@ class WebRun:
                 with suppress(asyncio.CancelledError):
                     await asyncio.shield(ending)
 
-    def steps_so_far(self, budget: int | None) -> Transcript:
-        """The steps there are so far: none, unless the turn goes on."""
-        return Transcript(budget, self._row.get("steps", ()))
+    def steps_so_far(self, budget: int | None, *, extend: bool = False) -> Transcript:
+        """The steps there are so far: none, unless the turn goes on. extend: with the last of them."""
+        return Transcript(budget, self._row.get("steps", ()), extend=extend)
 
     async def open(self, control: RunControl, transcript: Transcript) -> None:
         """The source was admitted: there is a message now, and pages may look."""

@@ -23,11 +23,11 @@ class Transcript:
     """The steps of one turn. Methods return what the page is told, one dict or None: "step" is a new one, "delta" more
     text, "change" new fields."""
 
-    def __init__(self, budget: int | None = None, steps: Sequence[Row] = ()) -> None:
+    def __init__(self, budget: int | None = None, steps: Sequence[Row] = (), *, extend: bool = False) -> None:
         """budget: how long the model may think, for the page's bar; None without a limit. steps: those there are
-        already, of a turn that goes on."""
+        already, of a turn that goes on; extend: in the middle of the last one's text."""
         self._steps = steps_of({"steps": steps})
-        self._old = len(steps)  # nothing is written into those
+        self._old = len(steps) - (extend and bool(steps))  # nothing is written into those
         self._budget = budget
         self._pieces: list[str] = []  # of the last step's text, joined when somebody looks: no copy for every piece
         self._count, self._began = 0, 0.0  # pieces of the last step, and when it began

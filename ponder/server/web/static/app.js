@@ -4,8 +4,12 @@ import * as chat from "./chat.js";
 import { $, ask, download, el } from "./dom.js";
 import * as files from "./files.js";
 import { apply, choose, chosen, languages, t } from "./i18n.js";
+import { drawIcons } from "./icons.js";
+import * as drafts from "./drafts.js";
 import * as list from "./list.js";
+import * as presets from "./presets.js";
 import * as settings from "./settings.js";
+import * as speech from "./speech.js";
 
 function grow() {
   const box = $("input");
@@ -35,6 +39,7 @@ function theme(next) {
 async function speak() {
   await choose($("language").value);
   settings.show();
+  presets.show($("preset").value);
   chat.draw();
   await list.list();
 }
@@ -67,6 +72,13 @@ async function bring(chosen) {
   if (ids.length) await chat.arrived(ids);
   narrow(false);
   failed.forEach(chat.fail);
+}
+
+function keepDefaults() {
+  settings.keepDefaults();
+  $("live").textContent = t("kept");
+  $("keep-defaults").replaceChildren("✓");
+  setTimeout(() => { $("keep-defaults").textContent = t("keepDefaults"); }, 1200);
 }
 
 function help() {
@@ -124,17 +136,22 @@ function listen() {
     new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => pick("file"), "attach-folder": () => pick("folder"), help,
     "open-sidebar": () => narrow(true), "close-sidebar": () => { narrow(false); $("open-sidebar").focus(); },
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
-    theme: () => theme(dark() ? "light" : "dark"), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
+    theme: () => theme(dark() ? "light" : "dark"), "export-html": () => save("html").catch(chat.fail), "to-end": chat.toEnd, "keep-defaults": keepDefaults, "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
     "export-all": () => fetched("/web/export", "conversations.json").catch(chat.fail), import: () => $("import-file").click(),
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
   $("language").onchange = speak;
+  $("second").onchange = () => chat.draw();
   $("composer").onsubmit = (event) => { event.preventDefault(); chat.submit(); };
-  $("input").oninput = grow;
+  $("input").oninput = () => { grow(); drafts.keep(chat.conversation?.id); };
   $("input").onkeydown = typed;
   $("log").onscroll = chat.scrolled;
   document.querySelector("main").addEventListener("pointerdown", () => narrow(false)); // beside an open list
   $("file").onchange = () => { files.attach([...$("file").files], chat.fail); $("file").value = ""; };
+  $("adding").addEventListener("beforetoggle", () => {
+    const { left, top } = $("add").getBoundingClientRect();
+    Object.assign($("adding").style, { left: `${left}px`, bottom: `${innerHeight - top + 6}px` });
+  });
   $("folder").onchange = () => { files.attachFolder($("folder").files, chat.fail); $("folder").value = ""; };
   $("input").onpaste = (event) => files.pasted(event, chat.fail);
   $("import-file").onchange = () => { bring([...$("import-file").files]); $("import-file").value = ""; };
@@ -159,14 +176,22 @@ async function start() {
   apply();
   $("language").append(...languages().map(([code, name]) => el("option", { value: code }, name)));
   $("language").value = chosen();
-  const keep = () => chat.conversation && send("PATCH", `/web/conversations/${chat.conversation.id}`, { settings: settings.settings });
-  settings.setup(() => keep()?.catch(chat.fail));
+  drawIcons();
+  const keep = () => (chat.conversation ? send("PATCH", `/web/conversations/${chat.conversation.id}`, { settings: settings.settings }).catch(chat.fail)
+    : settings.keepDefaults());
+  settings.setup(keep);
+  settings.load(settings.defaults());
+  presets.setup(keep);
+  speech.setup();
   list.setup({ current: () => chat.conversation?.id, renamed: chat.renamed, removed: chat.removed });
   listen();
   chat.draw();
   await chat.refreshModels();
   if (location.hash.length > 1) await visit();
-  else await list.list().catch(chat.fail);
+  else {
+    drafts.restore();
+    await list.list().catch(chat.fail);
+  }
   $("input").focus();
 }
 

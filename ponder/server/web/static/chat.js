@@ -1,10 +1,12 @@
 // The shown conversation: its branch, what is sent, and the reply that is being written.
 import { get, send } from "./api.js";
-import { $, ask, clear, el } from "./dom.js";
+import { $, clear, el } from "./dom.js";
+import * as drafts from "./drafts.js";
+import { askQuestion, askVersion, sure } from "./edit.js";
 import * as files from "./files.js";
 import { number, t } from "./i18n.js";
 import { list } from "./list.js";
-import { MessageView } from "./message.js";
+import { MessageView, said } from "./message.js";
 import * as settings from "./settings.js";
 import { Turn } from "./turn.js";
 
@@ -29,6 +31,8 @@ function detach() {
 export function startNew() {
   detach();
   conversation = null;
+  settings.load(settings.defaults());
+  drafts.restore();
   history.replaceState(null, "", location.pathname);
   draw();
   list().catch(fail);
@@ -48,6 +52,7 @@ export async function open(id) {
   settings.load(found.settings);
   follow = true;
   show(found);
+  drafts.restore(id);
   list().catch(fail);
 }
 
@@ -96,6 +101,7 @@ export function renamed(id, title) {
 
 export function removed(id) {
   tell(id, true);
+  drafts.forget(id);
   if (conversation?.id === id) startNew();
 }
 
@@ -114,28 +120,59 @@ export const lastQuestion = () => branch().findLast((m) => m.role === "user");
 
 function versions(row) {
   const siblings = children(row.parent);
-  return { at: siblings.findIndex((m) => m.id === row.id), count: siblings.length };
+  return { at: siblings.findIndex((m) => m.id === row.id), count: siblings.length, last: !children(row.id).length };
 }
 
-const actions = { edit, regenerate: (row) => reply(row.parent), step, written: stick, decide };
+const actions = { edit, regenerate: (row) => reply(row.parent), goOn, remove, choose, step, written: stick, decide };
 
 export function draw() {
   const path = branch();
   top = 0;
   clear($("messages"));
-  if (!path.length) $("messages").append(el("div", { class: "empty" }, el("h2", {}, t("empty"))));
+  if (!path.length) $("messages").append(welcome());
   for (const row of path) {
-    const mine = turn?.row?.id === row.id;
-    const view = new MessageView(row, versions(row), actions, mine);
-    if (mine) turn.view = view;
-    $("messages").append(view.node);
+    const other = partner(row);
+    if (other) $("messages").append(el("div", { class: "pair" }, ...[row, other].sort((a, b) => a.created - b.created).map((one) => viewOf(one, one === other))));
+    else $("messages").append(viewOf(row));
   }
   files.draw();
-  for (const id of ["export-md", "export-json"]) $(id).disabled = !conversation;
+  for (const id of ["export-md", "export-json", "export-html"]) $(id).disabled = !conversation;
   meter();
   setTitle();
   buttons();
   stick();
+}
+
+// other: shown beside the one that the conversation goes on with.
+function viewOf(row, other = false) {
+  const mine = turn?.row?.id === row.id;
+  const view = new MessageView(row, { ...versions(row), other }, actions, mine);
+  if (mine) turn.view = view;
+  return view.node;
+}
+
+// What another model said to the same question, while two are compared.
+function partner(row) {
+  if (row.role !== "assistant" || row.id !== conversation.leaf || !settings.second()) return null;
+  return children(row.parent).findLast((m) => m.role === "assistant" && m.model !== row.model) || null;
+}
+
+async function choose(row) {
+  conversation.leaf = row.id;
+  draw();
+  await send("PATCH", `/web/conversations/${conversation.id}`, { leaf: row.id }).catch(fail);
+}
+
+// Four things to try. They are put into the box: who asks has the last word.
+function welcome() {
+  const put = (text) => {
+    $("input").value = text;
+    $("input").dispatchEvent(new Event("input"));
+    $("input").focus();
+  };
+  return el("div", { class: "empty" }, el("h2", {}, t("empty")),
+    el("ul", { class: "tries" }, ...t("tries").map(([head, text]) => el("li", {}, el("button", { type: "button", onclick: () => put(text) },
+      el("b", {}, head), el("span", {}, text))))));
 }
 
 const setTitle = () => { document.title = conversation?.title ? `${conversation.title} · Ponder` : "Ponder"; };
@@ -169,6 +206,12 @@ export function scrolled() {
   if (scrollTop + clientHeight > scrollHeight - 40) follow = true;
   else if (scrollTop < top) follow = false;
   top = scrollTop;
+  $("to-end").hidden = scrollTop + clientHeight > scrollHeight - 200;
+}
+
+export function toEnd() {
+  follow = true;
+  stick();
 }
 
 async function step(row, by) {
@@ -181,9 +224,47 @@ async function step(row, by) {
 }
 
 export async function edit(row) {
-  const field = el("textarea", { rows: 8, value: row.content, "aria-label": t("edit") });
-  if ((await ask(t("edit"), field, [[t("cancel"), ""], [t("send"), "ok", true]])) !== "ok" || !field.value.trim()) return;
-  await say(field.value, row.parent, row.attachments || []);
+  if (row.role === "assistant") return editReply(row);
+  const text = await askQuestion(row.content);
+  if (text !== null) await say(text, row.parent, row.attachments || []);
+}
+
+// What was there stays as another version.
+async function editReply(row) {
+  const wanted = await askVersion(row);
+  if (!wanted) return;
+  const { goOn: on, ...body } = wanted;
+  try {
+    const made = await send("POST", `/web/conversations/${conversation.id}/messages/${row.id}/version`, body);
+    conversation.messages.push(made);
+    conversation.leaf = made.id;
+    draw();
+    tell(conversation.id);
+    if (on) await goOn(made);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+// A reply that ended too early is gone on with, in the middle of its sentence.
+async function goOn(row) {
+  if (turn) await turn.stop();
+  follow = true;
+  turn = new Turn(conversation, page);
+  buttons();
+  await turn.begin({ parent: row.parent, message: row.id, go_on: true, ...settings.wishToGoOn(row) });
+}
+
+async function remove(row) {
+  if (turn || !(await sure(t("removeMessageAsk"), said(row).slice(0, 200)))) return;
+  const { id } = conversation;
+  try {
+    await send("DELETE", `/web/conversations/${id}/messages/${row.id}`);
+    show(await get(`/web/conversations/${id}`));
+    tell(id);
+  } catch (error) {
+    fail(error);
+  }
 }
 
 // -- asking
@@ -195,6 +276,7 @@ export async function submit() {
   if ((!text && !files.any()) || turn) return;
   $("input").value = "";
   $("input").dispatchEvent(new Event("input"));
+  drafts.forget(conversation?.id);
   await say(text, conversation?.leaf ?? null, files.take());
 }
 
@@ -221,7 +303,14 @@ async function reply(parent) {
   follow = true;
   turn = new Turn(conversation, page);
   draw();
+  const { id } = conversation;
   await turn.begin({ parent, ...settings.wish() });
+  const other = settings.second();
+  if (!other || turn || conversation?.id !== id || conversation.messages.at(-1)?.stopped) return;
+  conversation.leaf = parent; // the second answer takes its place beside the first
+  turn = new Turn(conversation, page);
+  buttons();
+  await turn.begin({ parent, ...settings.wish(other) });
 }
 
 // A person's word on a call. Its turn runs, or ended while it waited and goes on now.
@@ -243,12 +332,13 @@ const page = {
     conversation.messages.splice(at < 0 ? conversation.messages.length : at, at < 0 ? 0 : 1, of.row);
     if (![of.row.parent, of.row.id].includes(conversation.leaf)) return; // another branch was chosen meanwhile
     conversation.leaf = of.row.id;
+    tell(conversation.id);
+    if (partner(of.row)) return draw();
     of.view = new MessageView(of.row, versions(of.row), actions, true);
     const old = $("messages").querySelector(`[data-id="${of.row.id}"]`);
     if (old) old.replaceWith(of.view.node);
     else $("messages").append(of.view.node);
     buttons();
-    tell(conversation.id);
   },
   step(event) {
     if (event.type === "step") buttons();

@@ -16,21 +16,6 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// A sign drawn in a square of 16: no font is sure to have one. paths: what its lines are.
-export function sign(...paths) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  for (const d of paths) {
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    path.setAttribute("d", d);
-    svg.append(path);
-  }
-  return svg;
-}
-export const twoSheets = () => sign("M6.5 5.5h6a1 1 0 0 1 1 1v6a1 1 0 0 1-1 1h-6a1 1 0 0 1-1-1v-6a1 1 0 0 1 1-1z", "M10.5 3.5a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1");
-export const bin = () => sign("M2.5 4.5h11", "M6 4.5v-2h4v2", "M4 4.5l.7 9h6.6l.7-9");
-
 export const clear = (node) => node.replaceChildren();
 
 export function download(name, url) {

@@ -1,15 +1,18 @@
 // One message on the page: what was asked, or the steps of an answer, the line of facts and the tools below it.
-import { copy, el, twoSheets } from "./dom.js";
+import { copy, el } from "./dom.js";
 import { number, t } from "./i18n.js";
+import { icon } from "./icons.js";
+import { canSpeak, speak } from "./speech.js";
 import { stepView } from "./steps.js";
 
-const icon = (label, shown, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, shown);
+const button = (label, sign, onclick) => el("button", { class: "icon small", type: "button", title: label, "aria-label": label, onclick }, icon(sign));
 
 // What was said, without thoughts and calls.
 export const said = (row) => (row.role === "assistant"
   ? row.steps.filter((s) => s.kind === "text").map((s) => s.text.trim()).filter(Boolean).join("\n\n") : row.content);
 
-// actions: {edit(row), regenerate(row), step(row, by), written(), decide(row, call, decision)}; versions: {at, count} among the siblings
+// actions: {edit(row), regenerate(row), goOn(row), remove(row), choose(row), step(row, by), written(), decide(row, call, decision)};
+// versions: {at, count, last, other} among the siblings, whether nothing comes after it, or another one is gone on with
 export class MessageView {
   constructor(row, versions, actions, running = false) {
     this.row = row;
@@ -75,7 +78,7 @@ export class MessageView {
   showFacts(facts, stopped) {
     const { usage } = facts;
     const parts = [
-      stopped ? t("stopped") : "", facts.reason === "length" ? t("length") : "",
+      this.row.model, stopped ? t("stopped") : "", facts.reason === "length" ? t("length") : "",
       facts.handover ? t("handovers")[facts.handover] : "", `${number(usage.completion_tokens)} ${t("tokens")}`,
       facts.per_s ? `${facts.per_s} ${t("perSecond")}` : "", facts.first_s === null ? "" : t("firstToken")(facts.first_s.toFixed(2)),
       usage.cached_tokens ? `${number(usage.cached_tokens)} ${t("cached")}` : "",
@@ -89,15 +92,21 @@ export class MessageView {
   }
 
   actions(versions) {
+    const { row, hooks } = this;
     const buttons = [];
     if (versions.count > 1) {
-      buttons.push(icon(t("previous"), "‹", () => this.hooks.step(this.row, -1)), el("span", { class: "version" }, `${versions.at + 1}/${versions.count}`),
-        icon(t("next"), "›", () => this.hooks.step(this.row, 1)));
+      buttons.push(button(t("previous"), "previous", () => hooks.step(row, -1)), el("span", { class: "version" }, `${versions.at + 1}/${versions.count}`),
+        button(t("next"), "next", () => hooks.step(row, 1)));
     }
-    const copied = icon(t("copy"), twoSheets(), () => copy(said(this.row), copied));
+    const copied = button(t("copy"), "copy", () => copy(said(row), copied));
     buttons.push(copied);
-    if (this.row.role === "user") buttons.push(icon(t("edit"), "✎", () => this.hooks.edit(this.row)));
-    else buttons.push(icon(t("regenerate"), "↻", () => this.hooks.regenerate(this.row)));
+    if (versions.other) buttons.push(el("button", { type: "button", class: "choose", onclick: () => hooks.choose(row) }, t("choose")));
+    if (row.role === "assistant") {
+      if (canSpeak()) buttons.push(button(t("speak"), "speak", () => speak(said(row))));
+      buttons.push(button(t("regenerate"), "again", () => hooks.regenerate(row)));
+      if (versions.last && ["thought", "text"].includes(row.steps.at(-1)?.kind)) buttons.push(button(t("goOn"), "goOn", () => hooks.goOn(row)));
+    }
+    buttons.push(button(t("edit"), "edit", () => hooks.edit(row)), button(t("removeMessage"), "remove", () => hooks.remove(row)));
     this.tools.replaceChildren(...buttons);
   }
 }

@@ -1,12 +1,14 @@
-// What holds for the next message: model, thinking, budget, system prompt, sampling. Kept with the conversation.
+// What holds for the next message: model, thinking, budget, system prompt, sampling. Kept with the conversation; what is
+// chosen while there is none, or kept by a button, holds for new ones. presets.js has those with names.
 import { $, el } from "./dom.js";
 import { number, t } from "./i18n.js";
 
 const BUDGETS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 24576, 32768, null]; // null: no limit
 const SAMPLING = { temperature: [0, 2, 0.05], top_p: [0, 1, 0.01], top_k: [0, 1000, 1], min_p: [0, 1, 0.01],
   presence_penalty: [-2, 2, 0.1], frequency_penalty: [-2, 2, 0.1], repetition_penalty: [0.5, 2, 0.01], max_tokens: [1, 1000000, 1], seed: [0, 4294967295, 1] };
+const EMPTY = { thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true };
 
-export const settings = { model: "", thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true };
+export const settings = { model: "", ...EMPTY };
 let models = [];
 let changed = () => {};
 
@@ -18,7 +20,7 @@ export function setup(onchange) {
       else settings.sampling[name] = Number(field.value);
       changed();
     } });
-    $("sampling").append(el("label", {}, el("span", {}, name), field));
+    $("sampling").append(el("label", {}, el("span", {}), field));
   }
   $("model").onchange = () => { settings.model = $("model").value; show(); changed(); };
   $("think").onclick = () => toggleThinking();
@@ -26,6 +28,9 @@ export function setup(onchange) {
   $("background").onchange = () => { settings.background = $("background").checked; changed(); };
   $("use-tools").onchange = () => { settings.tools = $("use-tools").checked; changed(); };
   $("system").oninput = () => { settings.system = $("system").value; changed(); };
+  $("second").addEventListener("change", () => localStorage.setItem("second", $("second").value));
+  $("unfold").checked = unfolded();
+  $("unfold").onchange = () => localStorage.setItem("unfold", $("unfold").checked ? "yes" : "no");
 }
 
 // found: what /web/models tells.
@@ -35,12 +40,20 @@ export function setModels({ models: found, default: preferred, tools, warnings }
   $("tool-list").replaceChildren(...tools.map((tool) => el("li", { title: tool.description }, tool.name)),
     ...warnings.map((text) => el("li", { class: "remark error" }, text)));
   $("model").replaceChildren(...found.map((m) => el("option", { value: m.name }, m.name)));
+  $("second").replaceChildren(el("option", { value: "" }, t("noSecond")), ...found.map((m) => el("option", { value: m.name }, m.name)));
+  $("second").value = found.some((m) => m.name === localStorage.getItem("second")) ? localStorage.getItem("second") : "";
   if (!found.some((m) => m.name === settings.model)) settings.model = preferred;
   show();
 }
 
-export const card = () => models.find((m) => m.name === settings.model) || {};
-export const canSwitch = () => !["instruct", "base", "thinking"].includes(card().capability);
+export const card = (name = settings.model) => models.find((m) => m.name === name) || {};
+export const canSwitch = (name) => !["instruct", "base", "thinking"].includes(card(name).capability);
+
+// Another model that answers the same question, beside the first; "" for none.
+export const second = () => ($("second").value !== settings.model ? $("second").value : "");
+
+// Whether thoughts are shown without a click.
+export const unfolded = () => localStorage.getItem("unfold") === "yes";
 
 export function toggleThinking() {
   if (!canSwitch()) return;
@@ -49,8 +62,13 @@ export function toggleThinking() {
   changed();
 }
 
+// -- what new conversations begin with
+
+export const defaults = () => JSON.parse(localStorage.getItem("defaults") || "{}");
+export const keepDefaults = () => localStorage.setItem("defaults", JSON.stringify(settings));
+
 export function load(saved) {
-  Object.assign(settings, { thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true }, saved, { model: saved.model || settings.model });
+  Object.assign(settings, structuredClone(EMPTY), saved, { model: saved.model || settings.model });
   if (models.length && !models.some((m) => m.name === settings.model)) settings.model = models[0].name;
   show();
 }
@@ -71,13 +89,25 @@ export function show() {
   $("system").value = settings.system;
   $("background").checked = settings.background;
   $("use-tools").checked = settings.tools;
-  for (const name of Object.keys(SAMPLING)) $(`s-${name}`).value = settings.sampling[name] ?? "";
+  const own = card().sampling?.[thinks ? "thinking" : "answer"] || {};
+  for (const name of Object.keys(SAMPLING)) {
+    const field = $(`s-${name}`);
+    field.value = settings.sampling[name] ?? "";
+    field.placeholder = name in own ? number(own[name]) : t("own");
+    const [label, what] = t("parameters")[name];
+    field.previousElementSibling.textContent = label;
+    field.parentElement.title = `${what} (${name})`;
+  }
 }
 
 // The body of a reply request. What a model can is known once it is loaded; before, "on" is left to the model.
-export function wish() {
-  const thinks = !canSwitch() || (!card().capability && settings.thinking) ? null : settings.thinking;
-  const mayThink = card().capability === "thinking" || (canSwitch() && settings.thinking);
-  const { model, system, sampling, background, tools } = settings;
+export function wish(model = settings.model) {
+  const { capability } = card(model);
+  const thinks = !canSwitch(model) || (!capability && settings.thinking) ? null : settings.thinking;
+  const mayThink = capability === "thinking" || (canSwitch(model) && settings.thinking);
+  const { system, sampling, background, tools } = settings;
   return { model, system, sampling, background, tools, thinking: thinks, budget: mayThink ? settings.budget : null };
 }
+
+// ... and of one that goes on with what is there: where it was answering, its thoughts are over.
+export const wishToGoOn = (row) => (row.steps.at(-1).kind === "thought" ? wish() : { ...wish(), budget: null, thinking: null });

@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 import { number, t } from "./i18n.js";
 import { Answer, Thoughts } from "./prose.js";
+import { unfolded } from "./settings.js";
 
 class ThoughtStep {
   constructor(step, running) {
@@ -12,7 +13,7 @@ class ThoughtStep {
     this.count = el("span", { class: "count" });
     const box = el("div", { class: "thoughts", tabindex: "0", role: "region", "aria-label": t("thoughts") });
     this.prose = new Thoughts(box);
-    this.node = el("details", { class: "reasoning", ontoggle: () => this.prose.show(this.node.open) },
+    this.node = el("details", { class: "reasoning", open: unfolded(), ontoggle: () => this.prose.show(this.node.open) },
       el("summary", {}, this.what, this.count, this.bar), box);
     this.prose.add(step.text);
     this.update(running);

@@ -1,5 +1,18 @@
 // Every text of the page in English; other languages are files beside this one, which need no word elsewhere.
 export default {
+  today: "Today", yesterday: "Yesterday", thisWeek: "Last seven days", pinned: "Pinned", pin: "Pin", unpin: "Unpin", tags: "Tags", tagsHint: "work, recipes",
+  speak: "Read aloud", goOn: "Go on with this reply", answer: "Answer", saveGoOn: "Save and go on", removeMessage: "Delete this message",
+  removeMessageAsk: "Delete this message and all that came after it?", toEnd: "To the end", listen: "Speak; the browser may send your voice to its maker",
+  presets: "Presets", noPreset: "Presets", presetName: "Name of the preset", keepDefaults: "Keep for new chats", kept: "Kept for new chats.",
+  unfold: "Show thoughts unfolded", second: "Second model, to compare", noSecond: "none", sharePage: "One HTML file", own: "own",
+  parameters: { temperature: ["Temperature", "How freely it chooses: 0 always takes the likeliest word"], top_p: ["Top share", "Chooses among the likeliest words that together have this probability"],
+    top_k: ["Top words", "Chooses among so many of the likeliest words"], min_p: ["Least share", "Leaves out words that are less likely than this share of the likeliest"],
+    presence_penalty: ["New subjects", "Makes words that were used less likely, however often"], frequency_penalty: ["New words", "Makes words less likely the more often they were used"],
+    repetition_penalty: ["Repetition", "Above 1, words that were used become less likely"], max_tokens: ["Longest reply", "Tokens, thoughts included"], seed: ["Seed", "The same seed and question give the same reply"] },
+  choose: "Go on with this one", tries: [["Explain", "Explain how a transformer language model works, step by step, to somebody who knows school mathematics."],
+    ["Solve", "A train leaves at 9:40 and travels 210 km at 84 km/h. When does it arrive? Show the calculation."],
+    ["Write code", "Write a Python function that merges overlapping intervals, with three tests."],
+    ["Translate", "Translate into Chinese, and explain the choices: \"The early bird catches the worm.\""]],
   wrap: "Wrap lines", download: "Save", preview: "Preview",
   skip: "Skip to the message box", newChat: "New chat", search: "Search conversations", conversations: "Conversations",
   theme: "Light or dark", language: "Language", shortcuts: "Keyboard shortcuts", model: "Model", settings: "Settings",

@@ -1,5 +1,18 @@
 // Every text of the page in Chinese.
 export default {
+  today: "今天", yesterday: "昨天", thisWeek: "最近七天", pinned: "已置顶", pin: "置顶", unpin: "取消置顶", tags: "标签", tagsHint: "工作，菜谱",
+  speak: "朗读", goOn: "继续这个回答", answer: "回答", saveGoOn: "保存并继续", removeMessage: "删除这条消息",
+  removeMessageAsk: "删除这条消息以及之后的所有内容？", toEnd: "跳到末尾", listen: "语音输入；浏览器可能会把声音发送给其厂商",
+  presets: "预设", noPreset: "预设", presetName: "预设的名称", keepDefaults: "用于新对话", kept: "已用于新对话。",
+  unfold: "展开显示思考内容", second: "用于比较的第二个模型", noSecond: "无", sharePage: "单个 HTML 文件", own: "默认",
+  parameters: { temperature: ["温度", "选词的自由程度：0 总是选最可能的词"], top_p: ["核采样", "只在累计概率达到此值的最可能的词中选择"],
+    top_k: ["候选词数", "只在这么多个最可能的词中选择"], min_p: ["最低概率", "去掉概率低于最可能词此比例的词"],
+    presence_penalty: ["新话题", "降低已出现过的词的概率，不论次数"], frequency_penalty: ["新词", "词出现得越多，概率降得越低"],
+    repetition_penalty: ["重复惩罚", "大于 1 时，已用过的词概率降低"], max_tokens: ["最长回答", "词元数，含思考"], seed: ["随机种子", "相同的种子和问题得到相同的回答"] },
+  choose: "采用这个回答", tries: [["讲解", "请用中学数学知识，一步一步解释 Transformer 语言模型是如何工作的。"],
+    ["解题", "一列火车 9:40 出发，以每小时 84 公里的速度行驶 210 公里，几点到达？请写出计算过程。"],
+    ["写代码", "用 Python 写一个合并重叠区间的函数，并附三个测试。"],
+    ["翻译", "把“The early bird catches the worm.”译成中文，并说明译法的取舍。"]],
   wrap: "自动换行", download: "保存", preview: "预览",
   skip: "跳到输入框", newChat: "新对话", search: "搜索对话", conversations: "对话列表",
   theme: "浅色或深色", language: "语言", shortcuts: "键盘快捷键", model: "模型", settings: "设置",
