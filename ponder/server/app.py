@@ -30,6 +30,7 @@ from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
 from ponder.server.web.agent_turn import Toolbox
 from ponder.server.web.conversations import Conversations
+from ponder.server.web.models.downloads import Downloads
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
@@ -44,6 +45,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     runs = WebRuns(store, service.config.linger, service.lanes.store)
     mcp = McpEndpoint(service)
     helpers = PageHelpers()
+    downloads = Downloads(service.pool)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -53,6 +55,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         watching.cancel()
         await runs.stop()
         await mcp.stop()
+        await downloads.close()
         await helpers.close()
         await toolbox.close()
         await service.pool.close()
@@ -92,6 +95,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     app.state.runs = runs
     app.state.toolbox = toolbox
     app.state.helpers = helpers
+    app.state.downloads = downloads
     return app
 
 

@@ -86,7 +86,7 @@ def _local(args: argparse.Namespace) -> "Pool":
         computed = [*started, *[started[0]] * len(adapters)]
         needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, computed)}
     offered = Pool(
-        models, keep=args.keep, memory=memory, needs=needs, any_name=args.any_model_name,
+        models, keep=args.keep, memory=memory, needs=needs, any_name=args.any_model_name, opens=opened,
         aliases={names[0]: names[1:] for names in called},
         known_as={names[0]: (name,) for name, names in zip(started, called)} | {called[0][0]: (started[0], first.name)},
     )  # fmt: skip

@@ -16,7 +16,12 @@ from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.http.errors import ApiError, error_response
 from ponder.server.runtime.keys import client_names
 
-MANAGING_PATHS = ("/api/pull", "/api/delete")  # what writes to the disk, or takes from it
+MANAGING_PATHS = (
+    "/api/pull",
+    "/api/delete",
+    "/web/models/pull",
+    "/web/models/stop",
+)  # what writes to the disk, or takes from it
 OPEN_PATHS = ("/health", "/web/static/")  # for load balancers, and the page that asks for the key
 
 

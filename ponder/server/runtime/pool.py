@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
@@ -60,7 +61,8 @@ class Served:
 class Pool:
     """models: by the name that replies give them; the first is the default. keep: how many may be loaded at once.
     memory: bytes that the loaded ones may take together, None for no limit; needs: what each takes, for that. aliases,
-    known_as: of `Served`. any_name: the default answers to a name that no model has, too."""
+    known_as: of `Served`. any_name: the default answers to a name that no model has, too. opens: a further model by its
+    name, as this server was started to open them; None where other servers compute."""
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Pool:
         aliases: Mapping[str, Sequence[str]] | None = None,
         known_as: Mapping[str, Sequence[str]] | None = None,
         any_name: bool = False,
+        opens: Callable[[str], Model] | None = None,
     ) -> None:
         if not models:
             raise UserError("a server needs at least one model")
@@ -84,7 +87,7 @@ class Pool:
         }
         for name, bytes_needed in (needs or {}).items():
             self.models[name].needs = bytes_needed
-        self.keep, self.memory, self.any_name = keep, memory, any_name
+        self.keep, self.memory, self.any_name, self.opens = keep, memory, any_name, opens
         self._loading = asyncio.Lock()
 
     @property
@@ -105,6 +108,11 @@ class Pool:
         """By a name of its own."""
         spelt = asked(name)
         return next((s for s in self.models.values() if not s.answers.exact.isdisjoint(spelt)), None)
+
+    def offer(self, name: str) -> None:
+        """One model more, which is here by now."""
+        if self.opens is not None and self.offers(name) is None:
+            self.models[name] = Served(name, partial(self.opens, name))
 
     def listed(self) -> dict[str, Served]:
         """The models by all names that clients are shown."""

@@ -15,6 +15,7 @@ from ponder.server.http.errors import ApiError
 JOBS = {  # where each is: a process imports what it is asked for, and answers the sooner
     "to_html": "ponder.server.web.markdown.html",
     "read": "ponder.server.web.documents.reading",
+    "catalogue": "ponder.server.web.models.catalogue",
     "best_passages": "ponder.server.web.documents.passages",
 }
 HEADER = 8

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.helpers import Helpers
@@ -19,6 +20,7 @@ class PageHelpers:
     def __init__(self) -> None:
         self._renderers = Helpers(2, RENDERING)
         self._readers = Helpers(2, READING)
+        self._catalogue: dict[str, Any] | None = None
 
     async def rendered(self, texts: Sequence[str]) -> list[str]:
         end, out = time.monotonic() + RENDERING_ALL, []
@@ -41,6 +43,12 @@ class PageHelpers:
     async def passages(self, files: Sequence[tuple[str, str]], question: str, chars: int) -> list[Passage]:
         found = await self._readers.run("best_passages", files, question, chars)
         return [(name, where, text) for name, where, text in found]
+
+    async def catalogue(self) -> dict[str, Any]:
+        """The models that can be had (models/catalogue.py), computed when first asked for."""
+        if self._catalogue is None:
+            self._catalogue = await self._readers.run("catalogue")
+        return self._catalogue
 
     async def close(self) -> None:
         await self._renderers.close()

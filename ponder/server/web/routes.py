@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
-from msgspec.structs import asdict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -22,6 +21,7 @@ from ponder.server.web.conversations import Conversations, missing
 from ponder.server.web.export import as_markdown
 from ponder.server.web.import_chats import Tag, checked_settings, conversations_of
 from ponder.server.web.message_routes import stored
+from ponder.server.web.models import routes as model_routes
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 from ponder.server.web.share import as_html
@@ -43,7 +43,7 @@ def routes() -> list[BaseRoute]:
     one = "/web/conversations/{id}"
     return [
         *page_files.routes(),
-        Route("/web/models", models),
+        *model_routes.routes(),
         Route("/web/conversations", index, methods=["GET"]),
         Route("/web/conversations", create, methods=["POST"]),
         Route(one, read, methods=["GET"]),
@@ -56,28 +56,6 @@ def routes() -> list[BaseRoute]:
         Route("/web/render", render, methods=["POST"]),
         Route("/web/extract", extract, methods=["POST"]),
     ]
-
-
-async def models(request: Request) -> Response:
-    """What the model picker and the list of tools show. capability and context are known of loaded models."""
-    service: Service = request.app.state.service
-    box: Toolbox = request.app.state.toolbox
-    cards = []
-    for served in service.pool.models.values():
-        card: dict[str, Any] = {"name": served.name, "loaded": served.llm is not None}
-        if served.llm is not None:
-            profile = served.llm.profile
-            modes = {"thinking": profile.thinking_defaults, "answer": profile.answer_defaults}
-            own = {mode: {k: v for k, v in asdict(p).items() if _is_number(v)} for mode, p in modes.items()}
-            card |= {"capability": profile.capability, "context": profile.context, "sampling": own}
-        cards.append(card)
-    tools = [{"name": tool.name, "description": tool.description, "approval": tool.approval} for tool in box.tools()]
-    body = {"models": cards, "default": service.pool.default, "tools": tools, "warnings": box.warnings()}
-    return JSONResponse(body)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 async def index(request: Request) -> Response:

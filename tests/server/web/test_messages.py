@@ -16,7 +16,11 @@ from ponder.engine.llm import LLM
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     script = tmp_path_factory.mktemp("s") / "s.jsonl"
-    lines = ["<think>\nHm, **Rome**.\n</think>\n\nThe capital $x^2$ is", " Paris.", " The Seine.\n</think>\n\nFrom better thoughts."]
+    lines = [
+        "<think>\nHm, **Rome**.\n</think>\n\nThe capital $x^2$ is",
+        " Paris.",
+        " The Seine.\n</think>\n\nFrom better thoughts.",
+    ]
     script.write_text("\n".join(map(json.dumps, lines)))
     with server({"s": partial(LLM, f"scripted:{script}")}) as url, httpx.Client(base_url=url, timeout=60) as http:
         yield http

@@ -28,6 +28,7 @@ async function call(path, options = {}) {
 const json = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 export const get = async (path) => (await call(path)).json();
 export const send = async (method, path, body = {}) => (await call(path, json(method, body))).json();
+export const done = async (method, path, body) => { await call(path, json(method, body)); };
 export const blob = async (path) => (await call(path)).blob();
 export const upload = async (path, file) => (await call(path, { method: "POST", body: file })).json();
 

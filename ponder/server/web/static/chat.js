@@ -304,12 +304,14 @@ async function reply(parent) {
   turn = new Turn(conversation, page);
   draw();
   const { id } = conversation;
+  loading(settings.settings.model);
   await turn.begin({ parent, ...settings.wish() });
   const other = settings.second();
   if (!other || turn || conversation?.id !== id || conversation.messages.at(-1)?.stopped) return;
   conversation.leaf = parent; // the second answer takes its place beside the first
   turn = new Turn(conversation, page);
   buttons();
+  loading(other);
   await turn.begin({ parent, ...settings.wish(other) });
 }
 
@@ -322,9 +324,25 @@ async function decide(row, call, decision) {
   await turn.begin({ parent: row.parent, message: row.id, decisions: { [call]: decision }, ...settings.wish(), tools: true });
 }
 
+// A model that is loaded first takes a while; the page says so, and for how long.
+let waiting = 0;
+function loading(name) {
+  clearInterval(waiting);
+  $("waiting")?.remove();
+  if (!name || settings.card(name).loaded !== false) return;
+  const line = el("p", { id: "waiting", class: "remark", role: "status" }, el("progress", { "aria-label": t("model") }), el("span", {}));
+  $("messages").append(line);
+  let seconds = 0;
+  const tick = () => { line.lastChild.textContent = ` ${t("loadingModel")(name, number(seconds++))}`; };
+  tick();
+  waiting = setInterval(tick, 1000);
+  stick();
+}
+
 // What a turn tells the page.
 const page = {
   begun(of) {
+    loading("");
     elsewhere.get(of.row.id)?.leave();
     elsewhere.delete(of.row.id);
     if (of.conversation !== conversation) return elsewhere.set(of.row.id, of);
@@ -352,12 +370,13 @@ const page = {
     recover(conversation.id, 0);
   },
   ended(of) {
+    loading("");
     if (of.row) elsewhere.delete(of.row.id);
     if (turn === of) turn = null;
     buttons();
     tell(of.conversation.id);
     if (of.conversation === conversation) meter();
-    if (!settings.card().capability) refreshModels();
+    if (!settings.card().capability || settings.card(of.row?.model).loaded === false) refreshModels();
   },
 };
 

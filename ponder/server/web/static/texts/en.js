@@ -1,5 +1,10 @@
 // Every text of the page in English; other languages are files beside this one, which need no word elsewhere.
 export default {
+  models: "Models", modelsWait: "Looking at this machine …", modelsHere: (memory) => `This machine has ${memory} of memory. Speeds are what its memory allows.`,
+  kinds: { hybrid: "chat, thinks or not", instruct: "chat", thinking: "chat, always thinks", coder: "code", embedding: "embeddings", reranker: "relevance" },
+  fits: (memory) => `fits your ${memory}`, tooLarge: (needs) => `needs ${needs}: too large for this machine`, about: (rate) => `about ${rate} tokens/s here`,
+  loaded: "loaded", load: "Load", unload: "Unload", offer: "Use", pull: "Download", downloading: "Downloading", removeModel: "Delete this model's files?",
+  loadingModel: (name, seconds) => `Loading ${name} … ${seconds} s`,
   today: "Today", yesterday: "Yesterday", thisWeek: "Last seven days", pinned: "Pinned", pin: "Pin", unpin: "Unpin", tags: "Tags", tagsHint: "work, recipes",
   speak: "Read aloud", goOn: "Go on with this reply", answer: "Answer", saveGoOn: "Save and go on", removeMessage: "Delete this message",
   removeMessageAsk: "Delete this message and all that came after it?", toEnd: "To the end", listen: "Speak; the browser may send your voice to its maker",

@@ -1,5 +1,10 @@
 // Every text of the page in Chinese.
 export default {
+  models: "模型", modelsWait: "正在了解这台机器……", modelsHere: (memory) => `这台机器有 ${memory} 内存。速度是内存带宽所允许的估计值。`,
+  kinds: { hybrid: "对话，可选思考", instruct: "对话", thinking: "对话，总是思考", coder: "代码", embedding: "向量", reranker: "相关性排序" },
+  fits: (memory) => `适合你的 ${memory} 内存`, tooLarge: (needs) => `需要 ${needs}，这台机器放不下`, about: (rate) => `在此约 ${rate} 词元/秒`,
+  loaded: "已加载", load: "加载", unload: "卸载", offer: "使用", pull: "下载", downloading: "下载中", removeModel: "删除这个模型的文件？",
+  loadingModel: (name, seconds) => `正在加载 ${name}…… ${seconds} 秒`,
   today: "今天", yesterday: "昨天", thisWeek: "最近七天", pinned: "已置顶", pin: "置顶", unpin: "取消置顶", tags: "标签", tagsHint: "工作，菜谱",
   speak: "朗读", goOn: "继续这个回答", answer: "回答", saveGoOn: "保存并继续", removeMessage: "删除这条消息",
   removeMessageAsk: "删除这条消息以及之后的所有内容？", toEnd: "跳到末尾", listen: "语音输入；浏览器可能会把声音发送给其厂商",

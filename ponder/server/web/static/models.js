@@ -1,0 +1,74 @@
+// The models: those that are offered here, and those that can be had, sorted by what this machine can run.
+import { done, get, send } from "./api.js";
+import { $, ask, el } from "./dom.js";
+import { sure } from "./edit.js";
+import { number, t } from "./i18n.js";
+
+const size = (bytes) => `${number(Math.round(bytes / 1e8) / 10)} GB`;
+
+let timer = 0;
+
+// changed: what is to be done when other models are offered.
+export async function show(changed) {
+  const box = el("div", { class: "models" }, el("p", { class: "note", role: "status" }, t("modelsWait")));
+  const closed = ask(t("models"), box, [[t("close"), "", true]]);
+  draw(box, changed);
+  await closed;
+  clearTimeout(timer);
+}
+
+async function draw(box, changed) {
+  clearTimeout(timer);
+  try {
+    const found = await get("/web/catalogue");
+    box.replaceChildren(el("p", { class: "note" }, t("modelsHere")(size(found.memory))),
+      el("ul", {}, ...found.models.map((model) => row(model, found, act(box, changed)))));
+    if (found.models.some((m) => m.loading || (m.download && !m.download.error))) timer = setTimeout(() => draw(box, changed), 1000);
+  } catch (error) {
+    box.replaceChildren(el("p", { class: "remark error", role: "alert" }, error.message));
+  }
+}
+
+// Does something to a model, and shows what came of it.
+const act = (box, changed) => async (work) => {
+  const working = work().then(() => null, (error) => error);
+  setTimeout(() => draw(box, changed), 300); // what takes long shows that it goes on
+  const error = await working;
+  await draw(box, changed);
+  if (error) box.prepend(el("p", { class: "remark error", role: "alert" }, error.message));
+  changed();
+};
+
+function row(model, found, act) {
+  const parts = [model.kind === "own" ? "" : t("kinds")[model.kind], model.bytes ? size(model.bytes) : "",
+    model.fits ? t("fits")(size(found.memory)) : model.needs ? t("tooLarge")(size(model.needs)) : "", model.fits ? t("about")(number(model.rate)) : ""];
+  const { download } = model;
+  return el("li", { class: model.fits === false && !model.here ? "large" : "" },
+    el("div", { class: "grow" }, el("b", {}, model.name), model.loaded ? el("span", { class: "badge" }, t("loaded")) : null,
+      el("p", { class: "note" }, parts.filter(Boolean).join(" · ")),
+      download ? progress(download) : model.loading ? el("progress", { "aria-label": t("loadingModel")(model.name, 0) }) : null),
+    ...actions(model, found, act));
+}
+
+function progress({ done: got, total, error }) {
+  if (error) return el("p", { class: "remark error" }, error);
+  return el("div", {}, el("progress", total ? { max: total, value: got, "aria-label": t("downloading") } : { "aria-label": t("downloading") }),
+    el("span", { class: "note" }, ` ${size(got)} / ${size(total)}`));
+}
+
+function actions(model, found, act) {
+  const post = (path) => () => send("POST", `/web/models/${path}`, { model: model.name });
+  const button = (label, work) => el("button", { type: "button", "aria-label": `${label}: ${model.name}`, onclick: () => act(work) }, label);
+  if (model.download && !model.download.error) return [button(t("cancel"), post("stop"))];
+  const buttons = [];
+  if (model.offered) buttons.push(model.loaded ? button(t("unload"), post("unload")) : button(t("load"), post("load")));
+  else if (found.extends) buttons.push(button(t(model.here ? "offer" : "pull"), post("pull")));
+  if (model.here && model.kind !== "own") buttons.push(button(t("remove"), () => removed(model)));
+  return buttons;
+}
+
+// The question takes the place of the list: the page has one dialog.
+async function removed(model) {
+  $("dialog").close();
+  if (await sure(t("removeModel"), model.name)) await done("DELETE", "/api/delete", { model: model.name });
+}
