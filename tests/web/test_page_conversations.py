@@ -20,13 +20,13 @@ def test_an_answer_is_gone_on_with(chat: Chat) -> None:
 def test_an_answer_and_its_thoughts_are_changed(chat: Chat, site: Site) -> None:
     chat.page.goto(f"{site.url}/#{seeded(site, [THOUGHT, {'kind': 'text', 'text': 'Wrong.'}])}")
     chat.page.wait_for_selector(".answer .piece")
-    chat.last.get_by_label("Edit").click()
+    chat.last.get_by_label("Change this reply").click()
     chat.page.fill("dialog textarea >> nth=1", "Right.")
     chat.page.get_by_role("button", name="Save", exact=True).click()
     eventually(lambda: chat.last.locator(".answer").inner_text() == "Right.")
     assert chat.last.locator(".version").inner_text() == "2/2"
     chat.page.select_option("#model", "brief")
-    chat.last.get_by_label("Edit").click()
+    chat.last.get_by_label("Change this reply").click()
     chat.page.fill("dialog textarea >> nth=0", "Better thoughts.")
     chat.page.get_by_role("button", name="Save and go on").click()
     chat.page.wait_for_selector(".version:has-text('3/3')")

@@ -24,7 +24,7 @@ export async function list() {
   const pinned = groups.get(t("pinned"));
   groups.delete(t("pinned"));
   const ordered = pinned ? [[t("pinned"), pinned], ...groups] : [...groups];
-  $("list").replaceChildren(...ordered.flatMap(([name, some]) => [el("li", { class: "group", role: "presentation" }, name), ...some.map(item)]));
+  $("list").replaceChildren(...ordered.flatMap(([name, some]) => [el("h2", { class: "group" }, name), el("ul", {}, ...some.map(item))]));
 }
 
 function groupOf(time) {

@@ -106,7 +106,7 @@ export class MessageView {
       buttons.push(button(t("regenerate"), "again", () => hooks.regenerate(row)));
       if (versions.last && ["thought", "text"].includes(row.steps.at(-1)?.kind)) buttons.push(button(t("goOn"), "goOn", () => hooks.goOn(row)));
     }
-    buttons.push(button(t("edit"), "edit", () => hooks.edit(row)), button(t("removeMessage"), "remove", () => hooks.remove(row)));
+    buttons.push(button(t(row.role === "user" ? "edit" : "editReply"), "edit", () => hooks.edit(row)), button(t("removeMessage"), "remove", () => hooks.remove(row)));
     this.tools.replaceChildren(...buttons);
   }
 }

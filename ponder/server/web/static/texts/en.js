@@ -1,6 +1,6 @@
 // Every text of the page in English; other languages are files beside this one, which need no word elsewhere.
 export default {
-  models: "Models", modelsWait: "Looking at this machine …", modelsHere: (memory) => `This machine has ${memory} of memory. Speeds are what its memory allows.`,
+  editReply: "Change this reply", models: "Models", modelsWait: "Looking at this machine …", modelsHere: (memory) => `This machine has ${memory} of memory. Speeds are what its memory allows.`,
   kinds: { hybrid: "chat, thinks or not", instruct: "chat", thinking: "chat, always thinks", coder: "code", embedding: "embeddings", reranker: "relevance" },
   fits: (memory) => `fits your ${memory}`, tooLarge: (needs) => `needs ${needs}: too large for this machine`, about: (rate) => `about ${rate} tokens/s here`,
   loaded: "loaded", load: "Load", unload: "Unload", offer: "Use", pull: "Download", downloading: "Downloading", removeModel: "Delete this model's files?",

@@ -1,6 +1,6 @@
 // Every text of the page in Spanish.
 export default {
-  models: "Modelos", modelsWait: "Examinando este equipo …", modelsHere: (memory) => `Este equipo tiene ${memory} de memoria. Las velocidades son las que permite su memoria.`,
+  editReply: "Cambiar esta respuesta", models: "Modelos", modelsWait: "Examinando este equipo …", modelsHere: (memory) => `Este equipo tiene ${memory} de memoria. Las velocidades son las que permite su memoria.`,
   kinds: { hybrid: "chat, piensa o no", instruct: "chat", thinking: "chat, siempre piensa", coder: "código", embedding: "vectores", reranker: "relevancia" },
   fits: (memory) => `cabe en tus ${memory}`, tooLarge: (needs) => `necesita ${needs}: demasiado grande para este equipo`, about: (rate) => `unos ${rate} tokens/s aquí`,
   loaded: "cargado", load: "Cargar", unload: "Liberar", offer: "Usar", pull: "Descargar", downloading: "Descargando", removeModel: "¿Borrar los archivos de este modelo?",

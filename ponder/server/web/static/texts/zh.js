@@ -1,6 +1,6 @@
 // Every text of the page in Chinese.
 export default {
-  models: "模型", modelsWait: "正在了解这台机器……", modelsHere: (memory) => `这台机器有 ${memory} 内存。速度是内存带宽所允许的估计值。`,
+  editReply: "修改这个回答", models: "模型", modelsWait: "正在了解这台机器……", modelsHere: (memory) => `这台机器有 ${memory} 内存。速度是内存带宽所允许的估计值。`,
   kinds: { hybrid: "对话，可选思考", instruct: "对话", thinking: "对话，总是思考", coder: "代码", embedding: "向量", reranker: "相关性排序" },
   fits: (memory) => `适合你的 ${memory} 内存`, tooLarge: (needs) => `需要 ${needs}，这台机器放不下`, about: (rate) => `在此约 ${rate} 词元/秒`,
   loaded: "已加载", load: "加载", unload: "卸载", offer: "使用", pull: "下载", downloading: "下载中", removeModel: "删除这个模型的文件？",
