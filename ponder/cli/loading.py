@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ponder.engine.decoding.settings import Ceiling
     from ponder.engine.llm import LLM
     from ponder.engine.load_options import LoadFields
+    from ponder.engine.remote import RemoteModel
 
 MAX_BATCH = 32  # as many as a bandwidth-bound machine gains from
 
@@ -56,3 +57,22 @@ def open_llm(
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)
+
+
+def is_url(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
+
+
+def open_remote(url: str, args: argparse.Namespace) -> "RemoteModel":
+    """The model behind a URL, by the flags of `options.add_served_flags`."""
+    from ponder.engine.remote import RemoteModel
+
+    key = args.key_file.read_text("utf-8").strip() if args.key_file else None
+    return RemoteModel(url, model=args.served_model, api_key=key)
+
+
+def check_served(args: argparse.Namespace) -> None:
+    """Raises UserError for flags of a server where the model is none."""
+    for flag, given in (("served-model", args.served_model), ("key-file", args.key_file)):
+        if given is not None:
+            raise UserError(f"--{flag} is for a server: MODEL must be its URL", param=flag)

@@ -45,6 +45,14 @@ def add_load_flags(parser: argparse.ArgumentParser, adapter: str = "PATH") -> No
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the CPUs this process may use)")
 
 
+def add_served_flags(parser: argparse.ArgumentParser) -> None:
+    """For commands that take the URL of a server in place of a model."""
+    group = parser.add_argument_group("a server instead of a model")
+    group.add_argument("--served-model", metavar="NAME", help="the model's name there (default: the first it lists)")
+    group.add_argument("--key-file", type=Path, metavar="FILE", help="a file with the key for it")
+    group.add_argument("--in-flight", type=int, default=64, metavar="N", help="requests at a time (default: 64)")
+
+
 def add_door_flags(group: "argparse._ArgumentGroup") -> None:
     """Who may come in besides those with a key, for commands that listen."""
     group.add_argument("--no-auth", action="store_true", help="let everybody in who can reach the address")

@@ -13,7 +13,7 @@ from ponder.data.extract.models import AtWork, Models, at_work
 from ponder.data.plan import Lot
 from ponder.data.read.reading import Reading, Texts
 from ponder.data.read.table import texts_of
-from ponder.data.steps.cleaner import Cleaning, cleaner
+from ponder.data.steps.cleaner import CODE, Cleaning, cleaner
 from ponder.data.steps.counts import Counts, Work
 
 
@@ -34,6 +34,7 @@ def clean(lot: Lot, cleaning: Cleaning, models: Models, folder: Path) -> tuple[P
 def _documents(lot: Lot, cleaning: Cleaning, models: AtWork, counts: Counts) -> Iterator[Document]:
     steps = cleaner(cleaning)
     how = Reading(field=lot.source.field, read_page=models.pages(counts))
+    labels: dict[str, str | float] = {"field": CODE} if lot.source.format == CODE else {}
     for file in lot.files:
         counts.files += 1
         counts.read_bytes += file.size
@@ -45,6 +46,7 @@ def _documents(lot: Lot, cleaning: Cleaning, models: AtWork, counts: Counts) -> 
                 document = Document(
                     text=models.corrected(text, lot.source.name, counts), source=lot.source.name,
                     origin=f"{file.origin}#{n}", licence=lot.source.licence, language=file.language,
+                    labels=labels,
                 )  # fmt: skip
                 cleaned = steps.clean(document, counts)
                 if cleaned is not None:

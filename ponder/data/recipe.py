@@ -15,6 +15,7 @@ from ponder.data.read.table import Format
 from ponder.data.sections import check_names, read_toml, section, unknown
 from ponder.data.steps.cleaner import Cleaning, cleaning
 from ponder.data.steps.held_out import HeldOutSet
+from ponder.data.steps.language import Languages
 from ponder.data.steps.quality import Rules
 
 
@@ -63,6 +64,9 @@ def names_in(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
+FIELDS = ("name", "seed", "similar", "unreadable", "rules", "languages", "held_out", "annotator", "scans", "correct")
+
+
 class DataRecipe(Struct, frozen=True, kw_only=True):
     name: str
     sources: tuple[Source, ...]
@@ -81,9 +85,7 @@ class DataRecipe(Struct, frozen=True, kw_only=True):
 def read_recipe(path: Path) -> DataRecipe:
     """Raises UserError that names the file, the section and the field."""
     raw = read_toml(path)
-    check_names(
-        raw, ("name", "seed", "similar", "unreadable", "rules", "held_out", "scans", "correct", "source"), str(path)
-    )
+    check_names(raw, (*FIELDS, "source"), str(path))
     sections = raw.get("source")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{path} has no sources: a recipe of data is a list of [[source]] sections", param="source")
@@ -92,8 +94,6 @@ def read_recipe(path: Path) -> DataRecipe:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{path}: two sources are called {name}", param="name")
-    if not isinstance(raw.get("rules", {}), dict):
-        raise UserError(f"{path}: rules is a section, [rules]", param="rules")
     try:
         recipe = DataRecipe(
             name=msgspec.convert(raw.get("name", path.stem), str),
@@ -116,8 +116,16 @@ def _cleaning(raw: Mapping[str, Any], path: Path) -> Cleaning:
     held_out = raw.get("held_out", [])
     if not isinstance(held_out, list) or not all(isinstance(each, dict) for each in held_out):
         raise UserError(f"{path}: held_out is a list of sections, [[held_out]]", param="held_out")
+    for name in ("rules", "languages"):
+        if not isinstance(raw.get(name, {}), dict):
+            raise UserError(f"{path}: {name} is a section, [{name}]", param=name)
+    annotator = raw.get("annotator")
+    if annotator is not None and not isinstance(annotator, str):
+        raise UserError(f"{path}: annotator is the path of a file", param="annotator")
     return cleaning(
         path.parent,
         section(raw.get("rules", {}), Rules, f"{path}, rules"),
+        section(raw.get("languages", {}), Languages, f"{path}, languages"),
         tuple(section(each, HeldOutSet, f"{path}, held_out {n + 1}") for n, each in enumerate(held_out)),
+        None if annotator is None else path.parent / annotator,
     )

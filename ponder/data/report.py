@@ -20,6 +20,8 @@ class Report(Struct, kw_only=True):
     """Of the text."""
     by_language: dict[str, Share] = field(default_factory=dict)
     """FLORES-200 code, or empty where nobody told."""
+    by_label: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Label -> value -> documents."""
     repetitions: dict[str, int] = field(default_factory=dict)
     """By source: documents that repeat an earlier one."""
     repeated_samples: list[tuple[str, str, str]] = field(default_factory=list)
@@ -34,6 +36,9 @@ class Report(Struct, kw_only=True):
             share = shares.setdefault(key, Share())
             share.documents += 1
             share.bytes += len(document.text.encode())
+        for label, value in document.labels.items():
+            values = self.by_label.setdefault(label, {})
+            values[str(value)] = values.get(str(value), 0) + 1
 
     def repeated(self, document: Document, earlier: str) -> None:
         self.repetitions[document.source] = self.repetitions.get(document.source, 0) + 1
@@ -52,6 +57,7 @@ def markdown(report: Report) -> str:
         f"# {report.name}",
         _sources(report),
         _languages(report),
+        _labels(report),
         _dropped(report),
         _models(report),
         _speed(report),
@@ -83,6 +89,12 @@ def _languages(report: Report) -> str:
         name = f"{languages()[code].name} ({code})" if code else "not told"
         rows.append(f"| {name} | {share.documents:,} | {share.bytes:,} |")
     return "\n".join(rows)
+
+
+def _labels(report: Report) -> str:
+    rows = [f"| {label} | {', '.join(f'{value}: {n:,}' for value, n in sorted(values.items()))} |"
+            for label, values in report.by_label.items()]  # fmt: skip
+    return "\n".join(["| label | documents |", "|---|---|", *rows]) if rows else ""
 
 
 def _dropped(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""`ponder data`: text from files and packages, clean and without repetitions, with a report."""
+"""`ponder data`: text from files and packages, clean and without repetitions, with a report; and labels for it."""
 
 import argparse
 import os
@@ -7,32 +7,51 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from ponder.cli import options
 from ponder.core.errors import UserError
 
-DESCRIPTION = "Make text to learn from: read, mended, judged, scrubbed, without repetitions, with a report."
+DESCRIPTION = "Make text to learn from: read, mended, judged, identified, scrubbed, without repetitions, with a report."
 NOTES = """examples:
   ponder data recipes/data/packaged.toml --sample 5MB   a sample of every source, in runs/data/packaged
   ponder data my.toml --out clean --workers 8           everything, by eight processes
+  ponder data label clean --teacher Qwen/Qwen3-4B       an annotator, from what a teacher says about some documents
+  ponder data label clean --labels mine.jsonl           an annotator, from labels that are there
 
-The same command goes on where it was interrupted; lots of files that are finished are not read again.
-docs/data.md explains recipes, steps and the report."""
+The same command goes on where it was interrupted: lots of files that are finished are not read again, and a teacher is
+asked nothing twice. docs/data.md explains recipes, steps, labels and the report."""
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="a file such as recipes/data/packaged.toml")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where everything goes (default: runs/data/NAME)")
-    parser.add_argument(
-        "--sample", metavar="SIZE", help="read about so much in all, such as 5MB, from every source alike"
-    )
+    parser.add_argument("words", nargs="+", metavar="RECIPE | label FOLDER",
+                        help="a file such as recipes/data/packaged.toml; or label and a finished folder")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="PATH",
+                        help="where everything goes (default: runs/data/NAME); label: the annotator's file (default: "
+                        "annotator.npz in FOLDER)")  # fmt: skip
+    parser.add_argument("--sample", metavar="SIZE", help="read about so much in all, such as 5MB, from every source "
+                        "alike; label: so many documents (default: 2000)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
                         help="processes (default: one a CPU)")  # fmt: skip
+    labels = parser.add_argument_group("label")
+    labels.add_argument("--teacher", metavar="MODEL", help="a model, or the URL of a server, that labels a sample")
+    labels.add_argument("--labels", type=Path, action="append", default=[], metavar="FILE",
+                        help="in place of a teacher: JSON lines of texts and labels; repeat for more")  # fmt: skip
+    options.add_served_flags(parser)
+    options.add_load_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if find_spec("rensa") is None:
+    labelling = args.words[0] == "label" and len(args.words) > 1
+    names = args.words[1:] if labelling else args.words
+    if len(names) != 1:
+        raise UserError("name one RECIPE, a file such as recipes/data/packaged.toml", param="recipe")
+    if find_spec("trafilatura") is None:
         raise UserError("ponder data needs more packages: pip install 'ponder-llm[data]'", param="recipe")
+    return _label(Path(names[0]), args) if labelling else _make(Path(names[0]), args)
+
+
+def _make(path: Path, args: argparse.Namespace) -> int:
     if args.workers < 1:
         raise UserError(f"--workers must be 1 or more, got {args.workers}", param="workers")
     from ponder.data.recipe import read_recipe
@@ -41,12 +60,44 @@ def run(args: argparse.Namespace) -> int:
     from ponder.model.hub.huggingface import data_set
 
     sample = None if args.sample is None else bytes_of(args.sample)
-    recipe = read_recipe(args.recipe)
+    recipe = read_recipe(path)
     out = args.out or Path("runs/data") / recipe.name
     report = make(recipe, out, sample=sample, workers=args.workers, say=_say, hub=data_set)
     print(markdown(report))
     _say(f"text: {out / TEXT}, sha256 {report.sha256}\nreport: {out / PAGE}")
     return 0
+
+
+def _label(folder: Path, args: argparse.Namespace) -> int:
+    from ponder.cli.loading import check_served, is_url, open_llm, open_remote
+    from ponder.cli.terminal.progress import progress
+    from ponder.data.label.make import by_files, by_teacher
+    from ponder.data.label.teacher import asking
+
+    if (args.teacher is None) == (not args.labels):
+        raise UserError("give a --teacher, or --labels that are there", param="teacher")
+    out = args.out or folder / "annotator.npz"
+    if args.labels:
+        print(by_files(args.labels, out))
+    else:
+        count = _documents(args.sample)
+        if not is_url(args.teacher):
+            check_served(args)
+        opened = open_remote(args.teacher, args) if is_url(args.teacher) else open_llm(args.teacher, args)
+        with opened as model, progress("labelling") as tick:
+            name = f"{args.served_model or ''} {args.teacher}".strip()
+            page = by_teacher(
+                folder, out, asking(model), teacher=name, count=count, in_flight=args.in_flight, tick=tick
+            )
+        print(page)
+    _say(f'annotator: {out}; annotator = "{out.absolute()}" in a recipe labels every document')
+    return 0
+
+
+def _documents(sample: str | None) -> int:
+    if sample is not None and not (sample.isdecimal() and int(sample)):
+        raise UserError(f"--sample of label is a number of documents, not {sample!r}", param="sample")
+    return int(sample or 2000)
 
 
 def bytes_of(size: str) -> int:

@@ -110,10 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sampling.add_argument(
                 f"--{name.replace('_', '-')}", type=kind, help=text, metavar="N" if kind is int else "X"
             )
-    served = parser.add_argument_group("a server instead of a model")
-    served.add_argument("--served-model", metavar="NAME", help="the model's name there (default: the first it lists)")
-    served.add_argument("--key-file", type=Path, metavar="FILE", help="a file with the key for it")
-    served.add_argument("--in-flight", type=int, default=64, metavar="N", help="requests at a time (default: 64)")
+    options.add_served_flags(parser)
     options.add_load_flags(parser)
 
 
@@ -196,22 +193,15 @@ def _with_modes(settings: "Settings", args: argparse.Namespace, capability: str)
 
 @contextmanager
 def _opened(name: str, args: argparse.Namespace) -> "Iterator[tuple[ChatModel, ModelCard]]":
+    from ponder.cli.loading import check_served, is_url, open_llm, open_remote
     from ponder.eval.manifest import ModelCard
 
-    if name.startswith(("http://", "https://")):
-        from ponder.engine.remote import RemoteModel
-
-        key = args.key_file.read_text("utf-8").strip() if args.key_file else None
-        with RemoteModel(name, model=args.served_model, api_key=key) as remote:
+    if is_url(name):
+        with open_remote(name, args) as remote:
             served = f"{remote.name} at {name}"  # asks the server, so that the profile knows what it can
             yield remote, ModelCard(name=name, capability=remote.profile.capability, loaded={"served": served})
         return
-    for flag in ("served_model", "key_file"):
-        if getattr(args, flag) is not None:
-            word = flag.replace("_", "-")
-            raise UserError(f"--{word} is for a server: MODEL must be its URL", param=word)
-    from ponder.cli.loading import open_llm
-
+    check_served(args)
     with open_llm(name, args) as llm:
         yield llm, _card(name, llm, args)
 

@@ -22,6 +22,11 @@ def kinds(wanted: str) -> NDArray[np.bool_]:
     return np.array([unicodedata.category(chr(point))[0] in wanted for point in range(PLANE)] + [False])
 
 
+@cache
+def blanks() -> NDArray[np.bool_]:
+    return np.array([chr(point).isspace() for point in range(PLANE)] + [False])
+
+
 def points_of(text: str) -> Points:
     return np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
 

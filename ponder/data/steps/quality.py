@@ -4,10 +4,12 @@ They count characters and lines where the originals count words, so that they me
 has a name; `fault` gives that of the first one that a text breaks.
 """
 
-import unicodedata
 from collections import Counter
 
+import numpy as np
 from msgspec import Struct
+
+from ponder.data.steps.characters import PLANE, blanks, kinds, points_of
 
 
 class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,8 +35,8 @@ def fault(text: str, rules: Rules) -> str | None:
     """The name of the first rule that is broken: too short, symbols, repeated lines, ..."""
     if len(text) < rules.shortest:
         return "too short"
-    visible = [c for c in text if not c.isspace()]
-    if sum(map(_letter, visible)) < rules.letters * len(visible):
+    letters, visible = _letters(text)
+    if letters < rules.letters * visible:
         return "symbols"
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) - len(set(lines)) > rules.repeated_lines * len(lines):
@@ -48,9 +50,13 @@ def fault(text: str, rules: Rules) -> str | None:
     return None
 
 
-def _letter(c: str) -> bool:
-    """Marks are parts of letters in most scripts of India, and of Arabic and Hebrew."""
-    return c.isalpha() or (not c.isascii() and unicodedata.category(c).startswith("M"))
+def _letters(text: str) -> tuple[int, int]:
+    """(letters, all that can be seen). Marks are parts of letters in most scripts of India, in Arabic and in Hebrew."""
+    points = points_of(text)
+    low = np.minimum(points, PLANE)
+    high = points[points >= PLANE].tolist()
+    letters = int(kinds("LM")[low].sum()) + sum(chr(point).isalpha() for point in high)
+    return letters, len(points) - int(blanks()[low].sum())
 
 
 def _repeated(text: str) -> float:

@@ -1,0 +1,126 @@
+"""A teacher labels documents, each once: what it said is kept by the hash of the text before the next is asked for."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from ponder.core.event import TextDelta
+from ponder.core.message import Message
+from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import ChatModel
+from ponder.core.request import ChatRequest
+from ponder.data.document import Document
+from ponder.data.label.labels import INSTRUCTIONS, Labels, question, read_labels
+
+TRIES = 3
+"""Replies that make no sense after which a document stays without labels."""
+LONGEST_REPLY = 300  # ids
+
+Ask = Callable[[str, int], str]
+"""(question, number of the try) -> reply"""
+
+
+class Reply(Struct, kw_only=True):
+    """A line of the file that is kept."""
+
+    id: str
+    """Hash of the document's text."""
+    teacher: str
+    labels: Labels | None
+    """None for a reply that makes no sense; it was paid for all the same."""
+
+
+class Labelled(Struct):
+    labels: dict[str, Labels]
+    """By the document's id."""
+    unlabelled: list[str]
+    """Documents about which the teacher said nothing that makes sense."""
+    asked: int
+    """Questions that were put to the teacher this time."""
+
+
+def asking(model: ChatModel) -> Ask:
+    def ask(text: str, attempt: int) -> str:
+        request = ChatRequest(
+            messages=(Message.system(INSTRUCTIONS), Message.user(text)),
+            sampling=SamplingParams(temperature=0.7 if attempt else 0.0, seed=attempt, max_tokens=LONGEST_REPLY),
+            thinking=Thinking(enabled=False),
+        )
+        return "".join(event.text for event in model.stream(request) if isinstance(event, TextDelta))
+
+    return ask
+
+
+def label(
+    documents: Iterable[Document],
+    ask: Ask,
+    *,
+    teacher: str,
+    kept: Path,
+    in_flight: int = 8,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Labelled:
+    """kept: file of what teachers have said; a document that it knows is not asked about again.
+
+    An error of the teacher ends the run. What it had said by then is kept, and the next run goes on behind it.
+    """
+    texts = {document.id: document.text for document in documents}
+    labels: dict[str, Labels] = {}
+    tries: Counter[str] = Counter()
+    for reply in _replies(kept):
+        if reply.teacher == teacher and reply.id in texts:
+            tries[reply.id] += 1
+            if reply.labels is not None:
+                labels[reply.id] = reply.labels
+    todo = [id_ for id_ in texts if id_ not in labels and tries[id_] < TRIES]
+    lock, stop, asked = threading.Lock(), threading.Event(), Counter[str]()
+
+    def one(id_: str) -> None:
+        while not stop.is_set() and tries[id_] < TRIES and id_ not in labels:
+            asked[id_] += 1
+            found = read_labels(ask(question(texts[id_]), tries[id_]))
+            with lock:
+                _append(kept, Reply(id=id_, teacher=teacher, labels=found))
+            tries[id_] += 1
+            if found is not None:
+                labels[id_] = found
+
+    with ThreadPoolExecutor(in_flight, thread_name_prefix="teacher") as pool:
+        try:
+            for n, future in enumerate(as_completed([pool.submit(one, id_) for id_ in todo])):
+                future.result()
+                tick(len(texts) - len(todo) + n + 1, len(texts))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    found_ids = {id_: labels[id_] for id_ in texts if id_ in labels}
+    return Labelled(found_ids, [id_ for id_ in texts if id_ not in labels], asked.total())
+
+
+def _replies(kept: Path) -> Iterator[Reply]:
+    if not kept.exists():
+        return
+    for line in kept.read_bytes().split(b"\n"):
+        try:
+            yield msgspec.json.decode(line, type=Reply)
+        except (msgspec.DecodeError, UnicodeError):
+            continue  # an end that was cut off when the run was killed
+
+
+def _append(kept: Path, reply: Reply) -> None:
+    with kept.open("ab") as file:
+        if file.tell() and not _ends_a_line(kept):
+            file.write(b"\n")
+        file.write(msgspec.json.encode(reply) + b"\n")
+
+
+def _ends_a_line(kept: Path) -> bool:
+    with kept.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
