@@ -13,6 +13,7 @@ import numpy as np
 from ponder.core.errors import UserError
 from ponder.core.sample import Rollout
 from ponder.train.rollouts.advantage import has_signal
+from ponder.train.rollouts.watch import loops
 
 Group = Sequence[Rollout]
 NoSignal = Literal["drop", "refill"]
@@ -93,6 +94,7 @@ def metrics_of(groups: Sequence[Group]) -> dict[str, float]:
         "pass_at_group": float(np.mean([any(r.verdict is not None and r.verdict.ok for r in g) for g in groups])),
         "truncated": float(np.mean([v.status == "truncated" for v in verdicts])),
         "unparsed": float(np.mean([v.status == "unparsed" for v in verdicts])),
+        "looping": float(np.mean([loops(c.ids) for c in said])),
         "new_tokens": float(np.mean([len(c.ids) for c in said])),
         "thinking_tokens": float(np.mean([c.thinking_tokens for c in said])),
         "handovers": float(np.mean([c.handover is not None for c in said])),

@@ -17,6 +17,7 @@ that its own answers lead nowhere.
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import field
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
@@ -27,8 +28,10 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import weights
 from ponder.train.loss import LossSettings
 from ponder.train.rollouts.collect import Ask, roll_out
-from ponder.train.rollouts.groups import metrics_of
+from ponder.train.rollouts.groups import computed, metrics_of
 from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.rollouts.said_by_teacher import told_by
+from ponder.train.rollouts.watch import Watch
 from ponder.train.stage import Context
 from ponder.train.stages.prompted import SHOWN, PromptedStage
 from ponder.train.stages.training import Drawn
@@ -43,6 +46,15 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
     """0: forward KL, 1: reverse KL, between them the generalised JSD; see `LossSettings`."""
     from_teacher: float = 0.0
     """Share of the problems that the teacher answers: 0 is on-policy, 1 off-policy."""
+    teachers: dict[str, str] = field(default_factory=dict)
+    """Further ones: a task's name and the stage whose model teaches it, in place of `teacher`."""
+    top: int = 0
+    """The teacher's so many likeliest ids and the rest as one; 0: its whole distribution. With several teachers it is
+    above 0, since each sample then carries what its own said."""
+    length_limit: float = 3.0
+    """The run stops when answers are so many times longer than in its first steps; 0: never."""
+    loop_limit: float = 0.5
+    """The run stops when so large a share of the answers ends in a loop; 0: never."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,9 +63,17 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
         if not 0 <= self.from_teacher <= 1:
             raise UserError("from_teacher is a share, between 0 and 1", param="from_teacher")
         LossSettings(beta=self.beta)
+        if unknown := [name for name in self.teachers if name not in self.tasks]:
+            raise UserError(f"a teacher is named for {unknown[0]}, which is not among the tasks", param="teachers")
+        if self.top < 0 or (self.teachers and not self.top):
+            raise UserError("several teachers say their likeliest ids: set top, such as 64", param="top")
+        if self.teachers and self.from_teacher:
+            raise UserError("with several teachers the student answers: from_teacher is 0", param="from_teacher")
+        if self.length_limit < 0 or not 0 <= self.loop_limit <= 1:
+            raise UserError("length_limit is 0 or more, loop_limit between 0 and 1", param="length_limit")
 
     def parents(self) -> dict[str, str]:
-        return {"from": self.from_, "teacher": self.teacher}
+        return {"from": self.from_, "teacher": self.teacher} | {name: name for name in self.teachers.values()}
 
     def stand_in(self, ids: list[int], own: NDArray[np.float32]) -> Sample:
         return Sample.of(ids, kl=own / own.sum())
@@ -61,8 +81,12 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
     def run(self, ctx: Context) -> None:
         tokenizer = ctx.tokenizer()
         student, teacher = ctx.model(), ctx.model("teacher")
-        check_vocabulary(tokenizer, ctx.tokenizer("teacher"), student.config.vocab_size, teacher.config.vocab_size)
-        trainer = self.trainer(ctx, student, loss=LossSettings(beta=self.beta), teacher=teacher)
+        own = {task: ctx.model(stage) for task, stage in self.teachers.items()}
+        for role, model in (("teacher", teacher), *((self.teachers[task], model) for task, model in own.items())):
+            check_vocabulary(tokenizer, ctx.tokenizer(role), student.config.vocab_size, model.config.vocab_size)
+        alone = None if self.top else teacher
+        trainer = self.trainer(ctx, student, loss=LossSettings(beta=self.beta), teacher=alone)
+        watch = Watch(ctx.metrics, self.length_limit, self.loop_limit)
         writers = [engine_of(trainer.decoder, tokenizer)]
         if self.from_teacher:
             writers.append(engine_of(Decoder(teacher), tokenizer))
@@ -76,14 +100,21 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
         def batch(step: int) -> Drawn:
             writers[0].weights_changed()
             asks = self.asks(ctx.seed, step)
-            own = len(asks) - round(self.from_teacher * len(asks))
-            groups = answered(writers[0], asks[:own]) if own else []
+            student_part = len(asks) - round(self.from_teacher * len(asks))
+            groups = answered(writers[0], asks[:student_part]) if student_part else []
             metrics = metrics_of(groups) if groups else {}  # what the student can do
-            if own < len(asks):
-                groups += answered(writers[1], asks[own:])
+            watch.note(metrics)
+            if student_part < len(asks):
+                groups += answered(writers[1], asks[student_part:])
             said[:] = [group[0] for group in groups[:SHOWN]]
             samples = [taught(rollout) for group in groups for rollout in group]
-            return Drawn(weights.normalise(samples, "token"), metrics)
+            if self.top:
+                asked = [rollout.problem.task for group in groups for rollout in group]
+                samples = [
+                    told for sample, task in zip(samples, asked, strict=True)
+                    for told in told_by(own.get(task, teacher), [sample], self.top)
+                ]  # fmt: skip
+            return Drawn(weights.normalise(samples, "token"), metrics, sampled=computed(groups))
 
         self.learn(ctx, trainer, tokenizer, batch, speak=lambda: said)
 

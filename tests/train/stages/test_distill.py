@@ -1,21 +1,28 @@
 """Distillation: the student comes closer to its teacher, in text of its own or of the teacher's."""
 
 import io
+from dataclasses import replace as replace_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from msgspec import convert
 from msgspec.structs import replace
 
 from ponder.core.errors import UserError
+from ponder.core.sample import Sample
 from ponder.tasks.table import TASKS
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.vocabulary import Vocabulary
+from ponder.train.batch import pack
 from ponder.train.record.metrics import read
+from ponder.train.rollouts.said_by_teacher import told_by
+from ponder.train.rollouts.watch import Watch, loops
 from ponder.train.stage import MODEL, Context
 from ponder.train.stages.distill import Distill, check_vocabulary, taught
+from ponder.train.step import StepSettings, Trainer
 from tests.train.rollouts.test_groups import group
 from tests.train.thinker import THINKER, TOKENIZER, Digit, tuned
 
@@ -45,8 +52,15 @@ def stage(**fields: Any) -> Distill:
 
 @pytest.mark.parametrize(
     "variant",
-    [{}, {"beta": 1.0}, {"beta": 0.5, "modes": ["no_think"]}, {"from_teacher": 1.0}, {"from_teacher": 0.5, "group": 2}],
-    ids=["forward", "reverse", "jsd", "off-policy", "both"],
+    [
+        {},
+        {"beta": 1.0},
+        {"beta": 0.5, "modes": ["no_think"]},
+        {"from_teacher": 1.0},
+        {"from_teacher": 0.5, "group": 2},
+        {"top": 12},
+    ],
+    ids=["forward", "reverse", "jsd", "off-policy", "both", "top-12"],
 )
 def test_the_divergence_from_the_teacher_falls(
     variant: dict[str, Any], parents: dict[str, Path], tmp_path: Path
@@ -62,6 +76,65 @@ def test_the_divergence_from_the_teacher_falls(
     else:
         assert "reward" not in lines[0], "nobody asked the student"
     assert (tmp_path / MODEL / "config.json").exists()
+
+
+def test_what_a_teacher_said_is_the_teacher(parents: dict[str, Path]) -> None:
+    """All ids but one, and the rest as one class, are the whole distribution."""
+    ctx = Context(folder=parents["from"], parents=parents, identity={}, seed=1, out=io.StringIO())
+    teacher = ctx.model("teacher")
+    samples = [taught(rollout) for rollout in group(1.0, 0.0)]
+    ids = np.concatenate([samples[0].ids, samples[0].ids])
+    samples = [Sample.of(ids, kl=[0.0] * (len(ids) - 3) + [1.0, 0.0, 1.0])]
+    whole = Trainer(ctx.model(), StepSettings(), parents["from"], teacher=teacher)
+    alone = Trainer(ctx.model(), StepSettings(), parents["from"])
+    wanted, _ = whole.loss(pack(samples))
+    told = told_by(teacher, samples, 10_000)
+    assert told[0].teacher_ids is not None and told[0].teacher_ids.shape[1] == TOKENIZER.vocab_size - 1
+    torch.testing.assert_close(alone.loss(pack(told))[0], wanted, rtol=1e-4, atol=1e-6)
+    assert alone.loss(pack(told_by(teacher, samples, 2)))[0] < wanted, "a tail class is a lower bound"
+
+
+def test_several_teachers_each_for_its_task(
+    parents: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "other", replace_(Digit(), name="other"))
+    two = {"tasks": ["digit", "other"], "teachers": {"other": "second"}, "top": 8, "steps": 2, "warmup": 0}
+    ctx = Context(folder=tmp_path, parents=parents | {"second": parents["from"]}, identity={}, seed=1,
+                  out=io.StringIO())  # fmt: skip
+    stage(**two).run(ctx)
+    found = [float(line["divergence"]) for line in read(tmp_path / "metrics.jsonl")]
+    (tmp_path / "one").mkdir()
+    stage(steps=2, top=8, warmup=0).run(replace_(ctx, folder=(tmp_path / "one")))
+    one = [float(line["divergence"]) for line in read(tmp_path / "one" / "metrics.jsonl")]
+    assert found[0] < 0.8 * one[0], "half of the answers are taught by the student itself"
+
+
+def test_answers_that_grow_or_loop_stop_the_run(tmp_path: Path) -> None:
+    watch = Watch(tmp_path / "none.jsonl", 2.0, 0.5)
+    for length in (10, 10, 10, 10, 10, 15, 20, 25, 28):
+        watch.note({"new_tokens": length, "looping": 0.4})
+    with pytest.raises(UserError, match=r"answers have \d+ ids where they had 10: they grow"):
+        for _ in range(5):
+            watch.note({"new_tokens": 30, "looping": 0.4})
+    going_round = Watch(tmp_path / "none.jsonl", 0.0, 0.5)
+    with pytest.raises(UserError, match="60% of the answers end in a loop"):
+        for _ in range(5):
+            going_round.note({"new_tokens": 900, "looping": 0.6})
+    assert loops([1, 2, 3, 4] * 3) and loops([9, *[5] * 9]) and not loops([1, 2, 3, 4] * 2) and not loops(range(99))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"teachers": {"count": "a"}}, "not among the tasks"),
+        ({"teachers": {"digit": "a"}}, "set top"),
+        ({"teachers": {"digit": "a"}, "top": 4, "from_teacher": 0.5}, "from_teacher is 0"),
+        ({"loop_limit": 2.0}, "loop_limit between 0 and 1"),
+    ],
+)
+def test_teachers_that_cannot_be_are_refused(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        stage(**fields)
 
 
 def test_only_what_a_model_wrote_is_taught() -> None:
