@@ -19,10 +19,11 @@ def main() -> int:
     parser.add_argument("--until")
     parser.add_argument("--accept", action="append", default=[])
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--shrink", action="store_true")
     args = parser.parse_args()
     try:
         return train(args.recipe, args.out, from_=args.from_, until=args.until, accept=args.accept,
-                     threads=args.threads)  # fmt: skip
+                     threads=args.threads, shrink=args.shrink)  # fmt: skip
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 1

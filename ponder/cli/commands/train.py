@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hours", type=float, metavar="H",
                         help="scale all steps so that the whole takes so long on this machine")  # fmt: skip
+    parser.add_argument("--shrink", action="store_true",
+                        help="all stages of a large recipe in a minute: narrow, two layers, two steps")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
     parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
@@ -62,4 +64,4 @@ def run(args: argparse.Namespace) -> int:
     if word == "inspect":
         return inspect(Path(recipes[0]), args.out, stage=args.stage, count=args.samples)
     return train(Path(recipes[0]), args.out, from_=args.from_, until=args.until, accept=args.accept,
-                 threads=args.threads, dry_run=args.dry_run, hours=args.hours)  # fmt: skip
+                 threads=args.threads, dry_run=args.dry_run, hours=args.hours, shrink=args.shrink)  # fmt: skip

@@ -19,6 +19,7 @@ from ponder.train.recipe.hours import in_hours
 from ponder.train.recipe.inspect import show
 from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
+from ponder.train.recipe.shrink import shrunk
 from ponder.train.scale.ladder import LAW, climb, page, read_ladder
 from ponder.train.stage import MODEL, Interrupted
 from ponder.train.stages.pretrain import Pretrain
@@ -31,11 +32,13 @@ NARROW = 128  # hidden_size up to which a second thread costs more in waiting th
 
 def train(
     path: Path, out: Path | None, *, from_: str | None, until: str | None, accept: Collection[str],
-    threads: int | None = None, dry_run: bool = False, hours: float | None = None,
+    threads: int | None = None, dry_run: bool = False, hours: float | None = None, shrink: bool = False,
 ) -> int:  # fmt: skip
     """The exit code: 130 when Ctrl-C was pressed and all is saved. threads: of torch; a resumed run has the same bits
-    only with as many as before. dry_run: says what it would take, and leaves nothing behind. hours: see `hours.py`."""
-    recipe, why = in_numbers_of_this_cpu(read_recipe(path))
+    only with as many as before. dry_run: says what it would take, and leaves nothing behind. hours, shrink: see
+    `hours.py` and `shrink.py`."""
+    whole = read_recipe(path)
+    recipe, why = in_numbers_of_this_cpu(shrunk(whole) if shrink else whole)
     torch.set_num_threads(threads or threads_for(recipe))
     out = out or HOME / recipe.name
     if dry_run:

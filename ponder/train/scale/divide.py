@@ -31,14 +31,21 @@ class Divided(NamedTuple):
     """Processes that have the same samples."""
     mesh: DeviceMesh
     stacks: list[nn.Parameter]
-    """Divided experts, whose gradients nobody adds up over the replicas but `add_up`."""
+    """Divided experts."""
+    kept: list[nn.Parameter]
+    """Norms and routers of a model in bfloat16, in float32: FSDP2 shards one type, so each process has whole ones."""
 
     def add_up(self) -> None:
-        """The gradients of divided experts, over the replicas."""
+        """The gradients that FSDP2 does not see: of experts over the replicas, of what is kept over all readers."""
         if self.mesh["replica"].size() > 1:
             for stack in self.stacks:
                 if isinstance(stack.grad, DTensor):
                     distributed.all_reduce(stack.grad.to_local(), group=self.mesh["replica"].get_group())
+        for p in self.kept:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+            distributed.all_reduce(p.grad, group=self.mesh["shard"].get_group())
+            p.grad.div_(self.readers)
 
 
 def divide(decoder: Decoder, layout: Layout) -> Divided:
@@ -50,14 +57,16 @@ def divide(decoder: Decoder, layout: Layout) -> Divided:
     box = (readers // layout.expert, layout.expert, layout.tensor)
     mesh = init_device_mesh("cpu", box, mesh_dim_names=("replica", "expert", "tensor"))
     stacks = [stack for layer in decoder.layers for stack in _divide(layer, mesh, layout, readers)]
+    kept = list[nn.Parameter]()
     if readers > 1:
-        apart = set(stacks)
+        kept = [p for p in decoder.parameters() if p.dtype != decoder.head.dtype]
+        apart = {*stacks, *kept}
         shard = mesh["replica", "expert"]._flatten("shard")
         for layer in decoder.layers:
             fully_shard(layer, mesh=shard, ignored_params=apart)
         fully_shard(decoder, mesh=shard, ignored_params=apart)
         register_fsdp_forward_method(decoder, "hidden_states")
-    return Divided(readers, distributed.get_rank() // layout.tensor, layout.tensor, mesh, stacks)
+    return Divided(readers, distributed.get_rank() // layout.tensor, layout.tensor, mesh, stacks, kept)
 
 
 def _divide(layer: nn.Module, mesh: DeviceMesh, layout: Layout, readers: int) -> list[nn.Parameter]:

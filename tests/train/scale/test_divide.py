@@ -16,6 +16,8 @@ from torch import distributed
 
 from ponder.core.errors import UserError
 from ponder.model.config import ModelConfig
+from ponder.model.load import make_ops
+from ponder.model.weights.build import build, random_checkpoint
 from ponder.train import checkpoint
 from ponder.train.scale.layout import Layout
 from ponder.train.step import StepSettings, Trainer
@@ -64,11 +66,14 @@ def in_processes(count: int, folder: Path, work: Callable[..., Any], *args: Any)
     assert all(process.exitcode == 0 for process in started)
 
 
-def trained(folder: Path, name: str, config: ModelConfig, layout: Layout, first: int, last: int) -> None:
+def trained(
+    folder: Path, name: str, config: ModelConfig, layout: Layout, first: int, last: int, dtype: str = "f32"
+) -> None:  # fmt: skip
     """Steps first .. last, from a checkpoint where first is not 0; losses and weights go to disk."""
     many = distributed.is_initialized()
     settings = StepSettings(max_tokens=24, recompute=layout.recompute)
-    trainer = Trainer(tiny.model(config), settings, folder, together=many, layout=layout)
+    model = build(random_checkpoint(config, seed=0, noisy=True), make_ops("torch"), dtype)
+    trainer = Trainer(model, settings, folder, together=many, layout=layout)
     if first:
         newest = checkpoint.latest(folder / "checkpoints")
         assert newest is not None
@@ -79,10 +84,14 @@ def trained(folder: Path, name: str, config: ModelConfig, layout: Layout, first:
         report = trainer.step(normalise(tiny.samples(lengths, seed=step % 5), "token"), 3e-3)
         reports.append([report.loss, report.norm, report.tokens, report.metrics.get("load", 0.0)])
     checkpoint.save(folder / "checkpoints", trainer, {}, cursor=None, offset=0)
-    made = {n: np.asarray(t.read()) for n, t in trainer.checkpoint().tensors.items()}
+    made = {n: _values(t.read()) for n, t in trainer.checkpoint().tensors.items()}
     if not many or distributed.get_rank() == 0:
         (folder / f"{name}.json").write_text(json.dumps(reports))
         np.savez(folder / name, **made)
+
+
+def _values(stored: Any) -> np.ndarray:
+    return stored if isinstance(stored, np.ndarray) else (stored.data.astype(np.uint32) << 16).view(np.float32)
 
 
 def same(folder: Path, one: str, other: str) -> None:
@@ -113,6 +122,19 @@ def test_two_processes_learn_what_one_learns(name: str, tmp_path: Path) -> None:
     (one / "on-one.json").write_bytes((two / "on-one.json").read_bytes())
     (one / "on-one.npz").write_bytes((two / "on-one.npz").read_bytes())
     same(one, "on-two", "on-one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["experts sharded", "tensor", "expert"])
+def test_models_in_bfloat16(name: str, tmp_path: Path) -> None:
+    """Whose norms and routers are float32."""
+    config, layout = LAYOUTS[name]
+    trained(tmp_path, "one", config, layout, 0, 4, "bf16")
+    in_processes(2, tmp_path, trained, tmp_path, "two", config, layout, 0, 4, "bf16")
+    a, b = (np.array(json.loads((tmp_path / f"{n}.json").read_text())) for n in ("one", "two"))
+    np.testing.assert_allclose(a[:, :2], b[:, :2], rtol=0.03)
+    x, y = (np.load(tmp_path / f"{n}.npz")["model.norm.weight"] for n in ("one", "two"))
+    np.testing.assert_allclose(x, y, atol=2e-3)
 
 
 @pytest.mark.slow

@@ -1,0 +1,52 @@
+"""A recipe of a large model as one of a minute: do all its stages, and its layout, work?
+
+Two layers, widths of 1/32, sequences of 1/64, two steps a stage; Python's library in place of the texts.
+"""
+
+from msgspec.structs import replace
+
+from ponder.train.base.library import UseLibrary
+from ponder.train.base.shards import MakeShards
+from ponder.train.recipe.read import Recipe
+from ponder.train.scale.layout import Layout
+from ponder.train.stage import Stage, TextStage
+from ponder.train.stages.pretrain import Pretrain, Shape
+from ponder.train.stages.tokenizer import MakeTokenizer, QwenTokenizer
+
+NARROWER, SHORTER, LAYERS, STEPS = 32, 64, 2, 2
+EVERY, WORDS = 60, 512  # one module of so many; ids of the tokenizer
+
+
+def shrunk(recipe: Recipe) -> Recipe:
+    """Divided into two, where the layout divides; other kinds of stages stay as they are."""
+    texts = [stage for stage in recipe.stages if isinstance(stage, TextStage)]
+    others = [stage for stage in recipe.stages if stage not in texts]
+    small: list[Stage] = [UseLibrary(name=text.name, part="code", every=EVERY) for text in texts]
+    small += [_small(stage, texts[0].name if texts else "") for stage in others]
+    layout = recipe.layout
+    halves = Layout(tensor=min(2, layout.tensor), expert=min(2, layout.expert), recompute=layout.recompute)
+    return replace(recipe, name=f"{recipe.name}-shrunk", stages=tuple(small), layout=halves)
+
+
+def _small(stage: Stage, text: str) -> Stage:
+    if isinstance(stage, QwenTokenizer):
+        return MakeTokenizer(name=stage.name, from_=text, vocab_size=WORDS)
+    if isinstance(stage, MakeShards):
+        return replace(stage, held_out=0.0)
+    if not isinstance(stage, Pretrain):
+        return stage
+    sequence = None if stage.sequence is None else stage.sequence // SHORTER
+    ids = max(stage.max_tokens // SHORTER, sequence or 0)
+    return replace(
+        stage, model=None if stage.model is None else _narrow(stage.model), tokens=None, steps=STEPS, batch_tokens=ids,
+        max_tokens=ids, sequence=sequence, warmup=0, decay=0,
+        positions=None if stage.positions is None else stage.positions // SHORTER,
+    )  # fmt: skip
+
+
+def _narrow(shape: Shape) -> Shape:
+    return replace(
+        shape, hidden_size=shape.hidden_size // NARROWER, layers=min(LAYERS, shape.layers),
+        head_dim=max(2, shape.head_dim // NARROWER), mlp=shape.mlp // NARROWER,
+        expert_mlp=shape.expert_mlp // NARROWER, positions=shape.positions // SHORTER, vocab_size=None,
+    )  # fmt: skip
