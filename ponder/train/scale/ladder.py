@@ -9,10 +9,12 @@
     model = { hidden_size = 16, ... }
 
 Each size and number of tokens is searched along the rate, then along the batch at the best rate, in factors of two
-until the best lies between two others; the next one begins where this one ended. Every training is a stage in a folder
+until the best lies between two others; the next one begins where this one ended. A batch has two sequences or more:
+documents stay whole, and smaller ones would read more than they say. Every training is a stage in a folder
 of its own, so that the same command goes on where it was stopped.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +97,11 @@ def climb(recipe: Recipe, ladder: Ladder, out: Path, log: TextIO | None = None) 
     rate, batch, runs = ladder.rate, ladder.batch, list[Run]()
     for size in sizes:
         for tokens in size.tokens:
-            own = search(lambda r, b, s=size, t=tokens: measured(s, t, r, b), rate, batch, ladder.steps)  # type: ignore[misc]
+            least = 2 * (pattern.sequence or size.model.positions)
+            own = search(
+                lambda r, b, s=size, t=tokens: measured(s, t, r, b),  # type: ignore[misc]
+                rate, batch, ladder.steps, least,
+            )  # fmt: skip
             best = min(own, key=lambda run: run.loss)
             rate, batch, runs = best.rate, best.batch, runs + own
     law = fit(runs)
@@ -107,22 +113,25 @@ def climb(recipe: Recipe, ladder: Ladder, out: Path, log: TextIO | None = None) 
     return outcome
 
 
-def search(measure: Callable[[float, int], Run], rate: float, batch: int, more: int) -> list[Run]:
-    """All runs: along the rate at that batch, then along the batch at the best rate."""
-    rates = _along(lambda power: measure(rate * 2.0**power, batch), more)
+def search(
+    measure: Callable[[float, int], Run], rate: float, batch: int, more: int, least: int = 1
+) -> list[Run]:  # fmt: skip
+    """All runs: along the rate at that batch, then along the batch at the best rate. least: the smallest batch."""
+    rates = _along(lambda power: measure(rate * 2.0**power, batch), more, -more - 1)
     best = min(rates, key=lambda run: run.loss)
-    batches = _along(lambda power: best if power == 0 else measure(best.rate, round(batch * 2.0**power)), more)
+    lowest = math.ceil(math.log2(least / batch))
+    batches = _along(lambda power: best if power == 0 else measure(best.rate, round(batch * 2.0**power)), more, lowest)
     return [*rates, *(run for run in batches if run is not best)]
 
 
-def _along(measure: Callable[[int], Run], more: int) -> list[Run]:
-    """By powers of two, until the best has a neighbour on both sides."""
-    found = {power: measure(power) for power in (-1, 0, 1)}
+def _along(measure: Callable[[int], Run], more: int, lowest: int) -> list[Run]:
+    """By powers of two from `lowest` on, until the best has a neighbour on both sides."""
+    found = {power: measure(power) for power in (-1, 0, 1) if power >= lowest}
     for _ in range(more):
         best = min(found, key=lambda power: found[power].loss)
-        if min(found) < best < max(found):
-            break
         power = best + (1 if best == max(found) else -1)
+        if min(found) < best < max(found) or power < lowest:
+            break
         found[power] = measure(power)
     return list(found.values())
 

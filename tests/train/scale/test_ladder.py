@@ -87,6 +87,9 @@ def test_a_search_goes_on_until_the_best_lies_inside() -> None:
     best = min(runs, key=lambda run: run.loss)
     assert (best.rate, best.batch) == (8.0, 25) and len(asked) == len(set(asked)) == len(runs)
     assert {r for r, _ in asked} == {0.5, 1, 2, 4, 8, 16} and {b for _, b in asked} == {12, 25, 50, 100, 200}
+    asked.clear()
+    search(measure, 8.0, 100, 5, least=50)
+    assert {b for _, b in asked} == {50, 100, 200}
 
 
 def test_a_recipe_asks_the_law(tmp_path: Path) -> None:
