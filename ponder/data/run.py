@@ -14,6 +14,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,15 @@ def _cleaned(
         results: Iterator[tuple[Path, Path]] = map(work, lots)
         yield from _told(results, lots, say)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from _told(pool.map(work, lots), lots, say)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield from _told(pool.map(work, lots), lots, say)
+    except BrokenProcessPool as e:
+        raise UserError(
+            "a process of this run was killed: the memory did not suffice, or a file crashed its reader. Lots that are "
+            "finished are whole; with --workers 1 the last line before the end names the lot before that one",
+            param="workers",
+        ) from e
 
 
 def _told(results: Iterator[tuple[Path, Path]], lots: Sequence[Lot], say: Say) -> Iterator[tuple[Path, Path]]:

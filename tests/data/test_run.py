@@ -228,6 +228,16 @@ def test_a_full_disk_is_said_in_words_and_the_run_goes_on_later(folder: Path, mo
     assert not list((folder / "out").rglob("*.partial"))
 
 
+def dying(lot: plan.Lot, **more: object) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_said_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ponder.data.run.clean", dying)
+    with pytest.raises(UserError, match="a process of this run was killed"):
+        run(folder, workers=2)
+
+
 @pytest.mark.parametrize(("old", "new", "message"), [
     ('name = "texts"', 'nmae = "texts"', "did you mean name"),
     ('language = "eng_Latn"', 'language = "eng_Latin"', "did you mean eng_Latn"),

@@ -1,5 +1,6 @@
 """Pages of the web: their main text, without menus, banners and footers. By trafilatura."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def main_text(raw: bytes, charset: str | None = None, *, all_of_it: bool = False
     """None for a page without one. charset: as its server said. all_of_it: a chapter of a book, which has no menus."""
     import trafilatura
 
+    logging.getLogger("trafilatura").setLevel(logging.ERROR)  # a page without text is counted, not warned of
     text = _XML.sub("", page(raw, charset))  # what it declares is no longer true
     try:
         return trafilatura.extract(text, include_comments=False, include_tables=True, favor_recall=all_of_it)
