@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from pdf_files import Word, lines, pdf_of
 
 from ponder.data.document import Left, Unreadable
+from ponder.data.read.pdf import document
+from ponder.data.read.pdf.layout import Piece
 from ponder.data.read.pdf.picture import png
 from ponder.data.read.reading import Reading, ReadPage
 from ponder.data.read.table import texts_of
@@ -109,6 +111,21 @@ def test_a_page_without_text_is_named(read_page: ReadPage | None, tmp_path: Path
     assert read(tmp_path, pages, Reading(read_page=read_page), picture=[1]) == [
         Left("page without text", "page 2 of a.pdf"), "A page of words that can be read.",
     ]  # fmt: skip
+
+
+def test_letters_without_a_meaning_are_read_as_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A font that does not say which letters its signs are: what comes out is of a private area, or unknown."""
+    for sign in ("\ue123", "\ufffd"):
+        words = [
+            Piece(60, 60, 300, 70, f"{sign * 5} but some letters are known"),
+            Piece(60, 80, 300, 90, "and more of them"),
+        ]
+        monkeypatch.setattr(document, "pieces", lambda page, words=words: words)
+        page = [lines(60, 700, PROSE)]
+        assert read(tmp_path, page, Reading(read_page=lambda picture: "As it is printed.")) == ["As it is printed."]
+    words = [Piece(60, 60, 300, 70, "\ue123 is one sign of many in this line, which is well known")]
+    monkeypatch.setattr(document, "pieces", lambda page: words)
+    assert read(tmp_path, page) == [words[0].text]
 
 
 def test_files_without_text(tmp_path: Path) -> None:
