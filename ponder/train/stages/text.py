@@ -1,6 +1,7 @@
 """Text to learn a language from, written by the tasks: questions, thoughts and answers of the train split."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 from msgspec import field
@@ -20,12 +21,14 @@ class WriteText(TextStage, frozen=True, kw_only=True, tag="text"):
     documents: int
     levels: Levels = field(default_factory=dict)
     """Of a task, by its name; all that it has where it is not named."""
+    each: int = 1
+    """Problems of a document, one behind the other: long documents."""
     labels: dict[str, str] = field(default_factory=dict)
     """Of all documents, for mixtures: { field = "stem" }."""
 
     def __post_init__(self) -> None:
         check_tasks(self.tasks, self.levels)
-        if self.documents < 1:
+        if self.documents < 1 or self.each < 1:
             raise UserError("documents must be 1 or more: there is nothing to learn from nothing", param="documents")
 
     def run(self, ctx: Context) -> None:
@@ -39,7 +42,8 @@ class WriteText(TextStage, frozen=True, kw_only=True, tag="text"):
         return list(self._texts(seed, min(count, self.documents)))
 
     def _texts(self, seed: int, count: int) -> Iterator[str]:
-        return documents(tasks_named(self.tasks), self.levels, seed=seed, count=count)
+        single = documents(tasks_named(self.tasks), self.levels, seed=seed, count=count * self.each)
+        return ("\n".join(islice(single, self.each)) for _ in range(count))
 
 
 def check_tasks(names: tuple[str, ...], levels: Levels) -> None:

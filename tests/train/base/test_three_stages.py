@@ -16,7 +16,7 @@ from ponder.train.record.metrics import read
 
 PATH = Path(__file__).parents[3] / "recipes" / "pretrain-smoke.toml"
 SMALL = {
-    "library": {"every": 120}, "text": {"documents": 60},
+    "library": {"every": 120}, "text": {"documents": 60, "each": 1},
     "eval-base": {"ids": 300, "problems": 2, "retrieval": [256, 300]},
     "pretrain": {"tokens": 6000, "warmup": 0, "decay": 1},
 }  # fmt: skip

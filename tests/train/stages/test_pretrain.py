@@ -99,3 +99,9 @@ def test_a_text_alone_is_written_as_shards_first(tmp_path):
     *_, node = run(recipe_of(recipe(text(), tokenizer(), base(steps=2)), "test"), tmp_path, log=io.StringIO())
     shards = Shards.open(node.folder / "shards", context_of(node).tokenizer("tokenizer"))
     assert len(shards.documents) == 200 and np.all(~shards.documents["held"])
+
+
+def test_several_problems_make_one_long_document(tmp_path):
+    single, joined = (recipe_of(recipe(text(documents=n, each=each)), "t").stages[0] for n, each in ((6, 1), (2, 3)))
+    one, three = single.some(5, 6), joined.some(5, 2)
+    assert three == ["\n".join(one[:3]), "\n".join(one[3:])]
