@@ -126,7 +126,7 @@ class CallStep {
 class NoteStep {
   constructor(step) {
     const [head, ...more] = step.text.split("\n\n");
-    this.node = more.length ? el("details", { class: "step note" }, el("summary", {}, head), el("pre", { tabindex: "0" }, more.join("\n\n")))
+    this.node = more.length ? el("details", { class: "told" }, el("summary", {}, head), el("pre", { tabindex: "0" }, more.join("\n\n")))
       : el("p", { class: "remark" }, step.text);
   }
   add() {}
