@@ -94,8 +94,18 @@ class SamplingRule:
 def sample(logits: Floats, rules: list[SamplingRule], positions: list[int]) -> list[Sampled]:
     """One id for each row. logits: [R, V], C-contiguous; rows are changed. positions: [R], of the ids sampled.
     Where none can be drawn the id is MASKED or NOT_NUMBERS."""
+    damaged = [bool(rule.fallback) and not _are_numbers(row[: rule.vocab]) for row, rule in zip(logits, rules)]
     drawn = _native.draw(logits, [rule.native for rule in rules], positions)
-    return [_sampled(d, row, rule) for d, row, rule in zip(drawn, logits, rules)]
+    return [
+        Sampled(NOT_NUMBERS) if bad else _sampled(d, row, rule)
+        for bad, d, row, rule in zip(damaged, drawn, logits, rules)
+    ]
+
+
+def _are_numbers(row: Floats) -> bool:
+    """Asked where something may come when nothing else may: it must not hide that there was nothing to choose from."""
+    best = row.max()  # with a NaN: NaN
+    return bool(best < np.inf)
 
 
 def _sampled(drawn: Any, row: Floats, rule: SamplingRule) -> Sampled:

@@ -145,6 +145,18 @@ def test_one_strange_number_at_every_place(isa: str, size: int) -> None:
             assert ids == [MASKED if bad == -np.inf else NOT_NUMBERS] * size
 
 
+def test_what_may_come_when_nothing_else_may_hides_no_damage() -> None:
+    """A grammar that allows the end of the turn alone has an id for every row that is numbers, and for no other."""
+    only = np.packbits(np.arange(8) == 3, bitorder="little")
+    rule = SamplingRule(vocab=8, mask=only, fallback=(3,))
+    for bad in (np.nan, np.inf):
+        row = np.zeros((1, 8), np.float32)
+        row[0, [3, 5]] = bad
+        assert sample(row, [rule], [0])[0].id == NOT_NUMBERS
+    assert sample(np.full((1, 8), -1e9, np.float32), [rule], [0])[0].id == 3
+    assert sample(np.full((1, 8), -np.inf, np.float32), [rule], [0])[0].id == 3
+
+
 def test_wrong_calls_are_refused() -> None:
     row, rule = np.zeros((1, 10), np.float32), SamplingRule(vocab=10)
     for logits, rules, positions in (
