@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "run": Command("run", "Ask a model one question, or chat with it"),
         "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
         "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
+        "key": Command("key", "Named keys of a server: make, list, limit, revoke"),
         "mcp": Command("mcp", "Serve models to MCP clients (chat, think, run code)"),
         "mcp-check": Command("mcp_check", "Try a config of MCP servers and list their tools"),
     },

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from ponder.agent.tools.tool import Tool, Toolset
 from ponder.core.errors import UpstreamError
 from ponder.server import operations
+from ponder.server.accounts.auth import AuthMiddleware
+from ponder.server.accounts.usage import Usage
 from ponder.server.api.ollama import manage
 from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.http.connections import HeaderLimit
@@ -23,8 +25,6 @@ from ponder.server.http.errors import ApiError, error_response, told
 from ponder.server.http.log import RefusalLog
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
-from ponder.server.runtime import keys
-from ponder.server.runtime.auth import AuthMiddleware
 from ponder.server.runtime.service import Service
 from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
@@ -34,12 +34,16 @@ from ponder.server.web.models.downloads import Downloads
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 
+WRITTEN = 5.0  # seconds between two writes of what everybody has used
+
 
 def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
     """conversations: the file that keeps those of the web chat, and replies of /v1/responses; files of the tools are in
     a folder next to it. tools: what the models may use in the web chat."""
     config = service.config
-    store = Conversations(conversations, keys.heirs(config.api_keys, config.admin_keys, config.key_names))
+    keyring = service.admission.keyring
+    store = Conversations(conversations, keyring.heirs)
+    usage = service.admission.usage = Usage(conversations.parent / "usage.sqlite", keyring)
     response_store = ResponseStore(conversations, service.config.keep_responses)
     toolbox = Toolbox(tools, conversations.parent / "workspaces")
     runs = WebRuns(store, service.config.linger, service.lanes.store)
@@ -50,9 +54,11 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         watching = asyncio.create_task(watch(service.pool, service.config.watchdog))
+        writing = asyncio.create_task(_kept_written(usage, service))
         await toolbox.open()
         yield
         watching.cancel()
+        writing.cancel()
         await runs.stop()
         await mcp.stop()
         await downloads.close()
@@ -61,6 +67,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
         await service.pool.close()
         store.close()
         response_store.close()
+        usage.close()
 
     app = Starlette(
         routes=[
@@ -85,7 +92,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Middleware(RefusalLog),
             Middleware(HeaderLimit),
             Middleware(cors, config=config),
-            Middleware(AuthMiddleware, config=config),
+            Middleware(AuthMiddleware, config=config, keyring=keyring),
         ],
         lifespan=lifespan,
     )
@@ -97,6 +104,13 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
     app.state.helpers = helpers
     app.state.downloads = downloads
     return app
+
+
+async def _kept_written(usage: Usage, service: Service) -> None:
+    while True:
+        await asyncio.sleep(WRITTEN)
+        with contextlib.suppress(ApiError):  # a full disk, or another process that writes: they stay in memory
+            await service.lanes.store.run(usage.write)
 
 
 async def failed(request: Request, error: Exception) -> Response:

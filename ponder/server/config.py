@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """host, port: where to listen; another host than loopback needs api_keys, or open_access (SEC-6).
     api_keys: any of them opens the API. admin_keys: so do these, and they alone may pull and delete models, unless the
     server has no keys, no further names, and listens on this machine only. key_names: what keys are called.
+    key_book: a file of further keys with names, roles and limits, which `ponder key` writes while the server runs.
     hosts: further names in the Host header that are ours (DNS rebinding).
     origins: web pages of other origins that may call us (CORS); none by default.
     strict: unknown request fields are an error instead of a warning (TH-6).
@@ -34,6 +36,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     api_keys: tuple[str, ...] = ()
     admin_keys: tuple[str, ...] = ()
     key_names: dict[str, str] = {}
+    key_book: Path | None = None
     open_access: bool = False
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -53,10 +56,11 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raises UserError for a value that would be accepted and mean nothing, or something else than it says."""
-        if self.host not in LOOPBACK and not self.api_keys and not self.open_access:
+        booked = self.key_book is not None and self.key_book.exists()
+        if self.host not in LOOPBACK and not self.api_keys and not booked and not self.open_access:
             raise UserError(
-                f"listening on {self.host} lets others in: set a key (--api-key-file FILE), or say --no-auth to do "
-                "without",
+                f"listening on {self.host} lets others in: make a key (`ponder key create NAME`, or --api-key-file "
+                "FILE), or say --no-auth to do without",
                 param="host",
             )
         if not all((*self.api_keys, *self.admin_keys)):

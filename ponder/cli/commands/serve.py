@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import faulthandler
 import sys
+from pathlib import Path
 
 from ponder.cli import options
 from ponder.cli.agent_tools import add_tool_flags, tools_of
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line, or NAME: KEY")
     where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
+    where.add_argument("--key-book", metavar="FILE",
+                       help="named keys that `ponder key` makes (default: keys.json beside the chats)")  # fmt: skip
     options.add_door_flags(where)
     names = parser.add_argument_group("what the models are called")
     names.add_argument("--served-model-name", action="append", default=[], metavar="NAME[=MODEL]",
@@ -88,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ponder.core.params import Thinking
     from ponder.engine.decoding.settings import choose_mode
-    from ponder.model.hub.data_folder import chats
+    from ponder.model.hub.data_folder import chats, data_home
     from ponder.server.app import build
     from ponder.server.config import ServerConfig
     from ponder.server.http.log import configure
@@ -101,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     names = keys | {key: name or keys.get(key, "") for key, name in admins.items()}
     config = ServerConfig(
         host=args.host, port=args.port, api_keys=tuple(keys), admin_keys=tuple(admins), key_names=names,
+        key_book=None if args.no_auth else Path(args.key_book or data_home() / "keys.json"),
         open_access=args.no_auth, queue=args.queue, timeout=args.timeout, strict=args.strict,
         reasoning_field=args.reasoning_field,
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),

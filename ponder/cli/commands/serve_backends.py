@@ -148,7 +148,7 @@ def check_names(models: list[str]) -> None:
 def keys_in(file: str | None, flag: str = "--api-key-file") -> dict[str, str]:
     """The API keys in the file that the flag names, each with its name. Raises UserError for a file without any or with
     a bad one, OSError for a missing one."""
-    from ponder.server.runtime.keys import parse
+    from ponder.server.accounts.keys import parse
 
     if file is None:
         return {}

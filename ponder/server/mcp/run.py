@@ -14,12 +14,13 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp
 
 from ponder.core.errors import UserError
+from ponder.server.accounts.auth import AuthMiddleware
+from ponder.server.accounts.keyring import Keyring
 from ponder.server.config import ServerConfig
 from ponder.server.http.connections import BACKLOG, HeaderLimit, guarded, most_connections
 from ponder.server.http.cors import cors
 from ponder.server.mcp.code import offering_code
 from ponder.server.mcp.server import build_mcp
-from ponder.server.runtime.auth import AuthMiddleware
 from ponder.server.runtime.service import Service
 
 
@@ -71,7 +72,7 @@ def http_app(
         event_store=events,
         retry_interval=retry,
     )
-    return cors(AuthMiddleware(app, config), config)
+    return cors(AuthMiddleware(app, config, Keyring(config)), config)
 
 
 @contextlib.asynccontextmanager

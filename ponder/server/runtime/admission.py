@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from ponder.core.client import CLIENT
 from ponder.core.event import Finish
 from ponder.engine.scheduling.handle import Handle
+from ponder.server.accounts.book import KeyBook
+from ponder.server.accounts.keyring import Keyring
+from ponder.server.accounts.usage import Usage
 from ponder.server.config import ServerConfig
 from ponder.server.http.errors import ApiError
 
@@ -38,17 +41,21 @@ class Admission:
 
     config: ServerConfig
     capacity: int
+    usage: Usage | None = None
+    """Counts what each name takes; None where nobody counts."""
     in_flight: dict[str, InFlight] = field(default_factory=dict)
     rejected: int = 0
     draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.keyring = Keyring(self.config, KeyBook(self.config.key_book) if self.config.key_book else None)
 
     @property
     def share(self) -> int:
         """The most requests that one key may have here: as the operator says, or an equal part."""
         if self.config.key_limit is not None:
             return self.config.key_limit
-        keys = {*self.config.api_keys, *self.config.admin_keys}
-        return max(1, (self.capacity + self.config.queue) // max(1, len(keys)))
+        return max(1, (self.capacity + self.config.queue) // max(1, self.keyring.size()))
 
     def _no_room(self, client: str) -> ApiError | None:
         own = sum(request.client == client for request in self.in_flight.values())
@@ -67,9 +74,12 @@ class Admission:
             await asyncio.sleep(PATIENCE)
         if self.draining:
             raise ApiError(503, "the server is shutting down", kind="server_error", code="shutting_down", retry_after=5)
-        if (refused := self._no_room(client)) is not None:
+        refused = self._no_room(client) or (self.usage.refusal(client) if self.usage else None)
+        if refused is not None:
             self.rejected += 1
             raise refused
+        if self.usage is not None:
+            self.usage.add(client, requests=1)
         request = InFlight(prefix + secrets.token_hex(12), client)
         self.in_flight[request.id] = request
         limit = self.config.timeout

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from ponder.core.client import CLIENT
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
@@ -25,6 +26,8 @@ def _lines(service: Service) -> Iterator[str]:
     yield from _metric("ponder_requests_rejected_total", "counter", {"": admission.rejected})
     yield from _metric("ponder_thoughts_restored_total", "counter", {"": service.reasoning_cache.restored})
     yield from _metric("ponder_start_time_seconds", "gauge", {"": STARTED})
+    if service.admission.keyring.is_admin(CLIENT.get()):  # who else uses it is not everybody's business
+        yield from _by_key(service)
     kinds: dict[str, dict[str, Struct]] = {"engine": {}, "upstream": {}}
     for served in service.pool.models.values():
         for kind, labels, numbers in served.llm.metrics() if served.llm else ():
@@ -32,6 +35,18 @@ def _lines(service: Service) -> Iterator[str]:
             kinds[kind][",".join(f'{name}="{_escaped(value)}"' for name, value in found.items())] = numbers
     for kind, of in kinds.items():
         yield from _metrics(f"ponder_{kind}", of)
+
+
+def _by_key(service: Service) -> Iterator[str]:
+    totals = service.admission.usage.total if service.admission.usage else {}
+    requests, tokens = {}, {}
+    for name, used in totals.items():
+        key = f'key="{_escaped(name)}"'
+        requests[f"{{{key}}}"] = float(used.requests)
+        tokens[f'{{{key},kind="prompt"}}'] = float(used.prompt_tokens)
+        tokens[f'{{{key},kind="completion"}}'] = float(used.completion_tokens)
+    yield from _metric("ponder_key_requests_total", "counter", requests)
+    yield from _metric("ponder_key_tokens_total", "counter", tokens)
 
 
 def _metrics(prefix: str, of: dict[str, Struct]) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
-from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
+from ponder.core.client import CLIENT
+from ponder.core.event import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from ponder.core.params import Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.result import Choice
@@ -138,11 +139,25 @@ class Service:
             try:
                 yield ActiveRequest(slot, llm, slot.handle, restorer)
             finally:
-                _log_end(slot, name)
+                self._ended(slot, name)
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Work on the body of a request; what is long holds up nothing that is short."""
         return await self.lanes.of(BODY.get()).run(work)
+
+    def _ended(self, slot: InFlight, model: str) -> None:
+        """Written down; who left early has used what was computed until then."""
+        assert slot.handle is not None
+        used = slot.finish.usage if slot.finish else None
+        if used is None:
+            used = Usage(prompt_tokens=len(slot.handle.prompt_ids()), completion_tokens=slot.handle.timings().generated)
+        _log_end(slot, model, used)
+        self.used(used.prompt_tokens, used.completion_tokens)
+
+    def used(self, prompt_tokens: int, completion_tokens: int = 0) -> None:
+        """By the client whose request this is."""
+        if self.admission.usage is not None:
+            self.admission.usage.add(CLIENT.get(), prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     async def _submitted(self, slot: InFlight, submit: Callable[[], Handle], length: int) -> Handle:
         """In a thread: rendering a long conversation or compiling a grammar must not hold up the others. Raises
@@ -169,11 +184,11 @@ def _length(prompt: Any) -> int:
     return len(prompt)
 
 
-def _log_end(run: InFlight, model: str) -> None:
-    """A line about a request that has ended: numbers only."""
+def _log_end(run: InFlight, model: str, usage: Usage) -> None:
+    """A line about a request that has ended: numbers, and whose it was."""
     assert run.handle is not None
     finish, timings = run.finish, run.handle.timings()
-    usage = finish.usage if finish else None
+    whose = {"key": run.client} if run.client else {}
     log_event(
         "request",
         id=run.id,
@@ -182,7 +197,8 @@ def _log_end(run: InFlight, model: str) -> None:
         seconds=round(time.monotonic() - run.admitted, 3),
         queue_s=round(timings.queue_s, 3),
         first_s=round(timings.first_id_s, 3),
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        cached_tokens=usage.cached_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else timings.generated,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens if finish else None,
+        completion_tokens=usage.completion_tokens,
+        **whose,
     )

@@ -8,13 +8,13 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ponder.core.client import CLIENT
+from ponder.server.database import Database
 from ponder.server.http.errors import ApiError
-from ponder.server.runtime.database import Database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
@@ -40,10 +40,10 @@ Row = dict[str, Any]
 
 class Conversations:
     """Thread-safe. A message is {"id", "parent", "role", "content", ...}; what else it has is kept as it came: a user's
-    "attachments", an assistant's "steps" (core/turn.py), "model", "facts", "stopped", "error". heirs: clients that
-    also see what was left while there were no keys."""
+    "attachments", an assistant's "steps" (core/turn.py), "model", "facts", "stopped", "error". heirs: the clients
+    that, at the moment, also see what was left while there were no keys."""
 
-    def __init__(self, path: Path, heirs: frozenset[str] = frozenset()) -> None:
+    def __init__(self, path: Path, heirs: Callable[[], frozenset[str]] = frozenset) -> None:
         self._heirs = heirs
         self._file = Database(path, SCHEMA)
         with self._file.writing() as db:
@@ -189,7 +189,7 @@ class Conversations:
     def _owners(self) -> tuple[str, str]:
         """Whose conversations the client sees."""
         client = CLIENT.get()
-        return client, "" if client in self._heirs else client
+        return client, "" if client in self._heirs() else client
 
 
 def missing(id_: str) -> ApiError:

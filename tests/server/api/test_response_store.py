@@ -14,7 +14,7 @@ from live import server
 from ponder.engine.llm import LLM
 from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.database import Database
+from ponder.server.database import Database
 
 CALL = '<think>\nI add.\n</think>\n\n<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call>'
 PLAIN = "<think>\nLet me see.\n</think>\n\nGrüße 👋🏽!"

@@ -118,7 +118,9 @@ async def computed(
         def work() -> tuple[NDArray[np.float32], int]:
             return llm.embed_with_usage(_texts(texts), pooling=pooling, dimensions=dimensions, cut=cut)
 
-        return await incoming.until_disconnect(lambda: service.lanes.scoring.run(work))
+        vectors, count = await incoming.until_disconnect(lambda: service.lanes.scoring.run(work))
+        service.used(prompt_tokens=count)
+        return vectors, count
 
 
 def _texts(raw: str | list[Any]) -> list[str | list[int]]:

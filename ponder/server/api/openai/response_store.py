@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ponder.core.client import CLIENT
+from ponder.server.database import Database
 from ponder.server.http.errors import ApiError
-from ponder.server.runtime.database import Database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (

@@ -2,19 +2,18 @@
 server, and only names and origins that are ours.
 
 A page in a browser can send requests to a server on the same machine. Its Origin gives it away; one that rebinds DNS to
-this address is sent away by the Host header. Keys are compared in constant time.
+this address is sent away by the Host header.
 """
 
-import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ponder.core.client import CLIENT
+from ponder.server.accounts.keyring import Keyring
 from ponder.server.config import LOOPBACK, ServerConfig
 from ponder.server.http.errors import ApiError, error_response
-from ponder.server.runtime.keys import client_names
 
 MANAGING_PATHS = (
     "/api/pull",
@@ -28,13 +27,10 @@ OPEN_PATHS = ("/health", "/web/static/")  # for load balancers, and the page tha
 class AuthMiddleware:
     """ASGI middleware; refuses before the application sees the request."""
 
-    def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
+    def __init__(self, app: ASGIApp, config: ServerConfig, keyring: Keyring) -> None:
         self.app = app
-        names = client_names((*config.api_keys, *config.admin_keys), config.key_names)
-        self._keys = {key.encode(): name for key, name in names.items()}
-        self._managers = {names[key] for key in config.admin_keys}
-        # with a key or a further name the operator expects others
-        self._anybody_manages = config.host in LOOPBACK and not self._keys and not config.hosts
+        self._keyring = keyring
+        self._private = config.host in LOOPBACK and not config.hosts  # else the operator expects others
         self._hosts = LOOPBACK | {name.lower() for name in (config.host, *config.hosts)}
         self._any_host = config.host not in LOOPBACK and not config.hosts  # reached by names we cannot know
         self._origins = set(config.origins)
@@ -60,17 +56,18 @@ class AuthMiddleware:
             return ApiError(403, text, kind="permission_error", code="origin_not_allowed")
         if open_:
             return None
-        if self._keys and path != "/" and not path.startswith(OPEN_PATHS) and client is None:
+        closed = self._keyring.closed()
+        if closed and path != "/" and not path.startswith(OPEN_PATHS) and client is None:
             text = "no valid API key: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
             return ApiError(401, text, kind="authentication_error", code="invalid_api_key")
-        if path in MANAGING_PATHS and not self._anybody_manages and client not in self._managers:
-            text = f"{path} needs a key of --admin-key-file on a server that has keys or that others reach"
+        if path in MANAGING_PATHS and (closed or not self._private) and not self._keyring.is_admin(client):
+            text = f"{path} needs an admin's key (--admin-key-file, or `ponder key create NAME --admin`) on a server "
+            text += "that has keys or that others reach"
             return ApiError(403, text, kind="permission_error", code="admin_key_needed")
         return None
 
     def _client(self, headers: Headers) -> str | None:
         """The name of the key that was sent; None for none of ours."""
         bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        sent = (bearer or headers.get("x-api-key", "")).encode()
-        matches = [name for key, name in self._keys.items() if hmac.compare_digest(sent, key)]  # every key is compared
-        return matches[0] if matches else None
+        sent = bearer or headers.get("x-api-key", "")
+        return self._keyring.name_of(sent) if sent else None

@@ -3,8 +3,9 @@
 import pytest
 
 from ponder.core.errors import UserError
+from ponder.server.accounts.keyring import Keyring
+from ponder.server.accounts.keys import client_names, parse
 from ponder.server.config import ServerConfig
-from ponder.server.runtime.keys import client_names, heirs, parse
 
 ONE, TWO, THREE = "sk-1" * 5, "sk-2:" * 5, "sk-3" * 5
 
@@ -41,9 +42,18 @@ def test_a_name_outlives_its_key_and_a_key_without_one_is_not_told() -> None:
         ServerConfig(api_keys=(ONE,), admin_keys=(TWO,), key_names={ONE: "alice", TWO: "alice"})
 
 
-def test_who_gets_what_was_left_without_a_key() -> None:
+@pytest.mark.parametrize(
+    ("keys", "admins", "heirs"),
+    [
+        ((), (), ()),
+        ((ONE,), (), ("one",)),  # the only person there is
+        ((ONE, TWO), (), ()),  # nobody knows whose it is
+        ((ONE, TWO), (TWO, THREE), ("two", "three")),
+    ],
+)
+def test_who_gets_what_was_left_without_a_key(
+    keys: tuple[str, ...], admins: tuple[str, ...], heirs: tuple[str, ...]
+) -> None:
     names = {ONE: "one", TWO: "two", THREE: "three"}
-    assert heirs((), (), names) == frozenset()
-    assert heirs((ONE,), (), names) == {"one"}, "the only person there is"
-    assert heirs((ONE, TWO), (), names) == frozenset(), "nobody knows whose it is"
-    assert heirs((ONE, TWO), (TWO, THREE), names) == {"two", "three"}
+    named = {key: names[key] for key in (*keys, *admins)}
+    assert Keyring(ServerConfig(api_keys=keys, admin_keys=admins, key_names=named)).heirs() == set(heirs)

@@ -1,4 +1,4 @@
-"""The keys of a server: how a file of them reads, what each is called where it must not be shown, and who is an heir.
+"""The keys of a server: how a file of them reads and what each is called where it must not be shown.
 
 A file has one key a line, with a name before it or not: `alice: sk-...`. A name outlives its key: what alice has left
 here is still hers when the line gets a new key.
@@ -45,11 +45,3 @@ def parse(text: str, where: str) -> dict[str, str]:
 def client_names(keys: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
     """key -> what it is called: its name, or what cannot be turned back into it."""
     return {key: names.get(key) or hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys}
-
-
-def heirs(keys: tuple[str, ...], admins: tuple[str, ...], names: dict[str, str]) -> frozenset[str]:
-    """Who also gets what was left here while there were no keys: the admins, or the only key there is."""
-    everybody = client_names((*keys, *admins), names)
-    if admins:
-        return frozenset(everybody[key] for key in admins)
-    return frozenset(everybody.values()) if len(everybody) == 1 else frozenset()
