@@ -9,9 +9,9 @@ from ponder.cli.terminal.printer import note
 from ponder.cli.terminal.progress import progress
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.core.protocol import ChatModel
 
 if TYPE_CHECKING:
+    from ponder.core.protocol import ChatModel
     from ponder.eval.manifest import Result
 
 
@@ -34,7 +34,7 @@ def tables(compared: list[Path] | None, tabled: list[Path] | None, html: Path | 
     return 0
 
 
-def judged(model: ChatModel, ours: Path, theirs: Path, *, seed: int, in_flight: int, json: Path | None) -> None:
+def judged(model: "ChatModel", ours: Path, theirs: Path, *, seed: int, in_flight: int, json: Path | None) -> None:
     import msgspec
 
     from ponder.eval.judge import judge, summary
