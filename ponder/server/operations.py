@@ -38,6 +38,7 @@ from ponder.server.api.openai.responses import responses
 from ponder.server.api.openai.structs.chat import ChatCompletion
 from ponder.server.api.openai.structs.responses import InputItems, ResponseDeleted, ResponseReply
 from ponder.server.api.requests import RunningReply
+from ponder.server.api.usage import UsageReply, usage
 from ponder.server.runtime.endpoint import Handler
 from ponder.server.runtime.health import Health, health
 from ponder.server.runtime.metrics import metrics
@@ -105,6 +106,7 @@ OPERATIONS = (
     Operation("post", "/infill", infill, "Fill in between two texts, as llama.cpp's", LlamaReply, SSE),
     Operation("get", "/slots", slots, "What is being computed", None, query=("model", "fail_on_no_slot")),
     Operation("get", "/props", props, "Defaults in force, and their source", Props, query=("model",)),
+    Operation("get", "/v1/usage", usage, "What the asker has used, by day; an admin sees all", UsageReply),
     Operation("get", "/health", health, "503 when a step hangs", Health),
     Operation("get", "/metrics", metrics, "Prometheus counters", None, TEXT),
     Operation(

@@ -25,7 +25,6 @@ from ponder.server.web.models import routes as model_routes
 from ponder.server.web.page_helpers import PageHelpers
 from ponder.server.web.runs import WebRuns
 from ponder.server.web.share import as_html
-from ponder.server.web.usage import usage
 
 
 class ConversationBody(Struct, frozen=True, kw_only=True):
@@ -45,7 +44,6 @@ def routes() -> list[BaseRoute]:
     return [
         *page_files.routes(),
         *model_routes.routes(),
-        Route("/web/usage", usage),
         Route("/web/conversations", index, methods=["GET"]),
         Route("/web/conversations", create, methods=["POST"]),
         Route(one, read, methods=["GET"]),

@@ -73,12 +73,12 @@ def test_usage_is_counted_by_name_and_kept(tmp_path: Path) -> None:
     with server({"s": model(tmp_path)}, config, store=tmp_path / "chat.sqlite") as base:
         usage = ask(base, alice).json()["usage"]
         ask(base, chief)
-        own = httpx.get(f"{base}/web/usage", headers={"x-api-key": alice}).json()
+        own = httpx.get(f"{base}/v1/usage", headers={"x-api-key": alice}).json()
         assert (own["name"], own["admin"], own["tokens_per_day"]) == ("alice", False, 1000)
         assert [(d["name"], d["requests"], d["prompt_tokens"], d["completion_tokens"]) for d in own["days"]] == [
             ("alice", 1, usage["prompt_tokens"], usage["completion_tokens"])
         ]
-        everybody = httpx.get(f"{base}/web/usage", headers={"x-api-key": chief}).json()
+        everybody = httpx.get(f"{base}/v1/usage", headers={"x-api-key": chief}).json()
         assert [d["name"] for d in everybody["days"]] == ["alice", "chief"]
         metrics = [httpx.get(f"{base}/metrics", headers={"x-api-key": key}).text for key in (alice, chief)]
         assert 'ponder_key_requests_total{key="alice"} 1.0' in metrics[1]

@@ -1,12 +1,10 @@
-"""GET /web/usage: what the one who asks has used, and of whom; admins see everybody."""
+"""GET /v1/usage: what the one who asks has used, and of whom; admins see everybody."""
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
 
 from ponder.core.client import CLIENT
 from ponder.server.accounts.usage import Used
-from ponder.server.http.reply import json_response
 from ponder.server.runtime.endpoint import bodyless
 from ponder.server.runtime.service import Service
 
@@ -22,9 +20,9 @@ class UsageReply(Struct, frozen=True):
 
 
 @bodyless
-async def usage(request: Request, service: Service) -> Response:
+async def usage(request: Request, service: Service) -> UsageReply:
     name, keyring, counted = CLIENT.get(), service.admission.keyring, service.admission.usage
     admin, account = keyring.is_admin(name), keyring.account(name)
     days = await service.lanes.store.run(lambda: counted.days(None if admin else name) if counted else [])
     limits = (None, None) if account is None else (account.requests_per_day, account.tokens_per_day)
-    return json_response(UsageReply(name, admin, *limits, days))
+    return UsageReply(name, admin, *limits, days)
