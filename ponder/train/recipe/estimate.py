@@ -29,12 +29,15 @@ from ponder.train.recipe.graph import Node
 from ponder.train.record.metrics import duration, short
 from ponder.train.rollouts.collect import Ask, request_of
 from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.select.fuse import Fuse
+from ponder.train.select.traces import Traces
 from ponder.train.stage import TextStage
 from ponder.train.stages.conversation import conversation
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.model import TakeModel
 from ponder.train.stages.pretrain import Pretrain, fresh
 from ponder.train.stages.sft import Tune
+from ponder.train.stages.text import Levels
 from ponder.train.stages.tokenizer import MakeTokenizer, QwenTokenizer, trained
 from ponder.train.stages.training import Likely, TrainingStage
 from ponder.train.step import StepSettings, Trainer
@@ -69,6 +72,8 @@ class _Known:
     texts: dict[str, list[str]] = field(default_factory=dict)
     tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
     shapes: dict[str, ModelConfig] = field(default_factory=dict)
+    asked: dict[str, tuple[tuple[str, ...], Levels]] = field(default_factory=dict)
+    """Tasks that conversations are about."""
 
 
 def estimate(nodes: Sequence[Node], seconds: float = 20.0) -> list[Line]:
@@ -104,6 +109,10 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     elif isinstance(stage, TakeModel):
         checkpoint, known.tokenizers[stage.name] = stage.opened()
         known.shapes[stage.name] = checkpoint.config
+    elif isinstance(stage, Traces):
+        known.asked[stage.name] = stage.tasks, stage.levels
+    elif isinstance(stage, Fuse):
+        known.asked[stage.name] = _joined([known.asked.get(name, ((), {})) for name in stage.parents()])
     if not isinstance(stage, TrainingStage | Evaluate):
         return Line(stage.name, kind, None, 0, None, None, node.finished)
     source = parents.get("from", stage.name)
@@ -113,8 +122,11 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     if isinstance(stage, Pretrain) and stage.positions:
         shape = replace(shape, max_position_embeddings=stage.positions)
     known.tokenizers[stage.name], known.shapes[stage.name] = tokenizer, shape
-    if isinstance(stage, Tune) and stage.data:  # what it learns from is not there yet
-        return Line(stage.name, kind, shape.parameter_counts().total, 0, None, None, node.finished)
+    if isinstance(stage, Tune) and stage.data:  # not there yet: what the tasks themselves would say
+        tasks, levels = _joined([known.asked.get(name, ((), {})) for name in stage.data])
+        if not tasks:
+            return Line(stage.name, kind, shape.parameter_counts().total, 0, None, None, node.finished)
+        stage = replace(stage, data=(), tasks=tasks, levels=levels)
     texts = known.texts.get(parents.get("shards") or parents.get("text", ""), [])
     measured = _Measured(shape, tokenizer, node.seed)
     if isinstance(stage, Evaluate):
@@ -126,6 +138,13 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     ids = max(sum(map(len, micro)) for micro in micro_batches(likely.samples, stage.max_tokens))
     tokens = stage.steps * sum(map(len, likely.samples))
     return Line(stage.name, kind, measured.parameters, tokens, need.of(ids), stage.steps * step, node.finished)
+
+
+def _joined(several: Sequence[tuple[tuple[str, ...], Levels]]) -> tuple[tuple[str, ...], Levels]:
+    levels: Levels = {}
+    for _, more in several:
+        levels |= more
+    return tuple(dict.fromkeys(name for names, _ in several for name in names)), levels
 
 
 class _Measured:

@@ -60,7 +60,8 @@ def drawn(
 
 def unfit(task: Task, problem: Problem) -> str:
     """Why it is no question to learn to think from; empty if it is one."""
-    if problem.answer_key is None or not task.verify(problem, task.answer(problem)).ok:
+    own = task.reply(problem, task.trace(problem))
+    if problem.answer_key is None or not task.verify_turn(problem, own.reasoning or "", task.answer(problem)).ok:
         return NOT_VERIFIABLE
     text = problem.messages[-1].text
     return SEVERAL if len(_ASKS.findall(text)) > 1 or len(_LISTED.findall(text)) > 1 else ""

@@ -15,7 +15,8 @@ from ponder.core.sample import Problem
 from ponder.tasks.base import Task
 
 GRAM = 6  # words
-LOOPED = 0.3  # share of repeated grams that is too much
+LOOPED = 0.6  # share of repeated grams that is too much
+_JAPANESE = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA")  # stand among CJK
 LONG = 24  # words from which grams are counted
 _GUESS = re.compile(r"\b(?:just|let me|i(?:'ll| will)?|take a|wild) guess\b|\bguess(?:ing)? randomly\b|我猜|随便", re.I)
 _CONCLUDES = re.compile(r"\b(?:answer|so|thus|therefore|result|total)\b|\*\*|\\boxed|答案|所以", re.I)
@@ -52,14 +53,19 @@ class HeldOut:
 def filters(held_out: HeldOut, least: int) -> tuple[tuple[str, Callable[[Task, Problem, Response], bool]], ...]:
     """least: words of a thought below which an answer is a guess."""
     return (
-        ("wrong end", lambda task, problem, r: not r.ended or not task.verify(problem, r.answer).ok),
+        ("wrong end", lambda task, problem, r: not r.ended or not task.verify_turn(problem, r.thought, r.answer).ok),
         ("repetition", lambda task, problem, r: repeats(r.thought) or repeats(r.answer)),
-        ("guess", lambda task, problem, r: len(r.thought.split()) < least or bool(_GUESS.search(r.thought))),
+        ("guess", lambda task, problem, r: len(_words(r.thought)) < least or bool(_GUESS.search(r.thought))),
         ("disagreement", disagrees),
-        ("mixed", lambda task, problem, r: mixed(problem.messages[-1].text, f"{r.thought}\n{r.answer}")),
-        ("near a held-out item", lambda task, problem, r: held_out.has(problem.messages[-1].text)
+        ("mixed", lambda task, problem, r: mixed(asked(problem), f"{r.thought}\n{r.answer}")),
+        ("near a held-out item", lambda task, problem, r: held_out.has(asked(problem))
             or held_out.near(r.thought)),
     )  # fmt: skip
+
+
+def asked(problem: Problem) -> str:
+    """All that was said to the model."""
+    return "\n".join(message.text for message in problem.messages)
 
 
 def repeats(text: str) -> bool:
@@ -80,20 +86,23 @@ def disagrees(task: Task, problem: Problem, response: Response) -> bool:
     if not lines or not _CONCLUDES.search(lines[-1]):
         return False
     thought, said = task.read(problem, lines[-1]), task.read(problem, response.answer)
-    return thought is not None and said is not None and thought != said
+    return thought is not None and said == problem.answer_key and thought != said
 
 
 def mixed(question: str, response: str) -> bool:
     """Letters of a script that the question does not have, more than one in ten; or tags and names of turns."""
     if _TURN.search(response):
         return True
-    asked, told = _scripts(question), _scripts(response)
-    strange = sum(n for script, n in told.items() if script not in asked)
-    return bool(asked) and strange > 0.1 * max(1, told.total())
+    own, told = _scripts(question), _scripts(response)
+    strange = sum(n for script, n in told.items() if script not in own)
+    return bool(own) and strange > 0.1 * max(1, told.total())
 
 
 def _scripts(text: str) -> Counter[str]:
-    return Counter(unicodedata.name(c, "?").split(" ")[0] for c in text if c.isalpha())
+    found = Counter(unicodedata.name(c, "?").split(" ")[0] for c in text if c.isalpha())
+    for script in _JAPANESE:
+        found["CJK"] += found.pop(script, 0)
+    return +found
 
 
 def _words(text: str) -> list[str]:

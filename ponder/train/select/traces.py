@@ -27,10 +27,11 @@ from ponder.core.params import SamplingParams
 from ponder.core.sample import Problem
 from ponder.tasks.base import Task
 from ponder.tasks.table import tasks_named
+from ponder.text.calls.tool_calls import tagged_calls
 from ponder.train.select import conversations
 from ponder.train.select.conversations import Conversation
 from ponder.train.select.queries import Queries, drawn
-from ponder.train.select.responses import HeldOut, Response, filters
+from ponder.train.select.responses import HeldOut, Response, asked, filters
 from ponder.train.select.teacher import ask, teacher_of
 from ponder.train.stage import MODEL, Context, Stage
 from ponder.train.stages.conversation import Mode
@@ -57,7 +58,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
     """Of those that are left, so many a question."""
     least: int = 2
     """Words of a thought below which its answer is a guess."""
-    near: float = 0.6
+    near: float = 0.9
     """Share of a text's 8-grams that a held-out one has, above which it is too near."""
     temperature: float = 1.0
     max_new_tokens: int = 512
@@ -122,13 +123,14 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
 
             return drawn(tasks, self.levels, self.count, ctx.seed, easy)
 
-    def _responses(self, ctx: Context, asked: Sequence[tuple[Task, Problem]]) -> list[list[Response]]:
+    def _responses(self, ctx: Context, queries: Sequence[tuple[Task, Problem]]) -> list[list[Response]]:
         source = ctx.parents["teacher"] / MODEL if self.teacher else self.model
         thinking = self.mode == "think"
         if source is None:
-            return [[Response(t.trace(p) if thinking else "", t.answer(p), True)] for t, p in asked]
+            own = [t.reply(p, t.trace(p) if thinking else None) for t, p in queries]
+            return [[Response(m.reasoning or "", t.answer(p), True)] for m, (t, p) in zip(own, queries, strict=True)]
         with teacher_of(source) as teacher:
-            return ask(teacher, [p for _, p in asked], thinking=thinking, candidates=self.candidates,
+            return ask(teacher, [p for _, p in queries], thinking=thinking, candidates=self.candidates,
                        sampling=self._sampling(), seed=ctx.seed)  # fmt: skip
 
     def _sampling(self) -> SamplingParams:
@@ -136,7 +138,10 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
 
     def _conversation(self, problem: Problem, response: Response) -> Conversation:
         thought = response.thought if self.mode == "think" else None
-        return Conversation((*problem.messages, Message.assistant(response.answer, reasoning=thought)), problem.tools)
+        text, found = tagged_calls(response.answer)
+        calls = tuple(call for call in found if call is not None)
+        said = Message.assistant(text if calls else response.answer, reasoning=thought, tool_calls=calls)
+        return Conversation((*problem.messages, said), problem.tools)
 
     def _held_out(self, seed: int) -> HeldOut:
         rng, texts = random.Random(seed), []
@@ -145,7 +150,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
                 for split in ("validation", "test"):
                     for _ in range(HELD_OUT // task.levels + 1):
                         problem = task.make(rng, level, split)
-                        texts += [problem.messages[-1].text, task.trace(problem)]
+                        texts += [asked(problem), task.trace(problem)]
         return HeldOut(texts, self.near)
 
 
