@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
-from ponder.cli.terminal.eval_results import compare_again, judged, tables, write
+from ponder.cli.terminal.eval_results import base, compare_again, judged, named, tables, write
 from ponder.cli.terminal.printer import note
 from ponder.core.errors import UserError
 
@@ -69,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--as-reported", action="store_true", help="ask released benchmarks whole, with the Qwen3 report's settings"
     )
+    what.add_argument("--base", action="store_true", help="MODEL is a base model: few-shot, without chat")
+    what.add_argument("--shots", action="append", default=[], metavar="NAME=FILE", help="with --base: solved questions")
     out = parser.add_argument_group("what is kept")
     out.add_argument("--json", type=Path, metavar="FILE", help="everything, for programs and for --repeat")
     out.add_argument("--html", type=Path, metavar="FILE", help="one page with curves and tables")
@@ -129,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{path}: there is no folder {path.parent}")
     if args.pairs:
         return _judge(args)
+    if args.base:
+        return _base(args)
     before = load(args.repeat) if args.repeat else None
     name = args.model or (before.manifest.model.name if before else None)
     if name is None:
@@ -171,12 +175,10 @@ def _settings(args: argparse.Namespace) -> "Settings":
 def _data(given: list[str]) -> dict[str, str]:
     from ponder.tasks.published.table import RELEASED
 
-    found = {}
-    for one in given:
-        name, is_, path = one.partition("=")
-        if not is_ or name not in RELEASED:
-            raise UserError(f"--data is NAME=FILE with one of {', '.join(RELEASED)}; got {one!r}", param="data")
-        found[name] = str(Path(path).expanduser())
+    found = named(given)
+    for name in found:
+        if name not in RELEASED:
+            raise UserError(f"--data is NAME=FILE with one of {', '.join(RELEASED)}; got {name!r}", param="data")
     return found
 
 
@@ -226,6 +228,17 @@ def _card(name: str, llm: "LLM", args: argparse.Namespace) -> "ModelCard":
         prompts=hashlib.sha256(ids).hexdigest(),
         loaded={"dtype": args.dtype, "kv_dtype": args.kv_dtype, "max_context": str(llm.profile.context)},
     )
+
+
+def _base(args: argparse.Namespace) -> int:
+    from ponder.cli.loading import open_llm
+
+    if args.model is None or not args.tasks:
+        raise UserError("--base needs a MODEL and --tasks, such as mmlu,gsm8k", param="base")
+    names = [task.strip() for task in args.tasks.split(",")]
+    with open_llm(args.model, args) as llm:
+        base(llm, names, named(args.data), named(args.shots), args.n, args.json)
+    return 0
 
 
 def _judge(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ponder.core.event import TokenLogprob
+    from ponder.core.params import SamplingParams
     from ponder.core.protocol import ChatModel
+    from ponder.engine.llm import LLM
     from ponder.eval.manifest import Result
 
 
@@ -47,6 +51,49 @@ def judged(model: "ChatModel", ours: Path, theirs: Path, *, seed: int, in_flight
         with replacing(json) as file:
             file.write(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     sys.stdout.write(summary(found))
+
+
+class _Completing:
+    """A model of this process as base evaluation asks it: text goes on as text."""
+
+    def __init__(self, llm: "LLM") -> None:
+        self._llm = llm
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._llm.tokenize(text)
+
+    def prompt_logprobs(self, ids: list[int], top: int = 0) -> "tuple[TokenLogprob, ...]":
+        return self._llm.prompt_logprobs(ids, top)
+
+    def complete(self, prompts: Sequence[str], sampling: "SamplingParams") -> list[str]:
+        return [made.text for made in self._llm.generate(list(prompts), sampling)]
+
+
+def base(llm: "LLM", tasks: list[str], data: dict[str, str], shots: dict[str, str], n: int, json: Path | None) -> None:
+    import msgspec
+
+    from ponder.eval.base.run import ask, scores_of
+    from ponder.eval.report import estimate_text, table
+
+    files, solved = ({name: Path(path) for name, path in given.items()} for given in (data, shots))
+    with progress("questions") as tick:
+        answers = ask(_Completing(llm), tasks, files, solved, n=n, tick=tick)
+    scores = scores_of(answers)
+    if json:
+        with replacing(json) as file:
+            file.write(
+                msgspec.json.format(msgspec.json.encode({"scores": scores, "answers": answers}), indent=1) + b"\n"
+            )
+    rows = [[s.task, str(s.shots), estimate_text(s.accuracy), str(s.accuracy.n)] for s in scores]
+    print("\n".join(table(("task", "shots", "accuracy", "questions"), rows)), end="")
+
+
+def named(given: list[str]) -> dict[str, str]:
+    """ "gsm8k=test.jsonl" """
+    pairs = [one.partition("=") for one in given]
+    if bad := next((name for name, is_, path in pairs if not is_ or not path), None):
+        raise UserError(f"{bad!r}: a file is given as NAME=FILE", param="data")
+    return {name: str(Path(path).expanduser()) for name, _, path in pairs}
 
 
 def write(result: "Result", args: argparse.Namespace) -> None:
