@@ -19,9 +19,11 @@ from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 from ponder.core.sample import Problem
 from ponder.eval.cache import Cache
+from ponder.eval.episodes import play
 from ponder.eval.grade import Output, graded
 from ponder.eval.settings import Cell, Settings
 from ponder.tasks.base import Task
+from ponder.tasks.tools.world import PlayedTask
 
 IN_FLIGHT = 64  # twice the engine's batch: a place that gets free is taken at once
 ATTEMPTS = 6
@@ -118,7 +120,11 @@ def _asking(
         if cache is not None and (line := cache.get(request)):
             return graded(job.task, job.problem, job.cell, job.sample, seed, line.events, line.seconds)
         started = clock()
-        events = _again(lambda: events_of(request), stopped)
+        task = job.task
+        if isinstance(task, PlayedTask):
+            events = _again(lambda: play(model, task, job.problem, request), stopped)
+        else:
+            events = _again(lambda: events_of(request), stopped)
         seconds = clock() - started
         if cache is not None:
             cache.put(request, events, seconds)

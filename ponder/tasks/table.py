@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from ponder.core.errors import UserError
 from ponder.tasks.addition import Addition
@@ -34,6 +35,9 @@ from ponder.tasks.retrieval import RETRIEVAL
 from ponder.tasks.reverse import Reverse
 from ponder.tasks.swaps import Swaps
 from ponder.tasks.tools.calling import Calling
+from ponder.tasks.tools.goals import Goals
+from ponder.tasks.tools.store import Store
+from ponder.tasks.tools.world import PlayedTask
 
 FAMILIES: dict[str, tuple[Task, ...]] = {
     "tiny": (
@@ -69,7 +73,17 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
     ),
     "grounded": (Passages(), Premise(), Declining()),
 }
+PLAYED: dict[str, PlayedTask] = {"store": Store()}  # with tools, over many steps; evaluation plays them
 TASKS: dict[str, Task] = {task.name: task for family in FAMILIES.values() for task in family}
+
+
+GOALS = "mcp"
+
+
+def _goals(data: Mapping[str, str]) -> Goals:
+    if GOALS not in data:
+        raise UserError(f"{GOALS} plays goals with MCP servers: name their file with --data {GOALS}=FILE", param="data")
+    return Goals.loaded(Path(data[GOALS]))
 
 
 def tasks_named(names: Iterable[str], data: Mapping[str, str] | None = None) -> tuple[Task, ...]:
@@ -80,9 +94,16 @@ def tasks_named(names: Iterable[str], data: Mapping[str, str] | None = None) -> 
         if name in RELEASED:
             found.append(released(name, (data or {}).get(name)))
             continue
+        if name in PLAYED:
+            found.append(PLAYED[name])
+            continue
+        if name == GOALS:
+            found.append(_goals(data or {}))
+            continue
         if name not in TASKS:
-            close = difflib.get_close_matches(name, [*TASKS, *RELEASED], n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join([*TASKS, *RELEASED])}"
+            known = [*TASKS, *PLAYED, GOALS, *RELEASED]
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             raise UserError(f"there is no task {name!r}; {hint}", param="tasks")
         found.append(TASKS[name])
     return tuple(found)

@@ -174,11 +174,12 @@ def _settings(args: argparse.Namespace) -> "Settings":
 
 def _data(given: list[str]) -> dict[str, str]:
     from ponder.tasks.published.table import RELEASED
+    from ponder.tasks.table import GOALS
 
     found = named(given)
     for name in found:
-        if name not in RELEASED:
-            raise UserError(f"--data is NAME=FILE with one of {', '.join(RELEASED)}; got {name!r}", param="data")
+        if name not in RELEASED and name != GOALS:
+            raise UserError(f"--data is NAME=FILE with {GOALS} or {', '.join(RELEASED)}; got {name!r}", param="data")
     return found
 
 
