@@ -27,8 +27,9 @@ class Store(PlayedTask):
     def draw(self, rng: random.Random, level: int) -> str:
         """JSON: the state, "move" or "price", the limit, the shelf or the new price."""
         things = rng.sample(THINGS, level + 2)
-        state = {thing: {"shelf": rng.choice(SHELVES[:2]), "price": rng.randrange(5, 60)} for thing in things}
-        limit = sorted(item["price"] for item in state.values())[len(things) // 2] - 1
+        prices = [rng.randrange(5, 60) for _ in things]
+        state = {thing: {"shelf": rng.choice(SHELVES[:2]), "price": price} for thing, price in zip(things, prices)}
+        limit = sorted(prices)[len(things) // 2] - 1
         act = ["move", limit, "C"] if level % 2 == 0 else ["price", limit, rng.randrange(60, 99)]
         return json.dumps([state, *act])
 
