@@ -14,6 +14,7 @@ DESCRIPTION = "Make text to learn from: read, mended, judged, identified, scrubb
 NOTES = """examples:
   ponder data recipes/data/packaged.toml --sample 5MB   a sample of every source, in runs/data/packaged
   ponder data my.toml --out clean --workers 8           everything, by eight processes
+  ponder data mix recipes/mix/small.toml                which mixture of labelled text is best, by proxy models
   ponder data label clean --teacher Qwen/Qwen3-4B       an annotator, from what a teacher says about some documents
   ponder data label clean --labels mine.jsonl           an annotator, from labels that are there
 
@@ -24,8 +25,9 @@ UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="RECIPE | label FOLDER",
-                        help="a file such as recipes/data/packaged.toml; or label and a finished folder")  # fmt: skip
+    parser.add_argument("words", nargs="+", metavar="RECIPE | label FOLDER | mix RECIPE",
+                        help="a file such as recipes/data/packaged.toml; or label and a finished folder; or mix and a "
+                        "file such as recipes/mix/small.toml")  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="PATH",
                         help="where everything goes (default: runs/data/NAME); label: the annotator's file (default: "
                         "annotator.npz in FOLDER)")  # fmt: skip
@@ -42,13 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    labelling = args.words[0] == "label" and len(args.words) > 1
-    names = args.words[1:] if labelling else args.words
+    word = args.words[0] if len(args.words) > 1 and args.words[0] in ("label", "mix") else ""
+    names = args.words[1:] if word else args.words
     if len(names) != 1:
         raise UserError("name one RECIPE, a file such as recipes/data/packaged.toml", param="recipe")
+    if word == "mix":
+        return _mix(Path(names[0]), args.out)
     if find_spec("trafilatura") is None:
         raise UserError("ponder data needs more packages: pip install 'ponder-llm[data]'", param="recipe")
-    return _label(Path(names[0]), args) if labelling else _make(Path(names[0]), args)
+    return _label(Path(names[0]), args) if word else _make(Path(names[0]), args)
+
+
+def _mix(path: Path, out: Path | None) -> int:
+    if find_spec("torch") is None:
+        raise UserError("mixtures are tried by training: pip install 'ponder-llm[train]'", param="torch")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from ponder.train.recipe.command import mix
+
+    return mix(path, out)
 
 
 def _make(path: Path, args: argparse.Namespace) -> int:

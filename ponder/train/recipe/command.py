@@ -21,6 +21,7 @@ from ponder.train.recipe.read import Recipe, read_recipe
 from ponder.train.recipe.report import write_report
 from ponder.train.recipe.shrink import shrunk
 from ponder.train.scale.ladder import LAW, climb, page, read_ladder
+from ponder.train.scale.mixing import PAGE, look_for, read_mixing
 from ponder.train.stage import MODEL, Interrupted
 from ponder.train.stages.pretrain import Pretrain
 from ponder.train.stages.training import TrainingStage
@@ -85,6 +86,20 @@ def ladder(path: Path, out: Path | None, *, threads: int | None = None) -> int:
             return 130
     print(page(recipe.name, outcome), end="")
     _say(f"law: {out / LAW}")
+    return 0
+
+
+def mix(path: Path, out: Path | None) -> int:
+    recipe, mixing = read_mixing(path)
+    torch.set_num_threads(threads_for(recipe))
+    out = out or HOME / recipe.name
+    with open(os.devnull, "w") as nowhere:
+        try:
+            look_for(recipe, mixing, out, nowhere)
+        except Interrupted:
+            _say("saved; the same command goes on from here")
+            return 130
+    print((out / PAGE).read_text(), end="")
     return 0
 
 

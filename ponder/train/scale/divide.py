@@ -115,7 +115,7 @@ def norm(parameters: Iterable[Tensor]) -> float:
             parts = 1
             if isinstance(p.grad, DTensor):
                 for size, placement in zip(p.grad.device_mesh.shape, p.grad.placements, strict=True):
-                    parts *= size if placement.is_shard() else 1
+                    parts *= 1 if placement.is_replicate() else size
             total += local(p.grad).double().square().sum() * parts / processes
     distributed.all_reduce(total)
     return float(total.sqrt())

@@ -134,7 +134,7 @@ def test_models_in_bfloat16(name: str, tmp_path: Path) -> None:
     a, b = (np.array(json.loads((tmp_path / f"{n}.json").read_text())) for n in ("one", "two"))
     np.testing.assert_allclose(a[:, :2], b[:, :2], rtol=0.03)
     x, y = (np.load(tmp_path / f"{n}.npz")["model.norm.weight"] for n in ("one", "two"))
-    np.testing.assert_allclose(x, y, atol=2e-3)
+    assert np.abs(x - y).mean() < 1e-3
 
 
 @pytest.mark.slow
