@@ -1,0 +1,1 @@
+"""Text that a teacher writes from text that is there: `ponder data write`."""
