@@ -44,7 +44,8 @@ class GroupSource:
         turn = 0
         while not kept or (self._no_signal == "refill" and len(kept) < self._wanted and turn < REFILLS):
             groups = self._draw(step, turn, self._wanted - len(kept))
-            found = [g for g, good in zip(groups, has_signal(_rewards(groups)), strict=True) if good]
+            signal = has_signal(_rewards(groups)).tolist() if groups else list[bool]()
+            found = [g for g, good in zip(groups, signal, strict=True) if good]
             self._note(groups, bool(found))
             seen += groups
             kept += found

@@ -18,6 +18,7 @@ log-prob of an id that a filter let through is not the probability with which it
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Literal
 
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
+from ponder.core.protocol import ChatModel
 from ponder.core.sample import Rollout, Sample
 from ponder.model.torch.modules import Decoder
 from ponder.train import weights
@@ -33,9 +35,11 @@ from ponder.train.rollouts.advantage import Kind
 from ponder.train.rollouts.collect import Ask, roll_out
 from ponder.train.rollouts.groups import GroupSource, NoSignal, computed, metrics_of
 from ponder.train.rollouts.hand_over import engine_of
+from ponder.train.rollouts.judged import Judge
 from ponder.train.rollouts.pass_rates import PassRates
 from ponder.train.rollouts.reference import with_reference
 from ponder.train.rollouts.samples import overlong, samples_of
+from ponder.train.select.teacher import teacher_of
 from ponder.train.stage import Context
 from ponder.train.stages.minibatches import Minibatches
 from ponder.train.stages.prompted import SHOWN, PromptedStage
@@ -67,6 +71,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
     """The last so many of max_new_tokens cost reward, up to 1 at the limit; 0: nothing."""
     pass_rate: tuple[float, float] = (0.0, 1.0)
     """Levels whose pass rate, as the model has it now, lies outside are drawn seldom; 0.1 and 0.8 are a good band."""
+    judge: str | None = None
+    """A model by name, a folder or a server's URL, whose verdict is the reward of the tasks in `judged`."""
+    judged: tuple[str, ...] = ()
     measure_every: int = 0
     """Steps between two measurements on problems of the validation split: pass@1 and pass@measure_samples; 0: none."""
     measure_problems: int = 16
@@ -86,6 +93,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             )
         if not 1 <= self.minibatches <= self.problems * self.group:
             raise UserError("minibatches is between 1 and the number of answers of a step", param="minibatches")
+        if bool(self.judge) != bool(self.judged) or not set(self.judged) <= set(self.tasks):
+            raise UserError("a judge needs tasks to judge, of those that are asked: judge and judged belong together",
+                            param="judged")  # fmt: skip
         low, high = self.pass_rate
         if not 0 <= low < high <= 1:
             raise UserError("pass_rate is a band of two shares, such as [0.1, 0.8]", param="pass_rate")
@@ -107,10 +117,15 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
                             entropy_target=self.entropy_target)  # fmt: skip
 
     def run(self, ctx: Context) -> None:
+        with nullcontext() if self.judge is None else teacher_of(self.judge) as model:
+            self._run(ctx, model)
+
+    def _run(self, ctx: Context, judging: ChatModel | None) -> None:
         tokenizer, trainer = ctx.tokenizer(), self.trainer(ctx, ctx.model(), loss=self.loss())
         engine = engine_of(trainer.decoder, tokenizer)
         reference = Decoder(ctx.model()) if self.kappa else None
 
+        judge = None if judging is None else Judge(judging, self.judged, tokenizer)
         rates = PassRates(self.pass_rate, ctx.metrics)
         worth = rates.worth if self.pass_rate != (0.0, 1.0) else None
 
@@ -119,6 +134,8 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
 
         def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
             groups = answered(self.asks(ctx.seed, step, turn, count, worth=worth), self.group)
+            if judge is not None:
+                groups = judge(groups)
             seen.extend(groups)
             return groups
 

@@ -142,6 +142,8 @@ def test_engine_and_trainer_that_disagree_stop_the_run(
         ({"overlong": 32}, "a part of max_new_tokens"),
         ({"measure_every": 3, "minibatches": 2}, "a multiple of minibatches"),
         ({"entropy_target": -1.0}, "0 nats or more"),
+        ({"judge": "qwen3:8b"}, "judge and judged belong together"),
+        ({"judge": "qwen3:8b", "judged": ["count"]}, "of those that are asked"),
         ({"temperature": 0.7}, "unknown field `temperature`"),
     ],
 )
