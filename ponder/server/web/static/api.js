@@ -2,6 +2,8 @@
 import { ask, el } from "./dom.js";
 import { t } from "./i18n.js";
 
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, ""); // where this server lies behind another one
+
 let typing = null; // the dialog that asks for the key; one for all who need it
 
 async function askKey() {
@@ -16,7 +18,7 @@ async function call(path, options = {}) {
   for (;;) {
     const key = localStorage.getItem("key");
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-    const reply = await fetch(path, { ...options, headers });
+    const reply = await fetch(ROOT + path, { ...options, headers });
     if (reply.ok) return reply;
     if (reply.status === 401 && localStorage.getItem("key") !== key) continue; // typed while this call was away
     if (reply.status === 401 && (await (typing ??= askKey()))) continue;
