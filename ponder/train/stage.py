@@ -93,6 +93,10 @@ class Context:
         """A fresh one over the torch ops, with the weights that the parent ended with."""
         return load(self.parents[role] / MODEL, dtype=self.dtype, ops="torch")
 
+    def made(self) -> Model:
+        """The one that this stage has saved."""
+        return load(self.folder / MODEL, dtype=self.dtype, ops="torch")
+
     def tokenizer(self, role: str = "from") -> Tokenizer:
         """That of the parent's model, or the one it made."""
         folder = self.parents[role]

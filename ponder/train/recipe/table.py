@@ -4,6 +4,7 @@ from ponder.train.base.evaluate import EvaluateBase
 from ponder.train.base.join import Join
 from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
+from ponder.train.preference.stage import Prefer
 from ponder.train.select.fuse import Fuse
 from ponder.train.select.traces import Traces
 from ponder.train.stage import Stage
@@ -33,6 +34,7 @@ STAGES: dict[str, type[Stage]] = {
     "fuse": Fuse,
     "pretrain": Pretrain,
     "sft": Tune,
+    "preference": Prefer,
     "rl": Rl,
     "distill": Distill,
     "eval": Evaluate,

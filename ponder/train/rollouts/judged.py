@@ -18,6 +18,7 @@ from ponder.core.sample import Rollout, Verdict
 from ponder.eval.grade import said
 from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.preference.score import Preference
 from ponder.train.rollouts.collect import read
 from ponder.train.select.teacher import IN_FLIGHT
 
@@ -98,5 +99,20 @@ def _with(rollout: Rollout, score: float | None) -> Rollout:
     assert score is not None and rollout.verdict is not None
     if rollout.verdict.status == "truncated":
         return rollout
-    parts = {"rule": rollout.verdict.reward, "judge": score}
+    parts = {"rule": rollout.verdict.reward, "told": score}
     return replace(rollout, verdict=Verdict(reward=score, ok=score >= RIGHT, status="graded", parts=parts))
+
+
+class Preferred:
+    """The score of a preference model as the reward of some tasks."""
+
+    def __init__(self, score: Preference, tasks: Collection[str], tokenizer: Tokenizer) -> None:
+        self._score, self._tasks, self._tokenizer = score, frozenset(tasks), tokenizer
+
+    def __call__(self, groups: Sequence[Group]) -> list[Group]:
+        return [self._scored(group) if group[0].problem.task in self._tasks else group for group in groups]
+
+    def _scored(self, group: Group) -> Group:
+        replies = [read(r.prompt_ids, r.continuation, self._tokenizer)[1] for r in group]
+        scores = self._score([(r.problem.messages, reply) for r, reply in zip(group, replies, strict=True)])
+        return [_with(rollout, float(score)) for rollout, score in zip(group, scores, strict=True)]

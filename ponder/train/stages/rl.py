@@ -17,7 +17,7 @@ such runs fail late and without a word. Answers are drawn from the whole distrib
 log-prob of an id that a filter let through is not the probability with which it was drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Literal
@@ -29,13 +29,15 @@ from ponder.core.errors import UserError
 from ponder.core.protocol import ChatModel
 from ponder.core.sample import Rollout, Sample
 from ponder.model.torch.modules import Decoder
+from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import weights
 from ponder.train.loss import LossSettings
+from ponder.train.preference.score import Preference
 from ponder.train.rollouts.advantage import Kind
 from ponder.train.rollouts.collect import Ask, roll_out
 from ponder.train.rollouts.groups import GroupSource, NoSignal, computed, metrics_of
 from ponder.train.rollouts.hand_over import engine_of
-from ponder.train.rollouts.judged import Judge
+from ponder.train.rollouts.judged import Group, Judge, Preferred
 from ponder.train.rollouts.pass_rates import PassRates
 from ponder.train.rollouts.reference import with_reference
 from ponder.train.rollouts.samples import overlong, samples_of
@@ -74,6 +76,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
     judge: str | None = None
     """A model by name, a folder or a server's URL, whose verdict is the reward of the tasks in `judged`."""
     judged: tuple[str, ...] = ()
+    preference: str | None = None
+    """A stage of kind preference, whose score is the reward of the tasks in `preferred`."""
+    preferred: tuple[str, ...] = ()
     measure_every: int = 0
     """Steps between two measurements on problems of the validation split: pass@1 and pass@measure_samples; 0: none."""
     measure_problems: int = 16
@@ -96,6 +101,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
         if bool(self.judge) != bool(self.judged) or not set(self.judged) <= set(self.tasks):
             raise UserError("a judge needs tasks to judge, of those that are asked: judge and judged belong together",
                             param="judged")  # fmt: skip
+        if bool(self.preference) != bool(self.preferred) or not set(self.preferred) <= set(self.tasks):
+            raise UserError("preference and preferred belong together: a stage, and tasks of those that are asked",
+                            param="preferred")  # fmt: skip
         low, high = self.pass_rate
         if not 0 <= low < high <= 1:
             raise UserError("pass_rate is a band of two shares, such as [0.1, 0.8]", param="pass_rate")
@@ -111,6 +119,9 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
         weights.kind_of(self.normalisation)
         self.loss()
 
+    def parents(self) -> dict[str, str]:
+        return super().parents() | ({} if self.preference is None else {"preference": self.preference})
+
     def loss(self) -> LossSettings:
         return LossSettings(surrogate=self.surrogate, ratio=self.ratio, clip_low=self.clip_low,
                             clip_high=self.clip_high, cap=self.cap, kappa=self.kappa,
@@ -125,7 +136,7 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
         engine = engine_of(trainer.decoder, tokenizer)
         reference = Decoder(ctx.model()) if self.kappa else None
 
-        judge = None if judging is None else Judge(judging, self.judged, tokenizer)
+        rewards = self._rewards(ctx, judging, tokenizer)
         rates = PassRates(self.pass_rate, ctx.metrics)
         worth = rates.worth if self.pass_rate != (0.0, 1.0) else None
 
@@ -134,8 +145,8 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
 
         def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
             groups = answered(self.asks(ctx.seed, step, turn, count, worth=worth), self.group)
-            if judge is not None:
-                groups = judge(groups)
+            for reward in rewards:
+                groups = reward(groups)
             seen.extend(groups)
             return groups
 
@@ -173,6 +184,18 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             return drawn._replace(samples=weights.normalise(drawn.samples, kind, length=length))
 
         self.learn(ctx, trainer, tokenizer, batch, check=self.check, speak=lambda: said)
+
+    def _rewards(
+        self, ctx: Context, judging: ChatModel | None, tokenizer: Tokenizer
+    ) -> list[Callable[[Sequence[Group]], list[Group]]]:
+        """Of a judge and of a preference model, where there are some; rules have given theirs before."""
+        found: list[Callable[[Sequence[Group]], list[Group]]] = []
+        if judging is not None:
+            found.append(Judge(judging, self.judged, tokenizer))
+        if self.preference is not None:
+            scores = Preference(ctx.model("preference"), ctx.tokenizer("preference"))
+            found.append(Preferred(scores, self.preferred, tokenizer))
+        return found
 
     def stand_in(self, ids: list[int], own: NDArray[np.float32]) -> Sample:
         return Sample.of(ids, rl=own / own.sum(), advantage=0 * own)

@@ -46,7 +46,7 @@ def test_the_judge_decides_where_it_is_asked_to() -> None:
     assert [(v.reward, v.ok, v.status) for v in verdicts] == [
         (0.9, True, "graded"), (0.2, False, "graded"), (0.0, False, "truncated"),
     ]  # fmt: skip
-    assert verdicts[0].parts == {"rule": 0.0, "judge": 0.9} and other is groups[1]
+    assert verdicts[0].parts == {"rule": 0.0, "told": 0.9} and other is groups[1]
     assert len(judge.asked) == 2 and all("[Reference]\n2" in text for text in judge.asked)
 
 
