@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from test_resume import as_toml
 
 from ponder.model.load import load
 from ponder.train.record.metrics import read
-from recipes import base, evaluated, recipe, text, tokenizer, tuned
+from recipes import SHAPE, base, evaluated, recipe, text, tokenizer, tuned
 
 STAGES = (text(), tokenizer(), base(steps=50, checkpoint_every=25), tuned(steps=6, checkpoint_every=3), evaluated())
+
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
 def train(toml: Path, out: Path, processes: int, *more: str) -> str:
@@ -22,8 +26,7 @@ def train(toml: Path, out: Path, processes: int, *more: str) -> str:
         [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     )
     command = [sys.executable, *launcher, "-m", "ponder.train", str(toml), "--out", str(out), "--threads", "1", *more]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=ENV)
     assert done.returncode == 0, done.stderr[-6000:]
     return done.stderr
 
@@ -84,3 +87,27 @@ def test_another_number_of_processes_goes_on(toml, one, two, tmp_path, before, a
     said = train(toml, tmp_path, after, "--until", "base")
     assert "goes on at step 25 of 50" in said
     assert np.abs(np.subtract(curve(tmp_path, "base"), curve(one, "base"))).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [{}, {"tensor": 2}], ids=["sharded", "tensor"])
+def test_a_killed_worker_ends_the_run_and_the_same_command_goes_on(layout, tmp_path):
+    path, out = tmp_path / "r.toml", tmp_path / "out"
+    shape = SHAPE | {"kv_heads": 2}
+    stages = (text(), tokenizer(), base(steps=200, checkpoint_every=5, model=shape))
+    path.write_text(as_toml(recipe(*stages, layout=layout)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m",
+               "ponder.train", str(path), "--out", str(out), "--threads", "1"]  # fmt: skip
+    with subprocess.Popen(command, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        while not any(p for p in out.glob("base-*/checkpoints/step-*") if p.suffix != ".partial"):
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.05)
+        workers = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        os.kill(int(workers[-1]), signal.SIGKILL)
+        assert running.wait(120) != 0
+    assert not list(out.glob("base-*/finished"))
+    said = train(path, out, 2)
+    assert "goes on at step" in said
+    alone = tmp_path / "alone"
+    train(path, alone, 1)
+    assert np.abs(np.subtract(curve(out, "base"), curve(alone, "base"))).max() < 1e-4

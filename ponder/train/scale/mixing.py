@@ -111,7 +111,8 @@ def look_for(recipe: Recipe, mixing: Mixing, out: Path, log: TextIO | None = Non
     pattern = pattern_of(recipe, mixing.stage)
 
     def proxy(name: str, keys: Sequence[str], weights: dict[str, float]) -> Proxy:
-        stage = replace(pattern, name=name, mix=replace(pattern.mix, weights=pattern.mix.weights | weights))
+        # one name for all: seeds follow from names, and proxies that begin alike differ by their texts alone
+        stage = replace(pattern, name="proxy", mix=replace(pattern.mix, weights=pattern.mix.weights | weights))
         node = trained(recipe, stage, out / "proxies", log)
         losses = held_out(node, mixing.held_out)
         if missing := [domain for domain in mixing.domains if domain not in losses]:
