@@ -21,15 +21,18 @@ from ponder.core.errors import UserError
 
 
 class Command(NamedTuple):
+    """settings: what its variables in the environment begin with; "" for a command without a file of settings."""
+
     module: str
     help: str
+    settings: str = ""
 
 
 GROUPS: dict[str, dict[str, Command]] = {
     "ask": {
         "run": Command("run", "Ask a model one question, or chat with it"),
         "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
-        "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)"),
+        "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)", "PONDER_SERVE_"),
         "key": Command("key", "Named keys of a server: make, list, limit, revoke"),
         "mcp": Command("mcp", "Serve models to MCP clients (chat, think, run code)"),
         "mcp-check": Command("mcp_check", "Try a config of MCP servers and list their tools"),
@@ -111,6 +114,10 @@ def dispatch(argv: list[str]) -> int:
     if argv[0] not in COMMANDS:
         raise UserError(unknown(argv[0]))
     module, parser = build_parser(argv[0])
+    if prefix := COMMANDS[argv[0]].settings:
+        from ponder.cli import settings
+
+        settings.apply(parser, argv[1:], os.environ, prefix)
     code: int = module.run(parser.parse_intermixed_args(argv[1:]))  # `run MODEL --think PROMPT`
     return code
 

@@ -19,6 +19,7 @@ from ponder.server.accounts.auth import AuthMiddleware
 from ponder.server.accounts.usage import Usage
 from ponder.server.api.ollama import manage
 from ponder.server.api.openai.response_store import ResponseStore
+from ponder.server.http.below import Below
 from ponder.server.http.connections import HeaderLimit
 from ponder.server.http.cors import cors
 from ponder.server.http.errors import ApiError, error_response, told
@@ -89,6 +90,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             HTTPException: not_found,
         },
         middleware=[
+            *([Middleware(Below, prefix=config.root_path.rstrip("/"))] if config.root_path else []),
             Middleware(RefusalLog),
             Middleware(HeaderLimit),
             Middleware(cors, config=config),

@@ -29,6 +29,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     keep_responses: bytes that kept replies of /v1/responses may take; 0 keeps none.
     restore_thoughts: bytes that thoughts may take, kept for clients that do not send them back (HC-4); 0 is off.
     reasoning_field: the name of the thoughts in OpenAI bodies (RS-3).
+    root_path: below which a proxy shows this server, such as /ponder. ssl_certfile, ssl_keyfile: for HTTPS.
+    forwarded_allow_ips: proxies that are believed.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,10 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     keep_responses: int = 256 << 20
     restore_thoughts: int = 0
     reasoning_field: str = "both"
+    root_path: str = ""
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    forwarded_allow_ips: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         """Raises UserError for a value that would be accepted and mean nothing, or something else than it says."""
@@ -93,6 +99,13 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
                     f"--allow-origin {origin!r} is no origin such as http://localhost:3000, without a path",
                     param="origins",
                 )
+        if self.root_path and not (self.root_path.startswith("/") and len(self.root_path.rstrip("/")) > 1):
+            raise UserError(f"--root-path is a path such as /ponder, got {self.root_path!r}", param="root_path")
+        if bool(self.ssl_certfile) != bool(self.ssl_keyfile):
+            raise UserError("--ssl-certfile and --ssl-keyfile go together", param="ssl_certfile")
+        for file in (self.ssl_certfile, self.ssl_keyfile):
+            if file and not Path(file).is_file():
+                raise UserError(f"there is no file {file}", param="ssl_certfile")
         if self.reasoning_field not in ("both", "reasoning_content", "reasoning", "none"):
             raise UserError("--reasoning-field is both, reasoning_content, reasoning or none", param="reasoning_field")
 

@@ -10,7 +10,7 @@ import faulthandler
 import sys
 from pathlib import Path
 
-from ponder.cli import options
+from ponder.cli import options, settings
 from ponder.cli.agent_tools import add_tool_flags, tools_of
 from ponder.cli.commands import serve_backends
 from ponder.cli.terminal.printer import note
@@ -25,6 +25,8 @@ a fleet: docs/fleet.md.
 The server listens on this machine only, unless --host says otherwise; then --api-key is required (or --no-auth).
 Tools are for the web chat alone: --tool and --mcp as in `ponder agent`; what asks for approval asks there.
 A key on the command line can be read by everybody on this machine: --api-key-file keeps it out of there.
+Every flag can stand in a TOML file (--config) or in the environment (PONDER_SERVE_QUEUE=16); [model."NAME"] in the file
+has what holds for one model. The command line goes first, then the environment. --print-config shows what is in force.
 """
 
 
@@ -33,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("who may ask")
     where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     where.add_argument("--port", type=int, default=11435, help="port (default: 11435)")
+    where.add_argument("--root-path", default="", metavar="/PATH",
+                       help="the path below which a proxy shows us, such as /ponder")  # fmt: skip
+    where.add_argument("--ssl-certfile", metavar="FILE", help="a certificate: HTTPS instead of HTTP")
+    where.add_argument("--ssl-keyfile", metavar="FILE", help="its key")
+    where.add_argument("--forwarded-allow-ips", default="127.0.0.1", metavar="LIST",
+                       help="proxies that may say whom they speak for (default: 127.0.0.1)")  # fmt: skip
     where.add_argument("--api-key", action="append", default=[], metavar="KEY", help="a key that opens the API")
     where.add_argument("--api-key-file", metavar="FILE", help="keys that open the API, one a line, or NAME: KEY")
     where.add_argument("--admin-key-file", metavar="FILE", help="keys that may also pull and delete models")
@@ -86,9 +94,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           help="tool calls that thoughts end with, where no </think> follows: text of the thoughts, or "
                           "close: the answer (default: close)")  # fmt: skip
     options.add_load_flags(parser, adapter="[NAME=]PATH")
+    settings.add_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.print_config:
+        print(args.shown(args), end="")
+        return 0
     from ponder.core.params import Thinking
     from ponder.engine.decoding.settings import choose_mode
     from ponder.model.hub.data_folder import chats, data_home
@@ -110,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
         max_body=args.max_body << 20, linger=args.linger, hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin), drain=args.drain, watchdog=args.watchdog, log_prompts=args.log_prompts,
         key_limit=args.key_limit, keep_responses=args.keep_responses << 20,
-        restore_thoughts=args.restore_thoughts << 20,
+        restore_thoughts=args.restore_thoughts << 20, root_path=args.root_path, ssl_certfile=args.ssl_certfile,
+        ssl_keyfile=args.ssl_keyfile, forwarded_allow_ips=args.forwarded_allow_ips,
     )  # fmt: skip
     configure(args.log_level)
     faulthandler.enable(sys.__stderr__ or sys.stderr)  # what kills the process from native code says where

@@ -69,7 +69,12 @@ def _local(args: argparse.Namespace) -> "Pool":
     ceiling = Ceiling(budget=args.max_budget, max_tokens=args.max_tokens)
     opener = partial(open_llm, kv_memory=kv_memory, max_batch=args.max_batch, ceiling=ceiling)
     adapters = named_adapters(args.adapter)
-    opened = partial(opener, args=with_adapters(args, []))
+    if strangers := [name for name in args.model_settings if name not in args.models]:
+        raise UserError(f'[model."{strangers[0]}"]: no such model is served; name it among the models', param="config")
+
+    def opened(name: str | None) -> "LLM":
+        return opener(name, args=of_model(with_adapters(args, []), name))
+
     first_name = args.models[0] if args.models else None
     first = opened(first_name)
     started = [first_name or first.name, *args.models[1:]]
@@ -80,11 +85,11 @@ def _local(args: argparse.Namespace) -> "Pool":
     for name, path in adapters.items():
         if name in {other for names in called for other in names}:
             raise UserError(f"--adapter {path}: another model is called {name}; say NAME=PATH", param="adapter")
-        models[name] = partial(opener, first_name, args=with_adapters(args, [path]))
+        models[name] = partial(opener, first_name, args=of_model(with_adapters(args, [path]), first_name))
     needs = {}
     if kv_memory:
         computed = [*started, *[started[0]] * len(adapters)]
-        needs = {offered: _needs(name, args, kv_memory) for offered, name in zip(models, computed)}
+        needs = {offered: _needs(name, of_model(args, name), kv_memory) for offered, name in zip(models, computed)}
     offered = Pool(
         models, keep=args.keep, memory=memory, needs=needs, any_name=args.any_model_name, opens=opened,
         aliases={names[0]: names[1:] for names in called},
@@ -115,6 +120,11 @@ def named_adapters(flags: list[str]) -> dict[str, str]:
 
 def with_adapters(args: argparse.Namespace, adapters: list[str]) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(args), "adapter": adapters})
+
+
+def of_model(args: argparse.Namespace, name: str | None) -> argparse.Namespace:
+    """The flags, with what the file of settings says of this model."""
+    return argparse.Namespace(**{**vars(args), **args.model_settings.get(name, {})})
 
 
 def served_names(flags: list[str], own: list[str], started: list[str]) -> list[list[str]]:

@@ -43,7 +43,8 @@ def take_address(config: ServerConfig) -> list[socket.socket]:
 def url_of(config: ServerConfig, taken: list[socket.socket]) -> str:
     """The address as a person writes it down."""
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"http://{host}:{taken[0].getsockname()[1]}"
+    scheme = "https" if config.ssl_certfile else "http"
+    return f"{scheme}://{host}:{taken[0].getsockname()[1]}{config.root_path.rstrip('/')}"
 
 
 class DrainingServer(uvicorn.Server):
@@ -53,7 +54,8 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, timeout_graceful_shutdown=config.drain, backlog=BACKLOG,
-                http=guarded(most_connections(), config.max_body),
+                http=guarded(most_connections(), config.max_body), ssl_certfile=config.ssl_certfile,
+                ssl_keyfile=config.ssl_keyfile, forwarded_allow_ips=config.forwarded_allow_ips,
             )
         )  # fmt: skip
         self._admission = admission
