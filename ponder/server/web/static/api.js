@@ -2,12 +2,8 @@
 import { ask, el } from "./dom.js";
 import { t } from "./i18n.js";
 
-<<<<<<< HEAD
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, ""); // where this server lies behind another one
 
-=======
-const BASE = new URL("../../", import.meta.url); // of the server, which may lie below a path of another one
->>>>>>> 5fee0bc (ponder serve: settings from a file and the environment, sub-path, TLS)
 let typing = null; // the dialog that asks for the key; one for all who need it
 
 async function askKey() {
@@ -22,11 +18,7 @@ async function call(path, options = {}) {
   for (;;) {
     const key = localStorage.getItem("key");
     const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-<<<<<<< HEAD
     const reply = await fetch(ROOT + path, { ...options, headers });
-=======
-    const reply = await fetch(new URL(path.slice(1), BASE), { ...options, headers });
->>>>>>> 5fee0bc (ponder serve: settings from a file and the environment, sub-path, TLS)
     if (reply.ok) return reply;
     if (reply.status === 401 && localStorage.getItem("key") !== key) continue; // typed while this call was away
     if (reply.status === 401 && (await (typing ??= askKey()))) continue;
