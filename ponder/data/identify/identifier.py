@@ -18,7 +18,7 @@ from ponder.data.steps.characters import words_apart
 LONGEST, BITS = 5, 17
 SPARSE = 0.06
 """Weights are kept in steps of this: most become 0, and the file small."""
-PIECES, PIECE = 3, 300
+PIECES, PIECE = 3, 200
 """Of a long text so many pieces of so many characters are looked at."""
 
 
