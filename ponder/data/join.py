@@ -11,11 +11,12 @@ import msgspec
 
 from ponder.core.atomic import replacing
 from ponder.data.document import Document
-from ponder.data.recipe import DataRecipe
+from ponder.data.recipe import PACKAGED, DataRecipe
 from ponder.data.report import Report
 from ponder.data.steps.counts import Counts
-from ponder.data.steps.duplicates import Duplicates
+from ponder.data.steps.duplicates import Duplicates, Encode
 from ponder.data.steps.lines import SharedLines
+from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 def join(files: Sequence[Path], recipe: DataRecipe, text: Path, report: Report) -> str:
@@ -25,7 +26,7 @@ def join(files: Sequence[Path], recipe: DataRecipe, text: Path, report: Report) 
     for document in _read(files):
         with counts.step("count lines", len(document.text.encode())):
             lines[document.source].count(document.text)
-    seen = Duplicates(recipe.similar)
+    seen = Duplicates(recipe.similar, _encoder(recipe))
     with replacing(text) as out:
         for document in _read(files):
             kept = _without_lines(document, lines[document.source], recipe.cleaning.rules.shortest, counts)
@@ -41,6 +42,14 @@ def join(files: Sequence[Path], recipe: DataRecipe, text: Path, report: Report) 
             digest.update(line)
             out.write(line)
     return digest.hexdigest()
+
+
+def _encoder(recipe: DataRecipe) -> Encode | None:
+    if recipe.tokenizer is None:
+        return None
+    if recipe.tokenizer == PACKAGED:
+        return Tokenizer.packaged().encode
+    return Tokenizer.from_path(recipe.folder / recipe.tokenizer).encode
 
 
 def _read(files: Sequence[Path]) -> Iterator[Document]:

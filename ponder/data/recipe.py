@@ -64,7 +64,23 @@ def names_in(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
-FIELDS = ("name", "seed", "similar", "unreadable", "rules", "languages", "held_out", "annotator", "scans", "correct")
+FIELDS = (
+    "name",
+    "seed",
+    "similar",
+    "tokenizer",
+    "unreadable",
+    "rules",
+    "languages",
+    "held_out",
+    "annotator",
+    "scans",
+    "correct",
+)
+
+
+PACKAGED = "qwen3"
+"""The vocabulary that is part of Ponder, where a recipe names it as its tokenizer."""
 
 
 class DataRecipe(Struct, frozen=True, kw_only=True):
@@ -78,6 +94,9 @@ class DataRecipe(Struct, frozen=True, kw_only=True):
     """Of the files that a sample takes."""
     similar: float = 0.8
     """Jaccard similarity from which two documents are one; 1: equal texts only."""
+    tokenizer: str | None = None
+    """`qwen3`, or a folder with a tokenizer.json: documents are compared by its ids, five in a row, and not by
+    characters."""
     unreadable: float = 0.01
     """Largest share of a source's files that may be unreadable."""
 
@@ -99,6 +118,7 @@ def read_recipe(path: Path) -> DataRecipe:
             name=msgspec.convert(raw.get("name", path.stem), str),
             seed=msgspec.convert(raw.get("seed", 0), int),
             similar=msgspec.convert(raw.get("similar", 0.8), float),
+            tokenizer=msgspec.convert(raw.get("tokenizer"), str | None),
             unreadable=msgspec.convert(raw.get("unreadable", 0.01), float),
             cleaning=_cleaning(raw, path),
             models=models_of(raw, path, names),
@@ -107,6 +127,8 @@ def read_recipe(path: Path) -> DataRecipe:
         )
     except msgspec.ValidationError as e:
         raise UserError(f"{path}: name, seed, similar or unreadable: {e}", param="recipe") from e
+    if recipe.tokenizer not in (None, PACKAGED) and not (path.parent / str(recipe.tokenizer)).exists():
+        raise UserError(f"{path}: there is no tokenizer {recipe.tokenizer} beside it", param="tokenizer")
     if not 0 < recipe.similar <= 1:
         raise UserError(f"{path}: similar is a share above 0, at most 1, not {recipe.similar}", param="similar")
     return recipe

@@ -141,7 +141,8 @@ def _manifest(recipe: DataRecipe, todo: Plan, report: Report, sample: int | None
         for source in recipe.sources
     ]  # fmt: skip
     return {
-        "name": recipe.name, "seed": recipe.seed, "similar": recipe.similar, "sample": sample,
+        "name": recipe.name, "seed": recipe.seed, "similar": recipe.similar,
+        "tokenizer": recipe.tokenizer, "sample": sample,
         "rules": msgspec.to_builtins(recipe.cleaning.rules),
         "held_out": msgspec.to_builtins(recipe.cleaning.held_out), "sources": sources,
         "text": {"file": TEXT, "sha256": report.sha256},

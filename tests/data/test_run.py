@@ -18,6 +18,8 @@ from ponder.data.patterns import matches
 from ponder.data.recipe import DataRecipe, read_recipe
 from ponder.data.report import Report
 from ponder.data.run import MANIFEST, PAGE, REPORT, TEXT, make
+from ponder.data.tokenizer import train_tokenizer
+from ponder.text.tokenizer_files import save
 
 RECIPE = """
 name = "test"
@@ -126,6 +128,15 @@ def test_killed_anywhere_the_text_has_the_same_bytes(folder: Path) -> None:
     subprocess.run([*command, str(folder / "killed")], check=True, capture_output=True)
     assert (folder / "killed" / TEXT).read_bytes() == (folder / "whole" / TEXT).read_bytes()
     assert not list((folder / "killed").rglob("*.partial"))
+
+
+def test_repetitions_by_ids_of_a_tokenizer(folder: Path) -> None:
+    save(train_tokenizer([sentence(n) for n in range(20)], 400), folder / "tokenizer")
+    first = lines(folder / "out" / TEXT) if run(folder) else []
+    (folder / "recipe.toml").write_text(f'tokenizer = "tokenizer"\n{RECIPE}')
+    report = run(folder)
+    assert report.repetitions == {"texts": 1} and lines(folder / "out" / TEXT) == first
+    assert json.loads((folder / "out" / MANIFEST).read_text())["tokenizer"] == "tokenizer"
 
 
 def test_lines_that_documents_share_stay_once(folder: Path) -> None:
@@ -254,6 +265,7 @@ def test_a_process_that_dies_is_said_in_words(folder: Path, monkeypatch: pytest.
     ('name = "test"', 'name = "test"\nsimilar = 2', "at most 1"),
     ('name = "test"', 'name = "test"\nrules = 3', "a section"),
     ('name = "test"', 'name = "test"\n[rules]\nshortes = 3', "did you mean shortest"),
+    ('name = "test"', 'name = "test"\ntokenizer = "nowhere"', "no tokenizer nowhere"),
     ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"', "neither files nor tasks"),
     ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"\nfiles = ["none.jsonl"]', "no file below"),
     ('name = "test"', 'name = "test"\n[[held_out]]\nname = "x"\nfiles = ["i18n/de.json"]', "no text under"),

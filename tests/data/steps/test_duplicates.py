@@ -41,6 +41,25 @@ def test_recall_and_precision_of_near_repetitions(script: str) -> None:
     assert min(right.values()) > 20, "the pairs must lie on both sides"
 
 
+def test_ids_of_a_tokenizer_in_place_of_characters() -> None:
+    """Two texts that are alike in characters, but not in ids of words."""
+    rng = random.Random(7)
+    original = text(rng, ALPHABETS["latin"])
+    words = original.split(" ")
+    other = " ".join(word + "x" if n % 5 == 0 else word for n, word in enumerate(words))
+    numbers: dict[str, int] = {}
+
+    def encode(text: str) -> list[int]:
+        return [numbers.setdefault(word, len(numbers)) for word in text.split()]
+
+    for seen, alike in ((Duplicates(0.5), True), (Duplicates(0.5, encode), False)):
+        assert seen.earlier("a", original) is None
+        assert (seen.earlier("b", other) == "a") is alike
+    by_ids = Duplicates(0.8, encode)
+    assert by_ids.earlier("a", original) is None
+    assert by_ids.earlier("b", " ".join([*words[:-1], "other"])) == "a"
+
+
 def test_case_blanks_and_digits_make_no_difference() -> None:
     seen = Duplicates(1)
     assert seen.earlier("a", "Call 0800 123\n  now") is None
