@@ -51,10 +51,17 @@ def test_models_are_downloaded_and_loaded(chat: Chat, axe: str) -> None:
     chat.page.wait_for_selector(".models progress", state="detached")
     chat.page.get_by_label("Load: qwen3:4b-q4_k_m").click()
     eventually(lambda: len(asked) == 3)
+    chat.page.route(
+        "**/api/delete", lambda route: (asked.append(("delete", route.request.post_data_json)), route.fulfill(body=""))
+    )
+    chat.page.get_by_label("Delete: qwen3:4b-q4_k_m").click()
+    chat.page.click("dialog button.primary:has-text('Delete')")
+    chat.page.wait_for_selector(".models li")
     assert asked == [
         ("pull", {"model": "qwen3:8b-q4_k_m"}),
         ("stop", {"model": "qwen3:8b-q4_k_m"}),
         ("load", {"model": "qwen3:4b-q4_k_m"}),
+        ("delete", {"model": "qwen3:4b-q4_k_m"}),
     ]
 
 

@@ -68,19 +68,25 @@ async def catalogue(request: Request, service: Service) -> Response:
     helpers: PageHelpers = request.app.state.helpers
     downloads: Downloads = request.app.state.downloads
     found = await helpers.catalogue()
-    known = {entry["name"] for entry in found["models"]}
-    others = [{"name": name, "kind": "own"} for name in service.pool.models if name not in known]
-    present = await asyncio.to_thread(lambda: {name for name in known if here(resolve(name)) is not None})
-    rows = []
-    for entry in (*others, *found["models"]):
-        served = service.pool.offers(entry["name"])
-        row = entry | {"here": entry["name"] in present, "offered": served is not None}
-        if served is not None:
-            row |= {"name": served.name, "loaded": served.llm is not None, "loading": served.loading is not None}
-        if (download := downloads.by_name.get(entry["name"])) is not None:
+    names = [entry["name"] for entry in found["models"]]
+    present = await asyncio.to_thread(lambda: {name for name in names if here(resolve(name)) is not None})
+    offered = {name: served for name in names if (served := service.pool.offers(name)) is not None}
+    own = [served for served in service.pool.models.values() if served not in offered.values()]
+    rows = [{"name": served.name, "kind": "own", "here": False} | _state(served) for served in own]
+    for entry in found["models"]:
+        name = entry["name"]
+        row = entry | {"here": name in present} | _state(offered.get(name))
+        if (download := downloads.by_name.get(name)) is not None:
             row["download"] = {"done": download.done, "total": download.total, "error": download.error}
         rows.append(row)
     return JSONResponse({"memory": found["memory"], "models": rows, "extends": service.pool.opens is not None})
+
+
+def _state(served: Served | None) -> dict[str, Any]:
+    if served is None:
+        return {"offered": False}
+    loaded, loading = served.llm is not None, served.loading is not None
+    return {"name": served.name, "offered": True, "loaded": loaded, "loading": loading}
 
 
 @endpoint(ModelBody, strict=True)

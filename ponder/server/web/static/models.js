@@ -7,14 +7,16 @@ import { number, t } from "./i18n.js";
 const size = (bytes) => `${number(Math.round(bytes / 1e8) / 10)} GB`;
 
 let timer = 0;
+let leaving = null; // the model whose files are to go
 
-// changed: what is to be done when other models are offered.
-export async function show(changed) {
+// changed: what is to be done when other models are offered. fail: says what went wrong on the page.
+export async function show(changed, fail) {
   const box = el("div", { class: "models" }, el("p", { class: "note", role: "status" }, t("modelsWait")));
   const closed = ask(t("models"), box, [[t("close"), "", true]]);
   draw(box, changed);
-  await closed;
+  const said = await closed;
   clearTimeout(timer);
+  if (said === null && leaving) await remove(changed, fail);
 }
 
 async function draw(box, changed) {
@@ -63,12 +65,14 @@ function actions(model, found, act) {
   const buttons = [];
   if (model.offered) buttons.push(model.loaded ? button(t("unload"), post("unload")) : button(t("load"), post("load")));
   else if (found.extends) buttons.push(button(t(model.here ? "offer" : "pull"), post("pull")));
-  if (model.here && model.kind !== "own") buttons.push(button(t("remove"), () => removed(model)));
+  if (model.here) buttons.push(el("button", { type: "button", "aria-label": `${t("remove")}: ${model.name}`, onclick: () => { leaving = model.name; $("dialog").close(); } }, t("remove")));
   return buttons;
 }
 
-// The question takes the place of the list: the page has one dialog.
-async function removed(model) {
-  $("dialog").close();
-  if (await sure(t("removeModel"), model.name)) await done("DELETE", "/api/delete", { model: model.name });
+// The question takes the place of the list, which comes again: the page has one dialog.
+async function remove(changed, fail) {
+  const model = leaving;
+  leaving = null;
+  if (await sure(t("removeModel"), model)) await done("DELETE", "/api/delete", { model }).then(changed, fail);
+  await show(changed, fail);
 }
