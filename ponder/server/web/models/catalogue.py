@@ -20,13 +20,19 @@ HANDY = 4.0  # tokens a second below which one waits
 
 
 def catalogue() -> dict[str, Any]:
-    """{"memory", "models": [...]}: those that run well here first, the largest of them first."""
+    """{"memory", "models": [...]}: those that run well here first."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = Machine("CPU", FREE * memory, read_bandwidth())
     chat = [n for n in RELEASED if n == without_form(n) and not n.endswith("-base")]
     models = [entry for name in (*BUNDLES, *chat, *RETRIEVAL) if (entry := _entry(name, machine))]
-    models.sort(key=lambda m: (not m["fits"], m["rate"] < HANDY, -m["needs"] if m["fits"] else m["needs"]))
+    models.sort(key=_place)
     return {"memory": memory, "models": models}
+
+
+def _place(entry: dict[str, Any]) -> tuple[bool, float]:
+    """The largest of those that run well, then the smallest of the others."""
+    well = entry["fits"] and entry["rate"] >= HANDY
+    return not well, -entry["needs"] if well else entry["needs"]
 
 
 def _entry(name: str, machine: Machine) -> dict[str, Any] | None:
