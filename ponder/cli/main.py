@@ -51,6 +51,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "make": {
         "data": Command("data", "Make text to learn from, clean and without repetitions"),
         "train": Command("train", "Train a model by a recipe, from text to one that chats"),
+        "learn": Command("learn", "Learn from sessions that you choose, as an adapter"),
     },
     "machine": {
         "doctor": Command("doctor", "Check this machine and this installation"),

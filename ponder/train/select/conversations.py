@@ -49,7 +49,7 @@ def read(path: Path) -> list[Conversation]:
         if not line.strip():
             continue
         try:
-            found.append(_conversation(json.loads(line)))
+            found.append(conversation_of(json.loads(line)))
         except (UserError, json.JSONDecodeError, UnicodeDecodeError) as e:
             bad.append(f"line {n}: {e}")
     if bad:
@@ -69,7 +69,7 @@ def write(path: Path, conversations: Iterable[Conversation]) -> int:
     return len(lines)
 
 
-def _conversation(raw: Any) -> Conversation:
+def conversation_of(raw: Any) -> Conversation:
     if not isinstance(raw, dict) or not isinstance(raw.get("messages"), list):
         raise UserError('an object with "messages", a list, was expected')
     messages, tools = messages_from_dicts(raw["messages"]), raw.get("tools") or ()
