@@ -69,14 +69,14 @@ def test_an_adapter_is_tried_and_used_only_when_agreed(tmp_path: Path) -> None:
 
         return learn(base, [path], tmp_path / "out", steps=steps, rank=4, rate=0.02, log=log, agreed=agreed)
 
-    assert again(False, 15) is None and not (tmp_path / "out" / ADAPTER).exists()
+    assert again(False, 12) is None and not (tmp_path / "out" / ADAPTER).exists()
     assert seen[0].after < seen[0].before - 0.2 and seen[0].answers == 6
     assert f"{path}: 30 conversations" in log.getvalue()
-    used = again(True, 15)
+    used = again(True, 4)
     assert used == tmp_path / "out" / ADAPTER and not (tmp_path / "out" / BEFORE).exists()
     assert with_adapter(open_checkpoint(base), used).adapter == ADAPTER
     before = (used / "adapter_model.safetensors").read_bytes()
-    assert again(True, 16) == used
+    assert again(True, 5) == used
     assert (tmp_path / "out" / BEFORE / "adapter_model.safetensors").read_bytes() == before
     path.write_text(said(1))
     with pytest.raises(UserError, match="1 conversations are too few"):

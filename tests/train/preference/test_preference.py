@@ -66,6 +66,7 @@ def test_it_learns_what_is_better_and_its_score_is_a_reward(base: Path, tmp_path
     assert sum(rewards[-3:]) > sum(rewards[:3]) + 0.2
 
 
+@pytest.mark.slow
 def test_pairs_of_a_file(base: Path, tmp_path: Path) -> None:
     lines = [{"messages": [{"role": "user", "content": f"{n}?"}], "chosen": "a", "rejected": "b"} for n in range(30)]
     path = tmp_path / "pairs.jsonl"

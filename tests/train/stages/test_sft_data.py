@@ -72,6 +72,7 @@ def test_thinking_survives_plain_data(stages: dict[str, Path], tmp_path: Path) -
     assert opened(more(tmp_path / "without", stages, keep=0.0)) < 0.5, "else this test shows nothing"
 
 
+@pytest.mark.slow
 def test_factors_learn_it_too_and_leave_an_adapter(stages: dict[str, Path], tmp_path: Path) -> None:
     folder = more(tmp_path / "more", stages, lora=Lora(rank=4), rate=0.01, steps=30)
     assert (folder / ADAPTER / "adapter_config.json").exists()
