@@ -12,9 +12,10 @@ import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ponder.core.errors import UserError
 from ponder.engine.remote.dialects import Dialect
@@ -25,18 +26,18 @@ FIRST_REST, LONGEST_REST = 1.0, 30.0  # seconds
 
 
 class UpstreamStats(Struct, frozen=True):
-    """Since the start. up: not ejected now. first_token_seconds: summed over `first_tokens` requests."""
+    """Since the start. The descriptions are those of /metrics."""
 
     url: str
-    up: bool
-    in_flight: int
-    requests: int
-    failures: int
-    busy: int
-    retried: int
-    ejections: int
-    first_tokens: int
-    first_token_seconds: float
+    up: Annotated[bool, Meta(description="1 unless it is left alone now.")]
+    in_flight: Annotated[int, Meta(description="Requests that it works on.")]
+    requests: Annotated[int, Meta(description="Requests that it was given.")]
+    failures: Annotated[int, Meta(description="Requests that it failed.")]
+    busy: Annotated[int, Meta(description="Requests that it refused for want of room.")]
+    retried: Annotated[int, Meta(description="Requests that it failed and another server took.")]
+    ejections: Annotated[int, Meta(description="Times that it was left alone for a while.")]
+    first_tokens: Annotated[int, Meta(description="Replies of which the first token came.")]
+    first_token_seconds: Annotated[float, Meta(description="Time to the first token, summed over first_tokens.")]
 
 
 @dataclass(eq=False)

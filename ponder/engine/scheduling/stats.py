@@ -1,8 +1,8 @@
 """What the engine tells of itself, for `/metrics`, benchmarks and tests."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from ponder.engine.scheduling.block_pool import BlockPool
@@ -12,27 +12,26 @@ if TYPE_CHECKING:
 
 
 class Stats(Struct, frozen=True):
-    """What the engine did and holds. abandoned: steps that were left half-way. handovers: thoughts that were ended for
-    the model (TB-5). seconds_since_step: 0 when idle; grows when a step hangs (SR-4)."""
+    """What the engine did and holds. The descriptions are those of /metrics."""
 
-    steps: int
-    abandoned: int
-    prefill_ids: int
-    decode_ids: int
-    drafted: int
-    accepted: int
-    cached_ids: int
-    preemptions: int
-    restarts: int
-    finished: int
-    handovers: int
-    cancelled: int
-    failed: int
-    running: int
-    waiting: int
-    free_blocks: int
-    blocks: int
-    seconds_since_step: float
+    steps: Annotated[int, Meta(description="Steps that were computed.")]
+    abandoned: Annotated[int, Meta(description="Steps that were left half-way.")]
+    prefill_ids: Annotated[int, Meta(description="Ids of prompts that were computed.")]
+    decode_ids: Annotated[int, Meta(description="Ids that were computed one by one, drafted ones included.")]
+    drafted: Annotated[int, Meta(description="Ids that were guessed ahead.")]
+    accepted: Annotated[int, Meta(description="Guessed ids that were right.")]
+    cached_ids: Annotated[int, Meta(description="Ids of prompts that were in the cache.")]
+    preemptions: Annotated[int, Meta(description="Requests that had to give back their cache.")]
+    restarts: Annotated[int, Meta(description="Requests that began again from their prompt.")]
+    finished: Annotated[int, Meta(description="Replies that ended.")]
+    handovers: Annotated[int, Meta(description="Thoughts that were ended for the model (TB-5).")]
+    cancelled: Annotated[int, Meta(description="Replies that were cancelled.")]
+    failed: Annotated[int, Meta(description="Replies that failed.")]
+    running: Annotated[int, Meta(description="Replies being computed.")]
+    waiting: Annotated[int, Meta(description="Replies that wait for a place.")]
+    free_blocks: Annotated[int, Meta(description="Blocks of the cache that are free.")]
+    blocks: Annotated[int, Meta(description="Blocks of the cache.")]
+    seconds_since_step: Annotated[float, Meta(description="0 when idle; grows when a step hangs (SR-4).")]
 
 
 def stats_of(

@@ -24,6 +24,7 @@ from ponder.server.runtime.defaults import with_defaults
 from ponder.server.runtime.lanes import Lanes
 from ponder.server.runtime.pool import Model, Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
+from ponder.server.runtime.request_times import RequestTimes
 
 Result = TypeVar("Result")
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
@@ -93,6 +94,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.lanes = Lanes()
+        self.times = RequestTimes()
         self.bodies = BodyBudget(max(2 * self.config.max_body, 64 << 20), max(8 * self.config.max_body, 256 << 20))
         self.reasoning_cache = ReasoningCache(self.config.restore_thoughts)
 
@@ -152,6 +154,7 @@ class Service:
         if used is None:
             used = Usage(prompt_tokens=len(slot.handle.prompt_ids()), completion_tokens=slot.handle.timings().generated)
         _log_end(slot, model, used)
+        self.times.observe(model, slot.handle.timings(), used, time.monotonic() - slot.admitted)
         self.used(used.prompt_tokens, used.completion_tokens)
 
     def used(self, prompt_tokens: int, completion_tokens: int = 0) -> None:
