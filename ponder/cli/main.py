@@ -54,6 +54,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "learn": Command("learn", "Learn from sessions that you choose, as an adapter"),
     },
     "machine": {
+        "backup": Command("backup", "Keep chats, keys and workspaces in one file, while the server runs"),
+        "restore": Command("backup", "Put a backup back"),
         "doctor": Command("doctor", "Check this machine and this installation"),
         "bench": Command("bench", "Measure speed and memory"),
     },
