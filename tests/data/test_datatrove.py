@@ -1,6 +1,7 @@
 """The same steps inside datatrove's executors give what `ponder data` gives."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ pytestmark = pytest.mark.slow  # datatrove is an extra that the other tests do n
 pytest.importorskip("datatrove")
 
 from datatrove.executor import LocalPipelineExecutor  # noqa: E402
+from datatrove.pipeline.base import PipelineStep  # noqa: E402
 from datatrove.pipeline.readers import JsonlReader  # noqa: E402
 from datatrove.pipeline.writers import JsonlWriter  # noqa: E402
 
@@ -48,22 +50,27 @@ def texts_of(folder: Path) -> list[str]:
     return sorted(row["text"] for row in found)
 
 
-def test_the_local_executor_gives_what_a_run_gives(folder: Path) -> None:
+def local(steps: list[PipelineStep], tasks: int, log: Path) -> None:
+    LocalPipelineExecutor(steps, tasks=tasks, workers=2 if tasks > 1 else 1, logging_dir=str(log)).run()
+
+
+def on_ray(steps: list[PipelineStep], tasks: int, log: Path) -> None:
+    pytest.importorskip("ray")
+    from datatrove.executor import RayPipelineExecutor
+
+    RayPipelineExecutor(steps, tasks=tasks, workers=2, logging_dir=str(log), mem_per_cpu_gb=0.5).run()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("execute", [local, on_ray])
+def test_an_executor_gives_what_a_run_gives(
+    execute: Callable[[list[PipelineStep], int, Path], None], folder: Path
+) -> None:
     recipe = read_recipe(folder / "recipe.toml")
     make(recipe, folder / "own", sample=None, workers=1, say=lambda said: None)
-    name = "${rank}.jsonl"
-    LocalPipelineExecutor(
-        [
-            JsonlReader(str(folder / "a")),
-            Clean(recipe.cleaning),
-            JsonlWriter(str(folder / "clean"), name, compression=None),
-        ],
-        tasks=4, workers=2, logging_dir=str(folder / "log1"),
-    ).run()  # fmt: skip
-    LocalPipelineExecutor(
-        [JsonlReader(str(folder / "clean")), Join(), JsonlWriter(str(folder / "text"), name, compression=None)],
-        tasks=1, logging_dir=str(folder / "log2"),
-    ).run()  # fmt: skip
+    first = [JsonlReader(str(folder / "a")), Clean(recipe.cleaning), writer(folder / "clean")]
+    execute(first, 4, folder / "log1")
+    execute([JsonlReader(str(folder / "clean")), Join(), writer(folder / "text")], 1, folder / "log2")
     own = [json.loads(line)["text"] for line in (folder / "own" / TEXT).read_text().splitlines()]
     assert texts_of(folder / "text") == sorted(own) and len(own) == 31
     assert sum(MENU in text for text in own) == 1 and any("<EMAIL>" in text for text in own)
@@ -74,6 +81,10 @@ def test_the_local_executor_gives_what_a_run_gives(folder: Path) -> None:
     }
     assert (told["total"], told["forwarded"], told["dropped"]) == (33, 32, 1)
     assert told["dropped_too_short"] == 1 and told["scrubbed_email"] == 1
+
+
+def writer(folder: Path) -> JsonlWriter:
+    return JsonlWriter(str(folder), "${rank}.jsonl", compression=None)
 
 
 def test_join_is_one_task() -> None:
