@@ -17,6 +17,7 @@ from ponder.tasks.following.structured import Structured
 from ponder.tasks.grounded.declining import Declining
 from ponder.tasks.grounded.passages import Passages
 from ponder.tasks.grounded.premise import Premise
+from ponder.tasks.gym import PREFIX, Gym
 from ponder.tasks.letters import Letters
 from ponder.tasks.published.table import RELEASED, released
 from ponder.tasks.reasoning.bases import Bases
@@ -93,6 +94,9 @@ def tasks_named(names: Iterable[str], data: Mapping[str, str] | None = None) -> 
     for name in names:
         if name in RELEASED:
             found.append(released(name, (data or {}).get(name)))
+            continue
+        if name.startswith(PREFIX):
+            found.append(Gym.named(name))
             continue
         if name in PLAYED:
             found.append(PLAYED[name])

@@ -74,7 +74,7 @@ def overlap(task: Task, draws: int) -> tuple[int, int]:
 
 @OTHER
 def test_no_test_question_among_some_training_draws(task: Task) -> None:
-    tests, found = overlap(task, 300)
+    tests, found = overlap(task, 100)
     assert tests > 20 and found == 0
 
 
