@@ -12,7 +12,8 @@
     python bench/base_eval.py compare runs/base
 
 The rows of mmlu are ours (arithmetic with four choices), because the test itself is in no package; gsm8k is the
-benchmark's own. lm-eval needs a folder with the model's tokenizer, which `tasks` writes.
+benchmark's own. lm-eval needs a folder with the model's tokenizer, which `tasks` writes; and it must ask for no repetition
+penalty, which is 1.1 where Qwen2.5's own defaults hold.
 """
 
 import argparse
@@ -54,6 +55,7 @@ generation_kwargs:
   do_sample: false
   temperature: 0.0
   max_gen_toks: 512
+  repetition_penalty: 1.0
 metric_list:
   - metric: exact_match
     aggregation: mean
