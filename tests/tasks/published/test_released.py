@@ -11,6 +11,7 @@ from ponder.core.errors import UserError
 from ponder.eval.run import jobs_of, request_of
 from ponder.eval.settings import Settings, deviations
 from ponder.tasks.labelled import judge, labelled
+from ponder.tasks.published.open_ended import OpenEnded
 from ponder.tasks.published.programs import elo
 from ponder.tasks.published.table import RELEASED, released
 from ponder.tasks.table import tasks_named
@@ -28,13 +29,19 @@ def test_a_fixture_is_read_and_asked(name: str, tmp_path: Path) -> None:
     assert len(task.items) == len(FIXTURES[name])
     problems = [p for level in range(task.levels) for p in task.distinct(None, level, "test", 1000)]  # type: ignore[arg-type]
     assert [p.id for p in problems].sort() == list(task.items).sort()
-    assert all(p.messages[-1].text and p.answer_key for p in problems)
+    assert all(p.messages[-1].text for p in problems)
+    assert all((p.answer_key is None) == isinstance(task, OpenEnded) for p in problems)
     assert (
         task.fingerprint() != RELEASED[name].loaded(written(name, tmp_path)).with_items(task.items, "x").fingerprint()
     )
     if task.trials == 12:
         checked = judge(task, labelled(task, 12))
         assert not checked.taken and len(checked.missed) <= checked.right / 100
+
+
+def test_without_a_judge_nothing_is_graded(tmp_path: Path) -> None:
+    task = RELEASED["arena_hard"].loaded(written("arena_hard", tmp_path))
+    assert task.verify(task.problem("u1", 0, "test"), "Roses are red.").status == "no_key"
 
 
 @pytest.mark.parametrize(("name", "id_", "text", "right"), LABELLED)
