@@ -18,7 +18,8 @@ from ponder.data.read.reading import Reading, Texts
 
 PAGE = 2000
 SHORTEST = 12
-"""Characters of a message: shorter ones are labels of buttons."""
+"""Characters of a message: shorter ones are labels of buttons. One of Chinese or Japanese counts as two and a half."""
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\d*[^{} ]*\}")
 _LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
 _FILLED = re.compile(r"%\d*\$?[-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]\b|\$\d+|%%|<[^<>]*>|\[https?://\S+ ?|&[a-z]+;|'{2,}")
@@ -72,4 +73,5 @@ def clean(message: str) -> str:
     while (inner := _TEMPLATE.sub("", text)) != text:  # templates inside templates
         text = inner
     text = _BLANKS.sub(" ", _FILLED.sub("", _LINK.sub(r"\1", text))).strip()
-    return text if len(text) >= SHORTEST and 2 * len(text) >= len(message) else ""
+    size = len(text) + 1.5 * len(_WIDE.findall(text))
+    return text if size >= SHORTEST and 2 * len(text) >= len(message) else ""

@@ -91,6 +91,7 @@ def test_what_a_file_is_not(name: str, raw: bytes, tmp_path: Path) -> None:
 def test_a_message_of_markup_is_left_out() -> None:
     assert clean("{{int:a|{{int:b|$1}}}} and so") == ""
     assert clean("<b>Bold</b> words &nbsp; remain here") == "Bold words remain here"
+    assert [clean(text) for text in ("Save page", "儲存呢一版", "儲存版")] == ["", "儲存呢一版", ""]
 
 
 def test_languages() -> None:
