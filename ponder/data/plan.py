@@ -25,7 +25,7 @@ from ponder.data.recipe import DataRecipe, Source, names_in
 
 LOT = 16 << 20  # bytes of the files of a lot, at least, unless it is the last
 TOGETHER = 25  # packages in one download
-FORMAT = 5  # raise it when the same lot gives other bits
+FORMAT = 6  # raise it when the same lot gives other bits
 
 
 Say = Callable[[str], None]

@@ -17,7 +17,7 @@ from ponder.data.read.plain import bounded, decoded
 from ponder.data.read.reading import Reading, Texts
 
 PAGE = 2000
-SHORTEST = 12
+SHORTEST = 10
 """Characters of a message: shorter ones are labels of buttons. One of Chinese or Japanese counts as two and a half."""
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\d*[^{} ]*\}")
@@ -67,11 +67,22 @@ def pages(messages: Iterable[str]) -> Iterator[str]:
         yield "\n".join(page)
 
 
+def _form(template: re.Match[str]) -> str:
+    """One of the forms that MediaWiki chooses from: the usual one of a plural, the first of genders; else nothing."""
+    kind, *forms = template[0].strip("{}").split("|")
+    forms = [form for form in forms if not re.match(r"\s*\w+\s*=", form)]  # 1=just once
+    name = kind.partition(":")[0].strip().upper()
+    if not forms or name not in ("PLURAL", "GENDER", "GRAMMAR"):
+        return ""
+    return forms[0] if name == "GENDER" else forms[-1]
+
+
 def clean(message: str) -> str:
     """Without markup; empty if too little is left."""
     text = message
-    while (inner := _TEMPLATE.sub("", text)) != text:  # templates inside templates
+    while (inner := _TEMPLATE.sub(_form, text)) != text:  # templates inside templates
         text = inner
-    text = _BLANKS.sub(" ", _FILLED.sub("", _LINK.sub(r"\1", text))).strip()
+    marked = _LINK.sub(r"\1", text)
+    text = _BLANKS.sub(" ", _FILLED.sub("", marked)).strip()
     size = len(text) + 1.5 * len(_WIDE.findall(text))
-    return text if size >= SHORTEST and 2 * len(text) >= len(message) else ""
+    return text if size >= SHORTEST and 2 * len(text) >= len(marked) else ""

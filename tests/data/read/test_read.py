@@ -49,7 +49,7 @@ def test_messages(tmp_path: Path) -> None:
         "d": "{{PLURAL:$1|{{GENDER:$2|one}}|other}} x",
     }
     assert read(tmp_path / "de.json", json.dumps(table).encode()) == [
-        "The page could not be moved, because is away.\nIt was written , and times read by others."
+        "The page could not be moved, because he is away.\nIt was written , and times read by others."
     ]
 
 
@@ -90,6 +90,7 @@ def test_what_a_file_is_not(name: str, raw: bytes, tmp_path: Path) -> None:
 
 def test_a_message_of_markup_is_left_out() -> None:
     assert clean("{{int:a|{{int:b|$1}}}} and so") == ""
+    assert clean("{{PLURAL:$1|One page was|0=None was|$1 pages were}} moved by {{SITENAME}}") == "pages were moved by"
     assert clean("<b>Bold</b> words &nbsp; remain here") == "Bold words remain here"
     assert [clean(text) for text in ("Save page", "儲存呢一版", "儲存版")] == ["", "儲存呢一版", ""]
 
