@@ -36,6 +36,7 @@ from ponder.train.stages.training import Drawn, Likely, TrainingStage
 from ponder.train.weights import normalise
 
 PREVIEWED = 2000  # documents of a text, at most, that a preview makes ids of
+CHARACTERS = 16  # for each id of a step: enough text to fill one
 
 
 class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,6 +179,8 @@ class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
             joined = "\n".join(texts)
             size = 8 * longest
             texts = [joined[i : i + size] for i in range(0, len(joined), size)]
+        characters = CHARACTERS * max(self.batch_tokens, longest)
+        texts = texts[:: max(1, sum(map(len, texts)) // characters)]
         documents = (Document(text=text, source="text", origin="") for text in texts)
         with TemporaryDirectory() as folder:
             write(documents, tokenizer, Path(folder))

@@ -74,7 +74,7 @@ def test_an_estimate_needs_nothing_made(tmp_path):
     lines = {
         line.stage: line for line in estimate(nodes_of(recipe_of(recipe(*PARTS, stage(), SECOND), "t"), tmp_path), 0.2)
     }
-    assert lines["second"].ids == pytest.approx(1200, rel=0.3) and lines["second"].memory
+    assert 1200 <= lines["second"].ids < 1200 + 4 * 256 and lines["second"].memory  # a step, and a document more
     assert not list(tmp_path.iterdir())
 
 
