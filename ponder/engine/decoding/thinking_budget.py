@@ -7,6 +7,7 @@ Numbers of one request with `max_tokens` M and hand-over length H (24 in the "do
 `<think>` itself is not counted, and ids of a block that the prompt opened count 0.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 from ponder.core.event import Handover
@@ -15,6 +16,7 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 SENTENCE = "Considering the limited time by the user, I have to give the solution based on the thinking directly now.\n"
 
 
+@lru_cache(maxsize=8)
 def handover_ids(tokenizer: Tokenizer, form: Literal["docs", "paper"]) -> tuple[int, ...]:
     """The published hand-over as ids: the documentation's form, or the report's with its dot after the tag."""
     assert tokenizer.end_think is not None, "a vocabulary without </think> has no block to hand over"
