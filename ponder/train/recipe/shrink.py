@@ -20,19 +20,24 @@ EVERY, WORDS = 60, 512  # one module of so many; ids of the tokenizer
 def shrunk(recipe: Recipe) -> Recipe:
     """Divided into two, where the layout divides; other kinds of stages stay as they are."""
     texts = [stage for stage in recipe.stages if isinstance(stage, TextStage)]
-    others = [stage for stage in recipe.stages if stage not in texts]
-    small: list[Stage] = [UseLibrary(name=text.name, part="code", every=EVERY) for text in texts]
-    small += [_small(stage, texts[0].name if texts else "") for stage in others]
+    first = texts[0].name if texts else ""
+    alike = [s.name for s in recipe.stages if isinstance(s, MakeShards) and s.from_ in [text.name for text in texts]]
+    others = [s for s in recipe.stages if s not in texts and s.name not in alike[1:]]  # all have the same text now
+    later = [_small(stage, first, alike) for stage in others]
+    needed = {name for stage in later for name in stage.parents().values()}
+    small: list[Stage] = [UseLibrary(name=t.name, part="code", every=EVERY) for t in texts if t.name in needed]
+    small += later
     layout = recipe.layout
     halves = Layout(tensor=min(2, layout.tensor), expert=min(2, layout.expert), recompute=layout.recompute)
     return replace(recipe, name=f"{recipe.name}-shrunk", stages=tuple(small), layout=halves)
 
 
-def _small(stage: Stage, text: str) -> Stage:
+def _small(stage: Stage, text: str, alike: list[str]) -> Stage:
+    """text: the first one. alike: stages that make shards of a text."""
     if isinstance(stage, QwenTokenizer):
         return MakeTokenizer(name=stage.name, from_=text, vocab_size=WORDS)
     if isinstance(stage, MakeShards):
-        return replace(stage, held_out=0.0)
+        return replace(stage, held_out=0.0, from_=text if stage.name in alike else stage.from_)
     if not isinstance(stage, Pretrain):
         return stage
     sequence = None if stage.sequence is None else stage.sequence // SHORTER
@@ -40,6 +45,7 @@ def _small(stage: Stage, text: str) -> Stage:
     return replace(
         stage, model=None if stage.model is None else _narrow(stage.model), tokens=None, steps=STEPS, batch_tokens=ids,
         max_tokens=ids, sequence=sequence, warmup=0, decay=0,
+        shards=alike[0] if stage.shards in alike else stage.shards,
         positions=None if stage.positions is None else stage.positions // SHORTER,
     )  # fmt: skip
 

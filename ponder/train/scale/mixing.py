@@ -8,8 +8,8 @@
     source = ["source:stem", "source:manual"]
     instance = ["field:code", "field:stem"]          # labels of each document
 
-Each level: proxies on random weights, a ridge regression of each domain's loss on the logarithms of the shares that the
-kinds of documents have in what was read, the weights whose mean loss is foreseen to be lowest, and a proxy on these
+Each level: proxies on random weights, a ridge regression of each domain's ln loss on the logarithms of the shares that
+the kinds of documents have in what was read, the weights whose mean loss is foreseen to be lowest, and a proxy on these
 that says what it is. Beside them stands the text as it is. Every proxy is a stage in a folder of its own, so that the
 same command goes on where it was stopped.
 """
@@ -43,7 +43,7 @@ CANDIDATES, TOP = (
     100,
 )  # random weights that the regression is asked about; of the best of them the mean is taken
 LEAST = 0.01  # a share of 0 has no logarithm
-RIDGE = 0.1
+RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # how much slopes are held back: what foresees each from the others best
 
 
 class Mixing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,11 +127,13 @@ def look_for(recipe: Recipe, mixing: Mixing, out: Path, log: TextIO | None = Non
         draw = np.random.default_rng([recipe.seed, len(levels)])
         weights = [_weights(keys, own) for own in draw.normal(0, mixing.spread, (mixing.runs, len(keys)))]
         proxies = tuple(proxy(f"{level}-{n}", keys, own) for n, own in enumerate(weights))
-        law = _fitted(proxies, mixing.domains)
+        errors = {ridge: _error(proxies, mixing.domains, ridge) for ridge in RIDGES}
+        ridge = min(errors, key=lambda each: errors[each])
+        law = _fitted(proxies, mixing.domains, ridge)
         best = _best(law, proxies, keys, draw.normal(0, mixing.spread, (CANDIDATES, len(keys))))
         check = proxy(f"{level}-best", keys, best)
         foreseen = dict(zip(mixing.domains, map(float, law.of(_features([check]))[0]), strict=True))
-        levels[level] = Level(proxies=proxies, best=check, foreseen=foreseen, error=_error(proxies, mixing.domains))
+        levels[level] = Level(proxies=proxies, best=check, foreseen=foreseen, error=errors[ridge])
     outcome = Outcome(uniform=uniform, levels=levels)
     for path, text in ((FOUND, msgspec.json.format(msgspec.json.encode(outcome), indent=1)),
                        (PAGE, page(recipe.name, mixing, outcome).encode())):  # fmt: skip
@@ -155,7 +157,7 @@ def shares(node: Node, stage: Pretrain, keys: Sequence[str]) -> dict[str, float]
 
 
 class _Law(Struct, frozen=True):
-    """losses = middle + (features - centre) / scale @ slopes"""
+    """ln losses = middle + (features - centre) / scale @ slopes"""
 
     middle: Floats
     centre: Floats
@@ -163,15 +165,15 @@ class _Law(Struct, frozen=True):
     slopes: Floats
 
     def of(self, features: Floats) -> Floats:
-        found: Floats = self.middle + (features - self.centre) / self.scale @ self.slopes
+        found: Floats = np.exp(self.middle + (features - self.centre) / self.scale @ self.slopes)
         return found
 
 
-def _fitted(proxies: Sequence[Proxy], domains: Sequence[str]) -> _Law:
-    x, y = _features(proxies), np.array([[p.losses[d] for d in domains] for p in proxies])
+def _fitted(proxies: Sequence[Proxy], domains: Sequence[str], ridge: float) -> _Law:
+    x, y = _features(proxies), np.log([[p.losses[d] for d in domains] for p in proxies])
     centre, scale, middle = x.mean(0), x.std(0) + 1e-9, y.mean(0)
     z = (x - centre) / scale
-    slopes = np.linalg.solve(z.T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (y - middle))
+    slopes = np.linalg.solve(z.T @ z + ridge * np.eye(z.shape[1]), z.T @ (y - middle))
     return _Law(middle, centre, scale, slopes)
 
 
@@ -179,24 +181,29 @@ def _features(proxies: Sequence[Proxy]) -> Floats:
     return np.log(np.array([list(p.shares.values()) for p in proxies]) + LEAST)
 
 
-def _error(proxies: Sequence[Proxy], domains: Sequence[str]) -> float:
+def _error(proxies: Sequence[Proxy], domains: Sequence[str], ridge: float) -> float:
     """Each foreseen by a law of the others."""
     misses = []
     for n, one in enumerate(proxies):
         others = [*proxies[:n], *proxies[n + 1 :]]
-        misses.append(_fitted(others, domains).of(_features([one])).mean() - one.mean)
+        misses.append(_fitted(others, domains, ridge).of(_features([one])).mean() - one.mean)
     return float(np.sqrt(np.mean(np.square(misses))))
 
 
 def _best(law: _Law, proxies: Sequence[Proxy], keys: Sequence[str], draws: Floats) -> dict[str, float]:
-    """The mean of the best candidates, in logarithms: a single best one would be the luckiest error of the law."""
+    """The mean of the best candidates, in logarithms: a single best one would be the luckiest error of the law. Only
+    those count whose shares lie between those of the proxies: beyond them nothing is known."""
     first = proxies[0]
     known = np.array([first.shares[key] / first.weights[key] for key in keys])  # what is there, in some unit
     rest = first.shares.get("rest")
     parts = np.exp(draws) * known
     parts = parts if rest is None else np.concatenate([parts, np.full((len(parts), 1), rest)], 1)
-    losses = law.of(np.log(parts / parts.sum(1, keepdims=True) + LEAST)).mean(1)
-    return _weights(keys, draws[np.argsort(losses)[:TOP]].mean(0))
+    features, known = np.log(parts / parts.sum(1, keepdims=True) + LEAST), _features(proxies)
+    inside = ((features >= known.min(0)) & (features <= known.max(0))).all(1)
+    if not inside.any():
+        return min(proxies, key=lambda p: p.mean).weights
+    losses = law.of(features[inside]).mean(1)
+    return _weights(keys, draws[inside][np.argsort(losses)[:TOP]].mean(0))
 
 
 def _weights(keys: Sequence[str], logs: Floats) -> dict[str, float]:
