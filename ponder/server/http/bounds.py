@@ -9,6 +9,7 @@ from typing import Any
 from ponder.server.http.errors import ApiError
 
 BRACES = 500_000  # of the bytes, those in texts too: beyond, even reading the JSON takes long
+TEXTS = 500_000  # of the bytes: names of fields and other texts
 CONTAINERS = 50_000  # objects and lists in all
 THINGS = 10_000  # objects, lists or texts in one list; fields of one object
 NUMBERS = 1 << 20  # in one list: token ids
@@ -19,6 +20,13 @@ def check_bytes(raw: bytes) -> None:
     """Raises ApiError 400 before anything is converted."""
     if len(raw) > BRACES and raw.count(b"{") + raw.count(b"[") > BRACES:
         raise ApiError(400, f"the body holds more than {BRACES} objects and lists", code="too_many", param="body")
+    if len(raw) > 2 * TEXTS and _quotes(raw) > 2 * TEXTS:
+        raise ApiError(400, f"the body holds more than {TEXTS} fields and texts", code="too_many", param="body")
+
+
+def _quotes(raw: bytes) -> int:
+    """Those that are not escaped, and of texts in texts in texts some that are: never too few."""
+    return raw.count(b'"') - raw.count(b'\\"') + raw.count(b'\\\\"')
 
 
 def check_counts(body: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from live import saying, server
 from ponder.core.client import CLIENT
 from ponder.server.config import ServerConfig
 from ponder.server.http.body import BodyBudget
+from ponder.server.http.bounds import check_bytes
 from ponder.server.http.errors import ApiError
 
 HI = [{"role": "user", "content": "hi"}]
@@ -43,6 +44,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (CHAT, {"messages": HI, "response_format": {"type": "json_schema", "json_schema": {
             "schema": {"enum": [str(n) for n in range(MANY)]}}}}, "response_format"),
         (CHAT, {"messages": HI, **{f"u{n}": 1 for n in range(MANY)}}, "body"),
+        (CHAT, {"messages": HI, **{f"u{n}\\": 1 for n in range(600_000)}}, "500000 fields"),
         ("/v1/responses", {"input": HI * MANY}, "input"),
         ("/v1/completions", {"prompt": ["a"] * MANY}, "prompt"),
         ("/v1/embeddings", {"input": ["a"] * MANY}, "input"),
@@ -64,6 +66,7 @@ def test_what_people_send_is_taken(base: str) -> None:
     body = {"messages": [*turns, *HI], "tools": tools, "stop": ["x" * 1000], "logit_bias": {"1": 1}}
     assert httpx.post(base + CHAT, json=body, timeout=60).status_code == 200
     assert httpx.post(base + "/tokenize", json={"content": code}).status_code == 200
+    check_bytes(json.dumps({"content": '"' * 1_200_000}).encode())
     assert len(httpx.post(base + "/detokenize", json={"tokens": [1] * 100_000}).json()["content"]) == 100_000
 
 
