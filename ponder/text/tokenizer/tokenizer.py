@@ -11,7 +11,7 @@ is the caller's explicit wish to have control tokens found in the text, as Huggi
 
 import os
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -174,12 +174,14 @@ class Tokenizer:
             for part in parts("".join(run), PART):
                 if context is not None:
                     self._refuse_solid(part, context - len(ids), context)
-                found, starts = self._encode(part)
+                found, start_of = self._encode(part)
                 ids += found
-                if len(run) == 1:
-                    owners += [first] * len(found)
-                else:
-                    owners += [first + bisect_right(ends, begin + start) for start in starts]
+                done, piece_at = 0, bisect_right(ends, begin)
+                while piece_at < len(ends) and ends[piece_at] < begin + len(part):  # the next piece begins inside
+                    upto = bisect_left(range(len(found)), ends[piece_at] - begin, key=start_of)
+                    owners += [first + piece_at] * (upto - done)
+                    done, piece_at = upto, piece_at + 1
+                owners += [first + piece_at] * (len(found) - done)
                 begin += len(part)
                 if context is not None and len(ids) > 2 * context:
                     raise ContextLengthExceeded(len(ids), context, at_least=True)
@@ -193,13 +195,21 @@ class Tokenizer:
                 raise ContextLengthExceeded(2 * context, context, at_least=True)
             size *= 2
 
-    def _encode(self, text: str) -> tuple[list[int], list[int]]:
-        """Well-formed text -> (ids, the character in which each begins)."""
+    def _encode(self, text: str) -> tuple[list[int], Callable[[int], int]]:
+        """Well-formed text -> (ids, the character in which the id at a place begins)."""
         if self._table is not None and "_library" not in self.__dict__ and (found := self._table.encode(text)):
-            return found
-        # Of a batch, because only then the library lets other threads run meanwhile.
+            ids, starts = found
+            return ids, starts.__getitem__
+        # Of a batch, because only then the library lets other threads run meanwhile. Places are asked one by one: a
+        # list of all of them is made under the lock, a tenth of a second for a text of megabytes that has no cut.
         (encoding,) = self._library.encode_batch([text], add_special_tokens=False)
-        return encoding.ids, [start for start, _ in encoding.offsets]
+
+        def start_of(at: int) -> int:
+            place = encoding.token_to_chars(at)
+            assert place is not None, "an id that stands for no character"
+            return place[0]
+
+        return encoding.ids, start_of
 
     def split_control(self, text: str) -> list[str | int]:
         """Cut text at the added tokens in it, as the official tokenizer does: pieces for `encode_pieces`."""
