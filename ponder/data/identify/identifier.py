@@ -16,7 +16,7 @@ from ponder.data.linear.model import Floats, softmax
 from ponder.data.steps.characters import words_apart
 
 LONGEST, BITS = 5, 17
-SPARSE = 0.06
+SPARSE = 0.12
 """Weights are kept in steps of this: most become 0, and the file small."""
 PIECES, PIECE = 3, 200
 """Of a long text so many pieces of so many characters are looked at."""
