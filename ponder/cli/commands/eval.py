@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="answers that were given before are taken from here, and new ones are kept",
     )
-    out.add_argument("--seconds", action="store_true", help="draw the curves of --html with what an answer took")
+    out.add_argument("--seconds", action="store_true", help="measure what an answer takes, too")
     over = parser.add_argument_group("over results (--json files); MODEL is not asked")
     over.add_argument(
         "--compare",
@@ -273,7 +273,7 @@ def _evaluated(model: "ChatModel", manifest: "Manifest", args: argparse.Namespac
                 done=done,
                 in_flight=args.in_flight,
                 cache=cache,
-                clock=time.monotonic,
+                clock=time.monotonic if args.seconds else lambda: 0.0,
                 tick=tick,
                 keep=lambda output: files.append(file, output) if file else None,
             )
