@@ -11,6 +11,7 @@ import re
 import stat
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ponder.cli.terminal.session import ChatSession
     from ponder.engine.llm import LLM
 
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".heic", ".svg")
 SAMPLE = "Write a Python function that tells whether a string is a palindrome."
 DESCRIPTION = "Ask a model one question, or chat with it."
 NOTES = f"""\
@@ -42,6 +44,7 @@ examples:
   ponder run
   ponder run "Why is the sky blue?" --budget 200
   ponder run qwen3:0.6b --no-think "Translate to French: good morning"
+  ponder run -f report.pdf -f notes.md "What do they disagree about?"
   git diff | ponder run "Write a commit message for this change:" > message.txt
   ponder run --json-schema '{{"type": "object", "properties": {{"age": {{"type": "integer"}}}}}}' "Ada is 36."
 """
@@ -51,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "ponder run [options] [MODEL] [PROMPT ...]"
     parser.add_argument("words", nargs="*", metavar="MODEL PROMPT", help="a model, a prompt, or both; see below")
     parser.add_argument("--model", metavar="NAME", help="the model; every other word belongs to the prompt")
+    parser.add_argument("-f", "--file", type=Path, action="append", default=[], metavar="FILE",
+                        help="a document to ask about: text, code, PDF, docx, xlsx, HTML ...; repeat it")  # fmt: skip
     parser.add_argument("--system", metavar="TEXT", help="instructions that come before the conversation")
     parser.add_argument("--then-chat", action="store_true",
                         help="in a terminal: go on into the chat after the first answer")  # fmt: skip
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     model, prompt = split_words(args.model, args.words)
     if prompt is not None and (remark := remark_on_files(prompt)):
         note(remark)
-    prompt = with_stdin(prompt)
+    prompt = with_files(args.file, with_stdin(prompt))
     generation = options.generation_options(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
     with open_llm(model, args) as llm:
@@ -105,7 +110,24 @@ def remark_on_files(prompt: str) -> str:
     first = prompt.split(maxsplit=1)[0]
     if not re.search(r"[./]", first) or not os.path.isfile(first):  # a word that is by chance a file's name is a word
         return ""
-    return f"{first} is a file here, but only its name is in the prompt; to send its text: ponder run ... < {first}"
+    return f"{first} is a file here, but only its name is in the prompt; to send its text: ponder run -f {first} ..."
+
+
+def with_files(files: list[Path], prompt: str | None) -> str | None:
+    """The prompt with documents before it. Raises UserError for one that cannot be read, a picture say."""
+    if not files:
+        return prompt
+    if prompt is None:
+        raise UserError("-f FILE needs a PROMPT: what to do with it", param="prompt")
+    from ponder.agent.tools.doc_text import content, pages
+
+    texts = []
+    for file in files:
+        if file.suffix.lower() in PICTURES:
+            raise UserError(f"{file} is a picture, and these models cannot see; describe it in words", param="file")
+        text = "\n\n".join(text for _, text in pages(file, content(file, None)))
+        texts.append(f"[{file.name}]\n{text.strip()}")
+    return "\n\n".join([*texts, prompt])
 
 
 def with_stdin(prompt: str | None) -> str | None:

@@ -92,6 +92,8 @@ def reader(history: Path) -> Callable[[str], str]:
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
     from prompt_toolkit.output import create_output
 
+    from ponder.cli.terminal.completion import Commands
+
     keys = KeyBindings()
 
     @keys.add("enter")
@@ -114,6 +116,8 @@ def reader(history: Path) -> Callable[[str], str]:
         key_bindings=keys,
         multiline=True,
         prompt_continuation="... ",
+        completer=Commands(),
+        complete_while_typing=False,
         # With stdout in a pipe the prompt goes to the terminal through stderr, and only answers into the pipe.
         output=create_output(always_prefer_tty=True),
     )

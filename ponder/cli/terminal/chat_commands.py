@@ -130,8 +130,10 @@ COMMANDS: dict[str, tuple[Callable[[ChatSession, str], CommandResult], str, str]
     "save": (save, "/save FILE", "write the conversation as JSON; a file that holds something else is kept"),
     "load": (load, "/load FILE", "read one back"),
     "help": (help_, "/help", "this list"),
-    "exit": (leave, "/exit", "leave (or Ctrl-D)"),
+    "exit": (leave, "/exit", "leave (or /bye, exit, Ctrl-D)"),
 }
+ALIASES = {"?": "help", "bye": "exit", "quit": "exit"}
+LEAVING = ("exit", "quit", "bye")  # a line of nothing else is no question
 KEYS = """\
 Enter sends; Alt-Enter (or Esc, then Enter) begins a new line; \"\"\" opens and closes a block of lines.
 While the model works: Enter makes it stop thinking and answer now, Ctrl-C stops it."""
@@ -139,12 +141,15 @@ While the model works: Enter makes it stop thinking and answer now, Ctrl-C stops
 
 def is_command(text: str) -> bool:
     """Whether a line is for us. `/no_think Why?` is for the model: Qwen's soft switch inside a message."""
+    if text.strip().lower() in LEAVING:
+        return True
     return text.startswith("/") and not (len(words := text.split(None, 1)) == 2 and words[0] in ("/think", "/no_think"))
 
 
 def run_command(session: ChatSession, text: str) -> CommandResult:
     """Do what a slash line says. Raises UserError for a line that makes no sense."""
-    word, rest = (*text[1:].split(None, 1), "", "")[:2]
+    word, rest = (*text.removeprefix("/").strip().split(None, 1), "", "")[:2]
+    word = ALIASES.get(word.lower(), word.lower())
     if word not in COMMANDS:
         close = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f"Did you mean /{close[0]}?" if close else "/help lists them."

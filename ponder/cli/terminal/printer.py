@@ -4,10 +4,13 @@ So a pipe or `> file` gets the answer and nothing else, while a person in a term
 """
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
+
+from ponder.cli.terminal.markdown import MarkdownWriter
 
 if TYPE_CHECKING:
     from ponder.core.event import Event, Finish
@@ -45,6 +48,7 @@ class Printer:
         self, *, thoughts: bool = True, answer: bool = True, on_thinking: Callable[[], None] | None = None
     ) -> None:
         self._thoughts, self._answer, self._on_thinking = thoughts, answer, on_thinking
+        self._markdown = MarkdownWriter(shutil.get_terminal_size().columns) if answer and styled(sys.stdout) else None
         self._phase = ""
         self._at_line_start = True
         self._text: list[str] = []
@@ -91,7 +95,8 @@ class Printer:
         self._enter(phase)
         self._at_line_start = text.endswith("\n")
         out = sys.stdout if phase == "answer" else sys.stderr
-        out.write(visible(text) if out.isatty() else text)
+        shown = visible(text) if out.isatty() else text
+        out.write(self._markdown.feed(shown) if phase == "answer" and self._markdown else shown)
         out.flush()
 
     def _enter(self, phase: str) -> None:
@@ -101,6 +106,8 @@ class Printer:
         if self._phase:
             out = sys.stdout if self._phase == "answer" else sys.stderr
             end = "" if self._at_line_start else "\n"
+            if self._phase == "answer" and self._markdown:
+                end = self._markdown.close() + end
             if self._phase == "thoughts":
                 end += (RESET if styled(out) else "") + "\n"
             out.write(end)

@@ -251,3 +251,15 @@ def test_in_a_terminal_thoughts_are_dim_and_controls_harmless(command, env, scri
     text = shown.decode().replace("\r\n", "\n")
     assert "\x1b[2mhm␛[31m\n\x1b[0m\nred ␛[31m � text␇\n" in text
     assert "\x9b" not in text and "\a" not in text
+
+
+def test_files_stand_before_the_prompt(ponder, script, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("alpha\n")
+    (tmp_path / "b.html").write_text("<p>beta</p>")
+    files = ("-f", str(tmp_path / "a.txt"), "--file", str(tmp_path / "b.html"))
+    asked = echo_prompt(ponder, script, *files, "What differs?")["usage"]["prompt_tokens"]
+    assert asked == prompt_tokens("[a.txt]\nalpha\n\n[b.html]\nbeta\n\nWhat differs?")
+    (tmp_path / "c.png").write_bytes(b"\x89PNG")
+    done = ponder("run", script("ok"), "-f", str(tmp_path / "c.png"), "What is it?")
+    assert done.returncode == 2 and "is a picture" in done.stderr
+    assert ponder("run", script("ok"), "-f", str(tmp_path / "none.txt"), "q").returncode == 2
