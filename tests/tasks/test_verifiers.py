@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize(
 @EVERY
 def test_a_thousand_labelled_answers_and_more(task: Task) -> None:
     own = task.own_answers(task.make(random.Random(0), 0, "train"), random.Random(0)) is not None
-    checked = judge(task, labelled(task, problems=80 if own else 40, seed=11))
+    checked = judge(task, labelled(task, problems=90 if own else 40, seed=11))
     assert checked.right >= 500 and checked.wrong >= 500
     assert checked.taken == ()
     assert len(checked.missed) <= LIMIT * checked.right
