@@ -132,3 +132,9 @@ def test_folders_and_files_stay_small() -> None:
         for path in modules:
             lines = len(path.read_text("utf-8").splitlines())
             assert lines <= 300, f"{path.relative_to(ROOT)} has {lines} lines"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Without packages, pytest cannot tell two of one name apart."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -26,6 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where settings come from")
     group.add_argument("--config", metavar="FILE", help="TOML with these flags, without the dashes in front")
     group.add_argument("--print-config", action="store_true", help="print the settings in force and where each is from")
+    parser.set_defaults(model_settings={}, sources={})
 
 
 def apply(parser: argparse.ArgumentParser, argv: list[str], environment: Mapping[str, str], prefix: str) -> None:

@@ -92,7 +92,7 @@ def test_a_prompt_is_a_prompt_whatever_the_file_system_thinks_of_it(say: Say) ->
 
 def test_a_file_where_a_prompt_is_meant_is_remarked_on(say: Say) -> None:
     """Its name goes to the model, not its text."""
-    assert "run ... < s.jsonl" in remark_on_files("s.jsonl summarise this")
+    assert "run -f s.jsonl" in remark_on_files("s.jsonl summarise this")
     assert remark_on_files("summarise this") == remark_on_files("x" * 9999) == ""
 
 

@@ -23,6 +23,7 @@ MAX_SOURCE = 1 << 18  # characters of a schema or Lark grammar
 LOCATING = 1.0  # seconds for finding out where a schema fails
 MAX_REGEX = 1 << 14
 WHITESPACE = r"(\n[ ]{0,40}|[ ])"
+SHOWN = 3  # places of a schema that a warning names
 NO_OTHER_KEYS = "additionalProperties is false where the JSON schema does not say otherwise:"
 _STRICT = {"whitespace_pattern": WHITESPACE, "lenient": False}
 _RELAXED = {"whitespace_pattern": WHITESPACE, "lenient": True, "coerce_one_of": True}
@@ -38,7 +39,8 @@ def compile_grammar(tokenizer: Tokenizer, eos_ids: tuple[int, ...], grammar: Gra
         if grammar.kind == "json_object":
             return _strict(tokenizer, eos_ids, {"type": "object"}, ())
         schema, places = closed(schema_of(grammar.value))
-        note = (f"{NO_OTHER_KEYS} {', '.join(places)}",) if places else ()
+        more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+        note = (f"{NO_OTHER_KEYS} {', '.join(places[:SHOWN])}{more}",) if places else ()
         return (_strict if grammar.strict else _relaxed)(tokenizer, eos_ids, schema, note)
     compiled = compile_source(tokenizer, eos_ids, _text_source(grammar))
     if isinstance(compiled, str):

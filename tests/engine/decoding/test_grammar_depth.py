@@ -9,6 +9,7 @@ import pytest
 from ponder.core.errors import UserError
 from ponder.core.params import Grammar
 from ponder.engine.decoding.answer_constraint import answer_rules
+from ponder.engine.decoding.grammar import NO_OTHER_KEYS
 from ponder.engine.decoding.grammar_depth import check_schema
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -68,6 +69,11 @@ def test_other_ways_to_refer(tok: Tokenizer) -> None:
         rules(tok, {"$defs": anchors})
 
 
+def relaxed(warnings: tuple[str, ...]) -> list[str]:
+    """What was not kept; that an object is closed is said, too."""
+    return [warning for warning in warnings if not warning.startswith(NO_OTHER_KEYS)]
+
+
 def test_what_is_below_the_limit_compiles(tok: Tokenizer) -> None:
     """The deepest that is let through, on the C stack of this test."""
     for steps, link in LINKS.values():
@@ -78,7 +84,7 @@ def test_what_is_below_the_limit_compiles(tok: Tokenizer) -> None:
             check_schema(chain(links + 1, link), "response_format")
     for name in ("plain", "items", "properties", "patternProperties"):
         steps, link = LINKS[name]
-        assert rules(tok, chain(1 + 798 // steps, link)).grammar.warnings == ()
+        assert relaxed(rules(tok, chain(1 + 798 // steps, link)).grammar.warnings) == []
 
 
 def test_what_refers_to_itself_is_kept(tok: Tokenizer) -> None:
@@ -88,7 +94,7 @@ def test_what_refers_to_itself_is_kept(tok: Tokenizer) -> None:
         f"d{n}": {"type": "object", "properties": {"next": {"$ref": f"#/$defs/d{(n + 1) % 200}"}}} for n in range(200)
     }
     for schema in (tree, {"$defs": pair, "$ref": "#/$defs/a"}, {"$defs": many, "$ref": "#/$defs/d0"}):
-        assert rules(tok, schema).grammar.warnings == ()
+        assert relaxed(rules(tok, schema).grammar.warnings) == []
     wide = {f"d{n}": {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}} for n in range(1, 900)}
     check_schema({"$defs": {"d0": {"type": "null"}, **wide}, "anyOf": [{"$ref": f"#/$defs/{d}"} for d in wide]}, "")
 
