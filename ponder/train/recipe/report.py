@@ -5,6 +5,8 @@ from html import escape
 from itertools import accumulate
 from pathlib import Path
 
+from markdown_it import MarkdownIt
+
 from ponder.core.atomic import replacing
 from ponder.eval import manifest
 from ponder.eval.report import STYLE, sections
@@ -40,13 +42,26 @@ def write_report(recipe: Recipe, nodes: Sequence[Node], out: Path) -> Path:
 
 
 def _pretraining(nodes: Sequence[Node]) -> list[str]:
-    """One curve through all stages of pre-training, where there are several."""
-    lines = [read(n.folder / "metrics.jsonl") for n in nodes if isinstance(n.stage, Pretrain) and n.finished]
-    if len(lines) < 2:
+    """One curve for each model through its stages of pre-training, where there are several."""
+    done = {n.stage.name: n for n in nodes if isinstance(n.stage, Pretrain) and n.finished}
+    followed = {n.parents["from"].stage.name for n in done.values() if "from" in n.parents}
+    figures = [_one_model(node, done) for name, node in done.items() if name not in followed]
+    if not any(figures):
         return []
+    return ["<h2>Pre-training</h2>", "<div class=figures>", *figures, "</div>"]
+
+
+def _one_model(last: Node, done: dict[str, Node]) -> str:
+    """ "" where it has one stage alone, which has a curve of its own."""
+    path = [last]
+    while (before := path[0].parents.get("from")) is not None and before.stage.name in done:
+        path.insert(0, before)
+    if len(path) < 2:
+        return ""
+    lines = [read(node.folder / "metrics.jsonl") for node in path]
     ends = list(accumulate(map(len, lines)))[:-1]
     losses = [float(line["loss"]) for own in lines for line in own]
-    return ["<h2>Pre-training</h2>", "<div class=figures>", curve("loss of all stages", losses, ends), "</div>"]
+    return curve(f"loss of {', '.join(node.stage.name for node in path)}", losses, ends)
 
 
 def _stage(node: Node) -> list[str]:
@@ -66,7 +81,7 @@ def _stage(node: Node) -> list[str]:
     if spoken := newest(node.folder):
         parts.append(_spoken(*spoken))
     if (node.folder / BASE).exists():
-        parts.append(f"<pre>{escape((node.folder / BASE).read_text())}</pre>")
+        parts.append(MarkdownIt("commonmark").enable("table").render((node.folder / BASE).read_text()))
     if (node.folder / RESULT).exists():
         result = manifest.load(node.folder / RESULT)
         for task in result.manifest.settings.tasks:
