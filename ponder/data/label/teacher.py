@@ -2,11 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from ponder.core.event import TextDelta
@@ -16,6 +14,7 @@ from ponder.core.protocol import ChatModel
 from ponder.core.request import ChatRequest
 from ponder.data.document import Document
 from ponder.data.label.labels import INSTRUCTIONS, Labels, question, read_labels
+from ponder.data.label.replies import ask_all, keep, said
 
 TRIES = 3
 """Replies that make no sense after which a document stays without labels."""
@@ -72,55 +71,24 @@ def label(
     texts = {document.id: document.text for document in documents}
     labels: dict[str, Labels] = {}
     tries: Counter[str] = Counter()
-    for reply in _replies(kept):
+    for reply in said(kept, Reply):
         if reply.teacher == teacher and reply.id in texts:
             tries[reply.id] += 1
             if reply.labels is not None:
                 labels[reply.id] = reply.labels
     todo = [id_ for id_ in texts if id_ not in labels and tries[id_] < TRIES]
-    lock, stop, asked = threading.Lock(), threading.Event(), Counter[str]()
+    lock, asked = threading.Lock(), Counter[str]()
 
-    def one(id_: str) -> None:
+    def one(id_: str, stop: threading.Event) -> None:
         while not stop.is_set() and tries[id_] < TRIES and id_ not in labels:
             asked[id_] += 1
             found = read_labels(ask(question(texts[id_]), tries[id_]))
             with lock:
-                _append(kept, Reply(id=id_, teacher=teacher, labels=found))
+                keep(kept, Reply(id=id_, teacher=teacher, labels=found))
             tries[id_] += 1
             if found is not None:
                 labels[id_] = found
 
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="teacher") as pool:
-        try:
-            for n, future in enumerate(as_completed([pool.submit(one, id_) for id_ in todo])):
-                future.result()
-                tick(len(texts) - len(todo) + n + 1, len(texts))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    ask_all(one, todo, in_flight, lambda n: tick(len(texts) - len(todo) + n, len(texts)))
     found_ids = {id_: labels[id_] for id_ in texts if id_ in labels}
     return Labelled(found_ids, [id_ for id_ in texts if id_ not in labels], asked.total())
-
-
-def _replies(kept: Path) -> Iterator[Reply]:
-    if not kept.exists():
-        return
-    for line in kept.read_bytes().split(b"\n"):
-        try:
-            yield msgspec.json.decode(line, type=Reply)
-        except (msgspec.DecodeError, UnicodeError):
-            continue  # an end that was cut off when the run was killed
-
-
-def _append(kept: Path, reply: Reply) -> None:
-    with kept.open("ab") as file:
-        if file.tell() and not _ends_a_line(kept):
-            file.write(b"\n")
-        file.write(msgspec.json.encode(reply) + b"\n")
-
-
-def _ends_a_line(kept: Path) -> bool:
-    with kept.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"

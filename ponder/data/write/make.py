@@ -10,7 +10,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ from ponder.core.request import ChatRequest
 from ponder.data.document import Document
 from ponder.data.identify.identifier import Identifier
 from ponder.data.label.make import sample
+from ponder.data.label.replies import ask_all, keep, said
 from ponder.data.run import MANIFEST, TEXT
 from ponder.data.steps.duplicates import Duplicates
 from ponder.data.steps.language import Languages
@@ -134,28 +134,21 @@ class _Filters:
 def _ask(
     documents: Sequence[Document], kept: Path, ask: Ask, teacher: str, forms: Sequence[str], in_flight: int, tick: Tick
 ) -> tuple[dict[tuple[str, str], str], int]:
-    replies = {(r.id, r.form): r.text for r in _replies(kept) if r.teacher == teacher}
+    replies = {(r.id, r.form): r.text for r in said(kept, Reply) if r.teacher == teacher}
     every = [(document, name) for document in documents for name in forms]
     todo = [(document, name) for document, name in every if (document.id, name) not in replies]
-    lock, stop = threading.Lock(), threading.Event()
+    lock = threading.Lock()
 
-    def one(document: Document, name: str) -> None:
+    def one(job: tuple[Document, str], stop: threading.Event) -> None:
+        document, name = job
         if stop.is_set():
             return
         text = ask(FORMS[name], question(document.text))
         with lock:
-            _append(kept, Reply(id=document.id, form=name, teacher=teacher, text=text))
+            keep(kept, Reply(id=document.id, form=name, teacher=teacher, text=text))
             replies[document.id, name] = text
 
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="teacher") as pool:
-        try:
-            for n, future in enumerate(as_completed([pool.submit(one, *each) for each in todo])):
-                future.result()
-                tick(len(every) - len(todo) + n + 1, len(every))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    ask_all(one, todo, in_flight, lambda n: tick(len(every) - len(todo) + n, len(every)))
     return replies, len(todo)
 
 
@@ -165,19 +158,3 @@ def _read(path: Path) -> list[Document]:
     except OSError as e:
         raise UserError(f"{path.parent} holds no finished text of `ponder data`: {e.strerror}", param="folder") from e
     return [msgspec.json.decode(line, type=Document) for line in lines]
-
-
-def _replies(kept: Path) -> list[Reply]:
-    found = []
-    for line in kept.read_bytes().split(b"\n") if kept.exists() else ():
-        try:
-            found.append(msgspec.json.decode(line, type=Reply))
-        except (msgspec.DecodeError, UnicodeError):
-            continue  # an end that was cut off when the run was killed
-    return found
-
-
-def _append(kept: Path, reply: Reply) -> None:
-    """Begins with a line end: one that was cut off stays alone."""
-    with kept.open("ab") as file:
-        file.write(b"\n" + msgspec.json.encode(reply))
