@@ -3,8 +3,9 @@
 The last id of a sequence predicts nothing and is not computed. Only rows that some weight asks for reach the head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
 from ponder.core.sample import Floats, Ints, Sample
+
+Ids = TypeVar("Ids", bound=Sized)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,18 @@ def pack(samples: Sequence[Sample]) -> Packed:
         teacher_ids=teacher_ids,
         teacher_logprobs=teacher_logprobs,
     )
+
+
+def in_order(sequences: Sequence[Ids], max_tokens: int) -> Iterator[list[Ids]]:
+    """Neighbours that have at most `max_tokens` ids together; one that has more is alone."""
+    part: list[Ids] = []
+    for sequence in sequences:
+        if part and sum(map(len, part)) + len(sequence) > max_tokens:
+            yield part
+            part = []
+        part.append(sequence)
+    if part:
+        yield part
 
 
 def micro_batches(samples: Sequence[Sample], max_tokens: int) -> list[list[Sample]]:

@@ -13,6 +13,7 @@ from ponder.core.sample import Floats, Ints
 from ponder.model.decoder import HEAD
 from ponder.model.model import Model
 from ponder.model.torch.ops import TorchOps
+from ponder.train.batch import in_order
 
 
 class Scores(NamedTuple):
@@ -28,19 +29,8 @@ def scores(
 ) -> Iterator[Scores]:
     """In their order. factor: of YaRN. last: only so many ids at each end, with `greedy`; None: all, without.
     max_tokens: ids computed at once, where a text is not longer."""
-    for group in _groups(texts, max_tokens):
+    for group in in_order(texts, max_tokens):
         yield from _scored(model, group, factor, last)
-
-
-def _groups(texts: Sequence[Ints], max_tokens: int) -> Iterator[list[Ints]]:
-    group: list[Ints] = []
-    for ids in texts:
-        if group and sum(map(len, group)) + len(ids) > max_tokens:
-            yield group
-            group = []
-        group.append(ids)
-    if group:
-        yield group
 
 
 def _scored(model: Model, texts: Sequence[Ints], factor: float, last: int | None) -> Iterator[Scores]:

@@ -16,6 +16,7 @@ from ponder.model.decoder import HEAD
 from ponder.model.model import Model
 from ponder.text.chat.render import render
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.batch import in_order
 
 ASK = "{request}\n\nReply: {reply}\n\nIs this reply good? Answer yes or no."
 TOGETHER = 8192  # ids computed at a time
@@ -49,13 +50,8 @@ class Preference:
 
     def __call__(self, replies: Sequence[Reply]) -> Floats:
         prompts = [prompt(reply, self._tokenizer) for reply in replies]
-        found, part = [np.zeros(0, np.float32)], list[list[int]]()
-        for n, ids in enumerate(prompts):
-            part.append(ids)
-            if n + 1 == len(prompts) or sum(map(len, part)) + len(prompts[n + 1]) > TOGETHER:
-                found.append(self._scores(part))
-                part = []
-        return np.concatenate(found)
+        found = [self._scores(part) for part in in_order(prompts, TOGETHER)]
+        return np.concatenate([np.zeros(0, np.float32), *found])
 
     def _scores(self, prompts: Sequence[Sequence[int]]) -> Floats:
         ends = torch.from_numpy(np.cumsum([len(ids) for ids in prompts]) - 1)

@@ -9,11 +9,12 @@ import torch
 from ponder.core.batch import Batch
 from ponder.core.sample import Sample
 from ponder.model.torch.modules import Decoder
+from ponder.train.batch import in_order
 
 
 def with_reference(samples: Sequence[Sample], reference: Decoder, max_tokens: int) -> list[Sample]:
     """max_tokens: ids computed at a time, or one sample if that is longer."""
-    return [done for part in _parts(samples, max_tokens) for done in _scored(part, reference)]
+    return [done for part in in_order(samples, max_tokens) for done in _scored(part, reference)]
 
 
 def _scored(samples: Sequence[Sample], reference: Decoder) -> Iterator[Sample]:
@@ -27,15 +28,3 @@ def _scored(samples: Sequence[Sample], reference: Decoder) -> Iterator[Sample]:
     known = np.minimum(logp.float().cpu().numpy(), 0)
     for sample, part in zip(samples, np.split(known, np.cumsum(lengths)[:-1]), strict=True):
         yield replace(sample, reference=np.concatenate([np.zeros(1, np.float32), part]))
-
-
-def _parts(samples: Sequence[Sample], max_tokens: int) -> Iterator[list[Sample]]:
-    """In order."""
-    part: list[Sample] = []
-    for sample in samples:
-        if part and sum(map(len, part)) + len(sample) > max_tokens:
-            yield part
-            part = []
-        part.append(sample)
-    if part:
-        yield part
