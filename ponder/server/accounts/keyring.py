@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from functools import cached_property
 
 from ponder.core.errors import UserError
 from ponder.server.accounts.book import Account, KeyBook, digest
@@ -23,7 +24,7 @@ class Keyring:
 
     def name_of(self, sent: str) -> str | None:
         """The name of a key; None for none of ours. Every key is compared, in constant time."""
-        matches = [name for key, name in self._given().items() if hmac.compare_digest(sent.encode(), key.encode())]
+        matches = [name for key, name in self._given.items() if hmac.compare_digest(sent.encode(), key.encode())]
         if accounts := self._accounts():
             hashed = digest(sent)
             matches += [a.name for a in accounts.values() if hmac.compare_digest(a.sha256, hashed)]
@@ -32,7 +33,7 @@ class Keyring:
     def is_admin(self, name: str | None) -> bool:
         if name is None:
             return False
-        given = self._given()
+        given = self._given
         account = self._accounts().get(name)
         booked = account is not None and account.role == "admin"
         return booked or name in {given[key] for key in self.config.admin_keys}
@@ -46,11 +47,13 @@ class Keyring:
 
     def heirs(self) -> frozenset[str]:
         """Who also gets what was left here while there were no keys: the admins, or the only one there is."""
-        everybody = {*self._given().values(), *self._accounts()}
+        everybody = {*self._given.values(), *self._accounts()}
         admins = {name for name in everybody if self.is_admin(name)}
         return frozenset(admins or (everybody if len(everybody) == 1 else ()))
 
+    @cached_property
     def _given(self) -> dict[str, str]:
+        """Once: a request asks for it several times, and a key without a name is hashed."""
         return client_names((*self.config.api_keys, *self.config.admin_keys), self.config.key_names)
 
     def _accounts(self) -> dict[str, Account]:
