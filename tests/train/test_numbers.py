@@ -46,3 +46,18 @@ def test_a_cpu_without_bf16_products_takes_f32_and_says_why(monkeypatch, isa, dt
     found, why = in_numbers_of_this_cpu(recipe_of(recipe(*STAGES, dtype="bf16"), "test"))
     assert found.dtype == dtype
     assert re.search(said, why)
+
+
+def test_a_stage_has_numbers_of_its_own(monkeypatch):
+    stages = (text(), tokenizer(), base(dtype="bf16"), tuned())
+    recipe_ = recipe_of(recipe(*stages), "test")
+    assert [node.dtype for node in nodes_of(recipe_, Path("r"))] == ["f32", "f32", "bf16", "f32"]
+    monkeypatch.setattr(native, "isa", lambda: "amx")
+    found, why = in_numbers_of_this_cpu(recipe_)
+    assert found == recipe_
+    assert "bfloat16" in why
+    assert "in base; the rest in float32" in why
+    monkeypatch.setattr(native, "isa", lambda: "avx2")
+    plain = recipe_of(recipe(text(), tokenizer(), base(), tuned()), "test")
+    found, _ = in_numbers_of_this_cpu(recipe_)
+    assert [n.folder for n in nodes_of(found, Path("r"))] == [n.folder for n in nodes_of(plain, Path("r"))]

@@ -142,13 +142,16 @@ def _trained(nodes: list[Node], wanted: str | None) -> Node:
 
 def in_numbers_of_this_cpu(recipe: Recipe) -> tuple[Recipe, str]:
     """The recipe with the type of weights that pays here, and the reason in words."""
-    fast = native.isa() in ("avx512bf16", "amx")
-    if recipe.dtype == "bf16" and fast:
-        return recipe, "weights in bfloat16, their masters and all sums in float32"
+    half = [stage.name for stage in recipe.stages if isinstance(stage, TrainingStage) and stage.dtype == "bf16"]
+    if native.isa() in ("avx512bf16", "amx"):
+        if recipe.dtype == "f32" and not half:
+            return recipe, ("weights and sums in float32: engine and trainer agree to the last digits then, and small "
+                            "models are bound by other things")  # fmt: skip
+        where = "" if recipe.dtype == "bf16" else f" in {', '.join(half)}; the rest in float32"
+        return recipe, f"weights in bfloat16, their masters and all sums in float32{where}"
+    stages = tuple(replace(s, dtype=None) if s.name in half else s for s in recipe.stages)
     why = f"this CPU ({native.isa()}) has no bfloat16 products of its own, and float32 is faster there"
-    if recipe.dtype == "f32" and fast:
-        why = "engine and trainer agree to the last digits then, and small models are bound by other things"
-    return replace(recipe, dtype="f32"), f"weights and sums in float32: {why}"
+    return replace(recipe, dtype="f32", stages=stages), f"weights and sums in float32: {why}"
 
 
 def _say(text: str) -> None:

@@ -30,6 +30,7 @@ from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
 from ponder.train.scale.layout import Layout
 from ponder.train.stage import Context, Dtype, Interrupted, Stage
+from ponder.train.stages.training import TrainingStage
 
 FORMAT = 3  # raise it when the same section gives other bits
 MADE, FINISHED, LOCK = "stage.json", "finished", ".lock"
@@ -58,11 +59,11 @@ def nodes_of(recipe: Recipe, out: Path) -> list[Node]:
     for stage in recipe.stages:
         parents = {role: made[name] for role, name in stage.parents().items()}
         hashes = {role: node.folder.name for role, node in parents.items()}
-        identity = {**flat(stage.fields()), **hashes, "seed": recipe.seed, "format": FORMAT}
-        identity |= {"dtype": recipe.dtype} if recipe.dtype != "f32" else {}
+        dtype = (stage.dtype if isinstance(stage, TrainingStage) else None) or recipe.dtype
+        identity = {**flat(stage.fields()), **hashes, "seed": recipe.seed, "format": FORMAT, "dtype": dtype}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
         seed = int.from_bytes(hashlib.sha256(f"{recipe.seed} {stage.name}".encode()).digest()[:4], "big")
-        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, recipe.dtype, parents,
+        made[stage.name] = Node(stage, out / f"{stage.name}-{digest}", identity, seed, dtype, parents,
                                 recipe.layout)  # fmt: skip
     return list(made.values())
 

@@ -28,7 +28,8 @@ def works_of(recipe: Recipe) -> dict[str, Work]:
             shapes[stage.name] = shape
             works[stage.name] = Work(
                 shape.of_vocabulary(rows), stage.steps * stage.batch_tokens, stage.batch_tokens,
-                stage.sequence or shape.positions, stage.max_tokens, recipe.dtype,
+                stage.sequence or shape.positions, stage.max_tokens,
+                stage.dtype or recipe.dtype,
             )  # fmt: skip
         else:
             tokenizers[stage.name] = stage

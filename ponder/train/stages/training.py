@@ -34,7 +34,7 @@ from ponder.train.record.metrics import Metrics, ProgressLine
 from ponder.train.rollouts.collect import Ask
 from ponder.train.scale.balance import BalanceSettings, Kind
 from ponder.train.schedule import Schedule, Shape
-from ponder.train.stage import MODEL, PARTIAL, Context, Interrupted, Stage
+from ponder.train.stage import MODEL, PARTIAL, Context, Dtype, Interrupted, Stage
 from ponder.train.step import StepReport, StepSettings, Trainer
 
 
@@ -66,6 +66,8 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     """steps is the only field without a default."""
 
     steps: int
+    dtype: Dtype | None = None
+    """Of its weights; the recipe's where it says nothing."""
     rate: float = 1e-3
     """At the peak."""
     warmup: int = 0
