@@ -66,3 +66,29 @@ def test_a_changed_field_moves_its_stage_and_those_made_of_it():
         for b, a in zip(before, nodes_of(read(*WHOLE, seed=4), Path("r")), strict=True)
     )  # fmt: skip
     assert nodes_of(read(*WHOLE, export()), Path("r"))[:4] == before
+
+
+def test_a_recipe_that_extends_another_finds_its_stages(tmp_path):
+    (tmp_path / "one.toml").write_text(
+        'name = "one"\nseed = 5\n[[stage]]\nname = "text"\nkind = "text"\ntasks = ["count"]\ndocuments = 3\n'
+    )
+    more = '[[stage]]\nname = "tokenizer"\nkind = "tokenizer"\nfrom = "text"\ntasks = ["count"]\nvocab_size = 400\n'
+    (tmp_path / "two.toml").write_text('extends = "one.toml"\n' + more)
+    one, two = (read_recipe(tmp_path / f"{name}.toml") for name in ("one", "two"))
+    assert (two.name, two.seed, [s.name for s in two.stages]) == ("one", 5, ["text", "tokenizer"])
+    assert nodes_of(two, tmp_path)[0].folder == nodes_of(one, tmp_path)[0].folder
+    (tmp_path / "three.toml").write_text('extends = "two.toml"\nname = "three"\n')
+    assert read_recipe(tmp_path / "three.toml").name == "three"
+
+
+@pytest.mark.parametrize(("first", "said"), [
+    ("extends = 3", "extends is the file of another recipe"),
+    ('extends = "it.toml"', "extends itself"),
+    ('extends = "none.toml"', "none.toml: No such file"),
+    ('stage = 3\nextends = "smoke.toml"', "has no stages"),
+])  # fmt: skip
+def test_what_cannot_be_extended(tmp_path, first, said):
+    (tmp_path / "smoke.toml").write_bytes(Path("recipes/smoke.toml").read_bytes())
+    (tmp_path / "it.toml").write_text(first + "\n")
+    with pytest.raises(UserError, match=said):
+        read_recipe(tmp_path / "it.toml")

@@ -1,4 +1,8 @@
-"""A recipe: TOML with a name, a seed and a list of stages. An unknown word is an error that shows the nearest one."""
+"""A recipe: TOML with a name, a seed and a list of stages. An unknown word is an error that shows the nearest one.
+
+`extends = "mini.toml"` begins with the stages of another recipe, and has its name, seed and numbers where it says
+nothing: run into the same folder, the stages that are done there are found.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +32,23 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 def read_recipe(path: Path) -> Recipe:
     """Raises UserError that names the file, the stage and the field."""
-    return recipe_of(read_toml(path), str(path), default_name=path.stem, folder=path.parent)
+    return recipe_of(_extended(path, ()), str(path), default_name=path.stem, folder=path.parent)
+
+
+def _extended(path: Path, by: tuple[Path, ...]) -> dict[str, Any]:
+    """The table of a recipe, what it extends in front. by: the recipes that extend this one."""
+    if path.resolve() in by:
+        raise UserError(f"{path} extends itself", param="extends")
+    raw = read_toml(path)
+    other = raw.pop("extends", None)
+    if other is None:
+        return raw
+    if not isinstance(other, str):
+        raise UserError(f"{path}: extends is the file of another recipe, beside this one", param="extends")
+    first = _extended(path.parent / other, (*by, path.resolve()))
+    parts = [table.get("stage", []) for table in (first, raw)]
+    both = parts[0] + parts[1] if all(isinstance(part, list) for part in parts) else None
+    return first | raw | {"stage": both}
 
 
 def recipe_of(
