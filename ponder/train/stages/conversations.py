@@ -13,6 +13,12 @@ class Conversations(Stage, frozen=True, kw_only=True, tag="conversations"):
     """One conversation a line; a relative one begins where the command runs."""
     sha256: str = ""
     """Of the file, for a recipe that others run: another file is refused."""
+    times: int = 1
+    """How often each is there: a few that shall not drown among many others."""
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise UserError(f"times = {self.times}: 1 or more", param="times")
 
     def run(self, ctx: Context) -> None:
         path = Path(self.file)
@@ -24,5 +30,5 @@ class Conversations(Stage, frozen=True, kw_only=True, tag="conversations"):
                 "the new file is meant",
                 param="sha256",
             )
-        count = conversations.write(ctx.folder / conversations.CONVERSATIONS, found)
+        count = conversations.write(ctx.folder / conversations.CONVERSATIONS, found * self.times)
         ctx.say(f"{self.name}: {count} conversations, sha256 {digest}")

@@ -15,9 +15,10 @@ from ponder.train.lora.adapter import ADAPTER
 from ponder.train.lora.settings import Lora
 from ponder.train.record.metrics import read
 from ponder.train.rollouts.hand_over import engine_of
-from ponder.train.select import keep
+from ponder.train.select import conversations, keep
 from ponder.train.select.conversations import CONVERSATIONS, Conversation, write
 from ponder.train.stage import Context
+from ponder.train.stages.conversations import Conversations
 from ponder.train.stages.sft import Tune
 from ponder.train.step import StepSettings, Trainer
 from tests.train.thinker import THINKER, TOKENIZER, request, tuned
@@ -70,6 +71,15 @@ def test_thinking_survives_plain_data(stages: dict[str, Path], tmp_path: Path) -
     kept = keep.load(after / keep.KEPT)
     assert len(kept) > 150 and all(TOKENIZER.think in ids and not all(counts) for ids, counts in kept)
     assert opened(more(tmp_path / "without", stages, keep=0.0)) < 0.5, "else this test shows nothing"
+
+
+def test_a_few_conversations_stand_in_it_several_times(stages: dict[str, Path], tmp_path: Path) -> None:
+    few = [Conversation((Message.user(f"{n}?"), Message.assistant("9"))) for n in range(2)]
+    write(tmp_path / "few.jsonl", few)
+    Conversations(name="few", file=str(tmp_path / "few.jsonl"), times=3).run(context(tmp_path / "out", {}))
+    assert conversations.read(tmp_path / "out" / CONVERSATIONS) == few * 3
+    with pytest.raises(UserError, match="1 or more"):
+        Conversations(name="few", file="few.jsonl", times=0)
 
 
 @pytest.mark.slow
