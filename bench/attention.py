@@ -17,7 +17,7 @@ from kernels import measured
 from ponder.core.batch import Batch
 from ponder.kernels import native
 from ponder.kernels.cache import Cache, bytes_per_token
-from ponder.kernels.hardware import read_bandwidth
+from ponder.kernels.cpu import read_bandwidth
 from ponder.kernels.native import NativeOps
 from ponder.kernels.tensor import Floats
 

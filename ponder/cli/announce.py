@@ -22,7 +22,7 @@ def expected(name: str) -> str:
     """What it takes and gives here, by its shape, free memory and the measured bandwidth; "" for an unknown shape."""
     from ponder.cli.terminal.progress import amount
     from ponder.engine.scheduling.memory import free_memory
-    from ponder.kernels.hardware import read_bandwidth
+    from ponder.kernels.cpu import read_bandwidth
     from ponder.model.capacity import Machine, estimate, released
 
     shape, free = released(name), free_memory()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.kernels.cache import Cache, in_use
+from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.extension import _native
-from ponder.kernels.hardware import usable_cpus
 from ponder.kernels.packing.panels import Panels
 from ponder.kernels.program.record import CallOps, Out
 from ponder.kernels.program.run import run_call

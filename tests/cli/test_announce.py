@@ -6,14 +6,14 @@ import pytest
 
 from ponder.cli.announce import announce, expected
 from ponder.engine.scheduling import memory
-from ponder.kernels import hardware
+from ponder.kernels import cpu
 from ponder.model.hub.registry import resolve
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: 16e9)
-    monkeypatch.setattr(hardware, "read_bandwidth", lambda: 50e9)
+    monkeypatch.setattr(cpu, "read_bandwidth", lambda: 50e9)
 
 
 def test_of_a_name_of_the_tables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ponder.core.batch import Batch
 from ponder.kernels import native
-from ponder.kernels.hardware import usable_cpus
+from ponder.kernels.cpu import usable_cpus
 from ponder.kernels.native import NativeOps
 from ponder.kernels.tensor import Tensor
 

@@ -6,7 +6,7 @@ import pytest
 
 from ponder.engine.scheduling.memory import free_memory
 from ponder.kernels.control_groups import groups
-from ponder.kernels.hardware import usable_cpus
+from ponder.kernels.cpu import usable_cpus
 
 GB = 1 << 30
 

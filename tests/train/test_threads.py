@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ponder.cli.main import main
-from ponder.kernels.hardware import usable_cpus
+from ponder.kernels.cpu import usable_cpus
 from ponder.train.recipe.command import threads_for
 from ponder.train.recipe.read import read_recipe
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from ponder.kernels.hardware import compute_peak, read_bandwidth
+from ponder.kernels.cpu import compute_peak, read_bandwidth
 from ponder.model.capacity import step_weights
 from ponder.model.decoder import EMBED, HEAD
 

@@ -53,7 +53,7 @@ Line = tuple[str, str, bool]
 def machine() -> Iterator[Line]:
     from ponder.cli.terminal.progress import amount
     from ponder.engine.scheduling.memory import free_memory
-    from ponder.kernels.hardware import usable_cpus
+    from ponder.kernels.cpu import usable_cpus
 
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}", True
     yield "cpu", cpu_name(), True

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ponder.core.errors import UserError
 from ponder.kernels import native
-from ponder.kernels.hardware import usable_cpus
+from ponder.kernels.cpu import usable_cpus
 from ponder.train import parallel
 from ponder.train.recipe.estimate import estimate, table
 from ponder.train.recipe.graph import Node, context_of, nodes_of, part, run

@@ -105,7 +105,7 @@ def machine(args: argparse.Namespace) -> "Machine":
             raise UserError("this system does not tell its free memory; give --memory GB", param="memory")
         given["memory"] = free
     if "bandwidth" not in given:
-        from ponder.kernels.hardware import read_bandwidth
+        from ponder.kernels.cpu import read_bandwidth
 
         given["bandwidth"] = read_bandwidth()
     return Machine("CPU", **given)

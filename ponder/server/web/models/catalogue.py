@@ -7,7 +7,7 @@ import os
 from math import prod
 from typing import Any
 
-from ponder.kernels.hardware import read_bandwidth
+from ponder.kernels.cpu import read_bandwidth
 from ponder.model.capacity import Machine, estimate, released
 from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL, resolve, without_form
 from ponder.model.weights.checkpoint import Checkpoint

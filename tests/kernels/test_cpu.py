@@ -4,7 +4,7 @@ import pytest
 from amx import CPU_HAS_AMX, needs_amx
 
 from ponder.kernels import _native
-from ponder.kernels.hardware import compute_peak, read_bandwidth
+from ponder.kernels.cpu import compute_peak, read_bandwidth
 
 
 @pytest.mark.parametrize("kind", ["f32", "bf16", "int8", "int4"])

@@ -1,4 +1,4 @@
-"""What this machine gives: how many CPUs this process may use, and the roofline that native loops measure.
+"""What the CPUs of this machine give: how many this process may use, and the roofline that native loops measure.
 
 usable_cpus()              # the smaller of the affinity mask and the control groups' quota
 read_bandwidth()           # bytes a second (csrc/runtime/peak.cpp)
