@@ -22,7 +22,8 @@ What a stage gets is a `Context`. What it has to keep:
   and section: it goes on from what it finds there, and what comes out has the same bits as if nothing had happened.
   `stages.training` does this for everything with an optimiser: its batches are a function of the step alone (and of
   the weights, where they are asked), so that there is no cursor to keep.
-* Between two steps it asks `ctx.stop()`. When that is true it saves and raises `Interrupted`.
+* Between two steps, texts or answers it asks `ctx.stop()`. When that is true it saves and raises `Interrupted`; where
+  there is nothing to save, `ctx.tick()` does both.
 * Input that cannot be is a `UserError` raised as early as possible: in `__post_init__` what the section alone shows,
   in `run` before the first step the rest.
 """
@@ -101,6 +102,11 @@ class Context:
         """That of the parent's model, or the one it made."""
         folder = self.parents[role]
         return Tokenizer.from_path(folder / (MODEL if (folder / MODEL).is_dir() else TOKENIZER))
+
+    def tick(self) -> None:
+        """Raises Interrupted once Ctrl-C was pressed: where nothing is there yet that would have to be saved first."""
+        if self.stop():
+            raise Interrupted
 
     def say(self, text: str) -> None:
         print(text, file=self.out, flush=True)

@@ -41,9 +41,11 @@ class Line(Struct, frozen=True):
 
 
 def measure(
-    model: Model, tokenizer: Tokenizer, shards: Shards, *, sequence: int, ids: int, max_tokens: int = 8192
-) -> list[Bits]:
-    """sequence: ids of a piece, at most. ids: of each group, about, at most: pieces spread over all that it has."""
+    model: Model, tokenizer: Tokenizer, shards: Shards, *, sequence: int, ids: int, max_tokens: int = 8192,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Bits]:  # fmt: skip
+    """sequence: ids of a piece, at most. ids: of each group, about, at most: pieces spread over all that it has. tick:
+    called behind each text; may raise."""
     pieces = shards.pieces(sequence, held_out=True)
     sizes = np.array([len(tokenizer.text_bytes(n)) for n in range(tokenizer.vocab_size)])
     sizes[tokenizer.control[END]] = 0
@@ -55,19 +57,22 @@ def measure(
         total = int(pieces.length[own].sum())
         wanted = min(len(own), max(1, len(own) * ids // total))
         texts = [shards.ids(pieces, n) for n in own[np.arange(wanted) * len(own) // wanted]]
-        nats, size, count = _added(model, texts, sizes, max_tokens)
+        nats, size, count = _added(model, texts, sizes, max_tokens, tick)
         unseen = bool(shards.documents["held"][shards.documents["group"] == number].all())
         found.append(Bits(group=group, unseen=unseen, ids=count, bytes=size, nats=nats))
     return found
 
 
-def _added(model: Model, texts: Sequence[Ints], sizes: np.ndarray, max_tokens: int) -> tuple[float, int, int]:
+def _added(
+    model: Model, texts: Sequence[Ints], sizes: np.ndarray, max_tokens: int, tick: Callable[[], None]
+) -> tuple[float, int, int]:
     nats, size, count = 0.0, 0, 0
     for ids, scored in zip(texts, scores(model, texts, max_tokens=max_tokens), strict=True):
         bytes_ = sizes[ids[1:]]
         nats -= float(scored.logprobs[bytes_ > 0].sum(dtype=np.float64))
         size += int(bytes_.sum())
         count += int((bytes_ > 0).sum())
+        tick()
     return nats, size, count
 
 

@@ -56,12 +56,13 @@ class EvaluateBase(Stage, frozen=True, kw_only=True, tag="eval-base"):
         trained = model.max_context
         if self.sequence is not None and not 2 <= self.sequence <= trained:
             raise UserError(f"sequence is {self.sequence}, the model has {trained} positions", param="sequence")
-        bits = measure(model, tokenizer, shards, sequence=self.sequence or trained, ids=self.ids)
+        sequence = self.sequence or trained
+        bits = measure(model, tokenizer, shards, sequence=sequence, ids=self.ids, tick=ctx.tick)
         if not bits:
             raise UserError("nothing is held out: give the shards held_out, or held_out_sources", param="held_out")
         lengths = [n * trained for n in FACTORS] if self.retrieval is None else self.retrieval
-        found = list(retrieve(model, tokenizer, lengths, self.problems, ctx.seed, self.ways))
-        made = Result(trained=trained, bits=bits, found=found)
+        keys = retrieve(model, tokenizer, lengths, self.problems, ctx.seed, self.ways, tick=ctx.tick)
+        made = Result(trained=trained, bits=bits, found=list(keys))
         with replacing(ctx.folder / RESULT) as file:
             file.write(msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
         with replacing(ctx.folder / PAGE) as file:

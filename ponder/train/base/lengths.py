@@ -8,7 +8,7 @@ A key counts where each of its ids would have been said greedily: what greedy de
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -42,9 +42,10 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def retrieve(
     model: Model, tokenizer: Tokenizer, lengths: Sequence[int], problems: int, seed: int,
-    ways: Sequence[Way] = WAYS, chunks: Chunks | None = None,
+    ways: Sequence[Way] = WAYS, chunks: Chunks | None = None, tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Found]:  # fmt: skip
-    """Test questions, the same for every way. chunks: of dca; those for the model's length."""
+    """Test questions, the same for every way. chunks: of dca; those for the model's length. tick: called behind
+    each text; may raise."""
     trained = model.max_context
     far = dual_chunk(model, chunks or Chunks.of(trained))
     for length in lengths:
@@ -55,6 +56,7 @@ def retrieve(
             for key, scored in zip(keys, scores(reader, texts, factor=factor, last=max(keys)), strict=True):
                 right += bool(scored.greedy[-key:].all())
                 nats.append(-float(scored.logprobs[-key:].mean()))
+                tick()
             yield Found(length=length, way=way, problems=problems, right=right, nats=float(np.mean(nats)))
 
 

@@ -4,7 +4,7 @@ with teacher_of("http://localhost:8000/v1") as model:
     answers = ask(model, problems, thinking=True, candidates=4, sampling=...)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,8 +42,10 @@ def ask(
     candidates: int,
     sampling: SamplingParams,
     seed: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[list[Response]]:
-    """For each problem as many responses. An error of the model ends it."""
+    """For each problem as many responses. An error of the model ends it. tick: called behind each response; what it
+    raises ends it, too, once those that are being given are there."""
     requests = [
         ChatRequest(messages=p.messages, tools=p.tools, thinking=Thinking(enabled=thinking),
                     sampling=replace(sampling, n=1, seed=(seed * 1_000_003 + n * candidates + c) % (1 << 31)))
@@ -55,5 +57,11 @@ def ask(
         return Response(thought.strip(), answer.strip(), finish.reason == "stop" and finish.handover is None)
 
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="teacher") as pool:
-        found = list(pool.map(answered, requests))
+        futures, found = [pool.submit(answered, request) for request in requests], list[Response]()
+        try:
+            for future in futures:
+                found.append(future.result())
+                tick()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return [found[n : n + candidates] for n in range(0, len(found), candidates)]

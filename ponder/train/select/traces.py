@@ -115,7 +115,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
 
             def easy(fresh: Sequence[tuple[Task, Problem]]) -> list[bool]:
                 said = ask(weak, [p for _, p in fresh], thinking=False, candidates=self.weak_tries,
-                           sampling=self._sampling(), seed=ctx.seed)  # fmt: skip
+                           sampling=self._sampling(), seed=ctx.seed, tick=ctx.tick)  # fmt: skip
                 return [
                     any(r.ended and task.verify(problem, r.answer).ok for r in several)
                     for (task, problem), several in zip(fresh, said, strict=True)
@@ -131,7 +131,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
             return [[Response(m.reasoning or "", t.answer(p), True)] for m, (t, p) in zip(own, queries, strict=True)]
         with teacher_of(source) as teacher:
             return ask(teacher, [p for _, p in queries], thinking=thinking, candidates=self.candidates,
-                       sampling=self._sampling(), seed=ctx.seed)  # fmt: skip
+                       sampling=self._sampling(), seed=ctx.seed, tick=ctx.tick)  # fmt: skip
 
     def _sampling(self) -> SamplingParams:
         return SamplingParams(temperature=self.temperature, max_tokens=self.max_new_tokens)

@@ -12,7 +12,7 @@ from ponder.eval import manifest as files
 from ponder.eval.report import html, markdown
 from ponder.eval.run import run
 from ponder.eval.settings import Settings
-from ponder.train.stage import MODEL, Context, Interrupted, Stage
+from ponder.train.stage import MODEL, Context, Stage
 
 RESULT = "result.json"
 
@@ -55,12 +55,8 @@ class Evaluate(Stage, frozen=True, kw_only=True, tag="eval"):
             manifest = files.manifest_of(card, settings, f"stage {self.name}")
             done = files.resume(kept, manifest) if kept.exists() else []
             with files.begin(kept, manifest, done) as file:
-
-                def tick(done: int, total: int) -> None:
-                    if ctx.stop():
-                        raise Interrupted
-
-                outputs = run(llm, settings, done=done, keep=lambda output: files.append(file, output), tick=tick)
+                outputs = run(llm, settings, done=done, keep=lambda output: files.append(file, output),
+                              tick=lambda done, total: ctx.tick())  # fmt: skip
         made = files.result_of(manifest, outputs)
         for name, text in (("report.md", markdown(made)), ("report.html", html(made))):
             with replacing(ctx.folder / name) as page:

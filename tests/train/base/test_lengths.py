@@ -58,6 +58,12 @@ def test_the_ids_of_the_key_are_what_is_asked(model: Model, tokenizer: Tokenizer
         assert len(ids) <= 200 and f"The key is {text[-4:]}." in text
 
 
+def test_whoever_waits_hears_of_each_text(model: Model, tokenizer: Tokenizer) -> None:
+    seen: list[None] = []
+    list(retrieve(model, tokenizer, [64, 100], 2, seed=0, tick=lambda: seen.append(None)))
+    assert len(seen) == 2 * 2 * 3  # lengths, problems, ways
+
+
 def test_scores_of_the_last_ids_are_those_of_all(model: Model) -> None:
     rng = np.random.default_rng(0)
     texts = [rng.integers(0, 250, n).astype(np.int32) for n in (9, 30, 5)]

@@ -2,6 +2,7 @@
 
 import io
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ponder.train.recipe.graph import context_of, run
 from ponder.train.recipe.read import Recipe, read_recipe, recipe_of
 from ponder.train.recipe.report import write_report
 from ponder.train.record.metrics import read
+from ponder.train.stage import Interrupted
 
 PATH = Path(__file__).parents[3] / "recipes" / "pretrain-smoke.toml"
 SMALL = {
@@ -62,6 +64,14 @@ def test_tables_have_a_column_for_each_evaluation_and_the_curve_goes_through_all
     assert "| unseen source: general |" in tables and "| 300 | dca |" in tables
     result = measured(nodes["after-long"].folder)
     assert result.trained == 1024 and {b.group.label("field") for b in result.bits} >= {"stem", "code", "general"}
+
+
+def test_ctrl_c_ends_a_measurement_behind_the_text_it_is_at(made, tmp_path):
+    node = made[2]["after-long"]
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        node.stage.run(replace(context_of(node, stop=lambda: next(asked)), folder=tmp_path))
+    assert next(asked, None) is None and not list(tmp_path.iterdir())
 
 
 def test_nothing_held_out_and_too_long_a_piece_are_said(made):

@@ -4,7 +4,7 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ponder.tasks.table import TASKS, tasks_named
 from ponder.train.select import conversations, queries
 from ponder.train.select.responses import HeldOut, Response, asked, filters
 from ponder.train.select.traces import SELECTION, Traces
-from ponder.train.stage import Context
+from ponder.train.stage import Context, Interrupted
 from tests.train.thinker import Digit, tuned
 
 COUNT = TASKS["count"]
@@ -111,11 +111,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def made(folder: Path, parents: dict[str, Path], **fields: Any) -> dict[str, Any]:
+def made(
+    folder: Path, parents: dict[str, Path], stop: Callable[[], bool] = lambda: False, **fields: Any
+) -> dict[str, Any]:
     folder.mkdir()
     own = {"kind": "traces", "name": "traces", "tasks": ["digit"], "count": 30, "least": 1, "max_new_tokens": 40}
     stage = convert(own | fields, Traces)
-    stage.run(Context(folder=folder, parents=parents, identity={}, seed=1, out=io.StringIO()))
+    stage.run(Context(folder=folder, parents=parents, identity={}, seed=1, stop=stop, out=io.StringIO()))
     found: dict[str, Any] = json.loads((folder / SELECTION).read_text())
     return found
 
@@ -151,3 +153,13 @@ def test_what_cannot_be_is_refused() -> None:
     for fields, told in [({"teacher": "a", "model": "b"}, "name the one"), ({"count": 0}, "1 or more")]:
         with pytest.raises(ValueError, match=told):
             convert({"kind": "traces", "name": "x", "tasks": ["count"], "count": 3} | fields, Traces)
+
+
+def test_ctrl_c_ends_a_teacher_that_is_answering(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "digit", Digit())
+    asked = iter([False, False, True])
+    with pytest.raises(Interrupted):
+        made(tmp_path / "cut", {"teacher": teacher}, stop=lambda: next(asked), teacher="rl", candidates=4)
+    assert next(asked, None) is None and not list((tmp_path / "cut").iterdir())
