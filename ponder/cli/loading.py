@@ -39,7 +39,8 @@ def open_llm(
     max_batch: int = MAX_BATCH,
     ceiling: "Ceiling | None" = None,
 ) -> "LLM":
-    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why.
+    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why, and what
+    its card says of it.
     kv_memory: bytes of its key/value cache. max_batch: requests computed together.
     ceiling: upper limits for every request."""
     from ponder.engine.llm import LLM
@@ -54,6 +55,8 @@ def open_llm(
     with progress("loading", "B") as tick:
         fields: LoadFields = {**load_fields(args), "kv_memory": kv_memory, "max_batch": max_batch}
         loaded = open_model(local, load_options(**fields), tick)
+    if loaded.info is not None and (card := loaded.info.card) is not None:
+        note(" ".join([card.about, *(f'Try: "{text}"' for text in card.examples[:1])]))
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)

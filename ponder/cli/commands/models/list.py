@@ -5,8 +5,8 @@ import json
 
 DESCRIPTION = "List the models that are here, and those that can be pulled."
 NOTES = """\
---json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...], "packed":
-[{"path", "bytes"}]}.
+--json prints one object: {"home", "downloaded": [{"name", "path", "bytes", "source"}], "names": [...], "shipped":
+[{"name", "path", "bytes"}], "packed": [{"path", "bytes"}]}.
 """
 
 
@@ -18,13 +18,17 @@ def run(args: argparse.Namespace) -> int:
     from ponder.cli.terminal.progress import amount
     from ponder.model.hub.fetch import downloads, home
     from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL
+    from ponder.model.hub.shipped import SHIPPED, shipped
+    from ponder.model.hub.store import size_of
     from ponder.model.weights.cache_list import cached_weights
 
     packed = cached_weights()
     models, names = downloads(), [*BUNDLES, *RELEASED, *RETRIEVAL]
+    own = [(name, path, size_of(path)) for name in SHIPPED if (path := shipped(name)) is not None]
     if args.json:
         rows = [{"name": m.name, "path": str(m.path), "bytes": m.nbytes, "source": m.source} for m in models]
         print(json.dumps({"home": str(home()), "downloaded": rows, "names": names,
+                          "shipped": [{"name": n, "path": str(p), "bytes": size} for n, p, size in own],
                           "packed": [{"path": str(p.path), "bytes": p.nbytes} for p in packed]}))  # fmt: skip
         return 0
     print(f"downloaded, in {home()}:")
@@ -32,6 +36,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {m.name:24} {amount(m.nbytes):>8}  {m.source}")
     if not models:
         print("  none yet")
+    if own:
+        print("comes with Ponder:")
+    for name, _, size in own:
+        print(f"  {name:24} {amount(size):>8}")
     if packed:
         print("weights converted for a faster start (ponder rm --packed deletes them):")
     for p in packed:

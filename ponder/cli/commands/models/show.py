@@ -61,6 +61,7 @@ def table(info: "ModelInfo") -> list[tuple[str, str]]:
         f"intermediate {c.intermediate_size}")  # fmt: skip
     rows = [
         ("model", info.name),
+        *([("about", info.card.about)] if info.card else []),
         ("path", f"{info.path} ({amount(info.stored_bytes)})" if info.path else "not downloaded"),
         ("architecture", info.architecture),
         ("shape", f"{c.num_hidden_layers} layers, hidden {c.hidden_size}, {mlp}"),

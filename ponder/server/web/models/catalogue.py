@@ -9,7 +9,11 @@ from typing import Any
 
 from ponder.kernels.cpu import read_bandwidth
 from ponder.model.capacity import Machine, estimate, released
+from ponder.model.card import read_card
 from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL, resolve, without_form
+from ponder.model.hub.shipped import SHIPPED, shipped
+from ponder.model.hub.store import size_of
+from ponder.model.load import open_checkpoint
 from ponder.model.weights.checkpoint import Checkpoint
 
 BITS = {"f32": 32.0, "bf16": 16.0, "int8": 8.5, "uint4": 4.5}  # of a number in a file; 4 and 8 bits with their scales
@@ -25,6 +29,7 @@ def catalogue() -> dict[str, Any]:
     machine = Machine("CPU", FREE * memory, read_bandwidth())
     chat = [n for n in RELEASED if n == without_form(n) and not n.endswith("-base")]
     models = [entry for name in (*BUNDLES, *chat, *RETRIEVAL) if (entry := _entry(name, machine))]
+    models += [entry for name in SHIPPED if (entry := _shipped(name, machine))]
     models.sort(key=_place)
     return {"memory": memory, "models": models}
 
@@ -45,6 +50,18 @@ def _entry(name: str, machine: Machine) -> dict[str, Any] | None:
     return {
         "name": form, "kind": _kind(name), "bytes": _bytes(checkpoint, fine), "needs": found.needed, "fits": found.fits,
         "rate": round(found.rate_empty, 1),
+    }  # fmt: skip
+
+
+def _shipped(name: str, machine: Machine) -> dict[str, Any] | None:
+    """The one that comes with Ponder, with what its card says of it."""
+    if (folder := shipped(name)) is None:
+        return None
+    card = read_card(folder)
+    found = estimate(open_checkpoint(folder), machine, "auto", "auto", context=CONTEXT, streams=1)
+    return {
+        "name": name, "kind": "hybrid", "bytes": size_of(folder), "needs": found.needed, "fits": found.fits,
+        "rate": round(found.rate_empty, 1), "shipped": True, "about": card.about if card else "",
     }  # fmt: skip
 
 

@@ -55,7 +55,9 @@ def _card(served: Served) -> dict[str, Any]:
     profile = served.llm.profile
     modes = {"thinking": profile.thinking_defaults, "answer": profile.answer_defaults}
     own = {mode: {k: v for k, v in asdict(p).items() if _is_number(v)} for mode, p in modes.items()}
-    return card | {"capability": profile.capability, "context": profile.context, "sampling": own}
+    said = served.info.card if served.info else None
+    about = {"about": said.about, "examples": said.examples} if said else {}
+    return card | {"capability": profile.capability, "context": profile.context, "sampling": own} | about
 
 
 def _is_number(value: Any) -> bool:

@@ -143,7 +143,7 @@ function listen() {
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
   $("language").onchange = speak;
   $("second").onchange = () => chat.draw();
-  $("model").addEventListener("change", () => settings.second() && chat.draw());
+  $("model").addEventListener("change", () => (settings.second() || !chat.conversation) && chat.draw());
   $("composer").onsubmit = (event) => { event.preventDefault(); chat.submit(); };
   $("input").oninput = () => { grow(); drafts.keep(chat.conversation?.id); };
   $("input").onkeydown = typed;

@@ -163,15 +163,18 @@ async function choose(row) {
   await send("PATCH", `/web/conversations/${conversation.id}`, { leaf: row.id }).catch(fail);
 }
 
-// Four things to try. They are put into the box: who asks has the last word.
+// What the model's card says of it, and things to try, its own or four of ours. They are put into the box: who asks has
+// the last word.
 function welcome() {
   const put = (text) => {
     $("input").value = text;
     $("input").dispatchEvent(new Event("input"));
     $("input").focus();
   };
-  return el("div", { class: "empty" }, el("h2", {}, t("empty")),
-    el("ul", { class: "tries" }, ...t("tries").map(([head, text]) => el("li", {}, el("button", { type: "button", onclick: () => put(text) },
+  const { about, examples } = settings.card();
+  const tries = examples ? examples.map((text) => ["", text]) : t("tries");
+  return el("div", { class: "empty" }, el("h2", {}, t("empty")), about ? el("p", { class: "note" }, about) : null,
+    el("ul", { class: "tries" }, ...tries.map(([head, text]) => el("li", {}, el("button", { type: "button", onclick: () => put(text) },
       el("b", {}, head), el("span", {}, text))))));
 }
 

@@ -4,7 +4,7 @@ import { $, ask, el } from "./dom.js";
 import { sure } from "./edit.js";
 import { number, t } from "./i18n.js";
 
-const size = (bytes) => `${number(Math.round(bytes / 1e8) / 10)} GB`;
+const size = (bytes) => (bytes < 1e8 ? `${number(Math.round(bytes / 1e5) / 10)} MB` : `${number(Math.round(bytes / 1e8) / 10)} GB`);
 
 let timer = 0;
 let leaving = null; // the model whose files are to go
@@ -48,6 +48,7 @@ function row(model, found, act) {
   return el("li", { class: model.fits === false && !model.here ? "large" : "" },
     el("div", { class: "grow" }, el("b", {}, model.name), model.loaded ? el("span", { class: "badge" }, t("loaded")) : null,
       el("p", { class: "note" }, parts.filter(Boolean).join(" · ")),
+      model.about ? el("p", { class: "note" }, model.about) : null,
       download ? progress(download) : model.loading ? el("progress", { "aria-label": t("loadingModel")(model.name, 0) }) : null),
     ...actions(model, found, act));
 }
@@ -65,7 +66,7 @@ function actions(model, found, act) {
   const buttons = [];
   if (model.offered) buttons.push(model.loaded ? button(t("unload"), post("unload")) : button(t("load"), post("load")));
   else if (found.extends) buttons.push(button(t(model.here ? "offer" : "pull"), post("pull")));
-  if (model.here) buttons.push(el("button", { type: "button", "aria-label": `${t("remove")}: ${model.name}`, onclick: () => { leaving = model.name; $("dialog").close(); } }, t("remove")));
+  if (model.here && !model.shipped) buttons.push(el("button", { type: "button", "aria-label": `${t("remove")}: ${model.name}`, onclick: () => { leaving = model.name; $("dialog").close(); } }, t("remove")));
   return buttons;
 }
 
