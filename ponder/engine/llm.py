@@ -151,8 +151,8 @@ class LLM(Chat, TextScores):
         return self._prompts.whole(request)
 
     def count_tokens(self, request: ChatRequest) -> int:
-        """How many ids the prompt of a request has, also of one that is somewhat too long. Raises
-        ContextLengthExceeded for one that no tokenisation makes short enough."""
+        """How many ids the prompt of a request has, also of one that is some contexts too long. Raises
+        ContextLengthExceeded for one that no tokenisation makes short enough, and for one of many contexts."""
         refuse_hopeless_request(request, self.profile)
         return len(self.rendered(request).ids)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.event import TokenLogprob
-from ponder.engine.decoding.prompt import LONGEST_TOKEN, Prompt, refuse_hopeless
+from ponder.engine.decoding.prompt import LONGEST_TOKEN, Prompt, counted, refuse_hopeless
 from ponder.engine.decoding.settings import ModelProfile
 from ponder.engine.scheduling.engine import Engine
 from ponder.engine.scheduling.runner import ModelRunner
@@ -31,10 +31,11 @@ class TextScores:
     name: str
 
     def tokenize(self, text: str, *, allow_control: bool = False) -> list[int]:
-        """The ids of a text, also of one that is somewhat too long. Raises ContextLengthExceeded for one that no
-        tokenisation makes short enough."""
+        """The ids of a text, also of one that is some contexts too long. Raises ContextLengthExceeded for one that no
+        tokenisation makes short enough, and for one of many contexts."""
         refuse_hopeless([text], self.profile)
-        return self.tokenizer.encode(text, allow_control=allow_control)
+        encode = self.tokenizer.encode
+        return counted(lambda room: encode(text, allow_control=allow_control, context=room), self.profile)
 
     @overload
     def embed(

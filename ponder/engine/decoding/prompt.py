@@ -9,7 +9,7 @@ anybody could ask a server for.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -23,7 +23,7 @@ from ponder.text.chat.template import Template, check_tools
 from ponder.text.fill_in import SourceFile, fill_in_ids
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
-COUNTED = 8  # contexts of a conversation that is to be shortened that are counted, to say how much was left out
+COUNTED = 16  # contexts of what is too long that are counted, to say how much it is
 ANSWER_ROOM = 4096  # tokens that truncation leaves for an answer of which nobody said how long it may be
 
 LONGEST_TOKEN = 128  # bytes, of Qwen's vocabularies: as many blanks
@@ -31,6 +31,7 @@ NFC_JOINS = 4  # characters that become one at most, such as a Greek letter with
 
 Messages = tuple[Message, ...]
 Prompt = str | Sequence[int]
+Result = TypeVar("Result")
 
 
 class PromptWriter:
@@ -51,9 +52,10 @@ class PromptWriter:
         return structs.replace(mode, warnings=(*notes, *mode.warnings, *rendered.warnings, *warnings)), rendered
 
     def whole(self, request: ChatRequest) -> Rendered:
-        """The prompt with all its messages, however long."""
+        """The prompt with all its messages, also one that is some contexts too long."""
         request, _ = final_message(request)
-        return self._render(request, self._mode(request))
+        mode = self._mode(request)
+        return counted(lambda room: self._render(request, mode, room), self._profile)
 
     def _mode(self, request: ChatRequest) -> Mode:
         """An answer that has begun is continued without new thoughts."""
@@ -79,7 +81,7 @@ class PromptWriter:
             raise UserError("a prompt is a text or a list of token ids", param="prompt")
         return list(prompt)
 
-    def _render(self, request: ChatRequest, mode: Mode, context: int | None = None) -> Rendered:
+    def _render(self, request: ChatRequest, mode: Mode, context: int) -> Rendered:
         return render(
             request.messages,
             self._tokenizer,
@@ -109,7 +111,7 @@ class PromptWriter:
                 return False
 
         try:
-            rendered, least = self._render(request, mode, COUNTED * context), ""
+            rendered, least = counted(lambda room: self._render(request, mode, room), self._profile), ""
             if (count := len(rendered.ids)) <= limit:
                 return mode, rendered
         except ContextLengthExceeded as e:
@@ -165,6 +167,15 @@ def final_message(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
     if not last.text and not last.reasoning:
         return structs.replace(request, messages=request.messages[:-1], continue_final_message=False), ()
     return request, ("the last message is the assistant's: the reply goes on with it",)
+
+
+def counted(encode: Callable[[int], Result], profile: ModelProfile) -> Result:
+    """What is only counted or looked at may be too long. encode: is given the ids there is room for. Raises
+    ContextLengthExceeded for what nobody counts to its end."""
+    try:
+        return encode(COUNTED * profile.context)
+    except ContextLengthExceeded as e:
+        raise ContextLengthExceeded(e.prompt_tokens, profile.context, at_least=True) from e
 
 
 def refuse_hopeless(texts: Iterable[str], profile: ModelProfile) -> None:

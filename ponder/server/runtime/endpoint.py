@@ -33,6 +33,10 @@ class Incoming(Generic[Body]):
         """Await what is not streamed; a client that hangs up cancels it (SR-1)."""
         return await cancel_on_disconnect(self.request, work)
 
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Work that is the whole answer, such as counting a prompt; it is left when the client hangs up."""
+        return await self.until_disconnect(lambda: self.service.in_thread(work))
+
 
 def endpoint(
     type_: type[Body], *, strict: bool = False

@@ -1,20 +1,23 @@
 """Threads for what would hold up the event loop, divided by how long the work may take: nothing waits behind a kind of
 work that is slower than its own.
 
-Python cannot end a thread. So work whose client has left is dropped while it waits for its thread, and otherwise
-waited for, and whoever asked for it keeps a place until then (`Admission`): leaving does not buy another.
+Python cannot end a thread. So work whose client has left is dropped while it waits for its thread, and otherwise told
+(`core.wanted`) and waited for, and whoever asked for it keeps a place until then (`Admission`): leaving does not buy
+another.
 """
 
 import asyncio
 import contextlib
 import contextvars
 import os
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ponder.core.client import CLIENT
+from ponder.core.wanted import ABANDONED
 from ponder.server.http.errors import ApiError
 
 Result = TypeVar("Result")
@@ -69,11 +72,14 @@ class Lane:
         return await self.run(lambda: work(*arguments))
 
     async def _in_thread(self, work: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
-        started = self._threads.submit(contextvars.copy_context().run, work)
+        context, gone = contextvars.copy_context(), threading.Event()
+        context.run(ABANDONED.set, gone)
+        started = self._threads.submit(context.run, work)
         done = asyncio.wrap_future(started)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
+            gone.set()
             if not started.cancel():
                 await asyncio.wait({done})
                 if done.exception() is None:

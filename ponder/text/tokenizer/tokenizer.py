@@ -12,7 +12,7 @@ is the caller's explicit wish to have control tokens found in the text, as Huggi
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -24,16 +24,17 @@ from tokenizers.models import BPE
 from ponder.core.errors import ContextLengthExceeded, LoadError, UserError
 from ponder.core.fingerprint import fingerprint
 from ponder.core.gguf import GGUF
+from ponder.core.wanted import still_wanted
 from ponder.text.tokenizer import vocabulary
 from ponder.text.tokenizer.bpe import Merges, Names
 from ponder.text.tokenizer.cuts import parts
 from ponder.text.tokenizer.utf8 import well_formed
 from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
+from ponder.text.tokenizer.windows import Encoded, windows
 
 # Threads of the library's own would take the cores from whoever computes; and a fork after them makes it complain.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 PART = 1 << 14  # characters of a long text that are encoded at once
-SOLID = 1 << 18  # characters of a run that is encoded whole without a look at its beginning
 _MAX_IDS = 1 << 20  # an id far outside would make every table of `vocab_size` entries huge
 _BYTE_OF_SYMBOL = str.maketrans({symbol: chr(byte) for byte, symbol in vocabulary.symbol_of_byte().items()})
 
@@ -171,32 +172,31 @@ class Tokenizer:
                 run.append(well_formed(piece))
                 at += 1
             ends, first, begin = list(accumulate(map(len, run))), at - len(run), 0
-            for part in parts("".join(run), PART):
-                if context is not None:
-                    self._refuse_solid(part, context - len(ids), context)
-                found, start_of = self._encode(part)
+            for size, found, start_of in self._encoded("".join(run), None if context is None else 2 * context):
                 ids += found
                 done, piece_at = 0, bisect_right(ends, begin)
-                while piece_at < len(ends) and ends[piece_at] < begin + len(part):  # the next piece begins inside
+                while piece_at < len(ends) and ends[piece_at] < begin + size:  # the next piece begins inside
                     upto = bisect_left(range(len(found)), ends[piece_at] - begin, key=start_of)
                     owners += [first + piece_at] * (upto - done)
                     done, piece_at = upto, piece_at + 1
                 owners += [first + piece_at] * (len(found) - done)
-                begin += len(part)
+                begin += size
                 if context is not None and len(ids) > 2 * context:
                     raise ContextLengthExceeded(len(ids), context, at_least=True)
         return ids, owners
 
-    def _refuse_solid(self, part: str, room: int, context: int) -> None:
-        """A run without a place to cut takes much longer than its length says; its beginning shows whether it fits."""
-        size = SOLID
-        while size < len(part):
-            if len(self._encode(part[:size])[0]) > room + 2 * context:
-                raise ContextLengthExceeded(2 * context, context, at_least=True)
-            size *= 2
+    def _encoded(self, text: str, enough: int | None) -> Iterator[Encoded]:
+        """A well-formed text, run by run."""
+        for part in parts(text, PART):
+            if len(part) <= 2 * PART:
+                yield Encoded(len(part), *self._encode(part))
+            else:
+                yield from windows(part, self._encode, PART, enough)
 
     def _encode(self, text: str) -> tuple[list[int], Callable[[int], int]]:
-        """Well-formed text -> (ids, the character in which the id at a place begins)."""
+        """Well-formed text -> (ids, the character in which the id at a place begins). Raises Abandoned between the
+        parts of a long one."""
+        still_wanted()
         if self._table is not None and "_library" not in self.__dict__ and (found := self._table.encode(text)):
             ids, starts = found
             return ids, starts.__getitem__

@@ -1,5 +1,7 @@
 """A body of a megabyte holds up nobody else, whatever asks for its tokens, and takes a place like every request."""
 
+import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ import httpx
 import pytest
 from live import saying, server
 
+from ponder.core.wanted import ABANDONED, Abandoned
+from ponder.engine.decoding import prompt
 from ponder.server.config import ServerConfig
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -91,6 +95,51 @@ def test_what_no_tokenisation_makes_short_is_not_tokenised(base: str) -> None:
         {"role": "user", "content": "a" * 8_000_000}]})):  # fmt: skip
         reply = httpx.post(base + path, json=body, headers=KEY, timeout=60)
         assert reply.status_code == 400 and "context limit" in reply.text
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/tokenize", {"content": LONG}), ("/tokenize", {"content": "!" * 1_000_000}),
+    ("/tokenize", {"messages": MESSAGES}),
+    ("/apply-template", {"messages": MESSAGES}), ("/v1/messages/count_tokens", {"messages": MESSAGES}),
+])  # fmt: skip
+def test_who_leaves_is_not_counted_for_any_more(
+    base: str, path: str, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, left, seen = threading.Event(), threading.Event(), []
+    encode = Tokenizer._encode
+
+    def slow(tok: Tokenizer, text: str) -> Any:
+        seen.append(len(text))
+        gone = ABANDONED.get()
+        begun.set()
+        assert gone is not None and gone.wait(30), "nobody said that the client left"
+        try:
+            return encode(tok, text)
+        except Abandoned:
+            left.set()
+            raise
+
+    monkeypatch.setattr(Tokenizer, "_encode", slow)
+    raw, (host, port) = json.dumps(body).encode(), base.removeprefix("http://").split(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {KEY['Authorization']}\r\n"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+        assert begun.wait(30)
+    assert left.wait(30)
+    assert len(seen) == 1, "the rest was not looked at"
+
+
+def test_only_some_contexts_are_counted(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Combining characters are an id each, though they might have been a quarter of one."""
+    read = []
+    encode = Tokenizer._encode
+    monkeypatch.setattr(prompt, "COUNTED", 1)
+    monkeypatch.setattr(Tokenizer, "_encode", lambda tok, text: read.append(len(text)) or encode(tok, text))
+    for body in ({"content": "e\u0301" * 500_000}, {"messages": [{"role": "user", "content": "e\u0301" * 500_000}]}):
+        read.clear()
+        reply = httpx.post(base + "/tokenize", json=body, headers=KEY, timeout=60)
+        assert reply.status_code == 400 and "at least" in reply.text and "context limit is 40960" in reply.text
+        assert sum(read) < 300_000
 
 
 def test_pieces_of_a_long_text_are_refused(base: str) -> None:

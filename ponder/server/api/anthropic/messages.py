@@ -29,5 +29,5 @@ async def count_tokens(incoming: Incoming[MessagesBody]) -> TokenCount:
     chat, _ = await service.in_thread(lambda: messages_request(body))
     restorer = service.restorer(body.model, chat)
     async with service.admission.admit("count-"), service.pool.use(body.model) as llm:
-        count = await service.in_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))
+        count = await incoming.in_thread(lambda: llm.count_tokens(service.prepared(chat, llm, restorer)))
     return TokenCount(input_tokens=count)

@@ -74,7 +74,7 @@ async def tokenize(incoming: Incoming[TokenizeBody]) -> TokenizeReply:
         raise UserError("give one of content, prompt and messages", param=sources[1] if sources else "content")
     async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
         llm = model.in_process("/tokenize")
-        tokens = await service.in_thread(lambda: _tokens(service, llm, body))
+        tokens = await incoming.in_thread(lambda: _tokens(service, llm, body))
         warnings, context = list(incoming.warnings), llm.profile.context
         return TokenizeReply(tokens=tokens, count=len(tokens), max_model_len=context, warnings=warnings)
 
@@ -90,7 +90,7 @@ async def detokenize(incoming: Incoming[DetokenizeBody]) -> DetokenizeReply:
             llm.tokenizer.check_ids(body.tokens, "tokens")
             return llm.tokenizer.decode(body.tokens, skip_special=False)
 
-        text = await service.in_thread(work)
+        text = await incoming.in_thread(work)
     return DetokenizeReply(content=text, prompt=text)
 
 
@@ -100,7 +100,7 @@ async def apply_template(incoming: Incoming[TemplateBody]) -> TemplateReply:
     service, body = incoming.service, incoming.body
     async with service.admission.admit("tok-"), service.pool.use(body.model) as model:
         llm = model.in_process("/apply-template")
-        return TemplateReply(prompt=await service.in_thread(lambda: _rendered(service, llm, body).text))
+        return TemplateReply(prompt=await incoming.in_thread(lambda: _rendered(service, llm, body).text))
 
 
 def _rendered(service: Service, llm: LLM, body: TemplateBody) -> Rendered:
