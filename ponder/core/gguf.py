@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from ponder.core.errors import LoadError
+from ponder.core.stand_in import LOOK, stand_in
 
 _SCALARS = {
     0: "<B",
@@ -109,7 +110,8 @@ class GGUF:
 
     def _read(self) -> None:
         if self._map[:4] != b"GGUF":
-            raise self._bad(f"not a GGUF file{self._what_else()}")
+            what = stand_in(bytes(self._map[:LOOK]))
+            raise self._bad(f"not a GGUF file, but {what}" if what else "not a GGUF file (no GGUF magic)")
         self._at = 4
         version, n_tensors, n_keys = self._unpack("<I"), self._unpack("<Q"), self._unpack("<Q")
         if version not in (2, 3):
@@ -146,15 +148,6 @@ class GGUF:
         for (_, end, a), (start, _, b) in pairwise(spans):
             if start < end:
                 raise self._bad(f"tensors {a!r} and {b!r} overlap")
-
-    def _what_else(self) -> str:
-        """What people download in place of a model."""
-        start = bytes(self._map[:64]).lstrip().lower()
-        if start.startswith(b"version https://git-lfs"):
-            return ", but the note that Git keeps in place of one: fetch the file itself (`git lfs pull`)"
-        if start.startswith((b"<!doctype html", b"<html")):
-            return ", but a web page: the download was refused, or its address is that of a page"
-        return " (no GGUF magic)"
 
     def _tensor(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self._string()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ponder.core.errors import LoadError
+from ponder.core.stand_in import is_stand_in
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -26,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as e:
-        raise LoadError(f"{path}: not readable as JSON: {e}") from e
+        raise LoadError(f"{path}: not readable as JSON: {is_stand_in(path) or e}") from e
     if not isinstance(value, dict):
         raise LoadError(f"{path}: not a JSON object")
     return value

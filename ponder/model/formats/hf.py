@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError
+from ponder.core.stand_in import stand_in
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import HEAD
 from ponder.model.formats.folder import read_file
@@ -79,11 +80,17 @@ def _generation(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(read_file(path, _MAX_JSON), type=dict[str, Any])
+        raw = read_file(path, _MAX_JSON)
     except FileNotFoundError as e:
+        if (path.parent / "adapter_config.json").exists():
+            raise LoadError(f"{path.parent}: a LoRA adapter, not a model: open the model it was made for") from e
         raise LoadError(f"{path}: no such file; a model folder has config.json and *.safetensors") from e
-    except (OSError, msgspec.DecodeError, RecursionError) as e:
+    except OSError as e:
         raise LoadError(f"{path}: {e}") from e
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as e:
+        raise LoadError(f"{path}: {f'not JSON, but {other}' if (other := stand_in(raw)) else e}") from e
 
 
 def _weight_files(folder: Path) -> list[Path]:

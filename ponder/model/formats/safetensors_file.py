@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ponder.core.errors import LoadError
+from ponder.core.stand_in import is_stand_in
 
 # safetensors' name -> numpy type; bf16 and f8 travel as their bits. Then the name that the writer of the library wants.
 TYPES: dict[str, type[Any]] = {
@@ -39,6 +40,8 @@ def map_file(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
         what = "not a file" if path.exists() else "no such file"  # opening a pipe would wait for ever
         raise LoadError(f"{path}: cannot be read as safetensors: {what}")
+    if other := is_stand_in(path):
+        raise LoadError(f"{path}: not a safetensors file, but {other}")
     try:
         with safe_open(str(path), "np") as f:
             parts = [(name, f.get_slice(name)) for name in f.offset_keys()]  # in file order, without gaps

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ponder.core.errors import LoadError
 from ponder.core.gguf import GGUF
+from ponder.core.stand_in import is_stand_in
 
 Kind = Literal["qwen3", "qwen2.5"]
 
@@ -111,9 +112,12 @@ def _added_of(tokens: list[str], types: list[int]) -> dict[str, int]:
 
 def from_json(path: Path) -> Vocabulary:
     """Read a Hugging Face tokenizer.json (and the tokenizer_config.json beside it, for the end token)."""
+    config_path = path.with_name("tokenizer_config.json")
     try:
+        for given in (path, config_path):
+            if given.is_file() and (other := is_stand_in(given)):
+                raise LoadError(f"{given}: not JSON, but {other}")
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-        config_path = path.with_name("tokenizer_config.json")
         config = msgspec.json.decode(config_path.read_bytes(), type=_Config) if config_path.is_file() else _Config()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise LoadError(f"{path}: cannot be read as a tokenizer: {e}") from e

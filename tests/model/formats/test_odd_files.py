@@ -108,3 +108,21 @@ def test_a_folder_without_its_tokenizer(folder: Path) -> None:
     shutil.copytree(folder, folder / "tokenizer.json")
     with pytest.raises(LoadError, match=r"no tokenizer\.json there"):
         _open(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "raw, what",
+    [(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 46830739\n", "the note that Git .*lfs pull"),
+     (b"<!DOCTYPE html><html><body>Access denied</body></html>", "a web page")],
+)  # fmt: skip
+def test_what_people_have_in_place_of_a_file(name: str, raw: bytes, what: str, folder: Path) -> None:
+    (folder / name).write_bytes(raw)
+    with pytest.raises(LoadError, match=f"{name.partition('.')[0]}.*{what}"):
+        _open(folder)
+
+
+def test_the_folder_of_an_adapter_is_no_model(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    with pytest.raises(LoadError, match="a LoRA adapter, not a model"):
+        _open(folder)
