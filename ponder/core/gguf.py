@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from ponder.core.errors import LoadError
-from ponder.core.stand_in import LOOK, stand_in
+from ponder.core.fingerprint import LOOK, stand_in
 
 _SCALARS = {
     0: "<B",

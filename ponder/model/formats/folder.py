@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ponder.core.errors import LoadError
-from ponder.core.stand_in import is_stand_in
+from ponder.core.fingerprint import is_stand_in
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ponder.core.errors import LoadError
-from ponder.core.stand_in import stand_in
+from ponder.core.fingerprint import stand_in
 from ponder.model.config import ModelConfig
 from ponder.model.decoder import HEAD
 from ponder.model.formats.folder import read_file

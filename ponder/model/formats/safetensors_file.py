@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ponder.core.errors import LoadError
-from ponder.core.stand_in import is_stand_in
+from ponder.core.fingerprint import is_stand_in
 
 # safetensors' name -> numpy type; bf16 and f8 travel as their bits. Then the name that the writer of the library wants.
 TYPES: dict[str, type[Any]] = {

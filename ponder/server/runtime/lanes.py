@@ -2,7 +2,7 @@
 work that is slower than its own.
 
 Python cannot end a thread. So work whose client has left is dropped while it waits for its thread, and otherwise told
-(`core.wanted`) and waited for, and whoever asked for it keeps a place until then (`Admission`): leaving does not buy
+(`core.client`) and waited for, and whoever asked for it keeps a place until then (`Admission`): leaving does not buy
 another.
 """
 
@@ -16,8 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ponder.core.client import CLIENT
-from ponder.core.wanted import ABANDONED
+from ponder.core.client import ABANDONED, CLIENT
 from ponder.server.http.errors import ApiError
 
 Result = TypeVar("Result")

@@ -21,10 +21,10 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers.models import BPE
 
+from ponder.core.client import still_wanted
 from ponder.core.errors import ContextLengthExceeded, LoadError, UserError
 from ponder.core.fingerprint import fingerprint
 from ponder.core.gguf import GGUF
-from ponder.core.wanted import still_wanted
 from ponder.text.tokenizer import vocabulary
 from ponder.text.tokenizer.bpe import Merges, Names
 from ponder.text.tokenizer.cuts import parts

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import LoadError
+from ponder.core.fingerprint import is_stand_in
 from ponder.core.gguf import GGUF
-from ponder.core.stand_in import is_stand_in
 
 Kind = Literal["qwen3", "qwen2.5"]
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from live import saying, server
 
-from ponder.core.wanted import ABANDONED, Abandoned
+from ponder.core.client import ABANDONED, Abandoned
 from ponder.engine.decoding import prompt
 from ponder.server.config import ServerConfig
 from ponder.text.tokenizer.tokenizer import Tokenizer

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ponder.core.client import ABANDONED, Abandoned
 from ponder.core.errors import ContextLengthExceeded
-from ponder.core.wanted import ABANDONED, Abandoned
 from ponder.text.tokenizer import tokenizer as module
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.windows import _JOINS, windows
