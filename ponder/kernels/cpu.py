@@ -6,6 +6,7 @@ compute_peak("int8")       # operations a second
 """
 
 import os
+import platform
 from pathlib import Path
 
 from ponder.kernels.control_groups import OWN, ROOT, groups, number
@@ -16,6 +17,13 @@ def usable_cpus(cgroup: Path = ROOT, own: Path = OWN) -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for group in groups("cpu", cgroup, own) if (quota := _quota(group)) is not None]
     return max(1, min(affinity, int(min(quotas, default=affinity))))
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _quota(group: Path) -> float | None:

@@ -13,10 +13,12 @@ class Card(Struct, frozen=True, kw_only=True):
     """What it can and cannot do, in a sentence or two: told where the model is opened."""
     examples: tuple[str, ...] = ()
     """Questions it was made for."""
+    answer: dict[str, int | float] = {}
+    """Sampling values without thoughts: generation_config.json has room for one mode."""
     stage: str = ""
     """Folder of the stage that made it; its name has a hash of all that went in."""
     recipe: str = ""
-    """sha256 of the recipe, which lies beside it."""
+    """sha256 of stages.json, the recipe as it ran."""
     files: dict[str, str] = {}
     """sha256 of each file."""
 

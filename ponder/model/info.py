@@ -5,7 +5,7 @@
 The chat template is only searched for marks, never executed (SEC-2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,8 @@ def describe(
     eos, warnings = _eos(added, capability, config, generation)
     chosen = of_model(template, capability, has_block="<think>" in added)
     trust = _trust(template, capability)
-    thinking, answer = _sampling(capability, config, generation, checkpoint.origin)
+    card = None if gguf else read_card(path)
+    thinking, answer = _sampling(capability, config, generation, checkpoint.origin, card.answer if card else {})
     return ModelInfo(
         name=name or (_own_name(path, gguf)),
         path=path,
@@ -101,7 +102,7 @@ def describe(
         stored_bytes=sum(s.nbytes for s in checkpoint.tensors.values()),
         weight_bytes=weight_bytes(checkpoint, dtypes),
         kv_bytes=config.kv_bytes_per_token("bf16"),
-        card=None if gguf else read_card(path),
+        card=card,
         warnings=(*checkpoint.warnings, *warnings, *template_warning(trust, chosen)),
     )
 
@@ -199,9 +200,11 @@ def _eos(
 
 
 def _sampling(
-    capability: Capability, config: ModelConfig, generation: dict[str, Any], origin: str
-) -> tuple[SamplingParams, SamplingParams]:
-    """(thinking, answer). generation_config.json holds one mode: thinking where the model can, else the answer's."""
+    capability: Capability, config: ModelConfig, generation: dict[str, Any], origin: str,
+    plain: Mapping[str, Any] | None = None,
+) -> tuple[SamplingParams, SamplingParams]:  # fmt: skip
+    """(thinking, answer). generation_config.json holds one mode: thinking where the model can, else the answer's.
+    plain: the other one, where a card says it."""
     answer = ANSWER_DEFAULTS
     if config.model_type == "qwen2" and capability == "instruct":
         # Qwen2.5-Instruct's generation_config.json (recalled): the models below 3B repeat themselves more
@@ -212,7 +215,7 @@ def _sampling(
         given["temperature"] = 0.0
     try:
         if capability in ("hybrid", "thinking"):
-            return structs.replace(THINKING_DEFAULTS, **given), answer
+            return structs.replace(THINKING_DEFAULTS, **given), structs.replace(answer, **(plain or {}))
         return THINKING_DEFAULTS, structs.replace(answer, **given)
     except (UserError, TypeError) as e:  # TypeError: a string where a number belongs
-        raise LoadError(f"{origin}: generation_config.json: {e}") from e
+        raise LoadError(f"{origin}: generation_config.json or card.json: {e}") from e

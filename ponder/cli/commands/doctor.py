@@ -53,7 +53,7 @@ Line = tuple[str, str, bool]
 def machine() -> Iterator[Line]:
     from ponder.cli.terminal.progress import amount
     from ponder.engine.scheduling.memory import free_memory
-    from ponder.kernels.cpu import usable_cpus
+    from ponder.kernels.cpu import cpu_name, usable_cpus
 
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}", True
     yield "cpu", cpu_name(), True
@@ -65,13 +65,6 @@ def machine() -> Iterator[Line]:
             f"{amount(free)} free of {amount(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))}",
             True,
         )
-
-
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def installation() -> Iterator[Line]:

@@ -14,14 +14,19 @@ NOTES = """examples:
   ponder train recipes/smoke.toml --until base          as far as the stage base
   ponder train inspect recipes/smoke.toml --stage sft   what a stage learns from
   ponder train ladder recipes/ladder/small.toml         a law of rate, batch and loss from small models
+  ponder train package recipes/mini/card.toml --to mini   a folder to give away: weights, card, hashes
 
 The same command goes on where it was interrupted; stages that are finished are skipped.
 docs/train.md explains recipes and stages."""
+WORDS = ("inspect", "ladder", "package")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "words", nargs="+", metavar="[inspect|ladder] RECIPE", help="a recipe file; or inspect or ladder and one"
+        "words",
+        nargs="+",
+        metavar="[WORD] RECIPE",
+        help="a recipe; inspect or ladder and one; package and a card",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the stages lie (default: runs/train/NAME)")
     parser.add_argument("--from", dest="from_", metavar="STAGE", help="do this stage and those after it anew")
@@ -39,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="all stages of a large recipe in a minute: narrow, two layers, two steps")  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="package: the folder to make (default: dist/NAME)")
     parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="inspect: how many samples (default: 4)")
 
 
 def run(args: argparse.Namespace) -> int:
-    word = args.words[0] if len(args.words) > 1 and args.words[0] in ("inspect", "ladder") else ""
+    word = args.words[0] if len(args.words) > 1 and args.words[0] in WORDS else ""
     recipes = args.words[1:] if word else args.words
     if len(recipes) != 1:
         raise UserError("name one RECIPE, a file such as recipes/smoke.toml", param="recipe")
@@ -57,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
     # before torch is loaded: its threads spin while they wait, and where another program has one of the cores a step
     # of a small model then took ten times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if word == "package":
+        from ponder.train.package.package import package
+
+        package(Path(recipes[0]), args.out, args.to)
+        return 0
     from ponder.train.recipe.command import inspect, ladder, train
 
     if word == "ladder":
