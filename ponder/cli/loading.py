@@ -62,6 +62,42 @@ def open_llm(
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)
 
 
+class ModelSlot:
+    """The one model of a terminal. /model puts another in its place: two at once may not fit into memory."""
+
+    def __init__(self, name: str | None, args: argparse.Namespace) -> None:
+        self._name, self._args = name, args
+        self.model = open_llm(name, args)
+
+    def change(self, name: str) -> "LLM":
+        """Raises UserError for a model that cannot be had; then the old one is there as before."""
+        from ponder.model.hub.fetch import locate
+
+        with progress("downloading", "B") as tick:
+            locate(name, tick, announce)
+        self.model.close()
+        try:
+            self.model = open_llm(name, self._args)
+        except UserError:
+            self.model = open_llm(self._name, self._args)
+            raise
+        self._name = name
+        return self.model
+
+    def __enter__(self) -> "ModelSlot":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.model.close()
+
+
+def models_here() -> list[str]:
+    """Names that need no download."""
+    from ponder.model.hub.fetch import downloads
+
+    return [download.name for download in downloads()]
+
+
 def is_url(model: str) -> bool:
     return model.startswith(("http://", "https://"))
 

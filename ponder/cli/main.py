@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "ask": {
         "run": Command("run", "Ask a model one question, or chat with it"),
         "agent": Command("agent", "Let a model act: run code, read files and pages, use MCP servers"),
+        "logs": Command("logs", "List, search, show and export what was said"),
         "serve": Command("serve", "Serve models over HTTP (OpenAI-compatible)", "PONDER_SERVE_"),
         "key": Command("key", "Named keys of a server: make, list, limit, revoke"),
         "mcp": Command("mcp", "Serve models to MCP clients (chat, think, run code)"),

@@ -45,6 +45,15 @@ def add_load_flags(parser: argparse.ArgumentParser, adapter: str = "PATH") -> No
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the CPUs this process may use)")
 
 
+def add_chat_flags(parser: argparse.ArgumentParser) -> None:
+    """For commands that talk in a terminal: what is kept of it, and what it goes on with."""
+    group = parser.add_argument_group("earlier chats, of the page, too (`ponder logs` lists them)")
+    group.add_argument("-c", "--continue", dest="go_on", action="store_true", help="go on with the last one")
+    group.add_argument("--chat", metavar="ID", help="go on with this one: a number of the list, or its id")
+    group.add_argument("--no-log", action="store_true", help="keep nothing of what is said")
+    group.add_argument("--stats", action="store_true", help="a line with tokens a second after each answer")
+
+
 def add_served_flags(parser: argparse.ArgumentParser) -> None:
     """For commands that take the URL of a server in place of a model."""
     group = parser.add_argument_group("a server instead of a model")

@@ -32,7 +32,8 @@ Rules that hold everywhere:
 
 ## In the chat
 
-`ponder run` without a prompt opens the chat. Every line that begins with a slash is for the chat itself:
+`ponder run` without a prompt opens the chat. `ponder agent` has the same commands. Every line that begins with a
+slash is for the chat itself:
 
 ```text
 {chat_help}

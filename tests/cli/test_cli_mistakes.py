@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ponder.cli.commands.run import remark_on_files, split_words
+from ponder.cli.commands.run import split_words
+from ponder.cli.documents import remark_on_files
 from ponder.cli.main import main
 
 Say = Callable[..., tuple[int, str]]
@@ -133,7 +134,7 @@ def test_an_error_of_the_file_format_library_is_an_error_of_the_disk(tmp_path: P
 
 
 def test_flags_of_serve_reach_the_engine(say: Say) -> None:
-    from ponder.cli.commands import serve_backends
+    from ponder.cli import serve_backends
     from ponder.cli.main import build_parser
 
     _, parser = build_parser("serve")

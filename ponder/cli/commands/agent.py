@@ -6,10 +6,8 @@ ponder agent --tool code_interpreter --mcp servers.json --session trip.jsonl
 
 import argparse
 import asyncio
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +18,15 @@ from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
     from ponder.agent.loop.agent import Agent, Approver
-    from ponder.agent.loop.event import Decision, RunDone
-    from ponder.agent.loop.limits import Limits
-    from ponder.agent.loop.run import Run
+    from ponder.agent.loop.event import RunDone
     from ponder.agent.loop.session import Session
-    from ponder.agent.tools.tool import Tool
-    from ponder.core.message import Message, ToolCall
+    from ponder.cli.chats import WantedChat
+    from ponder.cli.terminal.agent_chat import Change
+    from ponder.cli.terminal.session import ChatSession
     from ponder.core.protocol import ChatModel
+    from ponder.engine.decoding.settings import ModelProfile
+
+    Talk = Callable[[ChatModel, ModelProfile, Change], int]
 
 DESCRIPTION = "Let a model act: run code, read pages and files, use MCP servers, and answer."
 NOTES = """\
@@ -46,7 +46,8 @@ again without model and tools, checks that the same transcript comes out, and pr
 
 The model runs here, or on a server: --url URL of anything that speaks the OpenAI API.
 
-In a terminal without PROMPT it is a conversation: Ctrl-C stops the run, /bye or Ctrl-D leaves.
+In a terminal without PROMPT it is a conversation with the commands of the chat: Ctrl-C stops the run, /bye leaves. Like
+a chat it is kept for --continue, /chats and the page, unless --session names a log.
 
 Exit codes: 0 an answer was given, 1 there is none, 2 the input was wrong, 3 a call waits for approval, 130 Ctrl-C.
 """
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions.add_argument("--session", type=Path, metavar="FILE", help="keep a log here, or go on with it")
     sessions.add_argument("--branch", metavar="FILE@N", help="begin --session with the first N messages of FILE")
     sessions.add_argument("--replay", type=Path, metavar="FILE", help="run a log again, without a model")
+    options.add_chat_flags(parser)
     options.add_generation_flags(parser)
     options.add_load_flags(parser)
 
@@ -81,30 +83,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.replay:
         return _replay(args)
-    from ponder.cli.commands.run import read_stdin, split_words
+    from ponder.cli.commands.run import new_session, read_stdin, split_words
 
     model, prompt = (args.model, " ".join(args.words) or None) if args.url else split_words(args.model, args.words)
-    session = _session(args)
+    log = _session(args)
     if prompt is None and not sys.stdin.isatty():
         prompt = read_stdin().strip() or None
-    if prompt is None and not sys.stdin.isatty() and not (session and session.messages):
+    if prompt is None and not sys.stdin.isatty() and not (log and log.messages):
         raise UserError("there is no PROMPT; say what the agent shall do", param="prompt")
     generation = options.generation_options(args)
     if generation.grammar is not None:
         raise UserError("an agent's answers have no grammar; use ponder run for those", param="json_schema")
-    if args.url:
-        from ponder.agent.loop.models import chat_model
+    wanted = _wanted(args, always=prompt is None)
 
-        return asyncio.run(_talk(chat_model(_server(args, model)), args, generation, session, prompt))
+    def talk(model: "ChatModel", profile: "ModelProfile", change: "Change") -> int:
+        chat = new_session(profile, generation, args.system or None)
+        chat.stats = args.stats
+        if log is not None:
+            chat.log, chat.messages = log.path, list(log.messages)
+            if chat.messages and chat.messages[0].role == "system":
+                chat.system = chat.system or chat.messages[0].text
+                del chat.messages[0]
+        elif wanted is not None:
+            wanted.begin(chat)
+        return asyncio.run(_talk(model, args, chat, log, prompt, change))
+
+    return _on_a_server(args, model, talk) if args.url else _here(args, model, talk)
+
+
+def _on_a_server(args: argparse.Namespace, name: str | None, talk: "Talk") -> int:
+    from ponder.engine.remote import RemoteModel
+
+    def served(name: str | None) -> "tuple[ChatModel, ModelProfile]":
+        remote = RemoteModel(args.url, model=name, api_key=args.api_key)
+        return remote, remote.profile
+
+    return talk(*served(name), served)
+
+
+def _here(args: argparse.Namespace, name: str | None, talk: "Talk") -> int:
     from ponder.agent.loop.models import for_tools
-    from ponder.cli.loading import open_llm
+    from ponder.cli.loading import ModelSlot
 
-    with open_llm(model, args) as llm:
-        return asyncio.run(_talk(for_tools(llm), args, generation, session, prompt))
+    with ModelSlot(name, args) as slot:
+
+        def changed(name: str) -> "tuple[ChatModel, ModelProfile]":
+            llm = slot.change(name)
+            return for_tools(llm), llm.profile
+
+        return talk(for_tools(slot.model), slot.model.profile, changed)
 
 
-def _server(args: argparse.Namespace, model: str | None) -> dict[str, str | None]:
-    return {"model": model, "model_server": args.url, "api_key": args.api_key}
+def _wanted(args: argparse.Namespace, *, always: bool) -> "WantedChat | None":
+    """A log of its own, or the store of all chats."""
+    from ponder.cli.chats import WantedChat
+
+    if args.session is None:
+        return WantedChat(args, always=always)
+    if args.go_on or args.chat:
+        raise UserError("--session goes on with its own log, --continue with a chat: take one", param="session")
+    return None
 
 
 def _session(args: argparse.Namespace) -> "Session | None":
@@ -118,72 +156,48 @@ def _session(args: argparse.Namespace) -> "Session | None":
     return Session(args.session) if args.session else None
 
 
-class Asker:
-    """Asks the person at the terminal, when the question is what comes next there."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, asyncio.Future[Decision]] = {}
-
-    async def approve(self, call: "ToolCall", tool: "Tool") -> "Decision":
-        self._open[call.id] = asyncio.get_running_loop().create_future()
-        return await self._open[call.id]
-
-    async def ask(self, call: "ToolCall") -> None:
-        """The run stands at this call; everything before it has been shown."""
-        self._open.pop(call.id).set_result(await _decide())
-
-
 async def _talk(
     model: "ChatModel",
     args: argparse.Namespace,
-    generation: options.GenerationOptions,
-    session: "Session | None",
+    session: "ChatSession",
+    log: "Session | None",
     prompt: str | None,
+    change: "Change",
 ) -> int:
     from ponder.agent.loop.history import unanswered
-    from ponder.agent.loop.limits import Limits
-    from ponder.core.message import Message
+    from ponder.cli.terminal.agent_chat import AgentChat, Asker, approver
+    from ponder.model.hub.data_folder import typed_lines
 
-    limits = Limits(steps=args.steps, seconds=args.seconds, thinking_tokens=args.thinking_tokens)
     asker = Asker() if sys.stdin.isatty() and not args.yes else None
-    approve = _allow if args.yes else asker.approve if asker else None
-    agent = _agent(model, args, generation, limits, approve)
-    messages = list(session.messages) if session else []
+    agent = _agent(model, args, approver(asker, all_allowed=args.yes))
+    session.tools = lambda: [f"{t.name:20} {t.description.strip().splitlines()[0]}" for t in agent.tools()]
     once = prompt is not None or not sys.stdin.isatty()
+    history = Path() if once else typed_lines(note)
+    talk = AgentChat(agent, session, asker, change, log, once, not args.hide_thinking, history)
+    messages = session.messages
     async with agent:
         if not once:
             note(_greeting(agent, args, len(messages)))
         if messages and (messages[-1].role != "assistant" or unanswered(messages)):
             asked = next((m.text for m in reversed(messages) if m.role == "user"), None)
-            end = await _run(agent, asker, messages, session, args, once)  # what was begun comes first
+            end = await talk.run()  # what was begun comes first
             if once and prompt in (None, asked):
                 return _code(end, args)
             prompt = None if prompt == asked else prompt
-        while True:
-            prompt = prompt or await _read_line()
-            if prompt is None:
-                return 0
-            messages.append(Message.user(prompt))
-            end = await _run(agent, asker, messages, session, args, once)
-            if once:
-                return _code(end, args)
-            prompt = None
+        return _code(await talk.ask(prompt), args) if prompt is not None else await talk.talk()
 
 
 def _greeting(agent: "Agent", args: argparse.Namespace, messages: int) -> str:
     tools = ", ".join(tool.name for tool in agent.tools()) or "none"
-    before = f"\nGoing on after {messages} messages; --replay {args.session} prints them." if messages else ""
-    return f"Tools: {tools}. Type what to do; Ctrl-C stops a run, Ctrl-D leaves.{before}"
+    before = f"\nGoing on after {messages} messages; --replay {args.session} prints them." if args.session else ""
+    return f"Tools: {tools}. Type what to do; /help lists the commands, Ctrl-C stops a run, Ctrl-D leaves." + (
+        before if messages else ""
+    )
 
 
-def _agent(
-    model: "ChatModel",
-    args: argparse.Namespace,
-    generation: options.GenerationOptions,
-    limits: "Limits",
-    approve: "Approver | None",
-) -> "Agent":
+def _agent(model: "ChatModel", args: argparse.Namespace, approve: "Approver | None") -> "Agent":
     from ponder.agent.loop.agent import Agent
+    from ponder.agent.loop.limits import Limits
     from ponder.agent.tools.builtin import builtin_tool
     from ponder.model.hub.data_folder import workspaces
 
@@ -191,82 +205,10 @@ def _agent(
     if args.file:
         tools.append(builtin_tool("doc_search", {"files": args.file}))
     return Agent(
-        model, tools=tools, system=args.system, sampling=generation.sampling, thinking=generation.thinking,
-        limits=limits, approve=approve, workspace=args.workspace or workspaces(note),
+        model, tools=tools, limits=Limits(steps=args.steps, seconds=args.seconds, thinking_tokens=args.thinking_tokens),
+        approve=approve, workspace=args.workspace or workspaces(note),
         files=[file for file in args.file if not Path(file).is_dir()],
     )  # fmt: skip
-
-
-async def _run(
-    agent: "Agent",
-    asker: Asker | None,
-    messages: "list[Message]",
-    session: "Session | None",
-    args: argparse.Namespace,
-    once: bool,
-) -> "RunDone":
-    from ponder.agent.loop.event import ApprovalRequested
-    from ponder.cli.terminal.agent_show import AgentPrinter
-
-    run = agent.start(messages, session=session, conversation=session.conversation if session else "terminal")
-    printer = AgentPrinter(agent.workspace(run.conversation), thoughts=not args.hide_thinking)
-    try:
-        with nullcontext() if once else _stopped_by_ctrl_c(run):
-            async for event in run:
-                printer.show(event)
-                if isinstance(event, ApprovalRequested) and asker is not None:
-                    await asker.ask(event.call)
-    finally:
-        await run.cancel()
-    messages[:] = run.messages
-    assert run.end is not None
-    return run.end
-
-
-@contextmanager
-def _stopped_by_ctrl_c(run: "Run") -> Iterator[None]:
-    """In a conversation Ctrl-C ends the run and not the program; a second one does."""
-    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
-    stopping: list[asyncio.Task[None]] = []
-
-    def on_interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        loop.call_soon_threadsafe(lambda: stopping.append(loop.create_task(run.cancel())))
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-async def _allow(call: "ToolCall", tool: "Tool") -> "Decision":
-    return "once"
-
-
-async def _decide() -> "Decision":
-    decisions: dict[str, Decision] = {"y": "once", "a": "always", "n": "deny", "l": "later"}
-    while True:
-        said = await _read_line("  run it? [y]es once, [a]lways, [n]o, [l]ater: ")
-        if said is None:
-            return "later"
-        if said.lower()[:1] in decisions:
-            return decisions[said.lower()[:1]]
-
-
-async def _read_line(prompt: str = ">>> ") -> str | None:
-    """None at the end. Ctrl-C raises KeyboardInterrupt here, where a thread with input() would not let go."""
-    from prompt_toolkit import PromptSession
-
-    while True:
-        try:
-            said = (await PromptSession[str]().prompt_async(prompt)).strip()
-        except EOFError:
-            return None
-        if said in ("/bye", "/quit", "/exit"):
-            return None
-        if said:
-            return said
 
 
 def _code(end: "RunDone", args: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ import argparse
 from functools import partial
 
 from ponder.cli import options
-from ponder.cli.commands.serve_backends import check_names, keys_in
 from ponder.cli.loading import open_llm
+from ponder.cli.serve_backends import check_names, keys_in
 from ponder.cli.terminal.printer import note
 from ponder.core.errors import UserError
 

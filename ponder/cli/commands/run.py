@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ponder.cli import options
-from ponder.cli.loading import open_llm
-from ponder.cli.terminal.printer import Printer, note, remarks, stats
+from ponder.cli.chats import WantedChat
+from ponder.cli.documents import document, remark_on_files
+from ponder.cli.loading import ModelSlot, models_here
+from ponder.cli.terminal.printer import Printer, note, rate, remarks, stats
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
     from ponder.cli.terminal.session import ChatSession
+    from ponder.engine.decoding.settings import ModelProfile
     from ponder.engine.llm import LLM
 
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".heic", ".svg")
 SAMPLE = "Write a Python function that tells whether a string is a palindrome."
 DESCRIPTION = "Ask a model one question, or chat with it."
 NOTES = f"""\
@@ -38,6 +40,9 @@ PROMPT a sample question is asked ("{SAMPLE}").
 Output. The answer goes to stdout; thoughts, dimmed, and every remark go to stderr. So a pipe gets the answer alone.
 --json prints one object instead, with the answer, the thoughts, the token counts and the settings that held.
 
+Chats and answers that a terminal shows are kept with the chats of the page (`ponder logs`); --continue goes on with the
+last one. What goes into a pipe or a file is not kept.
+
 Exit codes: 0 an answer was given, 1 there is none (stderr says why), 2 the input was wrong, 130 Ctrl-C.
 
 examples:
@@ -45,6 +50,7 @@ examples:
   ponder run "Why is the sky blue?" --budget 200
   ponder run qwen3:0.6b --no-think "Translate to French: good morning"
   ponder run -f report.pdf -f notes.md "What do they disagree about?"
+  ponder run -c "And in French?"
   git diff | ponder run "Write a commit message for this change:" > message.txt
   ponder run --json-schema '{{"type": "object", "properties": {{"age": {{"type": "integer"}}}}}}' "Ada is 36."
 """
@@ -61,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="in a terminal: go on into the chat after the first answer")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--verbose", action="store_true", help="say on stderr how fast it was and which settings held")
+    options.add_chat_flags(parser)
     options.add_generation_flags(parser)
     options.add_load_flags(parser)
 
@@ -69,16 +76,20 @@ def run(args: argparse.Namespace) -> int:
     model, prompt = split_words(args.model, args.words)
     if prompt is not None and (remark := remark_on_files(prompt)):
         note(remark)
-    prompt = with_files(args.file, with_stdin(prompt))
+    prompt, attached = with_stdin(prompt), [document(file) for file in args.file]
+    chatting = prompt is None or (args.then_chat and sys.stdin.isatty() and sys.stdout.isatty())
+    wanted = WantedChat(args, always=chatting)
     generation = options.generation_options(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
-    with open_llm(model, args) as llm:
+    with ModelSlot(model, args) as slot:
         loaded = time.perf_counter() - start
-        session = new_session(llm, generation, args.system)
-        if prompt is None or (args.then_chat and sys.stdin.isatty() and sys.stdout.isatty()):
-            llm.engine.prepare()  # while the user types
-            return start_chat(llm, session, prompt, args)
-        return one_shot(llm, session, prompt, args, loaded)
+        session = new_session(slot.model.profile, generation, args.system)
+        session.attached, session.stats = attached, args.stats
+        wanted.begin(session)
+        if prompt is None or chatting:
+            slot.model.engine.prepare()  # while the user types
+            return start_chat(slot, session, prompt, args)
+        return one_shot(slot.model, session, session.question(prompt), args, loaded)
 
 
 def split_words(model: str | None, words: list[str]) -> tuple[str | None, str | None]:
@@ -103,31 +114,6 @@ def is_model(word: str) -> bool:
             f"{registry.unknown(word)} If {quoted} is a prompt, name the model with --model.", param="model"
         )
     return False
-
-
-def remark_on_files(prompt: str) -> str:
-    """What to know when the prompt begins with the name of a file; "" when it does not."""
-    first = prompt.split(maxsplit=1)[0]
-    if not re.search(r"[./]", first) or not os.path.isfile(first):  # a word that is by chance a file's name is a word
-        return ""
-    return f"{first} is a file here, but only its name is in the prompt; to send its text: ponder run -f {first} ..."
-
-
-def with_files(files: list[Path], prompt: str | None) -> str | None:
-    """The prompt with documents before it. Raises UserError for one that cannot be read, a picture say."""
-    if not files:
-        return prompt
-    if prompt is None:
-        raise UserError("-f FILE needs a PROMPT: what to do with it", param="prompt")
-    from ponder.agent.tools.doc_text import content, pages
-
-    texts = []
-    for file in files:
-        if file.suffix.lower() in PICTURES:
-            raise UserError(f"{file} is a picture, and these models cannot see; describe it in words", param="file")
-        text = "\n\n".join(text for _, text in pages(file, content(file, None)))
-        texts.append(f"[{file.name}]\n{text.strip()}")
-    return "\n\n".join([*texts, prompt])
 
 
 def with_stdin(prompt: str | None) -> str | None:
@@ -162,7 +148,7 @@ def check_text(prompt: str) -> None:
         raise UserError("the PROMPT is not valid UTF-8 text") from e
 
 
-def new_session(llm: "LLM", generation: options.GenerationOptions, system: str | None) -> "ChatSession":
+def new_session(profile: "ModelProfile", generation: options.GenerationOptions, system: str | None) -> "ChatSession":
     from ponder.cli.terminal.session import ChatSession
 
     given = {name: getattr(generation.sampling, name) for name in options.SAMPLING} | {
@@ -171,8 +157,9 @@ def new_session(llm: "LLM", generation: options.GenerationOptions, system: str |
     }
     sources = {name: "flag" for name, value in given.items() if value is not None}
     return ChatSession(
-        llm.profile, generation.sampling, generation.thinking, generation.grammar, system, sources=sources
-    )
+        profile, generation.sampling, generation.thinking, generation.grammar, system, sources=sources,
+        models=models_here,
+    )  # fmt: skip
 
 
 def one_shot(llm: "LLM", session: "ChatSession", prompt: str, args: argparse.Namespace, loaded: float) -> int:
@@ -191,7 +178,12 @@ def one_shot(llm: "LLM", session: "ChatSession", prompt: str, args: argparse.Nam
         note(remark)
     if args.verbose:
         note(stats(printer, loaded))
+    elif args.stats:
+        note(rate(finish.usage.completion_tokens, printer.first_token, printer.seconds))
     if printer.text.strip():
+        session.answered(prompt, printer.text, printer.reasoning)
+        if trouble := session.keep():
+            note(trouble)
         return 0
     note("there is no answer" + ("" if finish.reason == "length" else ": the model ended at once"))
     return 1
@@ -214,8 +206,8 @@ def as_object(printer: Printer, llm: "LLM") -> dict[str, object]:
     }
 
 
-def start_chat(llm: "LLM", session: "ChatSession", first: str | None, args: argparse.Namespace) -> int:
+def start_chat(slot: ModelSlot, session: "ChatSession", first: str | None, args: argparse.Namespace) -> int:
     from ponder.cli.terminal.chat import chat
     from ponder.model.hub.data_folder import typed_lines
 
-    return chat(llm, session, first, history=typed_lines(note), thoughts=not args.hide_thinking, verbose=args.verbose)
+    return chat(slot, session, first, history=typed_lines(note), thoughts=not args.hide_thinking, verbose=args.verbose)

@@ -10,9 +10,8 @@ import faulthandler
 import sys
 from pathlib import Path
 
-from ponder.cli import options, settings
+from ponder.cli import options, serve_backends, settings
 from ponder.cli.agent_tools import add_tool_flags, tools_of
-from ponder.cli.commands import serve_backends
 from ponder.cli.terminal.printer import note
 
 DESCRIPTION = "Serve models over HTTP, as OpenAI-compatible clients expect it."

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ponder.cli.terminal.printer import DIM, RESET, note, styled, visible
+from ponder.cli.terminal.printer import DIM, RESET, note, styled, visible, writer_for
 from ponder.cli.terminal.reading import clear_line, show_line
 from ponder.core.errors import UserError
 
@@ -20,6 +20,8 @@ class AgentPrinter:
 
     def __init__(self, workspace: Path, *, thoughts: bool) -> None:
         self._workspace, self._thoughts = workspace, thoughts
+        self._writers = {"text": writer_for(sys.stdout, styled(sys.stdout))}  # Markdown in colours, whole words
+        self._writers |= {kind: writer_for(sys.stderr, False) for kind in ("reasoning", "progress")}
         self._open = ""  # "reasoning", "text" or "progress": what the current line belongs to
         self._names: dict[str, str] = {}
         self._reading = False  # the current line says how far the prompt is
@@ -95,7 +97,8 @@ class AgentPrinter:
         if self._open not in ("", kind):
             self._end_line()
         self._open = kind
-        shown = visible(text) if stream.isatty() else text
+        writer = self._writers[kind]
+        shown = text if writer is None else writer.feed(visible(text))
         stream.write(f"{DIM}{shown}{RESET}" if styled(stream) and kind != "text" else shown)
         stream.flush()
 
@@ -105,7 +108,11 @@ class AgentPrinter:
 
     def _end_line(self) -> None:
         if self._open:
-            print(file=sys.stdout if self._open == "text" else sys.stderr, flush=True)
+            stream, writer = sys.stdout if self._open == "text" else sys.stderr, self._writers[self._open]
+            if writer is not None:
+                left = writer.feed("\n").removesuffix("\n")  # of the line that ends here
+                stream.write(f"{DIM}{left}{RESET}" if styled(stream) and self._open != "text" and left else left)
+            print(file=stream, flush=True)
         self._open = ""
 
 

@@ -4,38 +4,51 @@ Thoughts stay in the session (for /save) but are not sent back: history "strip",
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from ponder.cli.documents import remark_on_files
 from ponder.cli.terminal.chat_commands import CommandResult, is_command, run_command
 from ponder.cli.terminal.keys import HINT, watch_keys
-from ponder.cli.terminal.printer import Printer, note, remarks, stats
+from ponder.cli.terminal.printer import Printer, note, rate, remarks, stats, wrapped
 from ponder.cli.terminal.reading import reading
 from ponder.cli.terminal.session import ChatSession
 from ponder.core.errors import UserError
 
 if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+
+    from ponder.engine.decoding.settings import ModelProfile
     from ponder.engine.llm import LLM
+
+
+class Slot(Protocol):
+    """The model of a terminal, which another one may replace."""
+
+    model: "LLM"
+
+    def change(self, name: str) -> "LLM": ...
+
 
 QUOTES = '"""'
 
 
 def chat(
-    llm: "LLM", session: ChatSession, first: str | None = None, *,
+    slot: Slot, session: ChatSession, first: str | None = None, *,
     history: Path, thoughts: bool = True, verbose: bool = False,
 ) -> int:  # fmt: skip
     """Talk until the user leaves. first: a question to begin with. history: file of typed lines. -> exit code."""
     note("Type a message. /help lists the commands, Ctrl-D leaves.")
-    speak = partial(ask, llm, session, thoughts=thoughts, verbose=verbose)
-    prompt, ahead = reader(history), list[str]()
+    speak = partial(ask, slot, session, thoughts=thoughts, verbose=verbose)
+    prompt, ahead = prompt_session(history, session.models), list[str]()
     if first is not None:
         note(f">>> {first}")
         speak(first, ahead)
     while True:
         try:
-            text = unquote(prompt("".join(ahead)))
+            text = unquote(prompt.prompt(">>> ", default="".join(ahead)))
         except (EOFError, KeyboardInterrupt):
             return 0
         ahead.clear()
@@ -43,9 +56,11 @@ def chat(
         try:
             outcome = run_command(session, text.rstrip()) if is_command(text) else CommandResult(ask=text)
             if outcome.note:
-                note(outcome.note)
+                note(wrapped(outcome.note))
             if outcome.leave:
                 return 0
+            if outcome.model:
+                change_model(session, slot.change(outcome.model).profile)
             if outcome.ask and outcome.ask.strip() and not speak(outcome.ask, ahead):
                 session.messages = before  # a /retry that was stopped leaves the old answer
         except UserError as e:
@@ -53,12 +68,21 @@ def chat(
             print(f"ponder: {e}", file=sys.stderr)
 
 
-def ask(llm: "LLM", session: ChatSession, text: str, ahead: list[str], *, thoughts: bool, verbose: bool) -> bool:
+def change_model(session: ChatSession, profile: "ModelProfile") -> None:
+    if remark := session.change_model(profile):
+        note(remark)
+    note(f"model: {profile.name}")
+
+
+def ask(slot: Slot, session: ChatSession, text: str, ahead: list[str], *, thoughts: bool, verbose: bool) -> bool:
     """One turn; what the user types meanwhile goes to `ahead`.
 
     Stopped with an answer begun: the part stays. Stopped before: returns False, the turn did not happen.
     """
-    stream = llm.stream(session.request(text))
+    if remark := remark_on_files(text, "/file {}"):
+        note(remark)
+    text = session.question(text)
+    stream = slot.model.stream(session.request(text))
     printer = Printer(thoughts=thoughts, on_thinking=lambda: note(HINT))
     with watch_keys(stream, keys=True) as typed:
         finish = printer.show(reading(stream))
@@ -71,6 +95,10 @@ def ask(llm: "LLM", session: ChatSession, text: str, ahead: list[str], *, though
         note(remark)
     if verbose:
         note(stats(printer))
+    elif session.stats:
+        note(rate(finish.usage.completion_tokens, printer.first_token, printer.seconds))
+    if trouble := session.keep():
+        note(trouble)
     return True
 
 
@@ -82,11 +110,8 @@ def unquote(text: str) -> str:
     return text
 
 
-def reader(history: Path) -> Callable[[str], str]:
-    """A function that reads one message, of which the beginning may be there already.
-
-    Enter sends; Alt-Enter, or Enter in an open block of quotes, begins a new line.
-    """
+def prompt_session(history: Path, models: Callable[[], Sequence[str]]) -> "PromptSession[str]":
+    """Reads messages. Enter sends; Alt-Enter, or Enter in an open block of quotes, begins a new line."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -111,14 +136,13 @@ def reader(history: Path) -> Callable[[str], str]:
 
     history.parent.mkdir(parents=True, exist_ok=True)
     history.touch(mode=0o600)  # what people ask is private
-    session: PromptSession[str] = PromptSession(
+    return PromptSession(
         history=FileHistory(history),
         key_bindings=keys,
         multiline=True,
         prompt_continuation="... ",
-        completer=Commands(),
+        completer=Commands(models),
         complete_while_typing=False,
         # With stdout in a pipe the prompt goes to the terminal through stderr, and only answers into the pipe.
         output=create_output(always_prefer_tty=True),
     )
-    return lambda begun: session.prompt(">>> ", default=begun)

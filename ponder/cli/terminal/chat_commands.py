@@ -1,22 +1,35 @@
-"""The slash commands of the chat: what each does to the session. The loop that reads them is chat.py."""
+"""The slash commands of chat and agent, one table: what each does to the session. The loops that read them are chat.py
+and agent_chat.py."""
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ponder.cli.documents import document
 from ponder.cli.options import SAMPLING
 from ponder.cli.terminal.effective import in_force
+from ponder.cli.terminal.kept import KeptChat, listed
 from ponder.cli.terminal.session import ChatSession
 from ponder.core.errors import UserError
 
 
 class CommandResult(NamedTuple):
-    """note: a remark for the user; ask: a question to ask the model now; leave: the user wants to go."""
+    """note: a remark for the user; ask: a question to ask the model now; leave: the user wants to go; model: another
+    one to talk to."""
 
     note: str = ""
     ask: str | None = None
     leave: bool = False
+    model: str | None = None
+
+
+def model(session: ChatSession, rest: str) -> CommandResult:
+    if rest:
+        return CommandResult(model=rest)
+    others = [name for name in session.models() if name != session.profile.name]
+    return CommandResult("\n".join([f"model: {session.profile.name}", *(f"  /model {name}" for name in others)]))
 
 
 def think(session: ChatSession, rest: str) -> CommandResult:
@@ -83,6 +96,55 @@ def _path(rest: str, usage: str) -> Path:
         raise UserError(f"{rest}: there is no such user") from e
 
 
+def attach(session: ChatSession, rest: str) -> CommandResult:
+    path = _path(rest, "/file FILE")
+    session.attached.append(document(path))
+    return CommandResult(f"{path.name}: {len(session.attached[-1]):,} characters go before the next question")
+
+
+def chats(session: ChatSession, rest: str) -> CommandResult:
+    kept = _kept(session)
+    return CommandResult("\n".join(listed(kept.all(rest), kept.all())[:SHOWN]) or "no chat yet")
+
+
+def open_(session: ChatSession, rest: str) -> CommandResult:
+    kept = _kept(session)
+    if not rest:
+        raise UserError("/open N, a number of /chats")
+    session.go_on(kept.named(rest))
+    return CommandResult(in_short(session))
+
+
+def in_short(session: ChatSession) -> str:
+    """Where a chat that goes on had ended."""
+    said = [f"{m.role}: {' '.join(m.text.split())[:200]}" for m in session.messages if m.text.strip()]
+    return "\n".join([f"going on after {len(session.messages)} messages", *said[-2:]])
+
+
+def new(session: ChatSession, rest: str) -> CommandResult:
+    session.messages.clear()
+    if session.kept is not None:
+        session.kept.forget()
+    return CommandResult("a new chat (the system text stays)")
+
+
+def _kept(session: ChatSession) -> KeptChat:
+    if session.kept is None:
+        raise UserError("this chat is not kept (--no-log or --session), so there is no list of others")
+    return session.kept
+
+
+def tools(session: ChatSession, rest: str) -> CommandResult:
+    return CommandResult("\n".join(session.tools()) or "no tools here; `ponder agent` has them")
+
+
+def stats(session: ChatSession, rest: str) -> CommandResult:
+    if rest not in ("on", "off", ""):
+        raise UserError("/stats on or /stats off")
+    session.stats = rest != "off"
+    return CommandResult(f"a line on speed after each answer: {'yes' if session.stats else 'no'}")
+
+
 def retry(session: ChatSession, rest: str) -> CommandResult:
     question = session.undo()
     if question is None:
@@ -93,11 +155,6 @@ def retry(session: ChatSession, rest: str) -> CommandResult:
 def undo(session: ChatSession, rest: str) -> CommandResult:
     question = session.undo()
     return CommandResult("nothing to undo" if question is None else f"forgot: {question[:60]!r}")
-
-
-def clear(session: ChatSession, rest: str) -> CommandResult:
-    session.messages.clear()
-    return CommandResult("forgot the conversation (the system text stays)")
 
 
 def leave(session: ChatSession, rest: str) -> CommandResult:
@@ -118,21 +175,29 @@ def help_text() -> str:
 
 
 COMMANDS: dict[str, tuple[Callable[[ChatSession, str], CommandResult], str, str]] = {
+    "model": (model, "/model [NAME]", "the models that are here, or talk to another one"),
     "think": (think, "/think", "think before answering"),
     "no_think": (no_think, "/no_think", "answer at once"),
     "budget": (budget, "/budget N|off", "think for at most N tokens"),
     "system": (system, "/system [TEXT|off]", "show, set or remove the system text"),
     "set": (set_, "/set NAME VALUE", "a sampling setting, such as temperature 0.7; VALUE default undoes it"),
     "show": (show, "/show", "the settings in force, and where each comes from"),
+    "file": (attach, "/file FILE", "a document that goes before the next question"),
+    "stats": (stats, "/stats on|off", "a line with tokens a second after each answer"),
+    "tools": (tools, "/tools", "what an agent may use"),
     "retry": (retry, "/retry", "ask the last question again"),
     "undo": (undo, "/undo", "forget the last question and its answer"),
-    "clear": (clear, "/clear", "forget the conversation"),
+    "new": (new, "/new", "begin another chat (or /clear); this one stays in /chats"),
+    "chats": (chats, "/chats [WORDS]", "earlier chats, of the page, too; those that hold the words"),
+    "open": (open_, "/open N", "go on with one of them"),
     "save": (save, "/save FILE", "write the conversation as JSON; a file that holds something else is kept"),
     "load": (load, "/load FILE", "read one back"),
     "help": (help_, "/help", "this list"),
     "exit": (leave, "/exit", "leave (or /bye, exit, Ctrl-D)"),
 }
-ALIASES = {"?": "help", "bye": "exit", "quit": "exit"}
+ALIASES = {"?": "help", "bye": "exit", "quit": "exit", "clear": "new"}
+TAKES_AWAY = ("system", "load", "retry", "undo", "new", "open")  # what the log of a session cannot follow
+SHOWN = 20  # chats
 LEAVING = ("exit", "quit", "bye")  # a line of nothing else is no question
 KEYS = """\
 Enter sends; Alt-Enter (or Esc, then Enter) begins a new line; \"\"\" opens and closes a block of lines.
@@ -153,5 +218,9 @@ def run_command(session: ChatSession, text: str) -> CommandResult:
     if word not in COMMANDS:
         close = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f"Did you mean /{close[0]}?" if close else "/help lists them."
+        if os.path.isfile(text.split()[0]):
+            hint = f"To ask about that file: /file {text.split()[0]}."
         raise UserError(f"no command /{word}. {hint} To send a line that begins with a slash, put a space before it.")
+    if session.log is not None and word in TAKES_AWAY and (rest or word != "system"):
+        raise UserError(f"{session.log} holds this conversation as it was; --branch FILE@N begins another from it")
     return COMMANDS[word][0](session, rest.strip())

@@ -1,6 +1,6 @@
-"""What Tab completes in the chat: commands, their settings, and the files that /save and /load take."""
+"""What Tab completes in the chat: commands, their settings, models, and the files that some take."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
@@ -8,12 +8,13 @@ from prompt_toolkit.document import Document
 from ponder.cli.options import SAMPLING
 from ponder.cli.terminal.chat_commands import COMMANDS
 
-WORDS = {"set": tuple(SAMPLING), "budget": ("off",), "system": ("off",)}
-FILES = ("save", "load")
+WORDS = {"set": tuple(SAMPLING), "budget": ("off",), "system": ("off",), "stats": ("on", "off")}
+FILES = ("save", "load", "file")
 
 
 class Commands(Completer):
-    def __init__(self) -> None:
+    def __init__(self, models: Callable[[], Sequence[str]]) -> None:
+        self._models = models
         self._paths = PathCompleter(expanduser=True)
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
@@ -26,4 +27,5 @@ class Commands(Completer):
         elif word in FILES:
             yield from self._paths.get_completions(Document(rest), complete_event)
         else:
-            yield from (Completion(name, -len(rest)) for name in WORDS.get(word, ()) if name.startswith(rest))
+            words = self._models() if word == "model" else WORDS.get(word, ())
+            yield from (Completion(name, -len(rest)) for name in words if name.startswith(rest))

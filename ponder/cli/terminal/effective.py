@@ -1,5 +1,7 @@
 """The settings that hold for the next message of a chat, and where each comes from (TH-5)."""
 
+from msgspec import structs
+
 from ponder.cli.options import SAMPLING
 from ponder.cli.terminal.session import ChatSession
 from ponder.engine.decoding.settings import choose_mode, resolve
@@ -11,7 +13,8 @@ def in_force(session: ChatSession) -> list[Row]:
     """(setting, value, source) as the next message will see them, unless it holds a soft switch itself."""
     profile = session.profile
     mode = choose_mode(session.thinking, session.context(), profile)
-    settings = resolve(session.sampling, session.thinking, mode, profile, prompt_tokens=0)
+    told = profile if profile.context else structs.replace(profile, context=1 << 20)  # a server that does not tell
+    settings = resolve(session.sampling, session.thinking, mode, told, prompt_tokens=0)
     state = "on" if mode.thinking else "off"
     budget = settings.effective.budget
     rows: list[Row] = [
@@ -28,7 +31,7 @@ def in_force(session: ChatSession) -> list[Row]:
         if name in session.sources:
             value, source = f"{getattr(session.sampling, name):g}", session.sources[name]
         rows.append((name, value, source))
-    rows.append(("context", f"{profile.context} tokens", "model"))
+    rows.append(("context", f"{profile.context} tokens" if profile.context else "as the server has it", "model"))
     if session.grammar:
         rows.append(("shape of the answer", session.grammar.kind, "flag"))
     return [*rows, *(("warning", w, "") for w in settings.warnings)]

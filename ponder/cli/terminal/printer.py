@@ -6,6 +6,7 @@ So a pipe or `> file` gets the answer and nothing else, while a person in a term
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING
@@ -37,6 +38,23 @@ def note(text: str) -> None:
     print(f"{DIM}{text}{RESET}" if styled(sys.stderr) else text, file=sys.stderr, flush=True)
 
 
+def wrapped(text: str) -> str:
+    """A remark of several lines, none longer than the terminal is wide; one cut short goes on below its last column."""
+    columns = shutil.get_terminal_size().columns
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * min(line.rfind("  ") + 2 if "  " in line else 0, columns // 2)
+        lines += textwrap.wrap(line, columns, subsequent_indent=indent) or [""]
+    return "\n".join(lines)
+
+
+def rate(tokens: int, first: float | None, seconds: float) -> str:
+    """The line on speed. first: seconds to the first token; seconds: to the last one."""
+    first = first or 0.0
+    a_second = (tokens - 1) / (seconds - first) if seconds > first and tokens > 1 else 0.0
+    return f"{a_second:.1f} tokens/s; {tokens} tokens in {seconds:.1f} s, the first after {first:.2f} s"
+
+
 class Printer:
     """One reply: shows events as they come and keeps the text.
 
@@ -48,7 +66,10 @@ class Printer:
         self, *, thoughts: bool = True, answer: bool = True, on_thinking: Callable[[], None] | None = None
     ) -> None:
         self._thoughts, self._answer, self._on_thinking = thoughts, answer, on_thinking
-        self._markdown = MarkdownWriter(shutil.get_terminal_size().columns) if answer and styled(sys.stdout) else None
+        self._writers = {
+            "answer": writer_for(sys.stdout, styled(sys.stdout)),
+            "thoughts": writer_for(sys.stderr, False),
+        }
         self._phase = ""
         self._at_line_start = True
         self._text: list[str] = []
@@ -94,9 +115,8 @@ class Printer:
     def _write(self, phase: str, text: str) -> None:
         self._enter(phase)
         self._at_line_start = text.endswith("\n")
-        out = sys.stdout if phase == "answer" else sys.stderr
-        shown = visible(text) if out.isatty() else text
-        out.write(self._markdown.feed(shown) if phase == "answer" and self._markdown else shown)
+        out, writer = sys.stdout if phase == "answer" else sys.stderr, self._writers[phase]
+        out.write(text if writer is None else writer.feed(visible(text)))
         out.flush()
 
     def _enter(self, phase: str) -> None:
@@ -104,10 +124,8 @@ class Printer:
         if phase == self._phase:
             return
         if self._phase:
-            out = sys.stdout if self._phase == "answer" else sys.stderr
-            end = "" if self._at_line_start else "\n"
-            if self._phase == "answer" and self._markdown:
-                end = self._markdown.close() + end
+            out, writer = sys.stdout if self._phase == "answer" else sys.stderr, self._writers[self._phase]
+            end = (writer.close() if writer else "") + ("" if self._at_line_start else "\n")
             if self._phase == "thoughts":
                 end += (RESET if styled(out) else "") + "\n"
             out.write(end)
@@ -115,6 +133,11 @@ class Printer:
         if phase == "thoughts" and styled(sys.stderr):
             sys.stderr.write(DIM)
         self._phase = phase
+
+
+def writer_for(stream: IO[str], colours: bool) -> MarkdownWriter | None:
+    """What keeps words whole in a terminal; a pipe gets the text as it is."""
+    return MarkdownWriter(shutil.get_terminal_size().columns, colours=colours) if stream.isatty() else None
 
 
 def remarks(finish: "Finish") -> list[str]:
@@ -131,13 +154,13 @@ def stats(printer: Printer, load_seconds: float | None = None) -> str:
     """What --verbose prints: counts, speed, settings that held, why thinking was handed over."""
     finish, usage = printer.finish, printer.finish.usage
     first = printer.first_token or 0.0
-    rate = (usage.completion_tokens - 1) / (printer.seconds - first) if printer.seconds > first else 0.0
+    a_second = (usage.completion_tokens - 1) / (printer.seconds - first) if printer.seconds > first else 0.0
     e = finish.effective
     think = f"on ({e.thinking_source})" if e.thinking else f"off ({e.thinking_source})"
     lines = [
         f"prompt {usage.prompt_tokens} tokens ({usage.cached_tokens} cached), generated {usage.completion_tokens}"
         f" ({usage.reasoning_tokens} of them thoughts, {usage.handover_tokens} hand-over)",
-        f"first token after {first:.2f} s, then {rate:.1f} tokens/s"
+        f"first token after {first:.2f} s, then {a_second:.1f} tokens/s"
         + (f"; loaded in {load_seconds:.2f} s" if load_seconds is not None else ""),
         f"finish {finish.reason}" + (f" ({finish.stop_reason})" if finish.stop_reason else "")
         + (f"; thinking handed over: {finish.handover}" if finish.handover else ""),

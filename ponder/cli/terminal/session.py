@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
@@ -15,12 +16,22 @@ from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.request import ChatRequest
 from ponder.engine.decoding.settings import ModelProfile, choose_mode
 
+if TYPE_CHECKING:
+    from ponder.cli.terminal.kept import KeptChat
+
+
+def nothing() -> Sequence[str]:
+    return ()
+
 
 @dataclass
 class ChatSession:
     """profile: the loaded model's abilities and defaults.
     sampling, thinking: what was asked for; None in them is "the model's default for the mode in force".
     sources: setting name -> "flag" or "/command", for the ones that were asked for.
+    kept: the store that holds what is said; None for a chat that is not kept. log: the file of an agent's session,
+    from which nothing can be taken. models, tools: their names, for /model and /tools. stats: a line on speed after
+    each answer. attached: texts of files that go before the next question.
     """
 
     profile: ModelProfile
@@ -30,6 +41,12 @@ class ChatSession:
     system: str | None = None
     messages: list[Message] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    kept: "KeptChat | None" = None
+    log: Path | None = None
+    models: Callable[[], Sequence[str]] = nothing
+    tools: Callable[[], Sequence[str]] = nothing
+    stats: bool = False
+    attached: list[str] = field(default_factory=list)
     _files: dict[Path, bytes] = field(default_factory=dict)  # files that hold this conversation, as they were last seen
 
     def context(self) -> list[Message]:
@@ -48,6 +65,40 @@ class ChatSession:
 
     def answered(self, question: str, reply: str, reasoning: str | None) -> None:
         self.messages += [Message.user(question), Message.assistant(reply, reasoning=reasoning)]
+
+    def question(self, text: str) -> str:
+        """What is asked: the files that were attached, then the text."""
+        whole = "\n\n".join([*self.attached, text])
+        self.attached.clear()
+        return whole
+
+    def keep(self) -> str:
+        """Put what was said into the store. -> why that was not possible, or ""."""
+        if self.kept is None:
+            return ""
+        try:
+            self.kept.keep(self.messages, self.system, self.profile.name)
+        except (UserError, OSError) as e:
+            self.kept = None
+            return f"this chat is not kept: {e}"
+        return ""
+
+    def go_on(self, id_: str) -> None:
+        """With a chat of the store."""
+        assert self.kept is not None
+        self.system, self.messages = self.kept.open(id_)
+
+    def change_model(self, profile: ModelProfile) -> str:
+        """-> a remark, where the new one cannot do what was asked for."""
+        self.profile = profile
+        try:
+            choose_mode(self.thinking, self.messages, profile)
+        except UserError as e:
+            self.thinking = Thinking()
+            for name in ("enabled", "budget"):
+                self.sources.pop(name, None)
+            return f"{e}: thinking is as this model has it"
+        return ""
 
     def undo(self) -> str | None:
         """Drop the last question with everything after it; returns the question, None if there was none."""

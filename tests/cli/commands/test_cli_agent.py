@@ -90,6 +90,30 @@ def test_a_conversation_in_a_terminal(command, env, tmp_path: Path, script, serv
         terminal.child.close(force=True)
 
 
+def test_the_commands_of_the_chat(command, env, tmp_path: Path, script, ponder) -> None:
+    model = script(SUM, "It is 42.", "It **is** 42.")
+    terminal = Terminal([*command, "agent", model, "--stats"], env, str(tmp_path))
+    try:
+        terminal.prompt()
+        assert "calculator" in terminal.say("/tools") and "/budget" in terminal.say("/?")
+        assert "3 tokens of thought" in terminal.say("/budget 3") and "3 tokens" in terminal.say("/show")
+        shown = terminal.say("What is 17 + 25?")
+        assert "It is 42." in shown and "tokens/s; " in shown
+        assert "It **is** 42." in terminal.say("/retry")
+        assert "Did you mean /retry?" in terminal.say("/retyr")
+        assert "forgot" in terminal.say("/undo")
+        terminal.send("exit\r")
+        assert terminal.ends() == 0
+    finally:
+        terminal.child.close(force=True)
+    kept = json.loads(ponder("logs", "--show", "1", "--json").stdout)
+    assert [m["content"] for m in kept["messages"]] == ["What is 17 + 25?", "It is 42.", "It **is** 42."]
+    assert [step["kind"] for step in kept["messages"][1]["steps"]] == ["thought", "call", "text"]
+    done = ponder("agent", script("Yes."), "-c", "Sure?")
+    assert (done.stdout, done.returncode) == ("Yes.\n", 0) and "going on after 2 messages" in done.stderr
+    assert ponder("agent", model, "-c", "--session", "s.jsonl", "x").returncode == 2
+
+
 def test_ctrl_c_stops_the_run_and_the_session_stays(command, env, tmp_path: Path, script) -> None:
     slow = script({"text": "word " * 500, "delay_ms": 20})
     terminal = Terminal([*command, "agent", slow, "Talk.", "--session", "s.jsonl"], env, str(tmp_path))

@@ -305,3 +305,34 @@ def test_a_long_prompt_says_how_far_it_is_read(chat: Chat, script) -> None:
     t.see("reading the prompt: ")
     t.see("That was long.")
     assert "reading" not in t.text
+
+
+def test_earlier_chats_go_on(chat: Chat, ponder, script) -> None:
+    model = script("one", "two", "three")
+    t = chat(model, "--no-think")
+    t.say("the first thing")
+    t.say("/new")
+    assert "tokens/s; " in (t.say("/stats on") and t.say("another thing"))
+    assert "the first thing" in t.say("/chats first") and "another" not in t.lines[t.screen.cursor.y - 1]
+    assert "user: the first thing" in t.say("/open 2")
+    t.send("\x04")
+    assert t.ends() == 0
+    done = ponder("run", script("four"), "-c", "go on")
+    assert done.stdout == "four\n" and "assistant: two" in done.stderr
+    assert ponder("run", script("five"), "not kept").stdout == "five\n"
+    assert [line.split("  ")[-1] for line in ponder("logs").stdout.splitlines()] == ["another thing", "the first thing"]
+    assert "four" in ponder("logs", "--show", "1").stdout
+    assert ponder("logs", "go on", "--export", "kept.json").returncode == 0
+    assert ponder("logs", "--export", "kept.json").returncode == 2, "nothing is written over"
+    assert ponder("run", model, "--chat", "zz", "x").returncode == 2
+    assert ponder("run", model, "--no-log", "-c", "x").returncode == 2
+
+
+def test_another_model_in_the_same_chat(chat: Chat, script) -> None:
+    other = script("from the other")
+    t = chat(script("from the first"), "--no-think")
+    assert "from the first" in t.say("hello")
+    assert "no model" in t.say("/model qwen3:0.7b") or "qwen3:0.6b" in t.text
+    assert "from the first" in t.say("still there?")
+    t.say(f"/model {other}")
+    assert "from the other" in t.say("and now?")

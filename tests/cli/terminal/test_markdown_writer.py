@@ -57,3 +57,26 @@ def test_what_can_be_shown_is_shown_at_once() -> None:
     writer = MarkdownWriter(80)
     assert writer.feed("The answer is ") == "The answer is "
     assert writer.feed("forty-") == "" and writer.feed("two, ") == "forty-two, "
+
+
+def test_chinese_is_shown_as_it_comes_and_broken_between_characters() -> None:
+    writer = MarkdownWriter(80)
+    assert writer.feed("首先，我们") == "首先，我", "what may close a phrase does not begin a line"
+    assert writer.feed("看") == "们"
+    text = "首先我们看一个简单的例子，然后给出（完整）的证明。"
+    lines = written(text, columns=20).split("\n")
+    assert "".join(lines) == text and all(width(line) <= 20 for line in lines)
+    assert len(lines) == 3 and not any(line[0] in "，。）" or line[-1] == "（" for line in lines)
+
+
+def test_without_colours_words_stay_whole_and_nothing_is_added() -> None:
+    text = "# Title\nseven **bold** words that are `longer` than twenty\n```python\nimport os\n```\n"
+    writer = MarkdownWriter(20, colours=False)
+    shown = writer.feed(text) + writer.close()
+    assert "\x1b" not in shown and shown.split() == text.split()
+    assert all(len(line.rstrip()) <= 20 for line in shown.split("\n"))
+
+
+def test_an_address_longer_than_a_line_does_not_shift_what_follows() -> None:
+    shown = written("see https://example.org/a/very/long/address and more words here", columns=20)
+    assert shown.split("\n") == ["see ", "https://example.org/a/very/long/address and more words here"]

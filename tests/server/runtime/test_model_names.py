@@ -15,7 +15,7 @@ from live import serving
 from msgspec.structs import replace
 from safetensors.numpy import save_file
 
-from ponder.cli.commands import serve_backends
+from ponder.cli import serve_backends
 from ponder.cli.main import build_parser
 from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
