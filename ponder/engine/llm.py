@@ -22,6 +22,7 @@ from ponder.core.params import Grammar, SamplingParams, Thinking
 from ponder.core.protocol import Abilities, Health
 from ponder.core.request import ChatRequest
 from ponder.engine.chat import Chat
+from ponder.engine.decoding import matcher
 from ponder.engine.decoding.answer_constraint import AnswerRules, answer_rules, chat_rules
 from ponder.engine.decoding.prompt import Prompt, PromptWriter, refuse_hopeless_request
 from ponder.engine.decoding.request_state import RequestState
@@ -178,6 +179,7 @@ class LLM(Chat, TextScores):
     def prepare(self) -> None:
         """Start now with what the first request would wait for."""
         self.tokenizer.prepare()
+        matcher.prepare(self.tokenizer, self.profile.eos_ids)
         self.engine.prepare()
 
     @property

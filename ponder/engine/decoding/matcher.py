@@ -3,6 +3,7 @@
 Control tokens are special to the matcher, so no text rule (a JSON string, `.`) can ever let one through.
 """
 
+import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -88,7 +89,16 @@ class _Source:
         self.bos_token_id = None
         self.tokens = [tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
         self.special_token_ids = sorted({*tokenizer.control.values(), *eos_ids})
+        self.eos_ids = eos_ids
         self._encode = tokenizer.encode
+        content = (len(self.tokens), eos_ids, self.special_token_ids, hashlib.sha256(b"\0".join(self.tokens)).digest())
+        self._content = repr(content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
 
     def __call__(self, text: str | bytes) -> list[int]:
         return self._encode(text if isinstance(text, str) else text.decode())
@@ -96,11 +106,22 @@ class _Source:
 
 @lru_cache(maxsize=4)
 def _vocabulary(tokenizer: Tokenizer, eos_ids: tuple[int, ...]) -> "llguidance.LLTokenizer":
-    """The vocabulary as llguidance wants it: a trie of bytes, every added token special. About half a second."""
+    return _tables(_Source(tokenizer, eos_ids))
+
+
+@lru_cache(maxsize=4)
+def _tables(source: _Source) -> "llguidance.LLTokenizer":
+    """The vocabulary as llguidance wants it: a trie of bytes, every added token special. Half a second, for most of
+    which the interpreter's lock is held; so models with the same vocabulary have one."""
     import llguidance
 
-    source = llguidance.TokenizerWrapper(_Source(tokenizer, eos_ids))
-    return llguidance.LLTokenizer(source, n_vocab=tokenizer.vocab_size, eos_token=list(eos_ids))
+    size, wrapped = len(source.tokens), llguidance.TokenizerWrapper(source)
+    return llguidance.LLTokenizer(wrapped, n_vocab=size, eos_token=list(source.eos_ids))
+
+
+def prepare(tokenizer: Tokenizer, eos_ids: tuple[int, ...]) -> None:
+    """Make now what the first grammar of a vocabulary would wait for, and everybody else with it."""
+    _vocabulary(tokenizer, eos_ids)
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ import os
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -100,10 +100,10 @@ class Tokenizer:
         ends = (self.im_end, self.endoftext, added.get(names.eos or ""))
         self.eos_ids: tuple[int, ...] = tuple(dict.fromkeys(i for i in ends if i is not None))
 
-    @classmethod
-    def packaged(cls, kind: Kind = "qwen3") -> "Tokenizer":
-        """The vocabulary shipped with Ponder."""
-        return cls(vocabulary.packaged(kind), source=f"the packaged {kind} vocabulary")
+    @staticmethod
+    def packaged(kind: Kind = "qwen3") -> "Tokenizer":
+        """The vocabulary shipped with Ponder; one for all who ask."""
+        return _packaged(kind)
 
     @classmethod
     def from_path(cls, path: str | Path, cache: Path | None = None) -> "Tokenizer":
@@ -244,6 +244,11 @@ class Tokenizer:
         """Ids -> text. Bytes that are not UTF-8 become U+FFFD, as in the official tokenizer."""
         of = self.text_bytes if skip_special else self.token_bytes
         return b"".join(map(of, ids)).decode("utf-8", "replace")
+
+
+@cache
+def _packaged(kind: Kind) -> Tokenizer:
+    return Tokenizer(vocabulary.packaged(kind), source=f"the packaged {kind} vocabulary")
 
 
 def _identity(file: Path) -> str:
