@@ -14,6 +14,7 @@ import numpy as np
 from ponder.core.errors import LoadError
 from ponder.core.gguf import GGUF, TensorInfo
 from ponder.model.config import ModelConfig
+from ponder.model.formats import gguf_reranker
 
 MODEL_TYPES = {"qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
 TOKENIZER_IDS = {
@@ -54,7 +55,8 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "expert_weights_scale": (0.0, 1.0),
     "leading_dense_block_count": (0,),
     "nextn_predict_layers": (0,),
-    "pooling_type": (0, 3),  # how texts become vectors: 3, the last state, is how /v1/embeddings does it
+    # how texts become vectors: 3, the last state, is how /v1/embeddings does it; 4, a reranker, is checked by itself
+    "pooling_type": (0, 3, 4),
     "rope.scaling.attn_factor": (1.0,),
     "rope.scaling.finetuned": (True, False),
     "rope.scaling.type": ("none", "yarn"),
@@ -62,7 +64,13 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "rope.scaling.yarn_ext_factor": (1.0, -1.0),  # on, and "the default", which is on for yarn
 }
 _OLLAMA = {"norm_top_k_prob": "expert_weights_norm"}  # as its own conversions call it
-_CHECKED_BELOW = {"attention.value_length", "rope.dimension_count", "vocab_size", "tensor_data_layout"}
+_CHECKED_BELOW = {
+    gguf_reranker.TOLD,
+    "attention.value_length",
+    "rope.dimension_count",
+    "vocab_size",
+    "tensor_data_layout",
+}
 
 
 def read_config(gguf: GGUF, tensors: Mapping[str, TensorInfo]) -> ModelConfig:
@@ -89,10 +97,6 @@ def _one(value: Any) -> Any:
 
 
 def _check_keys(keys: dict[str, Any]) -> None:
-    if keys.get("pooling_type") == 4:
-        raise ValueError(
-            "a reranker as llama.cpp keeps it, perhaps without the head; use the model's HF folder instead"
-        )
     known = {*_FIELDS, *_FIXED, *_CHECKED_BELOW, *(f"rope.scaling.{k}" for k in _YARN)}
     if unknown := sorted(keys.keys() - known):
         raise ValueError(f"unknown key {', '.join(map(repr, unknown))}: it may change what the model computes")

@@ -22,6 +22,7 @@ from ponder.core.gguf import GGUF, TensorInfo
 from ponder.kernels.packing.pack import convert, from_rows
 from ponder.kernels.tensor import GROUP, Kind, Tensor
 from ponder.model.config import ModelConfig
+from ponder.model.formats import gguf_reranker
 from ponder.model.formats.ggml.codes import F32, Bytes
 from ponder.model.formats.ggml_blocks import LOW_BITS, dequantise
 from ponder.model.formats.gguf_config import read_config
@@ -44,6 +45,9 @@ def read_gguf(path: str | Path) -> Checkpoint:
     paths = parts_of(Path(path))
     parts = [GGUF(part) for part in paths]
     stored = _stored(parts)
+    if gguf_reranker.is_reranker(parts[0]):
+        gguf_reranker.check_head(parts[0], stored, _values)
+        del stored[gguf_reranker.ROWS]
     config = read_config(parts[0], {name: info for name, (_, info) in stored.items()})
     if config.num_hidden_layers * 9 > len(stored):  # before shapes() believes a hostile count
         raise LoadError(f"{path}: {len(stored)} tensors cannot make {config.num_hidden_layers} layers")
@@ -144,6 +148,10 @@ def _read(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32] | Tensor:
     kind = _MAPPED.get(info.type) or _PACKED.get(info.type)
     if kind is not None and len(info.shape) == 2:
         return _convert(gguf, info, kind, GROUP)
+    return _values(gguf, info)
+
+
+def _values(gguf: GGUF, info: TensorInfo) -> NDArray[np.float32]:
     return dequantise(info.type, _bytes(gguf, info)).reshape(info.shape)
 
 
