@@ -158,8 +158,10 @@ def resolve(
     )
     filled = sampling.with_defaults(defaults).with_defaults(fallback).with_defaults(_NO_PENALTY)
     filled = filled.with_defaults(SamplingParams(seed=secrets.randbits(32), max_tokens=room))
-    if mode.thinking and filled.temperature == 0:
-        warnings.append("temperature 0 in thinking mode: greedy thoughts tend to loop; the model card advises 0.6")
+    advised = defaults.with_defaults(fallback).temperature  # 0 for a model that is made to be asked so
+    if mode.thinking and filled.temperature == 0 and advised:
+        text = f"temperature 0 in thinking mode: greedy thoughts tend to loop; the model card advises {advised:g}"
+        warnings.append(text)
     max_tokens = _lowered("max_tokens", filled.max_tokens, room, "what the context leaves", warnings)
     max_tokens = _lowered("max_tokens", max_tokens, ceiling.max_tokens, "the server's ceiling", warnings)
     assert max_tokens is not None and filled.seed is not None

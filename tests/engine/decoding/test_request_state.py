@@ -101,6 +101,9 @@ def test_greedy_thoughts_are_obeyed_with_a_warning() -> None:
     s, _ = make_settings(temperature=0.0)
     assert s.effective.temperature == 0 and any("greedy" in w for w in s.warnings)
     assert not make_settings(Thinking(enabled=False), temperature=0.0)[0].warnings
+    own = profile(thinking_defaults=SamplingParams(temperature=0.0))
+    mode = choose_mode(Thinking(), [], own)
+    assert not resolve(SamplingParams(), Thinking(), mode, own, 10).warnings, "it is what the model is made for"
 
 
 @pytest.mark.parametrize("id_", [151_669, 151_935, 10**9])
