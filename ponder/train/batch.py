@@ -1,4 +1,5 @@
-"""Samples side by side in one `core.Batch`: positions restart, targets stay inside their sequence, nothing is padded.
+"""Samples side by side in one `core.Batch`: positions restart, targets stay inside their sequence, nothing is padded
+(but see `model.torch.sizes`).
 
 The last id of a sequence predicts nothing and is not computed. Only rows that some weight asks for reach the head.
 """
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ponder.core.batch import Batch
 from ponder.core.errors import UserError
 from ponder.core.sample import Floats, Ints, Sample
+from ponder.model.torch.sizes import filler
 
 Ids = TypeVar("Ids", bound=Sized)
 
@@ -47,7 +49,8 @@ class Packed:
     teacher_logprobs: Floats | None
 
 
-def pack(samples: Sequence[Sample]) -> Packed:
+def pack(samples: Sequence[Sample], *, fill: bool = False) -> Packed:
+    """fill: a further sequence that nothing is learned from makes the batch one of few sizes."""
     lengths = [len(s) - 1 for s in samples]
 
     def shifted(name: str) -> Floats:
@@ -55,11 +58,12 @@ def pack(samples: Sequence[Sample]) -> Packed:
 
     ce, rl, kl = shifted("ce"), shifted("rl"), shifted("kl")
     rows, taught = np.flatnonzero((ce > 0) | (rl > 0)), np.flatnonzero(kl > 0)
-    plain = Batch.packed(lengths)
+    extra = filler(sum(lengths)) if fill else 0
+    plain = Batch.packed([*lengths, extra] if extra else lengths)
     batch = Batch(plain.positions, plain.starts, np.union1d(rows, taught).astype(np.int32), plain.rope_factor)
     teacher_ids, teacher_logprobs = _teacher(samples)
     return Packed(
-        ids=np.concatenate([s.ids[:-1] for s in samples]),
+        ids=np.concatenate([*(s.ids[:-1] for s in samples), np.zeros(extra, np.int32)]),
         batch=batch,
         rows=rows,
         targets=np.concatenate([s.ids[1:] for s in samples])[rows],

@@ -110,6 +110,8 @@ class Trainer:
         every = self.decoder.named_parameters()
         self.parameters: dict[str, Tensor] = {name: p for name, p in every if p.requires_grad}
         self.optimiser = Optimiser(self.parameters, settings.optim)
+        self.fills = self.decoder.head.dtype == torch.bfloat16 and not model.config.num_experts
+        """Experts would be balanced for rows that nobody wants."""
         self.progress = Progress()
 
     def step(self, samples: Sequence[Sample], rate: float) -> StepReport:
@@ -173,9 +175,9 @@ class Trainer:
     def _added(self, micros: Sequence[Sequence[Sample]], balance: Balance | None) -> tuple[float, int, Sums]:
         loss, sums, tokens = 0.0, Sums(), 0
         for micro in micros:
-            packed = pack(micro)
+            packed = pack(micro, fill=self.fills)
             part, more = self.loss(packed, balance)
-            loss, tokens = loss + part.item(), tokens + len(packed.ids)
+            loss, tokens = loss + part.item(), tokens + sum(len(s) - 1 for s in micro)
             if self.divided is not None:
                 part = self.divided.readers * part  # gradients of parts are means over the readers
             part.backward()  # type: ignore[no-untyped-call]

@@ -9,8 +9,9 @@ import torch
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Sample
+from ponder.model.torch.sizes import filler
 from ponder.train import parallel
-from ponder.train.batch import micro_batches
+from ponder.train.batch import micro_batches, pack
 from ponder.train.loss import LossSettings
 from ponder.train.optim import OptimSettings
 from ponder.train.step import Diverged, StepSettings, Trainer, load_samples
@@ -35,6 +36,22 @@ def test_splitting_a_step_changes_nothing(tmp_path: Path) -> None:
         assert report.metrics == pytest.approx(first.metrics, rel=1e-5)
         for name in weights:
             torch.testing.assert_close(other[name], weights[name], atol=1e-5, rtol=0)
+
+
+def test_rows_that_make_a_batch_one_of_few_sizes_change_nothing(tmp_path: Path) -> None:
+    samples = normalise(tiny.samples([12, 24, 17, 12], top=3), "token")
+    results = []
+    for fills in (False, True):
+        t = trainer(tmp_path, loss=LossSettings(kappa=0.1))
+        assert not t.fills, "float32 has no sizes to save"
+        t.fills = fills
+        results.append((t.step(samples, 1e-2), {n: p.detach().clone() for n, p in t.parameters.items()}))
+    (plain, weights), (filled, others) = results
+    assert len(pack(samples, fill=True).ids) == 62 > len(pack(samples).ids) == plain.tokens == filled.tokens
+    assert filled.loss == pytest.approx(plain.loss, abs=1e-6) and filled.metrics == pytest.approx(plain.metrics)
+    for name in weights:
+        torch.testing.assert_close(others[name], weights[name], atol=1e-5, rtol=0)
+    assert {n + filler(n) for n in range(4097, 8193)} == {256 * n for n in range(17, 33)}
 
 
 def test_training_learns_a_sequence(tmp_path: Path) -> None:

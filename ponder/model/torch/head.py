@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from ponder.model.torch import fused
+from ponder.model.torch.sizes import filler
 
 CHUNK = 1 << 24  # logits that exist at a time
 
@@ -20,8 +22,11 @@ CHUNK = 1 << 24  # logits that exist at a time
 def token_losses(x: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """x [R, D] after the final norm, head [V, D], targets [R] -> float32 [R] each: the log-probability of the target
     and the entropy of the whole distribution, both at temperature 1, both with gradients."""
+    rows, extra = len(x), filler(len(x)) if x.dtype == torch.bfloat16 else 0
+    if extra:
+        x, targets = pad(x, (0, 0, 0, extra)), pad(targets, (0, extra))
     logprob, entropy = TokenLosses.apply(x, head, targets)
-    return logprob, entropy
+    return logprob[:rows], entropy[:rows]
 
 
 class TokenLosses(torch.autograd.Function):

@@ -30,6 +30,18 @@ def test_equal_to_the_plain_head(chunk: int, wanted: str, ours: bool, monkeypatc
     torch.testing.assert_close(grads[0], grads[1], rtol=1e-6, atol=1e-6)
 
 
+def test_bfloat16_rows_are_filled_and_nothing_else_changes() -> None:
+    torch.manual_seed(0)
+    x, head = torch.randn(37, 16).bfloat16().requires_grad_(), (0.3 * torch.randn(101, 16)).bfloat16().requires_grad_()
+    targets = torch.randint(101, (37,))
+    logprob, entropy = token_losses(x, head, targets)
+    assert len(logprob) == len(entropy) == 37
+    logp = (x.float() @ head.float().T).log_softmax(-1)
+    torch.testing.assert_close(logprob, logp[torch.arange(37), targets], rtol=0.02, atol=0.02)
+    ours, plain = (torch.autograd.grad(a.sum(), (x, head)) for a in (logprob, logp[torch.arange(37), targets]))
+    torch.testing.assert_close(ours, plain, rtol=0.03, atol=0.06)
+
+
 MEMORY = """
 import resource, torch
 from ponder.model.torch.head import token_losses
