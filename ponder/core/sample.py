@@ -117,6 +117,9 @@ class Rollout:
     continuation: Continuation
     verdict: Verdict | None = None
     """Filled by the task's verifier; None until then."""
+    earlier: tuple["Rollout", ...] = ()
+    """Of an episode of several turns: what was said before a prompt that did not go on from the last one, because
+    something in it had been left out or cut. Without verdicts; all of it is learned with the one of the whole."""
 
     def __post_init__(self) -> None:
         if not self.prompt_ids:
@@ -124,6 +127,11 @@ class Rollout:
 
     def graded(self, verdict: Verdict) -> "Rollout":
         return replace(self, verdict=verdict)
+
+    @property
+    def stretches(self) -> tuple["Rollout", ...]:
+        """All of it, in order."""
+        return (*self.earlier, self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from ponder.core.protocol import ChatModel, ChatStream
 from ponder.core.request import ChatRequest
 from ponder.core.sample import Problem
 from ponder.eval.cache import Cache
-from ponder.eval.episodes import play
+from ponder.eval.episodes import Player, play
 from ponder.eval.grade import Output, graded
 from ponder.eval.settings import Cell, Settings
 from ponder.tasks.base import Task
@@ -99,7 +99,7 @@ def _asking(
 ) -> Iterator[Callable[[Job], "Future[Output]"]]:
     """Yields a function that asks in the background. When the block is left by an error, what runs is cancelled."""
     running: set[ChatStream] = set()
-    lock, stopped = threading.Lock(), threading.Event()
+    lock, stopped, player = threading.Lock(), threading.Event(), Player()
 
     def events_of(request: ChatRequest) -> list[Event]:
         stream = model.stream(request)
@@ -122,7 +122,7 @@ def _asking(
         started = clock()
         task = job.task
         if isinstance(task, PlayedTask):
-            events = _again(lambda: play(model, task, job.problem, request), stopped)
+            events = _again(lambda: play(player, model, task, job.problem, request), stopped)
         else:
             events = _again(lambda: events_of(request), stopped)
         seconds = clock() - started
@@ -138,9 +138,11 @@ def _asking(
         with lock:
             for stream in running:
                 stream.cancel()
+        player.close()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        player.close()
 
 
 def _again(ask: Callable[[], list[Event]], stopped: threading.Event) -> list[Event]:

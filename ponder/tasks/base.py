@@ -106,6 +106,10 @@ class Task(ABC):
         """(right, wrong) answers for a verifier that the forms of `labelled` do not suit."""
         return None
 
+    def trial(self, rng: random.Random, level: int) -> Problem:
+        """A problem to try the verifier on."""
+        return self.make(rng, level, "train")
+
     # -- the same for all -------------------------------------------------------------------------------------------
 
     def make(self, rng: random.Random, level: int, split: Split) -> Problem:

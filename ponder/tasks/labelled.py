@@ -63,7 +63,7 @@ def labelled(task: Task, problems: int, seed: int = 0) -> list[tuple[Problem, st
     rng = random.Random(seed)
     rows = []
     for n in range(problems):
-        problem = task.make(rng, n % task.levels, "train")
+        problem = task.trial(rng, n % task.levels)
         if (own := task.own_answers(problem, rng)) is not None:
             rows += [(problem, text, right) for right, texts in zip((True, False), own) for text in texts]
             continue

@@ -39,6 +39,7 @@ from ponder.tasks.tools.calling import Calling
 from ponder.tasks.tools.goals import Goals
 from ponder.tasks.tools.store import Store
 from ponder.tasks.tools.world import PlayedTask
+from ponder.tasks.tools.zones import Zones
 
 FAMILIES: dict[str, tuple[Task, ...]] = {
     "tiny": (
@@ -74,7 +75,9 @@ FAMILIES: dict[str, tuple[Task, ...]] = {
     ),
     "grounded": (Passages(), Premise(), Declining()),
 }
-PLAYED: dict[str, PlayedTask] = {"store": Store()}  # with tools, over many steps; evaluation plays them
+PLAYED: dict[str, PlayedTask] = {
+    task.name: task for task in (Store(), Zones())
+}  # with tools, over many steps; evaluation plays them
 TASKS: dict[str, Task] = {task.name: task for family in FAMILIES.values() for task in family}
 
 

@@ -1,19 +1,23 @@
 """Tasks with tools over many steps, played through the agent loop: what is left behind is graded."""
 
 import json
+import random
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from saying import call, thought
 
 from ponder import LLM
-from ponder.core.errors import UserError
+from ponder.core.errors import UpstreamError, UserError
 from ponder.eval.run import run
 from ponder.eval.settings import Settings
 from ponder.tasks.labelled import judge, labelled
 from ponder.tasks.table import PLAYED, tasks_named
 from ponder.tasks.tools.goals import Goals
+from ponder.tasks.tools.zones import ZONES as CITIES
 
 STORE = PLAYED["store"]
 
@@ -96,3 +100,40 @@ def test_what_is_read_in_the_last_words(tmp_path: Path) -> None:
         Goals.loaded(tmp_path / "goals.json")
     with pytest.raises(UserError, match="no goal is in the split train"):
         task.distinct(None, 0, "train", 1)  # type: ignore[arg-type]
+
+
+def test_goals_of_a_split_and_a_server_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("ponder.eval.run.ATTEMPTS", 2)
+    task = Goals.loaded(goals(tmp_path, split="train"))
+    assert task.make(random.Random(0), 0, "train").split == "train"
+    with pytest.raises(UserError, match="no goal is in the split test"):
+        task.make(random.Random(0), 0, "test")
+    path = goals(tmp_path)
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps({**raw, "mcpServers": {"time": {"command": "no-such-server"}}}))
+    wanted = Settings(tasks=("mcp",), data={"mcp": str(path)}, modes=("no_think",), n=1)
+    with (
+        scripted(tmp_path, ["It is 21:30."]) as llm,
+        pytest.raises(UpstreamError, match=r"mcp cannot be played: .*time"),
+    ):
+        run(llm, wanted)
+
+
+ZONES = PLAYED["zones"]
+
+
+def test_labelled_times_and_how_it_is_done() -> None:
+    checked = judge(ZONES, labelled(ZONES, 70))
+    assert checked.right >= 500 and checked.wrong >= 500 and not checked.taken and not checked.missed
+    id_ = '["23:30", "Bogota", ["Kolkata", "Honolulu"]]'
+    problem = ZONES.problem(id_, 1, "train")
+    assert problem.messages[0].text == "It is 23:30 in Bogota. What time is it in Kolkata and in Honolulu?"
+    assert ZONES.answer(problem) == "10:00 and 18:30"
+    first = ZONES.act(problem, [])
+    assert [json.loads(c.arguments)["target_timezone"] for c in first.tool_calls] == ["Asia/Kolkata"]
+    told = [json.dumps({"target": {"datetime": f"2026-12-01T{time}:00+05:30"}}) for time in ("10:00", "18:30")]
+    assert ZONES.act(problem, told[:1]).tool_calls and ZONES.act(problem, told).text == ZONES.answer(problem)
+    for zone, minutes in CITIES.values():
+        for month in (1, 7):
+            assert datetime(2026, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() == timedelta(minutes=minutes)

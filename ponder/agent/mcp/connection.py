@@ -41,7 +41,12 @@ logging.getLogger("mcp").addHandler(logging.NullHandler())
 
 
 class Unavailable(Exception):
-    """The server cannot be reached; the text says why, for the model and for people."""
+    """The server cannot be reached; the text says why, for the model and for people. lost: it is gone; else it only
+    took too long."""
+
+    def __init__(self, text: str, *, lost: bool = True) -> None:
+        super().__init__(text)
+        self.lost = lost
 
 
 class Connection:
@@ -107,12 +112,15 @@ class Connection:
             if client is None:
                 raise Unavailable(f"MCP server {self.name!r} is not connected: {self.problem}") from None
             raise Unavailable(
-                f"MCP server {self.name!r} did not answer within {seconds:g} seconds; the call was cancelled"
+                f"MCP server {self.name!r} did not answer within {seconds:g} seconds; the call was cancelled",
+                lost=False,
             ) from None
         except MCPError as e:
             if not self._ends(e):
                 raise
             raise Unavailable(f"MCP server {self.name!r} went away during the call{self._complaint()}") from e
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as e:  # it had just gone when we wrote to it
+            raise Unavailable(f"MCP server {self.name!r} went away before the call{self._complaint()}") from e
 
     def _ends(self, error: MCPError) -> bool:
         """Whether an error means the end of the session; it is lost, then."""

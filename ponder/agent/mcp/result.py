@@ -122,8 +122,8 @@ def resource_output(result: ReadResourceResult, name: str, workspace: Path, limi
     return gathered.output(limit, None, False)
 
 
-def failure(text: str) -> Output:
-    return Output(f"Error: {text}", error=True)
+def failure(text: str, *, lost: bool = False) -> Output:
+    return Output(f"Error: {text}", error=True, lost=lost)
 
 
 def lines_output(lines: Iterable[str], limit: int) -> Output:

@@ -117,7 +117,7 @@ async def answered(ask: Callable[[], Awaitable[Output]]) -> Output:
     try:
         return await ask()
     except Unavailable as e:
-        return failure(str(e))
+        return failure(str(e), lost=e.lost)
     except MCPError as e:
         return failure(e.message or f"code {e.code}")
     except ValidationError as e:

@@ -35,7 +35,8 @@ class Output(Struct, frozen=True):
 
     text: what the model reads. images: shown to people; the model only reads that they are there. files: names, inside
     the workspace, of what the call made or changed. structured: machine-readable result, if the tool has one.
-    error: the call failed; the text says why and what to do.
+    error: the call failed; the text says why and what to do. lost: it failed because what carries it out is gone, and
+    not for anything in the call.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Output(Struct, frozen=True):
     files: tuple[str, ...] = ()
     structured: Any = None
     error: bool = False
+    lost: bool = False
 
 
 class ToolContext(Struct, frozen=True):

@@ -1,7 +1,9 @@
 """Goals with the tools of any MCP server, from a file: what is asked, and which answer is right.
 
-    {"mcpServers": {"time": {"command": "mcp-server-time"}},
+    {"mcpServers": {"time": {"command": "mcp-server-time"}}, "shared": true,
      "goals": [{"id": "1", "ask": "When it is 14:30 in Berlin, what time is it in Tokyo?", "answer": "21:30"}]}
+
+shared: the servers keep nothing between calls, so that one set of them is enough for all attempts.
 
 The answer is looked for as a whole in the last words of the model, case aside; `not` lists what must not stand there.
 """
@@ -28,6 +30,7 @@ class Goals(PlayedTask):
     levels: int = 1
     servers: Mapping[str, Any] = field(default_factory=dict)
     goals: Mapping[str, Goal] = field(default_factory=dict)
+    shared: bool = False
 
     @classmethod
     def loaded(cls, path: Path) -> "Goals":
@@ -36,20 +39,26 @@ class Goals(PlayedTask):
             raw = json.loads(path.read_text("utf-8"))
             goals = {str(goal["id"]): goal for goal in raw["goals"]}
             whole = all(isinstance(g["ask"], str) and str(g["answer"]).strip() for g in goals.values())
-            servers = raw["mcpServers"]
+            servers, shared = raw["mcpServers"], bool(raw.get("shared", False))
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(
                 f"{path}: no file of goals with mcpServers, goals, ask and answer ({e})", param="data"
             ) from e
         if not goals or not whole or not isinstance(servers, dict) or len(goals) < len(raw["goals"]):
             raise UserError(f"{path}: every goal needs an id of its own, an ask and an answer", param="data")
-        return cls(servers=servers, goals=goals)
+        return cls(servers=servers, goals=goals, shared=shared)
 
     def draw(self, rng: random.Random, level: int) -> str:
         return rng.choice(list(self.goals))
 
     def make(self, rng: random.Random, level: int, split: Split) -> Problem:
-        return self.problem(self.draw(rng, level), level, self.split_of(rng.choice(list(self.goals))))
+        """Raises UserError when no goal is of this split."""
+        return self.problem(rng.choice([p.id for p in self.distinct(rng, level, split, len(self.goals))]), level, split)
+
+    def trial(self, rng: random.Random, level: int) -> Problem:
+        """Of any split: none of them need be for training."""
+        id_ = self.draw(rng, level)
+        return self.problem(id_, level, self.split_of(id_))
 
     def distinct(self, rng: random.Random, level: int, split: Split, n: int) -> Iterator[Problem]:
         """The goals of a split, in the order of the file, n at most."""

@@ -4,7 +4,8 @@ A world has tools and a state. Whoever plays (evaluation, through the product's 
 problem, lets the model call, and gives `outcome` to the verifier."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ponder.core.errors import UserError
@@ -24,9 +25,12 @@ class World(ABC):
 
 
 class PlayedTask(Task):
-    """steps: of the model, at most."""
+    """steps: of the model, at most. servers: MCP servers whose tools may be called, as `mcpServers` of a config.
+    shared: they keep nothing of what was called, so that all attempts may call the same ones."""
 
     steps: int = 12
+    servers: Mapping[str, Any] = MappingProxyType({})
+    shared: bool = False
 
     @abstractmethod
     def open(self, problem: Problem) -> World:
@@ -34,3 +38,7 @@ class PlayedTask(Task):
 
     def reply(self, problem: Problem, thought: str | None) -> Message:
         raise UserError(f"{self.name} is played with tools: one turn of it teaches nothing", param="tasks")
+
+    def act(self, problem: Problem, heard: Sequence[str]) -> Message:
+        """The next turn of somebody who can do it. heard: the results of all calls so far."""
+        raise UserError(f"{self.name} does not know how it is done: nobody can write its episodes", param="tasks")

@@ -32,7 +32,7 @@ from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.select.fuse import Fuse
 from ponder.train.select.traces import Traces
 from ponder.train.stage import TextStage
-from ponder.train.stages.conversation import conversation
+from ponder.train.stages.conversation import likely_said
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.model import TakeModel
 from ponder.train.stages.pretrain import Pretrain, fresh
@@ -181,7 +181,7 @@ class _Measured:
             for task in settings.found() for problem in settings.problems(task) for cell in settings.cells(task)
         ]  # fmt: skip
         own = [
-            sum(conversation(a.problem, a.task, self._tokenizer, "think" if a.thinking else "no_think")[1])
+            sum(likely_said(a.problem, a.task, self._tokenizer, "think" if a.thinking else "no_think")[1])
             for a in asks
         ]  # fmt: skip
         trainer = Trainer(self._model, StepSettings(), Path(tempfile.gettempdir()))

@@ -6,6 +6,7 @@ from ponder.train.base.library import UseLibrary
 from ponder.train.base.shards import MakeShards
 from ponder.train.preference.stage import Prefer
 from ponder.train.select.fuse import Fuse
+from ponder.train.select.played import Episodes
 from ponder.train.select.traces import Traces
 from ponder.train.stage import Stage
 from ponder.train.stages.conversations import Conversations
@@ -32,6 +33,7 @@ STAGES: dict[str, type[Stage]] = {
     "conversations": Conversations,
     "traces": Traces,
     "fuse": Fuse,
+    "episodes": Episodes,
     "pretrain": Pretrain,
     "sft": Tune,
     "preference": Prefer,

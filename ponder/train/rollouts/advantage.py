@@ -8,6 +8,7 @@
 | leave_one_out | r - mean of the others | RLOO |
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,16 @@ def advantages(rewards: ArrayLike, kind: Kind = "grpo") -> NDArray[np.float64]:
         above /= r.std(ddof=1) + EPSILON
     elif kind == "leave_one_out":
         above *= r.shape[1] / (r.shape[1] - 1)
+    return above
+
+
+def of_groups(groups: Sequence[Sequence[float]], kind: Kind = "grpo") -> list[NDArray[np.float64]]:
+    """The same for groups of different sizes, of which rollouts were dropped. An answer that is alone gets 0."""
+    own: Kind = "dr_grpo" if kind == "batch" else kind
+    above = [advantages([group], own)[0] if len(group) > 1 else np.zeros(len(group)) for group in groups]
+    if kind == "batch":
+        spread = np.concatenate([np.asarray(group, np.float64) for group in groups]).std(ddof=1) + EPSILON
+        above = [a / spread for a in above]
     return above
 
 

@@ -97,13 +97,20 @@ def verdict(
     unsaid = phase == "reasoning" or bool(thoughts.strip() and not answer.strip())
     if unsaid or said.finish in ("length", "cancelled"):
         return TRUNCATED
+    return verdict_of(task, problem, answer, thoughts, folder, said.ids)
+
+
+def verdict_of(
+    task: Task, problem: Problem, answer: str, thoughts: str, folder: Path, ids: Sequence[int] = ()
+) -> Verdict:
+    """ids: of the answer, to be kept with a problem whose verifier fails."""
     try:
         return judged(task, problem, answer, thoughts)[0]
     except VerifierError as error:
         path = folder / FAILED
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {"task": problem.task, "problem": problem.id, "level": problem.level, "answer": answer,
-                 "question": problem.messages[-1].text, "ids": said.ids, "error": str(error)}  # fmt: skip
+                 "question": problem.messages[-1].text, "ids": list(ids), "error": str(error)}  # fmt: skip
         path.write_text(json.dumps(facts, ensure_ascii=False, indent=1))
         raise VerifierError(f"{error}. The problem is in {path}") from error
 

@@ -44,8 +44,7 @@ class GroupSource:
         turn = 0
         while not kept or (self._no_signal == "refill" and len(kept) < self._wanted and turn < REFILLS):
             groups = self._draw(step, turn, self._wanted - len(kept))
-            signal = has_signal(_rewards(groups)).tolist() if groups else list[bool]()
-            found = [g for g, good in zip(groups, signal, strict=True) if good]
+            found = [group for group in groups if _differ(group)]
             self._note(groups, bool(found))
             seen += groups
             kept += found
@@ -96,7 +95,7 @@ def metrics_of(groups: Sequence[Group]) -> dict[str, float]:
         "truncated": float(np.mean([v.status == "truncated" for v in verdicts])),
         "unparsed": float(np.mean([v.status == "unparsed" for v in verdicts])),
         "looping": float(np.mean([loops(c.ids) for c in said])),
-        "new_tokens": float(np.mean([len(c.ids) for c in said])),
+        "new_tokens": float(np.mean([_written(r) for r in rollouts])),
         "thinking_tokens": float(np.mean([c.thinking_tokens for c in said])),
         "handovers": float(np.mean([c.handover is not None for c in said])),
         "weights_version": float(min(c.weights_version for c in said)),
@@ -105,8 +104,18 @@ def metrics_of(groups: Sequence[Group]) -> dict[str, float]:
 
 def computed(groups: Sequence[Group]) -> int:
     """Ids that an engine computed for these: a prompt once, and every answer."""
-    return sum(len(group[0].prompt_ids) + sum(len(r.continuation.ids) for r in group) for group in groups)
+    several = (s for group in groups for r in group for s in r.earlier)
+    return sum(len(group[0].prompt_ids) + sum(len(r.continuation.ids) for r in group) for group in groups) + sum(
+        len(s.prompt_ids) + len(s.continuation.ids) for s in several
+    )
 
 
-def _rewards(groups: Sequence[Group]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return np.array([[r.verdict.reward for r in group if r.verdict is not None] for group in groups], np.float64)
+def _written(rollout: Rollout) -> int:
+    """Ids that are no tool's."""
+    return sum(w != "environment" for stretch in rollout.stretches for w in stretch.continuation.writers)
+
+
+def _differ(group: Group) -> bool:
+    """Whether there is something to learn from."""
+    rewards = np.array([[r.verdict.reward for r in group if r.verdict is not None]], np.float64)
+    return bool(has_signal(rewards)[0])

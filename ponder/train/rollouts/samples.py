@@ -22,17 +22,18 @@ def samples_of(
 
     truncated: what an answer cut at the token limit does. "keep": it counts with its reward, and it always counts in
     the mean of its group; "leave_out": nothing is learned from it (TRL's mask_truncated_completions).
-    reward: in place of the verdict's, such as `overlong`.
+    reward: in place of the verdict's, such as `overlong`. An episode of several stretches makes a sample of each.
     """
     reward = reward or _reward
-    if len({len(g) for g in groups}) > 1:
-        raise UserError("all groups of a step need the same number of answers", param="group_size")
-    above = advantage.advantages([[reward(r) for r in group] for group in groups], kind)
+    if max(map(len, groups), default=0) < 2:
+        raise UserError("advantages compare the answers of one group: give 2 or more a problem", param="group_size")
+    above = advantage.of_groups([[reward(r) for r in group] for group in groups], kind)
     return [
-        sample_of(rollout, float(a))
+        sample_of(stretch, float(a))
         for group, row in zip(groups, above, strict=True)
         for rollout, a in zip(group, row, strict=True)
-        if "model" in rollout.continuation.writers
+        for stretch in rollout.stretches
+        if "model" in stretch.continuation.writers
         and not (truncated == "leave_out" and rollout.continuation.finish == "length")
     ]
 

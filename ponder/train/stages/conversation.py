@@ -19,6 +19,7 @@ from ponder.core.message import Message
 from ponder.core.sample import Problem, Sample
 from ponder.engine.decoding.thinking_budget import handover_ids
 from ponder.tasks.base import Task
+from ponder.tasks.tools.world import PlayedTask
 from ponder.text.chat.render import render
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
@@ -39,6 +40,16 @@ def conversation(
     )  # fmt: skip
     counts = [span.trainable for span in rendered.spans for _ in range(span.start, span.end)]
     return rendered.ids, counts
+
+
+def likely_said(problem: Problem, task: Task, tokenizer: Tokenizer, mode: Mode) -> tuple[list[int], list[bool]]:
+    """The same for an estimate. What is said in a task that is played is not known before; its thought and answer stand
+    for it."""
+    if not isinstance(task, PlayedTask):
+        return conversation(problem, task, tokenizer, mode)
+    last = Message.assistant(task.answer(problem), reasoning=task.trace(problem) if mode == "think" else None)
+    rendered = render([*problem.messages, last], tokenizer, tools=problem.tools, add_generation_prompt=False)
+    return rendered.ids, [span.trainable for span in rendered.spans for _ in range(span.start, span.end)]
 
 
 def can_be_cut(ids: list[int], counts: list[bool], tokenizer: Tokenizer) -> bool:

@@ -24,6 +24,7 @@ from ponder.core.errors import UserError
 from ponder.core.sample import Rollout, Sample
 from ponder.engine.token_model import TokenEngine
 from ponder.model.torch.modules import Decoder
+from ponder.tasks.tools.world import PlayedTask
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import weights
 from ponder.train.loss import LossSettings
@@ -58,6 +59,8 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if played := [task.name for task in self.found() if isinstance(task, PlayedTask)]:
+            raise UserError(f"{played[0]} is played with tools, which kind rl can", param="tasks")
         if self.group < 1:
             raise UserError("group must be 1 answer or more", param="group")
         if not 0 <= self.from_teacher <= 1:

@@ -29,6 +29,8 @@ class Evaluate(Stage, frozen=True, kw_only=True, tag="eval"):
     split: Split = "test"
     temperature: float | None = 0.0
     max_tokens: int | None = None
+    data: dict[str, str] = field(default_factory=dict)
+    """Files of tasks that need one, as `ponder eval --data`."""
 
     def __post_init__(self) -> None:
         self.settings(0)
@@ -40,7 +42,7 @@ class Evaluate(Stage, frozen=True, kw_only=True, tag="eval"):
         return Settings(
             tasks=self.tasks, modes=self.modes, budgets=tuple(None if b == "none" else b for b in self.budgets),
             levels=self.levels, n=self.n, samples=self.samples, seed=seed, split=self.split,
-            sampling=SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens),
+            sampling=SamplingParams(temperature=self.temperature, max_tokens=self.max_tokens), data=self.data,
         )  # fmt: skip
 
     def run(self, ctx: Context) -> None:

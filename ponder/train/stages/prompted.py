@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
 from ponder.core.sample import Sample, Split
+from ponder.tasks.base import Task
 from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.rollouts.collect import Ask
-from ponder.train.stages.conversation import Mode, conversation
+from ponder.train.stages.conversation import Mode, likely_said
 from ponder.train.stages.text import Levels, check_tasks
 from ponder.train.stages.training import Likely, TuningStage
 
@@ -36,11 +37,13 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
     budget_share: float = 0.5
     """Of the problems with thoughts, those that get one of the budgets."""
     max_new_tokens: int = 256
-    """Longest answer, thoughts and hand-over included."""
+    """Longest answer, thoughts and hand-over included; of a task that is played, longest turn."""
+    data: dict[str, str] = field(default_factory=dict)
+    """Files of tasks that need one: { mcp = "goals.json" }."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_tasks(self.tasks, self.levels)
+        check_tasks(self.tasks, self.levels, self.data)
         if min(self.problems, self.max_new_tokens) < 1 or not self.modes:
             raise UserError("a step needs one problem or more, room to answer, and a mode", param="problems")
         if not 0 <= self.budget_share <= 1 or any(b < 0 for b in self.budgets):
@@ -52,7 +55,7 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
         """Answers as the tasks themselves would give them, in stead of the model's."""
         asks = self.asks(seed, 0)
         told = [
-            conversation(a.problem, a.task, tokenizer, "think" if a.thinking else "no_think")
+            likely_said(a.problem, a.task, tokenizer, "think" if a.thinking else "no_think")
             for a in asks for _ in range(self.group)
         ]  # fmt: skip
         samples = [self.stand_in(ids, np.array([False, *own[1:]], np.float32)) for ids, own in told]
@@ -69,15 +72,21 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
     ) -> list[Ask]:  # fmt: skip
         """The problems of a step, `problems` of them or `count`: a function of the seed, the step and the turn, and of
         what each level of a task is worth."""
-        rng = random.Random(f"{seed}/{self.name}/{step}/{turn}")
-        return [self._ask(rng, n, split, worth) for n in range(self.problems if count is None else count)]
+        rng, tasks = random.Random(f"{seed}/{self.name}/{step}/{turn}"), self.found()
+        return [self._ask(rng, tasks, n, split, worth) for n in range(self.problems if count is None else count)]
 
-    def _ask(self, rng: random.Random, n: int, split: Split, worth: Callable[[str, int], float] | None) -> Ask:
-        task = rng.choice(tasks_named(self.tasks))
+    def found(self) -> tuple[Task, ...]:
+        return tasks_named(self.tasks, self.data)
+
+    def _ask(
+        self, rng: random.Random, tasks: Sequence[Task], n: int, split: Split,
+        worth: Callable[[str, int], float] | None,
+    ) -> Ask:  # fmt: skip
+        task = rng.choice(tasks)
         levels = self.levels.get(task.name) or range(task.levels)
         level = rng.choice(levels)
         if worth is not None:
-            every = [(t, n) for t in tasks_named(self.tasks) for n in self.levels.get(t.name) or range(t.levels)]
+            every = [(t, n) for t in tasks for n in self.levels.get(t.name) or range(t.levels)]
             task, level = rng.choices(every, [worth(t.name, n) for t, n in every])[0]
         thinking = self.modes[n % len(self.modes)] == "think"
         cut = thinking and bool(self.budgets) and rng.random() < self.budget_share

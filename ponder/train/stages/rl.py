@@ -28,13 +28,16 @@ from numpy.typing import NDArray
 from ponder.core.errors import UserError
 from ponder.core.protocol import ChatModel
 from ponder.core.sample import Rollout, Sample
+from ponder.engine.token_model import TokenEngine
 from ponder.model.torch.modules import Decoder
+from ponder.tasks.tools.world import PlayedTask
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train import weights
 from ponder.train.loss import LossSettings
 from ponder.train.preference.score import Preference
 from ponder.train.rollouts.advantage import Kind
 from ponder.train.rollouts.collect import Ask, roll_out
+from ponder.train.rollouts.episodes import Episodes
 from ponder.train.rollouts.groups import GroupSource, NoSignal, computed, metrics_of
 from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.rollouts.judged import Group, Judge, Preferred
@@ -46,7 +49,7 @@ from ponder.train.stage import Context
 from ponder.train.stages.minibatches import Minibatches
 from ponder.train.stages.prompted import SHOWN, PromptedStage
 from ponder.train.stages.training import Drawn
-from ponder.train.step import StepReport
+from ponder.train.step import StepReport, Trainer
 
 
 class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
@@ -85,6 +88,8 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
     measure_samples: int = 64
     kappa: float = 0.0
     """Weight of the KL to the model that the stage began with."""
+    turns: int = 8
+    """Of the model in a task that is played with tools, at most."""
     mismatch_limit: float = 1e-4
     """Mean k3 between engine and trainer, nats an id."""
 
@@ -104,6 +109,12 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
         if bool(self.preference) != bool(self.preferred) or not set(self.preferred) <= set(self.tasks):
             raise UserError("preference and preferred belong together: a stage, and tasks of those that are asked",
                             param="preferred")  # fmt: skip
+        played = {task.name for task in self.found() if isinstance(task, PlayedTask)}
+        if played and (self.overlong or played & {*self.judged, *self.preferred}):
+            raise UserError(f"{min(played)} is played: what it leaves behind is its reward, without overlong, judge or "
+                            "preference", param="tasks")  # fmt: skip
+        if self.turns < 1:
+            raise UserError("an episode has one turn or more", param="turns")
         low, high = self.pass_rate
         if not 0 <= low < high <= 1:
             raise UserError("pass_rate is a band of two shares, such as [0.1, 0.8]", param="pass_rate")
@@ -128,12 +139,16 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
                             entropy_target=self.entropy_target)  # fmt: skip
 
     def run(self, ctx: Context) -> None:
-        with nullcontext() if self.judge is None else teacher_of(self.judge) as model:
-            self._run(ctx, model)
-
-    def _run(self, ctx: Context, judging: ChatModel | None) -> None:
         tokenizer, trainer = ctx.tokenizer(), self.trainer(ctx, ctx.model(), loss=self.loss())
         engine = engine_of(trainer.decoder, tokenizer)
+        episodes = Episodes(engine, self.turns, self.max_new_tokens, ctx.folder)
+        with episodes, nullcontext() if self.judge is None else teacher_of(self.judge) as model:
+            self._run(ctx, trainer, tokenizer, engine, episodes, model)
+
+    def _run(
+        self, ctx: Context, trainer: Trainer, tokenizer: Tokenizer, engine: TokenEngine, episodes: Episodes,
+        judging: ChatModel | None,
+    ) -> None:  # fmt: skip
         reference = Decoder(ctx.model()) if self.kappa else None
 
         rewards = self._rewards(ctx, judging, tokenizer)
@@ -141,7 +156,11 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
         worth = rates.worth if self.pass_rate != (0.0, 1.0) else None
 
         def answered(asks: Sequence[Ask], group: int) -> Sequence[Sequence[Rollout]]:
-            return roll_out(engine, tokenizer, asks, group=group, max_new_tokens=self.max_new_tokens, folder=ctx.folder)
+            played = [ask for ask in asks if isinstance(ask.task, PlayedTask)]
+            single = [ask for ask in asks if not isinstance(ask.task, PlayedTask)]
+            groups = episodes(played, group) if played else []
+            return [*groups, *roll_out(engine, tokenizer, single, group=group, max_new_tokens=self.max_new_tokens,
+                                       folder=ctx.folder)]  # fmt: skip
 
         def draw(step: int, turn: int, count: int) -> Sequence[Sequence[Rollout]]:
             groups = answered(self.asks(ctx.seed, step, turn, count, worth=worth), self.group)
@@ -173,6 +192,7 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             samples = samples_of(groups, kind=self.advantage, truncated=self.truncated, reward=reward)
             if reference is not None:
                 samples = with_reference(samples, reference, self.max_tokens)
+            told |= {f"episode {name}": value for name, value in episodes.told.items()}
             return Drawn(samples, metrics, rates.note(seen) | told, ids + computed(seen))
 
         parts = Minibatches(collect, self.minibatches, ctx.seed, ctx.folder, ctx.checkpoints)

@@ -187,11 +187,13 @@ def rounds(count: int, wanted: int, seed: int) -> list[int]:
 
 
 def answers_of(ctx: Context, stages: Sequence[str], tokenizer: Tokenizer, positions: int) -> list[Told]:
-    """All answers of these stages' conversations. Raises UserError for what the model has no positions for."""
-    found = []
+    """All answers of these stages' conversations; of those that are read behind the very ids of the one before, as in a
+    loop of calls, one sample. Raises UserError for what the model has no positions for."""
+    found: list[Told] = []
     for name in stages:
         path = ctx.parents[name] / conversations.CONVERSATIONS
         for n, each in enumerate(conversations.read(path), 1):
+            told: list[Told] = []
             for ids, counts in conversations.samples(each, tokenizer):
                 if len(ids) > positions:
                     raise UserError(
@@ -199,5 +201,9 @@ def answers_of(ctx: Context, stages: Sequence[str], tokenizer: Tokenizer, positi
                         "out, or take a model with more",
                         param="data",
                     )
-                found.append((ids, counts))
+                if told and ids[: len(told[-1][0])] == told[-1][0]:
+                    before = told.pop()[1]
+                    counts = [*before, *counts[len(before) :]]
+                told.append((ids, counts))
+            found += told
     return found

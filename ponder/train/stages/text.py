@@ -1,6 +1,6 @@
 """Text to learn a language from, written by the tasks: questions, thoughts and answers of the train split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 import msgspec
@@ -46,11 +46,11 @@ class WriteText(TextStage, frozen=True, kw_only=True, tag="text"):
         return ("\n".join(islice(single, self.each)) for _ in range(count))
 
 
-def check_tasks(names: tuple[str, ...], levels: Levels) -> None:
+def check_tasks(names: tuple[str, ...], levels: Levels, data: Mapping[str, str] | None = None) -> None:
     """Raises UserError with the nearest name of a task that there is not, and for levels that it does not have."""
     if not names:
         raise UserError("a stage without tasks has no data", param="tasks")
-    found = {task.name: task for task in tasks_named(names)}
+    found = {task.name: task for task in tasks_named(names, data)}
     for name, wanted in levels.items():
         if name not in found:
             raise UserError(

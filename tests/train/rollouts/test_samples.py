@@ -48,5 +48,9 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
     ):
         with pytest.raises(UserError, match=said):
             samples_of([group])
-    with pytest.raises(UserError, match="same number"):
-        samples_of([[rollout(DRAWN, 1.0)] * 2, [rollout(DRAWN, 1.0)] * 3])
+
+
+def test_a_group_that_lost_a_rollout_is_compared_by_itself() -> None:
+    right, wrong = rollout(DRAWN, 1.0), rollout(CUT, 0.0)
+    found = samples_of([[right, wrong, wrong], [right, wrong]], kind="dr_grpo")
+    np.testing.assert_allclose([s.advantage[2] for s in found], [2 / 3, -1 / 3, -1 / 3, 1 / 2, -1 / 2], rtol=1e-6)

@@ -11,10 +11,14 @@ import torch
 from msgspec import convert
 
 from ponder.core.errors import UserError
-from ponder.tasks.table import TASKS
+from ponder.core.sample import Problem
+from ponder.tasks.table import PLAYED, TASKS
+from ponder.tasks.tools.goals import Words
+from ponder.tasks.tools.world import PlayedTask
 from ponder.train.recipe.read import recipe_of
 from ponder.train.record.metrics import read
 from ponder.train.stage import MODEL, Context, Interrupted
+from ponder.train.stages.distill import Distill
 from ponder.train.stages.rl import Rl
 from tests.train.recipes import base, recipe, text, tokenizer
 from tests.train.recipes import tuned as tuned_stage
@@ -180,3 +184,41 @@ def test_a_recipe_goes_from_tuning_through_rewards_to_a_smaller_model() -> None:
         recipe_of(recipe(text(), tokenizer(), base(), tuned_stage(), {**rewards, "grup": 4}), "test")
     with pytest.raises(UserError, match="take 4 or more"):
         recipe_of(recipe(text(), tokenizer(), base(), tuned_stage(), {**rewards, "group": 1}), "test")
+
+
+class PlayedDigit(PlayedTask, Digit):
+    """The same, through the agent loop: nothing to call, and who falls silent is asked again."""
+
+    def open(self, problem: Problem) -> Words:
+        return Words()
+
+
+def test_a_task_that_is_played_is_learned_and_goes_on_with_the_same_bits(
+    parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PLAYED, "digit", PlayedDigit())
+    few = stage(steps=4, checkpoint_every=2, turns=2)
+    few.run(context(tmp_path / "whole", parent))
+    asked = iter([False, True, *[False] * 9])
+    with pytest.raises(Interrupted):
+        few.run(context(tmp_path / "cut", parent, lambda: next(asked)))
+    few.run(context(tmp_path / "cut", parent))
+    a, b = (read(tmp_path / name / "metrics.jsonl") for name in ("whole", "cut"))
+    keys = ("step", "loss", "norm", "mismatch_kl", "reward", "episode turns")
+    assert [[line[k] for k in keys] for line in a] == [[line[k] for k in keys] for line in b]
+    assert all(abs(float(line["mismatch_kl"])) < 1e-9 and float(line["episode turns"]) >= 1 for line in a)
+    assert 0 < float(a[0]["reward"]) < 1 and float(a[0]["episode lost"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"overlong": 4}, "without overlong"), ({"judge": "x", "judged": ["digit"]}, "without overlong, judge"),
+     ({"turns": 0}, "one turn or more")],
+)  # fmt: skip
+def test_what_a_played_task_cannot_have(fields: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLAYED, "digit", PlayedDigit())
+    with pytest.raises(ValueError, match=told):
+        stage(**fields)
+    with pytest.raises(ValueError, match="which kind rl can"):
+        taught = {"name": "d", "kind": "distill", "from": "sft", "teacher": "t", "tasks": ["digit"], "steps": 1}
+        convert(taught, Distill)
