@@ -84,3 +84,23 @@ def test_a_model_that_is_loaded_first_says_so(chat: Chat) -> None:
     held[0].continue_()
     chat.page.wait_for_selector("#waiting", state="detached")
     chat.done()
+
+
+def test_what_a_model_s_card_says_is_told(chat: Chat) -> None:
+    """On the empty page, with its own questions to try, and in the list of models, where it cannot be deleted."""
+    about, question = "It counts letters. It knows no facts of the world.", "How many r in s t r a w?"
+    own = {"name": "brief", "loaded": True, "loading": False, "about": about, "examples": [question]}
+    listed = {"models": [own], "default": "brief", "tools": [], "warnings": []}
+    chat.page.route("**/web/models", lambda route: route.fulfill(json=listed))
+    row = had("ponder-mini", 0.0063, 5000, here=True, shipped=True, about=about)
+    told = {"memory": 16e9, "models": [row], "extends": True}
+    chat.page.route("**/web/catalogue", lambda route: route.fulfill(json=told))
+    chat.page.reload()
+    chat.page.wait_for_selector(f".empty p:has-text('{about}')")
+    chat.page.click(f".tries button:has-text('{question}')")
+    assert chat.page.input_value("#input") == question
+    chat.page.click("#models")
+    shown = chat.page.locator(".models li").first
+    shown.wait_for()
+    assert "6.3 MB" in shown.inner_text() and about in shown.inner_text()
+    assert shown.locator("button").all_inner_texts() == ["Use"]

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of torch (default: 1 for models up to 128 wide, else all cores)")  # fmt: skip
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="package: the folder to make (default: dist/NAME)")
-    parser.add_argument("--stage", metavar="STAGE", help="inspect: which one")
+    parser.add_argument("--stage", metavar="STAGE", help="inspect, package: which one")
     parser.add_argument("--samples", type=int, default=4, metavar="N", help="inspect: how many samples (default: 4)")
 
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if word == "package":
         from ponder.train.package.package import package
 
-        package(Path(recipes[0]), args.out, args.to)
+        package(Path(recipes[0]), args.out, args.to, args.stage)
         return 0
     from ponder.train.recipe.command import inspect, ladder, train
 

@@ -47,10 +47,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def package(sheet_file: Path, out: Path | None, to: Path | None) -> None:
+def package(sheet_file: Path, out: Path | None, to: Path | None, stage: str | None = None) -> None:
     """out: where the stages lie, by default where the recipe puts them. to: is replaced where it is an earlier
-    package."""
+    package. stage: another one than the sheet's."""
     sheet = read_sheet(sheet_file)
+    sheet = replace(sheet, stage=stage or sheet.stage)
     run, to = Run(out or HOME / Path(sheet.recipe).stem), to or RELEASE / sheet.name
     made = run.find(sheet.stage)
     base = run.find(sheet.base) if sheet.base else None

@@ -171,6 +171,8 @@ def test_what_it_is_said_to_do_follows_from_its_answers(run: Path) -> None:
 def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished stage 'nobody'; it has base, tuned"):
         packaging.package(written(tmp_path / "a.toml", 'stage = "tuned"', 'stage = "nobody"'), run, tmp_path / "out")
+    with pytest.raises(UserError, match="no finished stage 'somebody'"):
+        packaging.package(run / "sheet.toml", run, tmp_path / "out", "somebody")
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match="is there and is no package"):
         packaging.package(run / "sheet.toml", run, tmp_path / "mine")

@@ -396,6 +396,7 @@ export async function refreshModels() {
   const found = await get("/web/models").catch(fail);
   if (!found) return;
   settings.setModels(found);
+  if (!conversation && !turn) draw(); // what the model's card says, and what to ask it
   meter();
 }
 
