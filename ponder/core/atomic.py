@@ -1,19 +1,24 @@
 """Write a file or a folder so that its name appears only when it is complete, whatever interrupts the writing.
 
 Until then it is called `.NAME.xxxxxxxx.partial`, and locked. What a killed process leaves has no lock any more: who
-writes the same name next deletes it.
+writes the same name next deletes it. Windows needs no lock, because it neither deletes nor renames a file that is open;
+what is left of a folder stays there.
 """
 
-import fcntl
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+if sys.platform != "win32":
+    import fcntl
+
+WINDOWS = sys.platform == "win32"
 _ENDING = ".partial"
 
 
@@ -29,6 +34,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(handle)
             os.chmod(temporary, 0o644)  # temporary files are private, this one is not
+            if not WINDOWS:  # while it is locked
+                os.replace(temporary, path)
+        if WINDOWS:
             os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -49,18 +57,22 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary)
         raise
     finally:
-        os.close(handle)
+        if handle >= 0:
+            os.close(handle)
 
 
 def _locked(path: Path, *, folder: bool) -> tuple[int, Path]:
-    """A temporary file or folder of `path`, open and locked; made again if it was swept before it had its lock."""
+    """A temporary file or folder of `path`, open and locked; made again if it was swept before it had its lock. -1 for
+    a folder of Windows, which cannot be opened."""
     prefix = f".{path.name}."
     while True:
         if folder:
             temporary = tempfile.mkdtemp(_ENDING, prefix, path.parent)
-            handle = os.open(temporary, os.O_RDONLY)
+            handle = -1 if WINDOWS else os.open(temporary, os.O_RDONLY)
         else:
             handle, temporary = tempfile.mkstemp(_ENDING, prefix, path.parent)
+        if sys.platform == "win32":
+            return handle, Path(temporary)
         with suppress(OSError):  # some network file systems have no locks: there nothing is swept either
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.exists(temporary):
@@ -78,6 +90,8 @@ def _sweep(path: Path) -> None:
 
 
 def _delete_unlocked(path: Path) -> None:
+    if sys.platform == "win32":
+        return path.unlink()  # an error for one that is open
     handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

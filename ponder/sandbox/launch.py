@@ -75,7 +75,7 @@ def starting(
 
 
 def threads() -> int:
-    return min(4, len(os.sched_getaffinity(0)))
+    return min(4, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
 
 
 def other_processes() -> int:

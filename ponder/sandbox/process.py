@@ -11,6 +11,7 @@ are measured four times a second, and too much of either ends the sandbox. The l
 
 import asyncio
 import contextlib
+import mmap
 import os
 import shutil
 import time
@@ -23,7 +24,6 @@ from ponder.sandbox.output import BoundedOutput
 from ponder.sandbox.tree import MAX_DEPTH, ChownLease, size
 
 TICK = 0.25
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sandboxed:
@@ -178,12 +178,12 @@ def close(fds: Sequence[int]) -> None:
 
 
 def resident(root: int) -> int:
-    """Bytes of memory of a process and its descendants; pages that two of them share count twice."""
+    """Bytes of memory of a process and its descendants; pages that two of them share count twice. 0 but on Linux."""
     total, todo = 0, [root]
     while todo:
         pid = todo.pop()
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
             for task in os.listdir(f"/proc/{pid}/task"):
                 todo += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
     return total

@@ -9,13 +9,15 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ponder.core.errors import UserError
 from ponder.sandbox.tree import MAX_DEPTH
 
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+if sys.platform != "win32":
+    FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def parts(name: str) -> list[str]:
@@ -37,6 +39,8 @@ def parts(name: str) -> list[str]:
 @contextlib.contextmanager
 def folder(root: Path, names: list[str], *, make: bool = False) -> Iterator[int]:
     """Descriptor of a folder inside. make: create what is missing, for the owner of the workspace."""
+    if sys.platform == "win32":
+        raise UserError("Files of a workspace need Linux or macOS: on Windows use WSL 2.")
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:

@@ -9,6 +9,7 @@ never written.
 """
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -179,9 +180,15 @@ def _read(path: Path) -> _Log:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    import fcntl
-
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(2**31 - 2)  # the byte that is locked, far beyond the text: nobody could read it meanwhile
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as e:
         raise UserError(f"{path} is in use by another program", param="session") from e

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ class ServerProcess:
         cls, command: str, args: tuple[str, ...], env: Mapping[str, str], cwd: str | None
     ) -> "ServerProcess":
         """env: the whole environment. Raises UserError when there is no such command or folder."""
+        if sys.platform == "win32":
+            raise UserError("MCP servers over stdin and stdout need Linux or macOS: on Windows use WSL 2, or a url")
         if cwd is not None and not Path(cwd).is_dir():
             raise UserError(f"cwd: there is no folder {cwd}")
         if "\0" in "".join((command, *args, *env, *env.values())):

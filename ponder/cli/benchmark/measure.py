@@ -4,12 +4,13 @@ Speeds are those of the engine as users have it: scheduler, sampler and parser i
 machine would allow.
 """
 
-import resource
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ponder.core.errors import UserError
 from ponder.core.event import Finish
 from ponder.core.params import SamplingParams, Thinking
 
@@ -85,4 +86,9 @@ def peak_memory() -> int:
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError as e:
+        raise UserError("ponder bench measures memory, too, and can on Linux and macOS only.") from e
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

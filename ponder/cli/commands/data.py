@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ponder.cli import options
 from ponder.core.errors import UserError
+from ponder.kernels.cpu import usable_cpus
 
 DESCRIPTION = "Make text to learn from: read, mended, judged, identified, scrubbed, without repetitions, with a report."
 NOTES = """examples:
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "annotator.npz in FOLDER)")  # fmt: skip
     parser.add_argument("--sample", metavar="SIZE", help="read about so much in all, such as 5MB, from every source "
                         "alike; label, write: so many documents (default: 2000)")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
+    parser.add_argument("--workers", type=int, default=usable_cpus(), metavar="N",
                         help="processes (default: one a CPU)")  # fmt: skip
     labels = parser.add_argument_group("label and write")
     labels.add_argument("--teacher", metavar="MODEL", help="a model, or the URL of a server, that labels a sample, or "

@@ -54,17 +54,13 @@ def machine() -> Iterator[Line]:
     from ponder.cli.terminal.progress import amount
     from ponder.engine.scheduling.memory import free_memory
     from ponder.kernels.cpu import cpu_name, usable_cpus
+    from ponder.kernels.memory import total_memory
 
     yield "system", f"{platform.system()} {platform.release()}, {platform.machine()}", True
     yield "cpu", cpu_name(), True
     yield "cpus", f"{usable_cpus()} of {os.cpu_count()} for this process", True
-    free = free_memory()
-    if free is not None:
-        yield (
-            "memory",
-            f"{amount(free)} free of {amount(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))}",
-            True,
-        )
+    free, total = free_memory(), amount(total_memory())
+    yield "memory", total if free is None else f"{amount(free)} free of {total}", True
 
 
 def installation() -> Iterator[Line]:

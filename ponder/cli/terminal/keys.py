@@ -48,7 +48,8 @@ def watch_keys(stream: ChatStream, *, keys: bool) -> Iterator[list[str]]:
 def _watch(stream: ChatStream, reader: int, keyboard: int | None, typed: list[str]) -> None:
     sources = [reader] if keyboard is None else [reader, keyboard]
     while True:
-        ready = select.select(sources, [], [])[0]
+        # Windows can select among sockets only, and has no keyboard here: reading the pipe is waiting for it
+        ready = sources if sources == [reader] else select.select(sources, [], [])[0]
         if reader in ready:
             if os.read(reader, 1) == b"q":
                 return

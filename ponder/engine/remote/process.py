@@ -116,6 +116,8 @@ class EngineProcess:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         """In a session of its own: Ctrl-C in the terminal is ours to deal with."""
+        if sys.platform == "win32":
+            raise UserError("Starting another engine needs Linux or macOS: on Windows use WSL 2, or --engine openai.")
         theirs, self._owner = os.pipe()
         try:
             with self._output.open("ab") as output:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ponder.kernels.control_groups import OWN, ROOT, groups, number
+from ponder.kernels.memory import total_memory
 
 # of a control group, version 2 and version 1: its limits, what is in use, and which fields of memory.stat can be given
 # back at once: the page cache counts as in use, and a model file that was just read fills it
@@ -30,8 +31,9 @@ def free_beside(weights: int) -> int | None:
 
 def cache_tokens(bytes_per_token: int, context: int, max_batch: int, free: int | None) -> int:
     """How many tokens the cache should hold by default: every sequence of a full batch at full length if that takes a
-    quarter of the free memory at most, else that quarter; but one full context may take half of it."""
-    free = 8 << 30 if free is None else free
+    quarter of the free memory at most, else that quarter; but one full context may take half of it. free: None, where
+    the system does not tell, stands for half of the machine's."""
+    free = total_memory() // 2 if free is None else free
     quarter, half = free // 4 // bytes_per_token, free // 2 // bytes_per_token
     return min(max_batch * context, max(quarter, min(context, half)))
 

@@ -7,7 +7,6 @@ Downloads lie in ponder.model.hub.store's folder, are resumed when interrupted, 
 A repository is asked for on the Hugging Face hub first and on ModelScope second.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -16,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ponder.core.errors import LoadError, UserError
+from ponder.kernels.memory import total_memory
 from ponder.model.hub.loadable import Unloadable, check_folder, loads
 from ponder.model.hub.registry import ModelName, resolve
 from ponder.model.hub.store import Download, Progress, complete, downloads, finish, here, home, locked, remove, slot
@@ -107,7 +107,7 @@ def best_available(progress: Progress | None = None, announce: Announce | None =
     A downloaded one that loads and fits the memory (thinking before not, then the larger); else a Qwen3 from the hub or
     ModelScope, by memory; else the one of the package index; without any network the one that comes with Ponder.
     """
-    memory = _memory()
+    memory = total_memory()
     fitting = [d for d in downloads() if d.nbytes * 1.5 < memory and not d.name.endswith("-base")]
     fitting.sort(key=lambda d: ("qwen3" in d.name.lower(), d.nbytes), reverse=True)
     if best := next((d for d in fitting if loads(d.path)), None):
@@ -135,11 +135,6 @@ def _from_index(wanted: str, refused: LoadError, progress: Progress | None, anno
         note = f"{own.text}: the one that comes with Ponder, {why}, nor {small.text} from a package index."
         return LocalModel(own, path_of_own, note)
     return LocalModel(small, path, f"{small.text}: from the Python package index, {why}.")
-
-
-def _memory() -> int:
-    """Bytes of memory in this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _by_memory(memory: int) -> str:

@@ -20,16 +20,20 @@ def main() -> None:
     os.chdir(settings["folder"])
     os.environ.update(PWD=settings["folder"])
     limits = settings["limits"]
-    for name, value in (
+    bounds = [
         (resource.RLIMIT_CPU, limits["cpu"]),
-        (resource.RLIMIT_AS, 2 * limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["file"]),
         (resource.RLIMIT_NOFILE, limits["descriptors"]),
-        (resource.RLIMIT_NPROC, limits["processes"] + settings["others"]),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_MEMLOCK, 64 * 1024),
-        (resource.RLIMIT_MSGQUEUE, 0),
-    ):
+    ]
+    if sys.platform == "linux":  # macOS refuses the first, cannot count the others' processes, and lacks the rest
+        bounds += [
+            (resource.RLIMIT_AS, 2 * limits["memory"]),
+            (resource.RLIMIT_NPROC, limits["processes"] + settings["others"]),
+            (resource.RLIMIT_MEMLOCK, 64 * 1024),
+            (resource.RLIMIT_MSGQUEUE, 0),
+        ]
+    for name, value in bounds:
         hard = resource.getrlimit(name)[1]
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)

@@ -391,7 +391,7 @@ def test_best_is_the_largest_cached_thinking_model_that_fits(monkeypatch: pytest
     put("qwen3:0.6b", 100)
     put("qwen3:1.7b", 300)
     put("qwen3:8b", 600)
-    monkeypatch.setattr(fetch, "_memory", lambda: 800)
+    monkeypatch.setattr(fetch, "total_memory", lambda: 800)
     best = fetch.best_available()
     assert best.name == resolve("qwen3:1.7b") and best.note.startswith("qwen3:1.7b: ")
 

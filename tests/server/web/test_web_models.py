@@ -90,7 +90,7 @@ def test_what_runs_well_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "RETRIEVAL", {"qwen3-embedding:0.6b": "x"})
     monkeypatch.setattr(catalogue, "BUNDLES", {})
     monkeypatch.setattr(catalogue, "read_bandwidth", lambda: 20e9)
-    monkeypatch.setattr(catalogue.os, "sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 16 * 2**30 // 4096)
+    monkeypatch.setattr(catalogue, "total_memory", lambda: 16 * 2**30)
     found = catalogue.catalogue()
     named = {m["name"]: m for m in found["models"]}
     assert found["memory"] == 16 * 2**30

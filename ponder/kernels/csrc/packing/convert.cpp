@@ -1,6 +1,8 @@
 // Matrices of a file to the kinds that are kept in memory: rows over the threads, one row of floats at a time.
+#if !defined(_WIN32)
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -28,11 +30,15 @@ const Format formats[] = {
 constexpr int64_t slab_bytes = 8 << 20;  // of a mapped file, read before its pages are given back
 
 // Without this a loaded file would count as memory in use until something else wants the memory.
+#if defined(_WIN32)
+void give_back(const uint8_t*, const uint8_t*) {}  // Windows takes them by itself
+#else
 void give_back(const uint8_t* start, const uint8_t* end) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)start + page - 1) / page * page, last = (uintptr_t)end / page * page;
     if (first < last) madvise((void*)first, last - first, MADV_DONTNEED);
 }
+#endif
 
 bool has_codes(Stored type, const Target& to) {
     if (to.group != 32) return false;

@@ -2,17 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <numeric>
 #include <stdexcept>
 
 #include "runtime/dispatch.h"
 
 namespace ponder {
-
-void Program::Free::operator()(char* p) const { std::free(p); }
 
 void check(bool ok, const std::string& message) {
     if (!ok) throw std::invalid_argument(message);
@@ -84,9 +80,9 @@ void Program::reserve(int64_t count) {
     if (count <= capacity) return;
     int64_t rounded = (count + 15) / 16 * 16;  // so that every buffer begins at a multiple of 64 bytes
     arena.reset();
-    arena.reset((char*)std::aligned_alloc(64, (size_t)std::max<int64_t>(64, rounded * arena_row)));
-    capacity = arena ? rounded : 0;
-    if (!arena) throw std::bad_alloc();
+    capacity = 0;  // should there be no memory
+    arena = aligned(std::max<int64_t>(64, rounded * arena_row));
+    capacity = rounded;
 }
 
 void Program::place(float* logits) {

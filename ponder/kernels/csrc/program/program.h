@@ -11,6 +11,7 @@
 
 #include "program/instruction.h"
 #include "program/ops.h"
+#include "runtime/aligned.h"
 #include "runtime/pool.h"
 
 namespace ponder {
@@ -92,9 +93,6 @@ private:
     struct Life {
         int first, last;  // instructions
     };
-    struct Free {
-        void operator()(char* p) const;
-    };
     std::vector<Step> code;
     std::vector<Life> lives;
     std::map<std::pair<float, int64_t>, Rope> ropes;
@@ -103,7 +101,7 @@ private:
     const Kernels* planned = nullptr;
     std::vector<int64_t> stride, offset;
     int64_t arena_row = 0, capacity = 0;
-    std::unique_ptr<char, Free> arena;
+    Aligned<> arena;
     std::vector<char*> base;  // of each buffer, of the run under way
 
     void plan(const Kernels& k);

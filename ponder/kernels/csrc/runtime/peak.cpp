@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <new>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -15,6 +13,7 @@
 #define CLONES
 #endif
 
+#include "runtime/aligned.h"
 #include "runtime/dispatch.h"
 #include "runtime/pool.h"
 #if defined(PONDER_AMX)
@@ -138,12 +137,11 @@ Loop best_loop(Kind kind) {
 
 double read_bandwidth(int64_t bytes, int tries) {
     int64_t parts = std::max<int64_t>(1, bytes / part);
-    void* memory = nullptr;
-    if (posix_memalign(&memory, 2 << 20, parts * part)) throw std::bad_alloc();
+    Aligned<2 << 20> memory = aligned<2 << 20>(parts * part);
 #if defined(__linux__)
-    madvise(memory, parts * part, MADV_HUGEPAGE);
+    madvise(memory.get(), parts * part, MADV_HUGEPAGE);
 #endif
-    uint64_t* data = (uint64_t*)memory;
+    uint64_t* data = (uint64_t*)memory.get();
     double best = 0;
     {
         Operation op;
@@ -157,7 +155,6 @@ double read_bandwidth(int64_t bytes, int tries) {
             best = std::max(best, parts * part / (now() - start));
         }
     }
-    free(memory);
     return best;
 }
 

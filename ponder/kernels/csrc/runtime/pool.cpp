@@ -1,17 +1,18 @@
 #include "runtime/pool.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
-#include <unistd.h>
+#endif
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
-#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "runtime/aligned.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -48,7 +49,7 @@ struct Pool::State {
     alignas(64) void (*work)(void*, int64_t, int) = nullptr;  // with context: of the run, valid while one of its items is taken
     void* context = nullptr;
     int threads = 1;
-    char* scratch = nullptr;
+    Aligned<> scratch;
     int64_t scratch_bytes = 0;
 
     uint64_t current() const { return ticket.load(std::memory_order_acquire) >> run_shift; }
@@ -117,12 +118,14 @@ Pool& Pool::instance() {
 
 Pool::Pool() : state(new State) {
     // A forked child has no workers: it starts with a fresh state and its own threads (the old one is left alone).
+#if !defined(_WIN32)
     pthread_atfork(nullptr, nullptr, [] {
         Pool& pool = instance();
         int threads = pool.state->threads;
         pool.state = new State;
         pool.state->threads = threads;
     });
+#endif
 }
 
 int Pool::threads() const { return state->threads; }
@@ -165,13 +168,13 @@ void Pool::run(int64_t items, void (*work)(void*, int64_t, int), void* context) 
 char* Pool::scratch(int64_t bytes) {
     State* s = state;
     if (bytes > s->scratch_bytes) {
-        std::free(s->scratch);
+        s->scratch.reset();
+        s->scratch_bytes = 0;  // should there be no memory
         int64_t rounded = (bytes + 4095) / 4096 * 4096;
-        s->scratch = (char*)std::aligned_alloc(64, (size_t)rounded);
-        s->scratch_bytes = s->scratch ? rounded : 0;
-        if (!s->scratch) throw std::bad_alloc();
+        s->scratch = aligned(rounded);
+        s->scratch_bytes = rounded;
     }
-    return s->scratch;
+    return s->scratch.get();
 }
 
 }  // namespace ponder

@@ -3,11 +3,11 @@
 Computed in a helper process, once: shapes of large models take seconds.
 """
 
-import os
 from math import prod
 from typing import Any
 
 from ponder.kernels.cpu import read_bandwidth
+from ponder.kernels.memory import total_memory
 from ponder.model.capacity import Machine, estimate, released
 from ponder.model.card import read_card
 from ponder.model.hub.registry import BUNDLES, RELEASED, RETRIEVAL, resolve, without_form
@@ -25,7 +25,7 @@ HANDY = 4.0  # tokens a second below which one waits
 
 def catalogue() -> dict[str, Any]:
     """{"memory", "models": [...]}: those that run well here first."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = total_memory()
     machine = Machine("CPU", FREE * memory, read_bandwidth())
     chat = [n for n in RELEASED if n == without_form(n) and not n.endswith("-base")]
     models = [entry for name in (*BUNDLES, *chat, *RETRIEVAL) if (entry := _entry(name, machine))]
