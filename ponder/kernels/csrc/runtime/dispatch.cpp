@@ -3,39 +3,22 @@
 #include <atomic>
 #include <stdexcept>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 #if defined(PONDER_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
+#include "runtime/cpu_features.h"
+
 namespace ponder {
 
 namespace {
 
-#if defined(__x86_64__)
-bool has_avxvnni() {  // not a name __builtin_cpu_supports knows in every compiler: leaf 7, subleaf 1, eax bit 4
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
-}
-bool has_avx512bf16() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
-}
-#endif
-
 #if defined(PONDER_AMX)
-// Leaf 7, edx: 22 is amx-bf16, 24 amx-tile, 25 amx-int8. The system must save the tiles (bits 17 and 18 of XCR0), and
-// lets a process use them that asked once, for all of its threads.
+// Linux lets a process use the tiles that asked once, for all of its threads.
 bool has_amx() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return false;  // osxsave
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 22 & 1) + (d >> 24 & 1) + (d >> 25 & 1) != 3) return false;
-    asm("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     constexpr int ask_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-    return (a >> 17 & 3) == 3 && syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
+    return CpuFeatures::get().tiles && syscall(SYS_arch_prctl, ask_permission, tile_data) == 0;
 }
 #endif
 
@@ -43,17 +26,13 @@ bool has_amx() {
 std::vector<const Kernels*> find() {
     std::vector<const Kernels*> found = {&kernels_scalar()};
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-#define HAS(feature) __builtin_cpu_supports(feature)
-    bool avx2 = HAS("avx2") && HAS("fma") && HAS("f16c");
-    bool avx512 = avx2 && HAS("avx512f") && HAS("avx512bw") && HAS("avx512vl") && HAS("avx512dq") && HAS("avx512vnni");
-#undef HAS
-    if (avx2) found.push_back(&kernels_avx2());
-    if (avx2 && has_avxvnni()) found.push_back(&kernels_avxvnni());
-    if (avx512) found.push_back(&kernels_avx512());
-    if (avx512 && has_avx512bf16()) found.push_back(&kernels_avx512bf16());
+    const CpuFeatures& cpu = CpuFeatures::get();
+    if (cpu.avx2) found.push_back(&kernels_avx2());
+    if (cpu.avxvnni) found.push_back(&kernels_avxvnni());
+    if (cpu.avx512) found.push_back(&kernels_avx512());
+    if (cpu.avx512bf16) found.push_back(&kernels_avx512bf16());
 #if defined(PONDER_AMX)
-    if (avx512 && has_avx512bf16() && has_amx()) found.push_back(&kernels_amx());
+    if (cpu.avx512bf16 && has_amx()) found.push_back(&kernels_amx());
 #endif
 #endif
     return found;

@@ -7,13 +7,13 @@
 #include <sys/mman.h>
 #endif
 #if defined(__x86_64__)
-#include <cpuid.h>
 #define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define CLONES
 #endif
 
 #include "runtime/aligned.h"
+#include "runtime/cpu_features.h"
 #include "runtime/dispatch.h"
 #include "runtime/pool.h"
 #if defined(PONDER_AMX)
@@ -80,11 +80,6 @@ double loop_avx2_int8(int64_t n) {  // 32 products take vpmaddubsw, vpmaddwd and
     return 12.0 * 2 * 32;
 }
 
-bool has_avxvnni() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
-}
-
 #if defined(PONDER_AMX)
 // Four tiles of sums, as in a real kernel: 16 x 16 x 64 bytes a step.
 template <bool bf16>
@@ -117,18 +112,18 @@ using Loop = double (*)(int64_t n);
 
 Loop best_loop(Kind kind) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
+    const CpuFeatures& cpu = CpuFeatures::get();
     bool whole = kind == Kind::int8 || kind == Kind::int4 || kind == Kind::uint4;
 #if defined(PONDER_AMX)
     if (runs_amx() && whole) return loop_amx<false>;
     if (runs_amx() && kind == Kind::bf16) return loop_amx<true>;
 #endif
-    if (whole && __builtin_cpu_supports("avx512vnni")) return loop_vnni;
-    if (whole && has_avxvnni()) return loop_avxvnni;
-    if (kind == Kind::bf16 && __builtin_cpu_supports("avx512bf16")) return loop_bf16;
-    if (whole && __builtin_cpu_supports("avx2")) return loop_avx2_int8;
-    if (__builtin_cpu_supports("avx512f")) return loop_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return loop_avx2;
+    if (whole && cpu.avx512) return loop_vnni;
+    if (whole && cpu.avxvnni) return loop_avxvnni;
+    if (kind == Kind::bf16 && cpu.avx512bf16) return loop_bf16;
+    if (whole && cpu.avx2) return loop_avx2_int8;
+    if (cpu.avx512f) return loop_avx512;
+    if (cpu.avx2) return loop_avx2;
 #endif
     return loop_plain;
 }
