@@ -6,7 +6,7 @@ NATIVE := CMakeLists.txt $(shell find ponder/kernels -name '*.cpp' -o -name '*.h
 QUESTION ?= Write a Python function is_palindrome(text) that ignores case and spaces, and show one example.
 
 .PHONY: run test test-web test-slow test-clients lint bench bench-kernels bench-peers serve-vllm test-llama-server soak ledger
-.PHONY: docs clean sanitize test-mcp
+.PHONY: docs clean sanitize test-mcp wheels
 
 run: $(VENV)/.base
 	@$(BIN)/ponder run --then-chat "$(QUESTION)"
@@ -64,6 +64,10 @@ ledger: $(VENV)/.dev
 
 sanitize: $(VENV)/.dev
 	@$(BIN)/python tests/kernels/sanitize.py
+
+# For Linux, x86-64 and aarch64, in dist/; one CPU: make wheels CPUS=x86_64
+wheels:
+	@$(PYTHON) packaging/build_wheels.py $(CPUS)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m ponder.cli.reference > docs/cli.md
