@@ -37,7 +37,7 @@ def test_every_requirement_has_one_line_that_proves_or_admits() -> None:
 
 def test_every_file_that_a_page_names_exists() -> None:
     """`sampler.cpp`, `ponder/engine/decoding/request_state.py`: a page that speaks of a file that has gone misleads."""
-    here = {p.name for folder in ("ponder", "tests", "bench") for p in (ROOT / folder).rglob("*")}
+    here = {p.name for folder in ("ponder", "tests", "bench", "packaging") for p in (ROOT / folder).rglob("*")}
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for name in re.findall(r"`(?:[\w-]+/)*(\w+\.(?:py|js|cpp|h))(?:[:.]\w+)*`", page.read_text("utf-8")):
             assert name in here, f"{page.name} names {name}"
