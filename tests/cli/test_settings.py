@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ponder.cli import settings
-from ponder.cli.commands import serve_backends
+from ponder.cli import serve_backends, settings
 from ponder.cli.main import build_parser
 from ponder.core.errors import UserError
 
