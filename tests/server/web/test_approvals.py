@@ -131,7 +131,7 @@ def test_stopped_while_it_waits(tmp_path: Path) -> None:
 def test_the_time_limit_ends_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is a minute; a minute of waiting is made short."""
     when = agent_turn._loop_time
-    monkeypatch.setattr(agent_turn, "_loop_time", lambda end: when(end) - 58)
+    monkeypatch.setattr(agent_turn, "_loop_time", lambda end: when(end) - 54)
     with one_place(tmp_path, timeout=60.0) as http, waiting(http) as turn:
         last = turn.rest()
         assert last["facts"]["reason"] == "max_time" and not RAN

@@ -94,7 +94,7 @@ def test_what_runs_well_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     found = catalogue.catalogue()
     named = {m["name"]: m for m in found["models"]}
     assert found["memory"] == 16 * 2**30
-    order = ["qwen3:4b-q4_k_m", "qwen3-embedding:0.6b", "qwen3:0.6b-q8_0", "qwen3:32b-q4_k_m"]
+    order = ["qwen3:4b-q4_k_m", "qwen3-embedding:0.6b", "qwen3:0.6b-q8_0", "ponder-mini", "qwen3:32b-q4_k_m"]
     assert list(named) == order
     assert not named["qwen3:32b-q4_k_m"]["fits"] and named["qwen3:4b-q4_k_m"]["fits"]
     assert 2.3e9 < named["qwen3:4b-q4_k_m"]["bytes"] < 2.8e9, "2.5 GB as published"
