@@ -32,48 +32,29 @@ def _scale(weight: Tensor) -> Tensor:
     return weight.detach().to(torch.float32, copy=True).contiguous()
 
 
-class RmsNorm(torch.autograd.Function):
-    """x / rms(x) * weight over the last dimension."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        x, scale = x.contiguous(), _scale(weight)
-        out, inverse = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
-        rows = (_array(a).reshape(-1, x.shape[-1]) for a in (x, out))
-        a, b = rows
-        _fused.norm(a, _array(scale), eps, b, _array(inverse), torch.get_num_threads())
-        ctx.save_for_backward(x, weight, inverse)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight, inverse = ctx.saved_tensors
-        dx, dw = torch.empty_like(x), torch.empty_like(weight, dtype=torch.float32)
-        g, a, d = (_array(t).reshape(-1, x.shape[-1]) for t in (grad.contiguous(), x, dx))
-        scale = _scale(weight)
-        _fused.norm_back(g, a, _array(scale), _array(inverse), d, _array(dw), torch.get_num_threads())
-        return dx, dw.to(weight.dtype), None
+def norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x [..., D], weight [D] -> x / rms(x) * weight, and float32 [rows]: 1 / rms of each row."""
+    x, scale = x.contiguous(), _scale(weight)
+    out, inverse = torch.empty_like(x), x.new_empty(x.numel() // x.shape[-1], dtype=torch.float32)
+    rows, normed = (_array(t).reshape(-1, x.shape[-1]) for t in (x, out))
+    _fused.norm(rows, _array(scale), eps, normed, _array(inverse), torch.get_num_threads())
+    return out, inverse
 
 
-class Rope(torch.autograd.Function):
-    """Rotate the pairs (i, i + C/2). x [T, H, C], cos and sin [T, 1, C/2] float32"""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _rotate(x, cos, sin, 1.0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _rotate(grad, *ctx.saved_tensors, -1.0), None, None
+def norm_back(grad: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """-> the gradients of x and, float32, of weight. inverse: as `norm` gave it."""
+    dx, dw = torch.empty_like(x), torch.empty_like(weight, dtype=torch.float32)
+    g, a, d = (_array(t).reshape(-1, x.shape[-1]) for t in (grad.contiguous(), x.contiguous(), dx))
+    scale = _scale(weight)
+    _fused.norm_back(g, a, _array(scale), _array(inverse), d, _array(dw), torch.get_num_threads())
+    return dx, dw
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    """x [T, H, C], cos and sin float32 [T, 1, C/2]; direction: 1 forward, -1 back"""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _fused.rotate(_array(x), _array(cos)[:, 0], _array(sin)[:, 0], way, _array(out), torch.get_num_threads())
+    _fused.rotate(_array(x), _array(cos)[:, 0], _array(sin)[:, 0], direction, _array(out), torch.get_num_threads())
     return out
 
 

@@ -65,8 +65,7 @@ class TorchOps:
             return Together.apply(self.rms_norm(x, weight.weight, eps), weight.group)  # type: ignore[no-any-return]
         if isinstance(weight, OfHeads):
             return self.rms_norm(x, Together.apply(weight.weight, weight.group), eps)
-        norm = fused.RmsNorm if fused.fits(x) else RmsNorm
-        return norm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
+        return RmsNorm.apply(x, weight.to(x.dtype), eps)  # type: ignore[no-any-return]
 
     def linear(self, x: Tensor, weight: Tensor | LowRank | ByInput, bias: Tensor | None = None) -> Tensor:
         if isinstance(weight, ByInput):
@@ -79,9 +78,7 @@ class TorchOps:
         return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
     def rope(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        if fused.fits(x):
-            return fused.Rope.apply(x, cos, sin)  # type: ignore[no-any-return]
-        return Rope.apply(x, cos.to(x.dtype), sin.to(x.dtype))  # type: ignore[no-any-return]
+        return Rope.apply(x, cos, sin)  # type: ignore[no-any-return]
 
     def attention(
         self, q: Tensor, k: Tensor, v: Tensor, sequences: Packing, cache: TorchCache | None, layer: int

@@ -32,6 +32,7 @@ def close(got: Tensor, want: Tensor, inputs: list[Tensor], tolerance: float) -> 
         assert (a.float() - b.float()).abs().max() <= tolerance * max(1, b.float().abs().max())
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("shape", [(40, 64), (40, 3, 32), (1, 7)])
 def test_rms_norm(shape: tuple[int, ...]) -> None:
     x, w = normal(*shape), normal(shape[-1])
@@ -39,6 +40,7 @@ def test_rms_norm(shape: tuple[int, ...]) -> None:
     close(RmsNorm.apply(x, w, 1e-6), formula, [x, w], 3e-6)
 
 
+@pytest.mark.usefixtures("kernels")
 def test_rope() -> None:
     x, angle = normal(40, 3, 32), torch.rand(40, 1, 16)
     a, b = x.chunk(2, -1)

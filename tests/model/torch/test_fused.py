@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ponder.kernels import native
 from ponder.model.torch import fused
+from ponder.model.torch.functions import RmsNorm, Rope
 from ponder.model.torch.head import row_losses, row_losses_back
 
 
@@ -49,10 +50,10 @@ def starts(lengths: list[int]) -> Tensor:
 LENGTHS = [[1], [5, 0, 64, 1, 130], [300]]
 ANGLE = torch.rand(40, 1, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 CASES: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], list[Tensor]]] = {
-    "norm of rows": (lambda x, w: fused.RmsNorm.apply(x, w, 1e-6), rms_norm, [normal(40, 70), normal(70)]),
-    "norm of heads": (lambda x, w: fused.RmsNorm.apply(x, w, 1e-6), rms_norm, [normal(300, 3, 32), normal(32)]),
+    "norm of rows": (lambda x, w: RmsNorm.apply(x, w, 1e-6), rms_norm, [normal(40, 70), normal(70)]),
+    "norm of heads": (lambda x, w: RmsNorm.apply(x, w, 1e-6), rms_norm, [normal(300, 3, 32), normal(32)]),
     "rope": (
-        lambda x: fused.Rope.apply(x, ANGLE.cos().float(), ANGLE.sin().float()),
+        lambda x: Rope.apply(x, ANGLE.cos().float(), ANGLE.sin().float()),
         lambda x: turned(x, ANGLE), [normal(40, 3, 18)],
     ),
     "swiglu": (fused.SwiGlu.apply, lambda g, u: torch.nn.functional.silu(g) * u, [4 * normal(50, 37), normal(50, 37)]),
@@ -122,9 +123,9 @@ def test_losses_of_rows(words: int, dtype: torch.dtype) -> None:
 def test_a_number_that_is_none_stays_visible() -> None:
     x = normal(4, 32).float()
     x[1, 3] = torch.nan
-    assert fused.RmsNorm.apply(x, torch.ones(32), 1e-6).isnan().any(1).tolist() == [False, True, False, False]
+    assert RmsNorm.apply(x, torch.ones(32), 1e-6).isnan().any(1).tolist() == [False, True, False, False]
     assert fused.row_losses(x, torch.zeros(4, dtype=torch.long))[0].isnan().tolist() == [False, True, False, False]
-    assert fused.RmsNorm.apply(x.bfloat16(), torch.ones(32).bfloat16(), 1e-6).isnan().sum() == 32
+    assert RmsNorm.apply(x.bfloat16(), torch.ones(32).bfloat16(), 1e-6).isnan().sum() == 32
 
 
 @pytest.mark.parametrize("wrong", ["target", "shape", "starts"])
