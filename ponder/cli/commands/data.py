@@ -92,7 +92,7 @@ def _label(folder: Path, args: argparse.Namespace) -> int:
     from ponder.cli.loading import check_served, is_url, open_llm, open_remote
     from ponder.cli.terminal.progress import progress
     from ponder.data.label.make import by_files, by_teacher
-    from ponder.data.label.teacher import asking
+    from ponder.data.label.teacher import labeller
 
     if (args.teacher is None) == (not args.labels):
         raise UserError("give a --teacher, or --labels that are there", param="teacher")
@@ -107,7 +107,7 @@ def _label(folder: Path, args: argparse.Namespace) -> int:
         with opened as model, progress("labelling") as tick:
             name = f"{args.served_model or ''} {args.teacher}".strip()
             page = by_teacher(
-                folder, out, asking(model), teacher=name, count=count, in_flight=args.in_flight, tick=tick
+                folder, out, labeller(model), teacher=name, count=count, in_flight=args.in_flight, tick=tick
             )
         print(page)
     _say(f'annotator: {out}; annotator = "{out.absolute()}" in a recipe labels every document')
@@ -119,7 +119,7 @@ def _write(folder: Path, args: argparse.Namespace) -> int:
     from ponder.cli.terminal.progress import progress
     from ponder.data.run import TEXT
     from ponder.data.write.forms import FORMS
-    from ponder.data.write.make import asking, write
+    from ponder.data.write.make import write, writer
 
     if args.teacher is None:
         raise UserError("who writes? Give a --teacher", param="teacher")
@@ -129,7 +129,7 @@ def _write(folder: Path, args: argparse.Namespace) -> int:
     opened = open_remote(args.teacher, args) if is_url(args.teacher) else open_llm(args.teacher, args)
     with opened as model, progress("writing") as tick:
         name, forms = f"{args.served_model or ''} {args.teacher}".strip(), args.form or list(FORMS)
-        done = write(folder, out, asking(model), teacher=name, forms=forms, count=_documents(args.sample),
+        done = write(folder, out, writer(model), teacher=name, forms=forms, count=_documents(args.sample),
                      in_flight=args.in_flight, tick=tick)  # fmt: skip
     for reason, count in done.dropped.items():
         print(f"{count:6,} left out, {reason}")

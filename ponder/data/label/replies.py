@@ -1,4 +1,4 @@
-"""What teachers said, a line a reply: kept before the next is asked for, so that nothing is asked or paid for twice."""
+"""Asking a teacher. What it said is kept, a line a reply, before more is asked: nothing is asked or paid for twice."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +9,23 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from ponder.core.event import TextDelta
+from ponder.core.message import Message
+from ponder.core.params import SamplingParams, Thinking
+from ponder.core.protocol import ChatModel
+from ponder.core.request import ChatRequest
+
 Reply = TypeVar("Reply", bound=Struct)
 Job = TypeVar("Job")
+
+
+def reply(model: ChatModel, instructions: str, question: str, sampling: SamplingParams) -> str:
+    """The text of its answer, without thoughts."""
+    request = ChatRequest(
+        messages=(Message.system(instructions), Message.user(question)), sampling=sampling,
+        thinking=Thinking(enabled=False),
+    )  # fmt: skip
+    return "".join(event.text for event in model.stream(request) if isinstance(event, TextDelta))
 
 
 def said(kept: Path, type_: type[Reply]) -> Iterator[Reply]:
@@ -22,12 +37,12 @@ def said(kept: Path, type_: type[Reply]) -> Iterator[Reply]:
             continue
 
 
-def keep(kept: Path, reply: Struct) -> None:
+def keep(kept: Path, line: Struct) -> None:
     """One more. Not for two threads at once."""
     with kept.open("ab") as file:
         if file.tell() and not _ends_a_line(kept):
             file.write(b"\n")
-        file.write(msgspec.json.encode(reply) + b"\n")
+        file.write(msgspec.json.encode(line) + b"\n")
 
 
 def ask_all(

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ponder.core.event import TextDelta
-from ponder.core.message import Message
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import SamplingParams
 from ponder.core.protocol import ChatModel
-from ponder.core.request import ChatRequest
 from ponder.data.document import Document
 from ponder.data.label.labels import INSTRUCTIONS, Labels, question, read_labels
-from ponder.data.label.replies import ask_all, keep, said
+from ponder.data.label.replies import ask_all, keep, reply, said
 
 TRIES = 3
 """Replies that make no sense after which a document stays without labels."""
@@ -43,14 +40,10 @@ class Labelled(Struct):
     """Questions that were put to the teacher this time."""
 
 
-def asking(model: ChatModel) -> Ask:
+def labeller(model: ChatModel) -> Ask:
     def ask(text: str, attempt: int) -> str:
-        request = ChatRequest(
-            messages=(Message.system(INSTRUCTIONS), Message.user(text)),
-            sampling=SamplingParams(temperature=0.7 if attempt else 0.0, seed=attempt, max_tokens=LONGEST_REPLY),
-            thinking=Thinking(enabled=False),
-        )
-        return "".join(event.text for event in model.stream(request) if isinstance(event, TextDelta))
+        sampling = SamplingParams(temperature=0.7 if attempt else 0.0, seed=attempt, max_tokens=LONGEST_REPLY)
+        return reply(model, INSTRUCTIONS, text, sampling)
 
     return ask
 
@@ -71,11 +64,11 @@ def label(
     texts = {document.id: document.text for document in documents}
     labels: dict[str, Labels] = {}
     tries: Counter[str] = Counter()
-    for reply in said(kept, Reply):
-        if reply.teacher == teacher and reply.id in texts:
-            tries[reply.id] += 1
-            if reply.labels is not None:
-                labels[reply.id] = reply.labels
+    for line in said(kept, Reply):
+        if line.teacher == teacher and line.id in texts:
+            tries[line.id] += 1
+            if line.labels is not None:
+                labels[line.id] = line.labels
     todo = [id_ for id_ in texts if id_ not in labels and tries[id_] < TRIES]
     lock, asked = threading.Lock(), Counter[str]()
 

@@ -17,15 +17,12 @@ from msgspec import Struct
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
-from ponder.core.event import TextDelta
-from ponder.core.message import Message
-from ponder.core.params import SamplingParams, Thinking
+from ponder.core.params import SamplingParams
 from ponder.core.protocol import ChatModel
-from ponder.core.request import ChatRequest
 from ponder.data.document import Document
 from ponder.data.identify.identifier import Identifier
 from ponder.data.label.make import sample
-from ponder.data.label.replies import ask_all, keep, said
+from ponder.data.label.replies import ask_all, keep, reply, said
 from ponder.data.run import MANIFEST, TEXT
 from ponder.data.steps.duplicates import Duplicates
 from ponder.data.steps.language import Languages
@@ -59,16 +56,9 @@ class Written(Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-def asking(model: ChatModel) -> Ask:
-    def ask(form: Form, text: str) -> str:
-        request = ChatRequest(
-            messages=(Message.system(form.instructions), Message.user(text)),
-            sampling=SamplingParams(temperature=0.7, seed=0, max_tokens=LONGEST),
-            thinking=Thinking(enabled=False),
-        )
-        return "".join(event.text for event in model.stream(request) if isinstance(event, TextDelta))
-
-    return ask
+def writer(model: ChatModel) -> Ask:
+    sampling = SamplingParams(temperature=0.7, seed=0, max_tokens=LONGEST)
+    return lambda form, text: reply(model, form.instructions, text, sampling)
 
 
 def write(

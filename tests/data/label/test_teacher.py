@@ -9,7 +9,7 @@ import pytest
 
 from ponder.data.document import Document
 from ponder.data.label.labels import INSTRUCTIONS, SHOWN, Labels, question, read_labels
-from ponder.data.label.teacher import TRIES, asking, label
+from ponder.data.label.teacher import TRIES, label, labeller
 from ponder.engine.llm import LLM
 
 GOOD = {"educational": 4, "field": "stem", "domain": "textbook", "safety": "safe", "reasoning": 2}
@@ -86,6 +86,6 @@ def test_any_model_can_be_the_teacher(tmp_path: Path) -> None:
     script = tmp_path / "s.jsonl"
     script.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("no idea", json.dumps(GOOD))))
     with LLM(f"scripted:{script}") as llm:
-        done = label(documents(1), asking(llm), teacher="scripted", kept=tmp_path / "k.jsonl", in_flight=1)
+        done = label(documents(1), labeller(llm), teacher="scripted", kept=tmp_path / "k.jsonl", in_flight=1)
     assert list(done.labels.values()) == [LABELS] and done.asked == 2
     assert all(f"{name}:" in INSTRUCTIONS for name in GOOD)

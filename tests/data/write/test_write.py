@@ -13,7 +13,7 @@ from ponder.core.errors import UserError
 from ponder.data.document import Document
 from ponder.data.run import MANIFEST, TEXT
 from ponder.data.write.forms import FORMS, Form, Wrong, question
-from ponder.data.write.make import REPLIES, asking, write
+from ponder.data.write.make import REPLIES, write, writer
 from ponder.engine.llm import LLM
 
 CODE = "```python\ndef double(x: int) -> int:\n    return 2 * x\n```\nand\n```python\nassert double(4) == 8\n```"
@@ -111,7 +111,7 @@ def test_any_model_can_be_the_teacher(tmp_path: Path) -> None:
     script = tmp_path / "s.jsonl"
     script.write_text(json.dumps({"text": CODE}) + "\n")
     with LLM(f"scripted:{script}") as llm:
-        done = write(folder(tmp_path, 1), tmp_path / "out", asking(llm), teacher="scripted", forms=["code"], count=1)
+        done = write(folder(tmp_path, 1), tmp_path / "out", writer(llm), teacher="scripted", forms=["code"], count=1)
     assert done.documents == 1 and "def double" in json.loads((tmp_path / "out" / TEXT).read_text())["text"]
 
 
