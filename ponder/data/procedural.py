@@ -13,26 +13,27 @@ from ponder.core.errors import UserError
 from ponder.core.sample import Problem
 from ponder.tasks.base import Task
 
+ALL: Mapping[str, Sequence[int]] = {}
+
 
 def problems(
-    tasks: Sequence[Task], levels: Mapping[str, Sequence[int]] | None = None, *, seed: int, split: str = "train"
+    tasks: Sequence[Task], levels: Mapping[str, Sequence[int]] = ALL, *, seed: int, split: str = "train"
 ) -> Iterator[Problem]:
     """Endless; tasks take turns, levels are drawn at random. levels: of a task, by name; absent: all that it has."""
     if split not in ("train", "validation"):
         raise UserError(f"problems to learn from are of the train or validation split, not {split!r}", param="split")
     rng = random.Random(f"{seed} {split}")
-    ladders = {t.name: list((levels or {}).get(t.name, range(t.levels))) for t in tasks}
     for task in tasks:
-        for level in ladders[task.name]:
+        for level in task.levels_of(levels):
             task.check_level(level)
     while True:
         for task in tasks:
-            yield task.make(rng, rng.choice(ladders[task.name]), "train" if split == "train" else "validation")
+            yield task.make(rng, rng.choice(task.levels_of(levels)), "train" if split == "train" else "validation")
 
 
 def documents(
     tasks: Sequence[Task],
-    levels: Mapping[str, Sequence[int]] | None = None,
+    levels: Mapping[str, Sequence[int]] = ALL,
     *,
     seed: int,
     count: int,

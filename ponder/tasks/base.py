@@ -15,7 +15,7 @@ import hashlib
 import random
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -174,6 +174,10 @@ class Task(ABC):
     def check_level(self, level: int) -> None:
         if not 0 <= level < self.levels:
             raise UserError(f"{self.name} has the levels 0 to {self.levels - 1}, not {level}", param="levels")
+
+    def levels_of(self, table: Mapping[str, Sequence[int]]) -> Sequence[int]:
+        """The levels that a table by the names of tasks gives; all of them where this task is not in it."""
+        return table.get(self.name) or range(self.levels)
 
     def fingerprint(self) -> str:
         """The same as long as the task asks the same questions, with the same thoughts and answers."""

@@ -85,7 +85,7 @@ class Prefer(TuningStage, frozen=True, kw_only=True, tag="preference"):
         tasks = tasks_named(self.tasks)
         while True:
             task = rng.choice(tasks)
-            problem = task.make(rng, rng.choice(self.levels.get(task.name) or range(task.levels)), split)
+            problem = task.make(rng, rng.choice(task.levels_of(self.levels)), split)
             yield Pair(problem.messages, task.answer(problem), task.wrong(problem, rng))
 
     def _pairs_of_file(self) -> tuple[list[Pair], list[Pair]]:

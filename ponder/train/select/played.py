@@ -94,7 +94,7 @@ class Episodes(TextStage, frozen=True, kw_only=True, tag="episodes"):
         rng, tasks = random.Random(seed), self._found()
         for n in range(count):
             task = tasks[n % len(tasks)]
-            yield task, task.make(rng, rng.choice(self.levels.get(task.name) or range(task.levels)), "train")
+            yield task, task.make(rng, rng.choice(task.levels_of(self.levels)), "train")
 
 
 def told(episode: Conversation, *, tools: bool) -> str:

@@ -41,7 +41,7 @@ def drawn(
         have, fresh = found.fields, []
         for task in tasks:
             for _ in range(wanted[task.name] - have[task.name]):
-                problem = task.make(rng, rng.choice(levels.get(task.name) or range(task.levels)), "train")
+                problem = task.make(rng, rng.choice(task.levels_of(levels)), "train")
                 why = SEEN if (task.name, problem.id) in seen else unfit(task, problem)
                 seen.add((task.name, problem.id))
                 if why:

@@ -146,7 +146,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
     def _held_out(self, seed: int) -> HeldOut:
         rng, texts = random.Random(seed), []
         for task in tasks_named(self.tasks):
-            for level in self.levels.get(task.name) or range(task.levels):
+            for level in task.levels_of(self.levels):
                 for split in ("validation", "test"):
                     for _ in range(HELD_OUT // task.levels + 1):
                         problem = task.make(rng, level, split)

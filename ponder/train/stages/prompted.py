@@ -83,10 +83,9 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
         worth: Callable[[str, int], float] | None,
     ) -> Ask:  # fmt: skip
         task = rng.choice(tasks)
-        levels = self.levels.get(task.name) or range(task.levels)
-        level = rng.choice(levels)
+        level = rng.choice(task.levels_of(self.levels))
         if worth is not None:
-            every = [(t, n) for t in tasks for n in self.levels.get(t.name) or range(t.levels)]
+            every = [(t, n) for t in tasks for n in t.levels_of(self.levels)]
             task, level = rng.choices(every, [worth(t.name, n) for t, n in every])[0]
         thinking = self.modes[n % len(self.modes)] == "think"
         cut = thinking and bool(self.budgets) and rng.random() < self.budget_share
