@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ponder.core.errors import UserError
 from ponder.core.event import Event, Finish, TokenLogprob, message_of
 from ponder.core.message import Message, Text, ToolCall
 from ponder.text.typed_output import OutputForm
@@ -92,12 +91,9 @@ class Parsed(Result, Generic[Value]):
     @property
     def parsed(self) -> Value:
         """The answer as that value. Raises UserError where it ended before its JSON did; `text` has what came."""
-        try:
-            return self.form.read(self.text)
-        except ValueError as e:
-            reason = self.finish.reason
-            hint = "it was cut off: allow more max_tokens" if reason == "length" else f"it ended with {reason!r}"
-            raise UserError(f"the answer is not the JSON that was asked for, {hint} ({e})", param="output") from e
+        reason = self.finish.reason
+        ended = "it was cut off: allow more max_tokens" if reason == "length" else f"it ended with {reason!r}"
+        return self.form.value(self.text, ended)
 
 
 def choice_of(events: Iterable[Event], turn_ids: tuple[int, ...] | None, ids: tuple[int, ...]) -> Choice:

@@ -24,6 +24,13 @@ class OutputForm(Generic[Value]):
     read: Callable[[str], Value]
     """JSON -> the value. Raises ValueError for what is none."""
 
+    def value(self, text: str, ended: str) -> Value:
+        """The answer as the value. Raises UserError where it is none. ended: how it did, in words."""
+        try:
+            return self.read(text)
+        except ValueError as e:
+            raise UserError(f"the answer is not the JSON that was asked for, {ended} ({e})", param="output") from e
+
 
 def output_form(output: type[Any]) -> OutputForm[Any]:
     """Raises UserError for a type that JSON cannot express."""

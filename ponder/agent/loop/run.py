@@ -176,7 +176,4 @@ class AgentResult(Generic[Value]):
         """The answer as a value. Raises UserError where it is none: the run ended before; `text` says what came."""
         if self.form is None:
             return None  # type: ignore[return-value]  # AgentResult[None]
-        try:
-            return self.form.read(self.text)
-        except ValueError as e:
-            raise UserError(f"the run ended ({self.reason}) without the JSON asked for: {e}", param="output") from e
+        return self.form.value(self.text, f"the run ended with {self.reason!r}")

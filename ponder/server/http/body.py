@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -18,13 +18,6 @@ from ponder.server.http.errors import ApiError
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 BODY: ContextVar[int] = ContextVar("BODY", default=0)  # bytes of the body that is being answered
-
-
-class Parsed(NamedTuple):
-    """value: the struct. warnings: one for every field that the struct does not know."""
-
-    value: Any
-    warnings: tuple[str, ...]
 
 
 class BodyBudget:
@@ -90,8 +83,9 @@ def json_object(body: bytes) -> dict[str, Any]:
     return raw
 
 
-def parse(raw: dict[str, Any], type_: type[Value], *, strict: bool) -> Parsed:
-    """A null field counts as left out, as clients send them. Raises ApiError naming the field that does not fit."""
+def parse(raw: dict[str, Any], type_: type[Value], *, strict: bool) -> tuple[Value, tuple[str, ...]]:
+    """-> the struct, and a warning for every field that it does not know. A null field counts as left out, as clients
+    send them. Raises ApiError naming the field that does not fit."""
     unknown = sorted(set(raw) - set(type_.__struct_encode_fields__))
     if unknown and strict:
         raise ApiError(400, f"unknown field {unknown[0]!r}", code="unknown_field", param=unknown[0])
@@ -101,7 +95,7 @@ def parse(raw: dict[str, Any], type_: type[Value], *, strict: bool) -> Parsed:
         if isinstance(e.__cause__, UserError):
             raise e.__cause__ from e
         raise _misfit(str(e)) from e
-    return Parsed(value, tuple(f"unknown field {name!r} was ignored" for name in unknown))
+    return value, tuple(f"unknown field {name!r} was ignored" for name in unknown)
 
 
 def _misfit(message: str) -> ApiError:

@@ -48,7 +48,7 @@ class ReplyBody(Struct, frozen=True, kw_only=True):
 def request_of(body: ReplyBody, path: list[Row]) -> ChatRequest:
     system = (Message.system(body.system),) if body.system.strip() else ()
     messages = [m for row in path for m in messages_of(row, goes_on=row["id"] == body.message)]
-    sampling: SamplingParams = parse(body.sampling, SamplingParams, strict=True).value
+    sampling, _ = parse(body.sampling, SamplingParams, strict=True)
     thinking = Thinking(enabled=body.thinking, budget=body.budget)
     return ChatRequest(
         messages=(*system, *messages_from_dicts(messages)), sampling=sampling, thinking=thinking,

@@ -51,7 +51,7 @@ def test_a_run_without_an_answer_has_no_value(tmp_path: Path) -> None:
     agent = Agent(script(tmp_path, "x"), tools=[add])
     result = agent.run_sync([Message.user("word " * 60_000)], output=Sum)
     assert result.reason == "error"
-    with pytest.raises(UserError, match="without the JSON asked for"):
+    with pytest.raises(UserError, match="not the JSON that was asked for, the run ended with 'error'"):
         _ = result.parsed
 
 
