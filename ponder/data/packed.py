@@ -11,6 +11,7 @@ import io
 import lzma
 import struct
 import tarfile
+import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -37,13 +38,14 @@ class Member(NamedTuple):
 class Budget:
     """How much may still come out of an archive."""
 
-    def __init__(self, path: Path) -> None:
-        self._left = min(TOTAL, max(FREE, RATIO * path.stat().st_size))
+    def __init__(self, packed: int, total: int = TOTAL) -> None:
+        """packed: bytes of the archive. total: what even the largest may hold."""
+        self._left = min(total, max(FREE, RATIO * packed))
 
     def spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise Unreadable(f"unpacks to more than {RATIO} times its size: a zip bomb")
+            raise Unreadable("unpacks to far more than its size: a zip bomb")
 
     def copy(self, source: IO[bytes], out: IO[bytes]) -> None:
         while True:
@@ -69,17 +71,26 @@ class Zipped:
             self._budget.copy(source, out)
         return out.getvalue()
 
+    def tree(self, name: str) -> ET.Element:
+        """A part that is XML. (The parser itself stops entities that grow without bound.)"""
+        try:
+            return ET.parse(io.BytesIO(self.read(name))).getroot()
+        except (ET.ParseError, LookupError, ValueError) as e:
+            raise Unreadable(f"{name} is no XML: {e}") from e
+
     def open(self, name: str) -> IO[bytes]:
         with faults():
             return self._archive.open(name)
 
 
 @contextmanager
-def zipped(path: Path) -> Iterator[Zipped]:
+def zipped(source: Path | bytes, total: int = TOTAL) -> Iterator[Zipped]:
+    """source: where the archive lies, or what it is. total: bytes that may come out of it."""
+    packed = len(source) if isinstance(source, bytes) else source.stat().st_size
     with faults():
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
     with archive:
-        yield Zipped(archive, Budget(path))
+        yield Zipped(archive, Budget(packed, total))
 
 
 @contextmanager
@@ -130,7 +141,7 @@ def _of_tar(path: Path) -> Iterator[Member]:
 
 def unpack(path: Path, folder: Path) -> None:
     """Every regular file of the archive into folder."""
-    budget = Budget(path)
+    budget = Budget(path.stat().st_size)
     for member in members(path):
         target = folder / inside(member.name)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,14 @@
 """The text of a document, page by page: PDF, docx, pptx, xlsx, epub, HTML, and whatever is text."""
 
-import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePath
-from xml.etree import ElementTree
 
 from ponder.agent.tools.documents.office import READERS
 from ponder.agent.tools.html_text import html_text
 from ponder.agent.tools.text_encoding import decoded
 from ponder.core.errors import UserError
+from ponder.data.document import Unreadable
 from ponder.sandbox.workspace import read
 
 BYTES = 200_000_000
@@ -56,7 +55,7 @@ def _zipped(path: PurePath, data: bytes) -> Iterator[tuple[str, str]]:
     kind = path.suffix.lower()
     try:
         yield from READERS[kind](data)
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError) as e:
+    except (Unreadable, KeyError) as e:
         raise UserError(f"{path} is not a {kind[1:]} that can be read: {e}", param="files") from e
 
 

@@ -26,7 +26,7 @@ ALONE: dict[str, Callable[..., object]] = {".gz": gzip.open, ".xz": lzma.open, "
 
 def each(path: Path, read: Callable[[Path], Texts]) -> Texts:
     """read: what reads a file that lies unpacked."""
-    budget = Budget(path)
+    budget = Budget(path.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="ponder-") as folder:
         for member in _alone(path) if _is_alone(path) else members(path):
             name = PurePosixPath(member.name)

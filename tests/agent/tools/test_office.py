@@ -61,6 +61,20 @@ def test_chapters_in_the_order_of_reading() -> None:
     assert list(pages(PurePath("a.epub"), data)) == [("chapter 1", "# First"), ("chapter 2", "Second.")]
 
 
+def test_tables_of_word_documents() -> None:
+    space = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    cells = "".join(f"<w:tc><w:p><w:r><w:t>{c}</w:t></w:r></w:p></w:tc>" for c in ("Rent", "900"))
+    body = f"<w:p><w:r><w:t>Costs</w:t></w:r></w:p><w:tbl><w:tr>{cells}</w:tr></w:tbl>"
+    data = zipped(**{"word/document.xml": f'<w:document xmlns:w="{space}"><w:body>{body}</w:body></w:document>'})
+    assert list(pages(PurePath("a.docx"), data)) == [("", "Costs\n\nRent | 900")]
+
+
+def test_a_part_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ponder.agent.tools.documents.office.UNPACKED", 1000)
+    with pytest.raises(UserError, match="unpacks to far more than its size"):
+        list(pages(PurePath("a.pptx"), zipped(**{"ppt/slides/slide1.xml": slide("x" * 2000)})))
+
+
 @pytest.mark.parametrize("kind", ["docx", "pptx", "xlsx", "epub"])
 def test_damaged_files_say_so(kind: str) -> None:
     damaged = [b"PK nonsense", b""] + ([] if kind == "pptx" else [zipped(other="x")])  # no slides are none

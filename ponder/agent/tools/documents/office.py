@@ -2,80 +2,65 @@
 
     for where, text in READERS[".pptx"](data): ...      # "slide 3"
 
-Raises BadZipFile, KeyError, ParseError or UserError for what is damaged or unpacks to too much.
+Raises Unreadable, or KeyError for what lacks a part.
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Iterator
-from io import BytesIO
-from posixpath import dirname, join, normpath
-from urllib.parse import unquote
+from posixpath import join, normpath
 from xml.etree import ElementTree
 
 from ponder.agent.tools.html_text import html_text
-from ponder.core.errors import UserError
+from ponder.data.packed import Zipped, zipped
+from ponder.data.read.docx import document_text
+from ponder.data.read.epub import chapters
 
-UNPACKED = 200_000_000  # bytes of one part
-WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+UNPACKED = 200_000_000  # bytes of all parts
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
-OPF = "{http://www.idpf.org/2007/opf}"
 
 Parts = Iterator[tuple[str, str]]
 
 
-class _Archive:
-    def __init__(self, data: bytes) -> None:
-        self._zip = zipfile.ZipFile(BytesIO(data))
-        self.names = self._zip.namelist()
-
-    def read(self, name: str) -> bytes:
-        info = self._zip.getinfo(name)
-        if info.file_size > UNPACKED:
-            raise UserError(f"it unpacks to more than {UNPACKED // 1_000_000} MB", param="files")
-        return self._zip.read(info)
-
-    def tree(self, name: str) -> ElementTree.Element:
-        return ElementTree.fromstring(self.read(name))
-
-    def targets(self, name: str) -> dict[str, str]:
-        """The parts that a part names, by their ids."""
-        folder, _, file = name.rpartition("/")
-        relations = self.tree(f"{folder}/_rels/{file}.rels")
-        return {r.get("Id", ""): normpath(join(folder, r.get("Target", ""))).lstrip("/") for r in relations}
-
-
 def docx(data: bytes) -> Parts:
-    root = _Archive(data).tree("word/document.xml")
-    yield "", "\n".join("".join(run.text or "" for run in p.iter(f"{WORD}t")) for p in root.iter(f"{WORD}p"))
+    with zipped(data, UNPACKED) as archive:
+        yield "", document_text(archive)
 
 
 def pptx(data: bytes) -> Parts:
-    archive = _Archive(data)
-    slides = [
-        (int(found[1]), name) for name in archive.names if (found := re.fullmatch(r"ppt/slides/slide(\d+)\.xml", name))
-    ]
-    for number, name in sorted(slides):
-        lines = ("".join(t.text or "" for t in p.iter(f"{DRAWING}t")) for p in archive.tree(name).iter(f"{DRAWING}p"))
-        yield f"slide {number}", "\n".join(line for line in lines if line.strip())
+    with zipped(data, UNPACKED) as archive:
+        found = (re.fullmatch(r"ppt/slides/slide(\d+)\.xml", name) for name in archive.names)
+        for number, name in sorted((int(slide[1]), slide[0]) for slide in found if slide):
+            paragraphs = archive.tree(name).iter(f"{DRAWING}p")
+            lines = ("".join(t.text or "" for t in p.iter(f"{DRAWING}t")) for p in paragraphs)
+            yield f"slide {number}", "\n".join(line for line in lines if line.strip())
 
 
 def xlsx(data: bytes) -> Parts:
     """Each sheet as lines of cells between tabs."""
-    archive = _Archive(data)
-    shared: list[str] = []
-    if "xl/sharedStrings.xml" in archive.names:
-        shared = [
-            "".join(t.text or "" for t in item.iter(f"{SHEET}t")) for item in archive.tree("xl/sharedStrings.xml")
-        ]
-    targets = archive.targets("xl/workbook.xml")
-    for sheet in archive.tree("xl/workbook.xml").iter(f"{SHEET}sheet"):
-        rows = archive.tree(targets[sheet.attrib[RELATION]]).iter(f"{SHEET}row")
-        lines = ("\t".join(_cells(row, shared)).rstrip() for row in rows)
-        yield f"sheet {sheet.get('name')}", "\n".join(line for line in lines if line)
+    with zipped(data, UNPACKED) as archive:
+        shared = _shared(archive)
+        targets = _targets(archive, "xl/workbook.xml")
+        for sheet in archive.tree("xl/workbook.xml").iter(f"{SHEET}sheet"):
+            rows = archive.tree(targets[sheet.attrib[RELATION]]).iter(f"{SHEET}row")
+            lines = ("\t".join(_cells(row, shared)).rstrip() for row in rows)
+            yield f"sheet {sheet.get('name')}", "\n".join(line for line in lines if line)
+
+
+def _shared(archive: Zipped) -> list[str]:
+    """Texts that cells name by number."""
+    if "xl/sharedStrings.xml" not in archive.names:
+        return []
+    items = archive.tree("xl/sharedStrings.xml").iter(f"{SHEET}si")
+    return ["".join(t.text or "" for t in item.iter(f"{SHEET}t")) for item in items]
+
+
+def _targets(archive: Zipped, name: str) -> dict[str, str]:
+    """The parts that a part names, by their ids."""
+    folder, _, file = name.rpartition("/")
+    relations = archive.tree(f"{folder}/_rels/{file}.rels")
+    return {r.get("Id", ""): normpath(join(folder, r.get("Target", ""))).lstrip("/") for r in relations}
 
 
 def _cells(row: ElementTree.Element, shared: list[str]) -> Iterator[str]:
@@ -105,17 +90,10 @@ def _column(reference: str) -> int:
 
 def epub(data: bytes) -> Parts:
     """Chapters in the order of reading."""
-    archive = _Archive(data)
-    container = archive.tree("META-INF/container.xml").find(f".//{CONTAINER}rootfile")
-    if container is None:
-        raise KeyError("rootfile")
-    package = container.attrib["full-path"]
-    root = archive.tree(package)
-    files = {item.get("id"): item.get("href", "") for item in root.iter(f"{OPF}item")}
-    for number, item in enumerate(root.iter(f"{OPF}itemref"), 1):
-        name = normpath(join(dirname(package), unquote(files.get(item.get("idref"), ""))))
-        if name in archive.names and (text := html_text(archive.read(name).decode("utf-8", "replace"))):
-            yield f"chapter {number}", text
+    with zipped(data, UNPACKED) as book:
+        for number, name in enumerate(chapters(book), 1):
+            if name in book.names and (text := html_text(book.read(name).decode("utf-8", "replace"))):
+                yield f"chapter {number}", text
 
 
 READERS: dict[str, Callable[[bytes], Parts]] = {".docx": docx, ".pptx": pptx, ".xlsx": xlsx, ".epub": epub}
