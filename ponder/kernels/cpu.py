@@ -2,11 +2,14 @@
 
 usable_cpus()              # the smaller of the affinity mask and the control groups' quota
 read_bandwidth()           # bytes a second (csrc/runtime/peak.cpp)
+steady_bandwidth()         # the same, the best of several moments
 compute_peak("int8")       # operations a second
 """
 
 import os
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ponder.kernels.control_groups import OWN, ROOT, groups, number
@@ -43,6 +46,22 @@ def read_bandwidth(nbytes: int = 512 << 20, tries: int = 8) -> float:
     from ponder.kernels.extension import _native  # the CPUs are counted where the extension is broken, too
 
     return float(_native.read_bandwidth(nbytes, tries))
+
+
+def steady_bandwidth(probe: Callable[[], float] | None = None, *, probes: int = 5, pause: float = 0.2) -> float:
+    """The best of several probes, until two of them agree on it: one alone may meet a busy moment."""
+    best, agreeing = 0.0, 0
+    for n in range(probes):
+        if n:
+            time.sleep(pause)
+        found = (probe or read_bandwidth)()
+        if found > 1.03 * best:
+            agreeing = 0
+        agreeing += found > 0.97 * best
+        best = max(best, found)
+        if agreeing == 2:
+            break
+    return best
 
 
 def compute_peak(kind: str, tries: int = 8) -> float:

@@ -4,7 +4,7 @@ import pytest
 from amx import CPU_HAS_AMX, needs_amx
 
 from ponder.kernels import _native
-from ponder.kernels.cpu import compute_peak, read_bandwidth
+from ponder.kernels.cpu import compute_peak, read_bandwidth, steady_bandwidth
 
 
 @pytest.mark.parametrize("kind", ["f32", "bf16", "int8", "int4"])
@@ -38,3 +38,12 @@ def test_bad_arguments() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError):
             call()
+
+
+@pytest.mark.parametrize(
+    ("probes", "best", "asked"),
+    [([10, 10.1, 50], 10.1, 2), ([2, 10, 9.9], 10, 3), ([9.9, 3, 10, 1], 10, 3), ([1, 2, 4, 8, 16, 32], 16, 5)],
+)
+def test_a_busy_moment_does_not_count(probes: list[float], best: float, asked: int) -> None:
+    left = list(probes)
+    assert steady_bandwidth(lambda: left.pop(0), pause=0) == best and len(probes) - len(left) == asked

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -25,6 +26,9 @@ def test_list(ponder, tmp_path: Path) -> None:
     done = ponder("list")
     assert done.returncode == 0 and "none yet" in done.stdout
     assert all(name in done.stdout for name in RELEASED)
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert re.search(r"1\.19 GB +([\d.]+ tokens/s|does not fit)", rows["qwen3:0.6b"]), rows["qwen3:0.6b"]
+    assert "does not fit" in rows["qwen3:235b-a22b"] or "tokens/s" in rows["qwen3:235b-a22b"]
     listed = json.loads(ponder("list", "--json").stdout)
     assert listed["home"] == str(tmp_path / "home") and listed["downloaded"] == [] and "qwen3:8b" in listed["names"]
 

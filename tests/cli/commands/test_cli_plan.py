@@ -1,6 +1,7 @@
 """`ponder plan`, in a process of its own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,22 @@ HERE = ("--memory", "24", "--bandwidth", "30")
 def test_every_released_size(ponder) -> None:
     done = ponder("plan", *HERE)
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    first, *lines = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"Take qwen3:30b-a3b as int4: at most 1\d tokens a second at a context of 2,048, in 1\d\.\d GB of the 24\.0 GB "
+        r"that are free\.", first), first  # fmt: skip
+    rows = [line.split() for line in lines[2:]]
     assert len(rows) == 24 and {row[0] for row in rows} > {"qwen3:0.6b", "qwen3:235b-a22b"}
     fit = {(row[0], row[1]) for row in rows if "yes" in row}
     assert ("qwen3:8b", "bf16") in fit and ("qwen3:30b-a3b", "int4") in fit
     assert ("qwen3:14b", "bf16") not in fit and ("qwen3:32b", "int4") not in fit
+
+
+def test_a_small_machine_and_one_for_nothing(ponder) -> None:
+    small = ponder("plan", "--memory", "4", "--bandwidth", "8").stdout.splitlines()[0]
+    assert small.startswith("Take qwen3:1.7b as int4: at most "), small
+    none = ponder("plan", "qwen3:32b", "--memory", "4", "--bandwidth", "8").stdout.splitlines()[0]
+    assert none == "Nothing of this fits into the 4.00 GB that are free."
 
 
 def test_the_claim_about_four_h20(ponder) -> None:

@@ -27,9 +27,16 @@ stays free; numbers are those of one card. int8 keys and values and FP8 weights 
 With a recipe (RECIPE.toml) in place of MODEL: bytes on each GPU and days of every stage of pre-training; what does not
 fit is refused, with what would.
 
+The first line is for one conversation with 2,048 tokens on this machine: the largest model that writes at least 5
+tokens a second. The bandwidth is the best of several probes, so that a busy moment does not count.
+
 tok/s is a limit, all streams together and every context full: what reading the weights and the cache once a step
 takes. Computing, waiting and talking between GPUs come on top.
 """
+
+
+SHORT = 2048  # tokens of a usual conversation
+READABLE = 5.0  # tokens a second, as fast as people read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         for name, value in details(plans[0]):
             print(f"{name:22} {value}")
         return 0
+    if not here.gpus and args.streams == 1:
+        print(sentence(args.model, here, args.dtype))
     caches = " or ".join(sorted({p.kv for p in plans}))
     print(f"{where(here)}, {args.streams} x {plans_context(plans)} tokens, {caches} keys and values")
     for row in table(plans):
@@ -105,9 +114,9 @@ def machine(args: argparse.Namespace) -> "Machine":
             raise UserError("this system does not tell its free memory; give --memory GB", param="memory")
         given["memory"] = free
     if "bandwidth" not in given:
-        from ponder.kernels.cpu import read_bandwidth
+        from ponder.kernels.cpu import steady_bandwidth
 
-        given["bandwidth"] = read_bandwidth()
+        given["bandwidth"] = steady_bandwidth()
     return Machine("CPU", **given)
 
 
@@ -153,6 +162,28 @@ def where(here: "Machine") -> str:
 
     name = f"{here.gpus} x {here.name}" if here.gpus else here.name
     return f"{name}: {amount(here.memory)}, {amount(here.bandwidth)}/s"
+
+
+def sentence(model: str | None, here: "Machine", dtype: str | None) -> str:
+    """What to take on this machine for one conversation: the largest that can be read as it comes."""
+    from ponder.cli.announce import speed
+    from ponder.cli.terminal.progress import amount
+    from ponder.model.capacity import estimate
+
+    fitting = []
+    for name, checkpoint in models(model):
+        context = min(SHORT, checkpoint.config.native_context)
+        for kind in dtypes(dtype, checkpoint, here):
+            plan = estimate(checkpoint, here, kind, "auto", context=context, streams=1, name=name)
+            fitting += [plan] if plan.fits else []
+    if not fitting:
+        return f"Nothing of this fits into the {amount(here.memory)} that are free."
+    readable = [plan for plan in fitting if plan.rate >= READABLE]
+    best = readable[-1] if readable else max(fitting, key=lambda plan: plan.rate)
+    return (
+        f"Take {best.model} as {best.dtype}: at most {speed(best)} tokens a second at a context of {best.context:,}, "
+        f"in {amount(best.needed)} of the {amount(here.memory)} that are free."
+    )
 
 
 def plans_context(plans: "list[Capacity]") -> str:
