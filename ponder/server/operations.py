@@ -40,7 +40,7 @@ from ponder.server.api.openai.structs.responses import InputItems, ResponseDelet
 from ponder.server.api.requests import RunningReply
 from ponder.server.api.usage import UsageReply, usage
 from ponder.server.runtime.endpoint import Handler
-from ponder.server.runtime.health import Health, health
+from ponder.server.runtime.health import Health, Live, health, live
 from ponder.server.runtime.metrics import metrics
 
 SSE, LINES, TEXT = "text/event-stream", "application/x-ndjson", "text/plain"
@@ -108,6 +108,7 @@ OPERATIONS = (
     Operation("get", "/props", props, "Defaults in force, and their source", Props, query=("model",)),
     Operation("get", "/v1/usage", usage, "What the asker has used, by day; an admin sees all", UsageReply),
     Operation("get", "/health", health, "503 when a step hangs", Health),
+    Operation("get", "/live", live, "200 while the process is there", Live),
     Operation("get", "/metrics", metrics, "Prometheus counters", None, TEXT),
     Operation(
         "post", "/v1/requests/{id}/answer-now", requests.answer_now, "End the thoughts of a request", RunningReply

@@ -1,4 +1,4 @@
-"""GET /health: whether this server can answer."""
+"""GET /health: whether this server can answer; GET /live: whether its process is there at all."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,3 +23,13 @@ async def health(request: Request, service: Service) -> Health | Response:
         status = "; ".join(problems) or "shutting down"
         return json_response({"status": status}, 503, {"Retry-After": "5"})
     return Health(status="ok", in_flight=len(service.admission.in_flight))
+
+
+class Live(JsonReply):
+    status: str
+
+
+@bodyless
+async def live(request: Request, service: Service) -> Live:
+    """While it loads, drains or is stuck, too: an engine that hangs is the watchdog's, who ends the process."""
+    return Live(status="ok")

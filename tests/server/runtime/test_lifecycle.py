@@ -176,6 +176,7 @@ def test_an_engine_that_failed_is_seen_and_loaded_anew(tmp_path: Path) -> None:
         assert httpx.post(chat, json=ASK, timeout=30).status_code == 500
         health = httpx.get(base + "/health")
         assert health.status_code == 503 and "a bug of ours" in health.text
+        assert httpx.get(base + "/live").json() == {"status": "ok"}, "ready and live are two questions"
         deadline = time.monotonic() + 20
         while httpx.get(base + "/health").status_code != 200 and time.monotonic() < deadline:
             time.sleep(0.1)
