@@ -69,8 +69,10 @@ sanitize: $(VENV)/.dev
 wheels:
 	@$(PYTHON) packaging/build_wheels.py $(CPUS)
 
+# docs/cli.md from the commands, and the API reference in build/reference from the docstrings
 docs: $(VENV)/.dev
 	@$(BIN)/python -m ponder.cli.reference > docs/cli.md
+	@$(BIN)/python docs/build_reference.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

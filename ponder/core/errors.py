@@ -6,6 +6,13 @@ class UserError(ValueError):
 
     param: the name of the offending field or flag, when there is one. code: a word for programs, where they can do
     something about it.
+
+    >>> from ponder import SamplingParams, UserError
+    >>> try:
+    ...     SamplingParams(top_p=2)
+    ... except UserError as error:
+    ...     print(error.param, "-", error)
+    top_p - top_p must be between 0 and 1, got 2
     """
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:

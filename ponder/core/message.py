@@ -26,7 +26,12 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
 
 
 class ToolCall(Struct, frozen=True, tag="tool_call"):
-    """A call the model made. `arguments` is JSON text exactly as written: re-serialising would change the bytes."""
+    """A call the model made. `arguments` is JSON text exactly as written: re-serialising would change the bytes.
+
+    >>> from ponder import Message, ToolCall
+    >>> Message.assistant(tool_calls=(ToolCall("add", '{"a": 17, "b": 25}', id="call_1"),)).tool_calls[0].name
+    'add'
+    """
 
     name: str
     arguments: str = "{}"
@@ -43,9 +48,23 @@ Part = Text | Reasoning | ToolCall | ToolResult
 
 
 class Message(Struct, frozen=True):
+    """What somebody said in a conversation.
+
+    >>> from ponder import Message
+    >>> said = Message.assistant("Four.", reasoning="2 and 2.")
+    >>> said.text, said.reasoning
+    ('Four.', '2 and 2.')
+    >>> [message.role for message in (Message.system("Be brief."), Message.user("2 + 2?"), said)]
+    ['system', 'user', 'assistant']
+    """
+
     role: str
+    """"system", "user", "assistant" or "tool"."""
     parts: tuple[Part, ...] = ()
+    """In the order in which they were produced."""
     ids: tuple[int, ...] | None = None
+    """The exact token ids of an assistant's turn, all after `<|im_start|>assistant` and its newline; None where they
+    are not known."""
 
     @classmethod
     def system(cls, text: str) -> "Message":

@@ -32,36 +32,50 @@ LONGEST_STOP = 4096  # characters
 
 
 class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the next id is sampled. Penalties, stop strings and logit bias act on the answer only (RS-5).
+    """How the next id is sampled. None is the model's own default. Penalties, stop strings and logit bias act on the
+    answer only (RS-5).
 
-    temperature: 0 is greedy. top_k: 0 keeps all. top_p, min_p: probabilities in [0, 1].
-    presence_penalty, frequency_penalty: subtracted from the logits of ids already in the answer, [-2, 2].
-    repetition_penalty: divides (or multiplies, below zero) the logits of ids in prompt and answer, > 0.
-    seed: the sample at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2).
-    max_tokens: ids generated after the prompt, thoughts and hand-over included; None is "all that fits".
-    min_tokens: ids before which no end may come. ignore_eos: the model's own end never comes. Where a grammar leaves
-    nothing else, the end comes all the same.
-    stop_token_ids: further ids that end the answer; they are no part of its text.
-    logprobs: how many alternatives to report per id (0 reports only the chosen one), None for none.
+    >>> from ponder import LLM, SamplingParams
+    >>> with LLM("ponder-mini") as llm:
+    ...     reply = llm.chat("Hello", sampling=SamplingParams(temperature=0, max_tokens=3))
+    >>> reply.finish.reason, reply.finish.usage.completion_tokens
+    ('length', 3)
     """
 
     temperature: float | None = None
+    """0 is greedy."""
     top_p: float | None = None
+    """The likeliest ids whose probabilities come to this are kept, 0 to 1."""
     top_k: int | None = None
+    """So many of the likeliest ids are kept; 0 keeps all."""
     min_p: float | None = None
+    """Ids are kept from this share of the likeliest one's probability on, 0 to 1."""
     presence_penalty: float | None = None
+    """Subtracted from the logits of ids that are in the answer, -2 to 2."""
     frequency_penalty: float | None = None
+    """Subtracted once for each time that an id is in the answer, -2 to 2."""
     repetition_penalty: float | None = None
+    """Divides the logits of ids in prompt and answer (multiplies those below zero), above 0."""
     seed: int | None = None
+    """The sample at position p of choice c depends on (seed, c, p) alone, never on the batch (DT-2)."""
     max_tokens: int | None = None
+    """Ids generated after the prompt, thoughts and hand-over included; None is all that fits."""
     min_tokens: int = 0
+    """Ids before which no end may come; where a grammar leaves nothing else, it comes all the same."""
     ignore_eos: bool = False
+    """The model's own end never comes; where a grammar leaves nothing else, it comes all the same."""
     stop_token_ids: tuple[int, ...] = ()
+    """Further ids that end the answer; they are no part of its text."""
     stop: tuple[str, ...] = ()
+    """Texts that end the answer, and are no part of it."""
     stop_in_reasoning: bool = False
+    """`stop` holds for the thoughts, too."""
     logit_bias: dict[int, float] = field(default_factory=dict)
+    """Added to the logits of these ids, -100 to 100."""
     logprobs: int | None = None
+    """How many alternatives to report for each id; 0 reports only the chosen one, None none at all."""
     n: int = 1
+    """Answers to the same prompt."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -92,23 +106,29 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The thinking controls of one request; docs/thinking.md has what holds when.
 
-    enabled: True / False is the hard switch; None lets the soft switches `/think`, `/no_think` decide, default on.
-    budget: at most this many sampled ids inside the block, then the hand-over; None is no limit of its own. loop_guard:
-    endless repetition in the thoughts hands over, in the answer it stops (RL-2). handover: which published form of the
-    hand-over sentence; "docs" is the documentation's, "paper" the report's. show_handover: whether the sentence is part
-    of the reported reasoning (TB-2). tool_in_thinking: what tool calls are that the thoughts end with, where the model
-    stops without `</think>`: "close" (and None) makes calls of them, "text" leaves them thoughts, and the hand-over
-    follows (TC-3). preference: the field that said so, when it was an effort word or the like: a model that cannot do
-    it does what it can, with a warning. "" is a switch or a budget that must hold.
+    >>> from ponder import LLM, Thinking
+    >>> with LLM("ponder-mini") as llm:
+    ...     reply = llm.chat("What is 17 + 25?", thinking=Thinking(budget=8))
+    >>> reply.finish.usage.reasoning_tokens - reply.finish.usage.handover_tokens <= 8
+    True
     """
 
     enabled: bool | None = None
+    """The hard switch; None lets the soft switches `/think`, `/no_think` decide, and is on without them."""
     budget: int | None = None
+    """At most this many sampled ids inside the block, then the hand-over; None is no limit of its own."""
     loop_guard: bool = True
+    """Endless repetition in the thoughts hands over, in the answer it stops (RL-2)."""
     handover: Literal["docs", "paper"] = "docs"
+    """Which published form of the hand-over sentence: the documentation's, or the report's."""
     show_handover: bool = True
+    """The sentence is part of the reported reasoning (TB-2)."""
     tool_in_thinking: Literal["text", "close"] | None = None
+    """What tool calls are that the thoughts end with, where the model stops without `</think>`: "close" (and None)
+    makes calls of them, "text" leaves them thoughts, and the hand-over follows (TC-3)."""
     preference: str = ""
+    """The field that asked for thinking by an effort word or the like: a model that cannot do it does what it can, with
+    a warning. "" is a switch or a budget that must hold."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -122,15 +142,20 @@ class Thinking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Grammar(Struct, frozen=True, forbid_unknown_fields=True):
     """A constraint on the answer (never on the thoughts).
 
-    kind "json_schema": value is the schema as JSON text; "json_object": any object, no value;
-    "regex": the whole answer matches value; "choice": value is a JSON list of strings; "lark": llguidance's Lark;
-    "gbnf": llama.cpp's notation, which others call EBNF, or Lark.
-    strict, of a schema: what cannot be enforced is an error; else it is left out, with a warning (SO-3).
+    >>> from ponder import LLM, Grammar
+    >>> with LLM("ponder-mini") as llm:
+    ...     llm.chat("Is the sky blue?", grammar=Grammar("choice", '["yes", "no"]')).text in ("yes", "no")
+    True
     """
 
     kind: Literal["json_schema", "json_object", "regex", "choice", "lark", "gbnf"]
+    """"json_object" is any object; "lark" llguidance's notation; "gbnf" llama.cpp's, which others call EBNF, or
+    Lark."""
     value: str = ""
+    """The schema as JSON text; the expression that the whole answer matches; a JSON list of strings; the grammar. Empty
+    for "json_object"."""
     strict: bool = True
+    """What a schema asks for and cannot be enforced is an error; else it is left out, with a warning (SO-3)."""
 
     def __post_init__(self) -> None:
         _check_types(self)

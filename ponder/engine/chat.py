@@ -1,9 +1,18 @@
 """Asking a model: the part of an `LLM` that takes messages.
 
-llm.chat("Why is the sky blue?").text
-for piece in llm.stream("And at sunset?"): ...
-llm.chat("A soup, please", output=Recipe).parsed
-llm.chat("What is 17 + 25?", tools=[add], run_tools=True).text
+>>> from dataclasses import dataclass
+>>> from ponder import LLM
+>>> @dataclass
+... class Colour:
+...     red: bool
+>>> with LLM("ponder-mini") as llm:
+...     whole = llm.chat("Hello", temperature=0).text
+...     pieces = list(llm.stream("Hello", temperature=0))
+...     colour = llm.chat("Is the sky red?", output=Colour, thinking=False).parsed
+>>> "".join(pieces) == whole
+True
+>>> type(colour.red)
+<class 'bool'>
 """
 
 from abc import ABC, abstractmethod
@@ -35,6 +44,8 @@ Value = TypeVar("Value")
 
 
 class Chat(ABC):
+    """What an `LLM` does with messages; whoever has `begin` has the rest."""
+
     @abstractmethod
     def begin(self, request: ChatRequest) -> Handle:
         """Start a chat request. Raises UserError when it cannot hold; nothing has run then."""

@@ -50,7 +50,13 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 
 
 class LLM(Chat, TextScores):
-    """A model, its tokenizer and its engine. Thread-safe. Implements `ponder.core.protocol.ChatModel`."""
+    """A model, its tokenizer and its engine. Thread-safe. Implements `ponder.core.protocol.ChatModel`.
+
+    >>> from ponder import LLM
+    >>> with LLM("ponder-mini") as llm:  # comes with Ponder; "qwen3:0.6b" is downloaded
+    ...     llm.chat("Hello", temperature=0).text
+    'Hello...'
+    """
 
     def __init__(
         self,
@@ -70,11 +76,15 @@ class LLM(Chat, TextScores):
         self.engine = Engine(loaded.runner, max_batch=how.max_batch, chunk=chunk, drafter=loaded.drafter)
         self.tokenizer: Tokenizer = loaded.tokenizer
         self.profile: ModelProfile = loaded.profile
+        """What it can, and its defaults."""
         self.name = loaded.profile.name
-        self.path = loaded.path  # where its files lie; None for random weights
-        self.note = loaded.note  # why this model, when none was named
+        self.path = loaded.path
+        """Where its files lie; None for random weights."""
+        self.note = loaded.note
+        """Why this model, when none was named."""
         self.warnings = loaded.warnings
-        self.info = loaded.info  # what the model's files say; None for a script
+        self.info = loaded.info
+        """What the model's files say; None for a script."""
         self._prompts = PromptWriter(loaded.tokenizer, loaded.profile, loaded.template)
         self._xml_calls = calls_are_xml(loaded.template)
         self.ceiling = ceiling or Ceiling()

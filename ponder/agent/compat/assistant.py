@@ -16,7 +16,7 @@ listed in docs/qwen-agent.md.
 """
 
 import weakref
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,16 @@ from ponder.core.protocol import ChatModel
 
 
 class Assistant:
-    """Tool sets stay open from the first run to `close()`, which also happens when the object or the program ends."""
+    """Qwen-Agent's `Assistant` over Ponder's loop. Tool sets stay open from the first run to `close()`, which also
+    happens when the object or the program ends.
+
+    >>> from ponder.agent import Assistant
+    >>> bot = Assistant(llm={"model": "ponder-mini", "generate_cfg": {"temperature": 0}})
+    >>> *_, replies = bot.run(messages=[{"role": "user", "content": "Hello"}])
+    >>> replies[-1]["role"], replies[-1]["content"]
+    ('assistant', 'Hello...')
+    >>> bot.close()
+    """
 
     def __init__(
         self,
@@ -72,7 +81,7 @@ class Assistant:
         )  # fmt: skip
         self.last: Run | None = None
         self._background: Background | None = None
-        self._finalizer: weakref.finalize[[Agent, Background], Assistant] | None = None
+        self._finalize: Callable[[], object] = lambda: None  # runs of itself, too, when nobody has the object any more
 
     def run(self, messages: Sequence[Message | dict[str, Any]], **kwargs: Any) -> Iterator[list[dict[str, Any]]]:
         """Yields the new messages so far, again and again; the last yield is complete."""
@@ -109,8 +118,8 @@ class Assistant:
         yield from background.iterate(watch())
 
     def close(self) -> None:
-        if self._finalizer is not None:
-            self._finalizer()
+        self._finalize()
+        self._background = None
 
     def __enter__(self) -> "Assistant":
         return self
@@ -119,9 +128,9 @@ class Assistant:
         self.close()
 
     def _opened(self) -> Background:
-        if self._background is None or self._finalizer is None or not self._finalizer.alive:
+        if self._background is None:
             self._background = Background()
-            self._finalizer = weakref.finalize(self, _shut, self.agent, self._background)
+            self._finalize = weakref.finalize(self, _shut, self.agent, self._background)
             self._background.call(self.agent.open())
         return self._background
 

@@ -27,7 +27,15 @@ from ponder.core.request import ChatRequest
 
 
 class AgentTool(Tool):
-    """Another agent that is asked in words and answers in words. Its tools, limits and approvals are its own."""
+    """Another agent that is asked in words and answers in words. Its tools, limits and approvals are its own.
+
+    >>> from ponder import LLM
+    >>> from ponder.agent import Agent, AgentTool
+    >>> llm = LLM("ponder-mini")
+    >>> boss = Agent(llm, tools=[AgentTool(Agent(llm, name="adder", description="Adds numbers."))])
+    >>> [tool.name for tool in boss.tools()]
+    ['adder']
+    """
 
     def __init__(self, agent: Agent) -> None:
         if not agent.description:
@@ -70,7 +78,20 @@ async def choose(model: ChatModel, agents: Sequence[Agent], messages: Sequence[M
 
 
 class Router:
-    """Gives each question to the agent that fits."""
+    """Gives each question to the agent that fits, as the model says.
+
+    >>> import asyncio
+    >>> from ponder import LLM, Message
+    >>> from ponder.agent import Agent, Router
+    >>> llm = LLM("ponder-mini")
+    >>> router = Router(llm, [Agent(llm, name=n, description=n) for n in ("coder", "lawyer")])
+    >>> async def ask(text):
+    ...     return await (await router.start([Message.user(text)])).wait()
+    >>> asyncio.run(ask("Is this contract valid?")).steps
+    1
+    >>> router.chosen.name in ("coder", "lawyer")
+    True
+    """
 
     def __init__(self, model: ChatModel, agents: Sequence[Agent]) -> None:
         _check_names(agents)
@@ -86,6 +107,17 @@ class Router:
 
 class GroupChat:
     """Agents that talk with each other before one answer stands. Each sees what the others said as a user's words.
+
+    >>> import asyncio
+    >>> from ponder import LLM
+    >>> from ponder.agent import Agent, GroupChat
+    >>> llm = LLM("ponder-mini")
+    >>> group = GroupChat([Agent(llm, name="ann"), Agent(llm, name="ben")])
+    >>> async def talk(text):
+    ...     return [event async for event in group.talk(text)]
+    >>> _ = asyncio.run(talk("Hello"))
+    >>> [name for name, text in group.said]
+    ['ann', 'ben']
 
     rounds: how often each speaks at most. moderator: names the next speaker after each turn; None is round robin.
     """

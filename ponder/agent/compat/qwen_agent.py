@@ -14,7 +14,18 @@ IGNORED = {"fncall_prompt_type", "use_raw_api", "thought_in_content", "max_retri
 
 
 class BaseTool:
-    """Qwen-Agent's way to write a tool: class attributes and a `call` that takes JSON text."""
+    """Qwen-Agent's way to write a tool: class attributes and a `call` that takes JSON text.
+
+    >>> from ponder.agent import BaseTool
+    >>> class Upper(BaseTool):
+    ...     name, description = "upper", "Text in capitals."
+    ...     parameters = [{"name": "text", "type": "string", "description": "Any text.", "required": True}]
+    ...     def call(self, params, **kwargs):
+    ...         return json.loads(params)["text"].upper()
+    >>> import json
+    >>> Upper().call('{"text": "hello"}')
+    'HELLO'
+    """
 
     name: str = ""
     description: str = ""
@@ -32,7 +43,18 @@ class Registered:
 
 
 def register_tool(name: str, allow_overwrite: bool = False) -> Callable[[type[BaseTool]], type[BaseTool]]:
-    """Class decorator: `function_list` may then name the tool. Raises UserError for a name that is taken."""
+    """Class decorator: `function_list` may then name the tool. Raises UserError for a name that is taken.
+
+    >>> from ponder.agent import Assistant, BaseTool, register_tool
+    >>> @register_tool("greet", allow_overwrite=True)
+    ... class Greet(BaseTool):
+    ...     description = "A greeting."
+    ...     def call(self, params, **kwargs):
+    ...         return "Good day."
+    >>> bot = Assistant(function_list=["greet"], llm={"model": "ponder-mini"})
+    >>> [tool.name for tool in bot.agent.tools()]
+    ['greet']
+    """
 
     def decorate(cls: type[BaseTool]) -> type[BaseTool]:
         if name in Registered.tools and not allow_overwrite:

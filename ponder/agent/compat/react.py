@@ -40,7 +40,14 @@ ACTION, INPUT, ANSWER, OBSERVATION = "\nAction:", "\nAction Input:", "\nFinal An
 
 
 class ReActModel:
-    """See `core.protocol.ChatModel`."""
+    """A model that was never trained to call tools, with tools. A `core.protocol.ChatModel` around another.
+
+    >>> from ponder import LLM
+    >>> from ponder.agent import Agent, ReActModel
+    >>> agent = Agent(ReActModel(LLM("ponder-mini")))
+    >>> agent.model.abilities.untagged_calls
+    False
+    """
 
     def __init__(self, model: ChatModel) -> None:
         self.model = model

@@ -43,8 +43,18 @@ Messages = str | Sequence[Message | dict[str, Any]]
 
 
 class Agent(Opened):
-    """Open it (`async with`, or `open` and `close`) before the first run; runs of different conversations may go on
-    side by side."""
+    """A model with tools. Open it (`async with`, or `open` and `close`) before the first run; runs of different
+    conversations may go on side by side.
+
+    >>> from ponder import SamplingParams
+    >>> from ponder.agent import Agent
+    >>> def add(a: int, b: int) -> int:
+    ...     "Add two numbers."
+    ...     return a + b
+    >>> agent = Agent("ponder-mini", tools=[add], sampling=SamplingParams(temperature=0))
+    >>> agent.run_sync("Hello").reason
+    'answered'
+    """
 
     def __init__(
         self,

@@ -11,21 +11,29 @@ from ponder.core.event import Usage
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """steps: turns of the model with tools; one more without them may follow for the answer. seconds: wall time until
-    the answer must begin. thinking_tokens: of all steps together. call_seconds: of one call, where the tool names no
-    time of its own. output_chars, outputs_chars: what the model reads of one call, of all calls; beyond that head and
-    tail are kept. same_note, same_stop: after how many equal calls with equal results in a row the model is told, and
-    made to answer (AG-1).
+    """How far a run may go; None is no limit.
+
+    >>> from ponder.agent import Agent, Limits
+    >>> Agent("ponder-mini", limits=Limits(steps=4, seconds=30)).limits.steps
+    4
     """
 
     steps: int = 24
+    """Turns of the model with tools; one more without them may follow for the answer."""
     seconds: float | None = None
+    """Wall time until the answer must begin."""
     thinking_tokens: int | None = None
+    """Of all steps together."""
     call_seconds: float = 60.0
+    """Of one call, where the tool names no time of its own."""
     output_chars: int = 16_000
+    """What the model reads of one call; beyond that head and tail are kept."""
     outputs_chars: int | None = None
+    """What it reads of all calls."""
     same_note: int = 3
+    """After so many equal calls with equal results in a row the model is told (AG-1)."""
     same_stop: int = 5
+    """After so many it is made to answer."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

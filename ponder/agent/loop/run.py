@@ -139,13 +139,21 @@ def _forget(event: LoggedEvent) -> None:
 
 @dataclass(frozen=True, repr=False)
 class AgentResult(Generic[Value]):
-    """What a finished run gives back: `Agent.run` and `Agent.run_sync`. parsed is None unless the run was asked for a
-    value of a type (`output=`)."""
+    """What a finished run gives back: `Agent.run` and `Agent.run_sync`.
+
+    >>> from ponder import SamplingParams
+    >>> from ponder.agent import Agent
+    >>> result = Agent("ponder-mini", sampling=SamplingParams(temperature=0)).run_sync("Hello")
+    >>> result.text, len(result.messages), result.tool_calls
+    ('Hello...', 2, ())
+    """
 
     end: RunDone
+    """The last event: why it ended, steps, usage."""
     messages: tuple[Message, ...]
     """The whole history, the answer included; a further run takes it."""
     form: OutputForm[Value] | None = None
+    """Of the value that was asked for."""
 
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= SHOWN else f"{self.text[:SHOWN]}..."
@@ -173,7 +181,8 @@ class AgentResult(Generic[Value]):
 
     @property
     def parsed(self) -> Value:
-        """The answer as a value. Raises UserError where it is none: the run ended before; `text` says what came."""
+        """The answer as a value of the type that was asked for (`output=`), None without one. Raises UserError where it
+        is none: the run ended before; `text` says what came."""
         if self.form is None:
             return None  # type: ignore[return-value]  # AgentResult[None]
         return self.form.value(self.text, f"the run ended with {self.reason!r}")

@@ -39,7 +39,19 @@ _encode = msgspec.json.Encoder()
 
 
 class Session:
-    """An open log. One process writes it at a time; what is written is on the disk before the run goes on."""
+    """An open log. One process writes it at a time; what is written is on the disk before the run goes on.
+
+    >>> import asyncio, tempfile
+    >>> from ponder.agent import Agent, Session
+    >>> async def talk(path):
+    ...     async with Agent("ponder-mini") as agent:
+    ...         with Session(path) as session:
+    ...             await agent.start("Hello", session=session).wait()
+    ...             return [type(event).__name__ for event in session.events]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(talk(f"{folder}/trip.jsonl"))
+    ['MessageAdded', ...'RunDone']
+    """
 
     def __init__(self, path: Path | str, conversation: str = "") -> None:
         """Opens the log, or begins it. Raises UserError for a file that is no session, or is in use."""

@@ -40,7 +40,17 @@ def function_tool(
     description: str | None = None,
     approval: Approval = "auto",
 ) -> FunctionTool:
-    """Raises UserError for a function that cannot be one: no docstring, a parameter without a type, `*args`."""
+    """A typed function as a tool: its signature is the schema, its docstring what the model reads. Raises UserError for
+    a function that cannot be one: no docstring, a parameter without a type, `*args`.
+
+    >>> from ponder.agent import function_tool
+    >>> def add(a: int, b: int = 1) -> int:
+    ...     "Add two numbers."
+    ...     return a + b
+    >>> tool = function_tool(add, approval="ask")
+    >>> tool.name, tool.description, tool.parameters["required"]
+    ('add', 'Add two numbers.', ['a'])
+    """
     return FunctionTool(Function.of(function, name=name, description=description, hide=ToolContext), approval)
 
 

@@ -23,9 +23,15 @@ Approval = Literal["auto", "ask", "deny"]
 
 
 class Image(Struct, frozen=True):
-    """A picture that a tool made. media_type: "image/png" and the like."""
+    """A picture that a tool made, for people.
+
+    >>> from ponder.agent import Image, Output
+    >>> Output("A red dot.", images=(Image("image/png", b"...", name="dot.png"),)).images[0].name
+    'dot.png'
+    """
 
     media_type: str
+    """"image/png" and the like."""
     data: bytes
     name: str = ""
 
@@ -33,43 +39,74 @@ class Image(Struct, frozen=True):
 class Output(Struct, frozen=True):
     """What a call gave.
 
-    text: what the model reads. images: shown to people; the model only reads that they are there. files: names, inside
-    the workspace, of what the call made or changed. structured: machine-readable result, if the tool has one.
-    error: the call failed; the text says why and what to do. lost: it failed because what carries it out is gone, and
-    not for anything in the call.
+    >>> from ponder.agent import Output
+    >>> Output("no file a.txt; there is b.txt", error=True).error
+    True
     """
 
     text: str
+    """What the model reads."""
     images: tuple[Image, ...] = ()
+    """Shown to people; the model only reads that they are there."""
     files: tuple[str, ...] = ()
+    """Names, inside the workspace, of what the call made or changed."""
     structured: Any = None
+    """A result for programs, if the tool has one."""
     error: bool = False
+    """The call failed; the text says why and what to do."""
     lost: bool = False
+    """It failed because what carries it out is gone, and not for anything in the call."""
 
 
 class ToolContext(Struct, frozen=True):
-    """Where a call runs. conversation: its name, the same for all turns. workspace: the folder of its files.
-    progress: tell whoever watches how far the call is."""
+    """Where a call runs. A function that is a tool may take one; the model does not see that parameter.
+
+    >>> from ponder.agent import ToolContext, function_tool
+    >>> def note(text: str, context: ToolContext) -> str:
+    ...     "Keep a note."
+    ...     (context.workspace / "notes.txt").write_text(text)
+    ...     return "kept"
+    >>> list(function_tool(note).parameters["properties"])
+    ['text']
+    """
 
     conversation: str
+    """Its name, the same for all turns."""
     workspace: Path
+    """The folder of its files."""
     progress: Callable[[str], None] = lambda text: None
+    """Tells whoever watches how far the call is."""
 
 
 class Tool(ABC):
-    """parameters: JSON schema of the arguments, an object. approval: "auto" runs at once, "ask" waits for a person,
-    "deny" never runs. timeout: seconds after which the loop gives up on a call; None: the loop's own limit.
-    concurrent: may run beside other calls of one step. own_name: what the model may also call it, as long as no other
-    tool is called so: the name without the part that keeps servers apart.
+    """What a model can call: a class for what has a state, files or a process of its own; for a plain function there is
+    `function_tool`.
+
+    >>> from ponder.agent import Output, Tool
+    >>> class Count(Tool):
+    ...     name, description = "count", "How often it was called."
+    ...     parameters = {"type": "object", "properties": {}}
+    ...     calls = 0
+    ...     async def call(self, arguments, context):
+    ...         self.calls += 1
+    ...         return Output(str(self.calls))
+    >>> Count().schema()["function"]["name"]
+    'count'
     """
 
     name: str
     description: str
     parameters: dict[str, Any]
+    """JSON schema of the arguments, an object."""
     approval: Approval = "auto"
+    """"auto" runs at once, "ask" waits for a person, "deny" never runs."""
     timeout: float | None = None
+    """Seconds after which the loop gives up on a call; None: the loop's own limit."""
     concurrent: bool = True
+    """May run beside other calls of one step."""
     own_name: str = ""
+    """What the model may also call it, as long as no other tool is called so: the name without the part that keeps
+    servers apart."""
 
     @abstractmethod
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> Output:
@@ -105,6 +142,17 @@ class Toolset(Opened):
     """Tools that share something which has to be opened and closed: a server, a process, a folder.
 
     `tools()` may change between steps (an MCP server can add tools); the loop asks before each.
+
+    >>> from ponder.agent import Agent, Toolset, function_tool
+    >>> class Clock(Toolset):
+    ...     async def open(self): self.hour = 12
+    ...     async def close(self): pass
+    ...     def now(self) -> int:
+    ...         "The hour of the day."
+    ...         return self.hour
+    ...     def tools(self): return [function_tool(self.now)]
+    >>> [tool.name for tool in Agent("ponder-mini", tools=[Clock()]).tools()]
+    ['now']
     """
 
     @abstractmethod
