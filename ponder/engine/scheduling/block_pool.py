@@ -119,6 +119,10 @@ class BlockPool:
         rest = tuple(ids[len(blocks) * size : min(limit, (len(blocks) + 1) * size)])
         best, partial = -1, 0
         for block, held in self._children.get(chain[-1], {}).items():
+            if partial == len(rest):
+                break
+            if held[: partial + 1] != rest[: partial + 1]:  # no longer than the best: most end here
+                continue
             common = _common_prefix(held, rest)
             if common > partial:
                 best, partial = block, common
