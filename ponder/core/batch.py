@@ -20,6 +20,8 @@ class Batch:
     rope_factor: [B] YaRN factor of each sequence, 1.0 is plain RoPE (LC-4: chosen per request).
     block_tables: [B, W] cache block ids of each sequence, -1 past its end; None means no cache: every sequence
         starts at position 0 in this batch and attends to itself only (packed training, scoring).
+    shared: [P] where sequences have a beginning in common that is computed once: the token at each of their places.
+        starts count places then, and there are fewer tokens. A training step alone has it; None: place p is token p.
 
     A token at position p attends to the positions 0..p of its own sequence.
     """
@@ -29,6 +31,13 @@ class Batch:
     logit_rows: Ints
     rope_factor: NDArray[np.float32]
     block_tables: Ints | None = None
+    shared: Ints | None = None
+
+    def first_places(self) -> NDArray[np.int64]:
+        """[T] where each token lies first."""
+        if self.shared is None:
+            return np.arange(len(self.positions))
+        return np.unique(self.shared, return_index=True)[1]
 
     @classmethod
     def packed(cls, lengths: list[int], *, rope_factor: float = 1.0, all_logits: bool = True) -> "Batch":

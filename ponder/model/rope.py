@@ -28,7 +28,7 @@ class Rope:
         """-> cos, sin [T, C/2]"""
         cos = np.empty((len(batch.positions), self.config.head_dim // 2), np.float32)
         sin = np.empty_like(cos)
-        factor = np.repeat(batch.rope_factor, np.diff(batch.starts))  # [T]
+        factor = np.repeat(batch.rope_factor, np.diff(batch.starts))[batch.first_places()]  # [T]
         chunk, row = np.divmod(batch.positions, CHUNK)
         for f in np.unique(factor):
             for c in np.unique(chunk[factor == f]):

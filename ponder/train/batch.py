@@ -1,11 +1,12 @@
 """Samples side by side in one `core.Batch`: positions restart, targets stay inside their sequence, nothing is padded
 (but see `model.torch.sizes`).
 
-The last id of a sequence predicts nothing and is not computed. Only rows that some weight asks for reach the head.
+The last id of a sequence predicts nothing and is not computed. Only rows that some weight asks for reach the head. Ids
+before the first that counts are the prompt: samples that have it in common, as a group of answers, can share its rows.
 """
 
 from collections.abc import Iterator, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from ponder.core.sample import Floats, Ints, Sample
 from ponder.model.torch.sizes import filler
 
 Ids = TypeVar("Ids", bound=Sized)
+WORTH = 0.1  # share of all rows that must be saved: sharing costs a pass over queries, keys and values
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +26,11 @@ class Packed:
     """One micro-batch: T ids to compute, R rows with a target, Q rows with a teacher. All numpy."""
 
     ids: Ints
-    """[T] every sample without its last id."""
+    """[T] every sample without its last id, a shared prompt once."""
     batch: Batch
     """Where they belong; `logit_rows` are all rows that are wanted, `rows` and `taught` together."""
+    wanted: NDArray[np.int64]
+    """The same, those of a shared prompt as often as they are wanted."""
     rows: NDArray[np.int64]
     """[R] places in T whose next id has a weight in ce or rl."""
     targets: Ints
@@ -49,8 +53,9 @@ class Packed:
     teacher_logprobs: Floats | None
 
 
-def pack(samples: Sequence[Sample], *, fill: bool = False) -> Packed:
-    """fill: a further sequence that nothing is learned from makes the batch one of few sizes."""
+def pack(samples: Sequence[Sample], *, fill: bool = False, share: bool = False) -> Packed:
+    """fill: a further sequence that nothing is learned from makes the batch one of few sizes. share: a prompt that
+    several samples have is computed once, where that saves enough."""
     lengths = [len(s) - 1 for s in samples]
 
     def shifted(name: str) -> Floats:
@@ -58,14 +63,23 @@ def pack(samples: Sequence[Sample], *, fill: bool = False) -> Packed:
 
     ce, rl, kl = shifted("ce"), shifted("rl"), shifted("kl")
     rows, taught = np.flatnonzero((ce > 0) | (rl > 0)), np.flatnonzero(kl > 0)
-    extra = filler(sum(lengths)) if fill else 0
-    plain = Batch.packed([*lengths, extra] if extra else lengths)
-    batch = Batch(plain.positions, plain.starts, np.union1d(rows, taught).astype(np.int32), plain.rope_factor)
+    shared = shared_prompts(samples) if share else None
+    row = np.arange(sum(lengths)) if shared is None else shared  # of each place
+    first = np.unique(row, return_index=True)[1]
+    extra = filler(len(first)) if fill else 0
+    wanted = row[np.union1d(rows, taught)]
+    batch = replace(
+        Batch.packed([*lengths, extra] if extra else lengths), logit_rows=np.unique(wanted).astype(np.int32)
+    )
+    if shared is not None:
+        batch = replace(batch, shared=np.append(shared, len(first) + np.arange(extra)).astype(np.int32))
+        batch = replace(batch, positions=batch.positions[batch.first_places()])
     teacher_ids, teacher_logprobs = _teacher(samples)
     return Packed(
-        ids=np.concatenate([*(s.ids[:-1] for s in samples), np.zeros(extra, np.int32)]),
+        ids=np.append(np.concatenate([s.ids[:-1] for s in samples])[first], np.zeros(extra, np.int32)),
         batch=batch,
-        rows=rows,
+        wanted=wanted,
+        rows=row[rows],
         targets=np.concatenate([s.ids[1:] for s in samples])[rows],
         sequence=np.repeat(np.arange(len(samples)), lengths)[rows],
         ce=ce[rows],
@@ -73,11 +87,27 @@ def pack(samples: Sequence[Sample], *, fill: bool = False) -> Packed:
         advantage=shifted("advantage")[rows],
         behaviour=shifted("behaviour")[rows],
         reference=_reference(samples, rows),
-        taught=taught,
+        taught=row[taught],
         kl=kl[taught],
         teacher_ids=teacher_ids,
         teacher_logprobs=teacher_logprobs,
     )
+
+
+def shared_prompts(samples: Sequence[Sample]) -> NDArray[np.int64] | None:
+    """The row of each id that is computed, if equal prompts are computed once; None where that is not worth it."""
+    known: dict[bytes, int] = {}
+    parts: list[NDArray[np.int64]] = []
+    rows = 0
+    for s in samples:
+        prompt = int(np.flatnonzero(s.ce + s.rl + s.kl)[0])  # 1 or more: nothing predicts the first id
+        begin = known.setdefault(s.ids[:prompt].tobytes(), rows)
+        rows += prompt if begin == rows else 0
+        own = len(s) - 1 - prompt
+        parts += [np.arange(begin, begin + prompt), np.arange(rows, rows + own)]
+        rows += own
+    places = np.concatenate(parts)
+    return places if rows <= (1 - WORTH) * len(places) else None
 
 
 def in_order(sequences: Sequence[Ids], max_tokens: int) -> Iterator[list[Ids]]:

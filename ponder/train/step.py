@@ -175,7 +175,7 @@ class Trainer:
     def _added(self, micros: Sequence[Sequence[Sample]], balance: Balance | None) -> tuple[float, int, Sums]:
         loss, sums, tokens = 0.0, Sums(), 0
         for micro in micros:
-            packed = pack(micro, fill=self.fills)
+            packed = pack(micro, fill=self.fills, share=True)
             part, more = self.loss(packed, balance)
             loss, tokens = loss + part.item(), tokens + sum(len(s) - 1 for s in micro)
             if self.divided is not None:
@@ -201,7 +201,7 @@ class Trainer:
             logp, entropy, d, Streams.of(packed, device), self.settings.loss, self.progress.entropy_weight
         )
         if balance is not None:
-            wanted = torch.from_numpy(packed.batch.logit_rows).long().to(device)
+            wanted = torch.from_numpy(packed.wanted).to(device)
             part = balance.loss(scores, wanted if counts else wanted[:0])
             loss = loss + self.settings.balance.weight * part
             sums["balance"] = part.detach(), torch.tensor(0)

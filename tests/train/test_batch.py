@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -24,6 +25,14 @@ TRAINERS = [
 ]
 
 
+def same_gradients(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Up to the rounding of the largest: attention to a single id has a gradient of nothing else."""
+    largest = max(1.0, *(float(g.abs().max()) for g in wanted.values()))
+    for name in wanted:
+        longest = float(wanted[name].abs().max())
+        assert (found[name] - wanted[name]).abs().max() <= 1e-6 * largest + 1e-5 * longest, name
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=5), st.integers(0, 99), st.sampled_from(TRAINERS))
 def test_packed_equals_unpacked(lengths: list[int], seed: int, trainer: Trainer) -> None:
@@ -39,9 +48,78 @@ def test_packed_equals_unpacked(lengths: list[int], seed: int, trainer: Trainer)
         results.append((loss, tiny.gradients(trainer.parameters)))
     (a, grads_a), (b, grads_b) = results
     assert a == pytest.approx(b, abs=1e-6, rel=1e-6)  # k3 of random log-probs is large
-    for name in grads_a:
-        longest = float(grads_b[name].abs().max())
-        assert (grads_a[name] - grads_b[name]).abs().max() <= 1e-6 + 1e-5 * longest, name
+    same_gradients(grads_a, grads_b)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=8),
+    st.integers(0, 99), st.sampled_from(TRAINERS), st.booleans(),
+)  # fmt: skip
+def test_a_shared_prompt_is_learned_from_as_often_as_it_is_asked(
+    answers: list[tuple[int, int]], seed: int, trainer: Trainer, fill: bool
+) -> None:
+    """Answers to four prompts in any order, with ids between them that the model did not write: the loss, balance
+    included, and all gradients are those of whole samples."""
+    fill = fill and not trainer.model.config.num_experts
+    samples = normalise(_answers(answers, seed), "token")
+    packs = [pack(samples), pack(samples, share=True, fill=fill)]
+    results = []
+    for packed in packs:
+        trainer.optimiser.zero()
+        value, _ = trainer.loss(packed, trainer._balance(samples))
+        value.backward()
+        results.append((value.item(), tiny.gradients(trainer.parameters)))
+    (a, grads_a), (b, grads_b) = results
+    assert a == pytest.approx(b, abs=1e-6, rel=1e-6)
+    same_gradients(grads_a, grads_b)
+
+
+def _answers(answers: list[tuple[int, int]], seed: int) -> list[Sample]:
+    prompts = [np.arange(4, 9), np.arange(9, 13), np.arange(4, 6), np.arange(1)]  # the third begins as the first
+    samples = []
+    for (which, _), drawn in zip(answers, tiny.samples([1 + n for _, n in answers], seed, top=3), strict=True):
+        prompt = prompts[which]
+
+        def behind(stream: np.ndarray, prompt: np.ndarray = prompt) -> np.ndarray:
+            return np.concatenate([np.zeros((len(prompt), *stream.shape[1:]), stream.dtype), stream[1:]])
+
+        streams = {name: behind(stream) for name, stream in vars(drawn).items()}
+        samples.append(Sample.of(**streams | {"ids": np.concatenate([prompt, drawn.ids[1:]])}))
+    return samples
+
+
+def test_what_a_pack_with_shared_prompts_holds() -> None:
+    """Rows: prompt 5 6, answer 7; answer 8 9; all of 5 3 4, since prompt 5 is another; two to fill."""
+    samples = [Sample.of([*p, *a, 1], rl=[0] * len(p) + [1] * len(a) + [1]) for p, a in
+               (([5, 6], [7]), ([5, 6], [8, 9]), ([5], [3, 4]))]  # fmt: skip
+    p = pack(samples, share=True)
+    assert p.ids.tolist() == [5, 6, 7, 8, 9, 5, 3, 4] and p.batch.positions.tolist() == [0, 1, 2, 2, 3, 0, 1, 2]
+    assert p.batch.starts.tolist() == [0, 3, 7, 10] and p.batch.shared is not None
+    assert p.batch.shared.tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 6, 7]
+    assert p.rows.tolist() == p.wanted.tolist() == [1, 2, 1, 3, 4, 5, 6, 7] and p.targets.tolist() == [
+        7,
+        1,
+        8,
+        9,
+        1,
+        3,
+        4,
+        1,
+    ]
+    assert p.batch.logit_rows.tolist() == list(range(1, 8))
+
+
+def test_a_filled_pack_has_one_of_few_sizes_once_prompts_are_shared() -> None:
+    samples = [Sample.of([*range(40), n, n], rl=[0.0] * 40 + [1.0, 1.0]) for n in range(3)]  # 41 places each, 43 rows
+    p = pack(samples, share=True, fill=True)
+    assert len(p.ids) == len(p.batch.positions) == 44 and p.batch.shared is not None
+    assert p.batch.starts.tolist() == [0, 41, 82, 123, 124] and p.batch.shared[-1] == 43
+
+
+def test_prompts_are_not_shared_where_little_is_saved() -> None:
+    samples = [Sample.of([1, *range(3, 3 + n)], ce=1.0) for n in (20, 30)]
+    assert pack(samples, share=True).batch.shared is None and len(pack(samples, share=True).ids) == 50
 
 
 def test_what_a_pack_holds() -> None:
@@ -85,3 +163,13 @@ def test_a_teacher_with_another_vocabulary_is_refused() -> None:
     trainer = Trainer(tiny.model(), StepSettings(), Path("unused"), teacher=teacher)
     with pytest.raises(UserError, match="one vocabulary"):
         trainer.loss(pack([Sample.of([1, 2], kl=1.0)]))
+
+
+def test_a_teacher_reads_a_shared_prompt_once() -> None:
+    trainer = Trainer(tiny.model(), StepSettings(), Path("unused"), teacher=tiny.model(seed=1))
+    samples = normalise([Sample.of([*range(2, 9), n], kl=[0.0] * 6 + [1.0, 1.0]) for n in range(3)], "token")
+    packs = [pack(samples, share=share) for share in (False, True)]
+    assert [len(p.ids) for p in packs] == [21, 9]
+    with torch.no_grad():
+        whole, shared = (trainer.loss(p)[0].item() for p in packs)
+    assert shared == pytest.approx(whole, abs=1e-6) and whole > 0

@@ -9,14 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ponder.model.torch import fused
-from ponder.model.torch.packing import Gather, Packing, Scatter
+from ponder.model.torch.packing import Gather, Packing, Scatter, Spread
 
 
 def packed_attention(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
-    """q [T, H, C], k and v [T, Hk, C], all sequences from their first token on -> [T, H*C]"""
+    """q [T, H, C], k and v [T, Hk, C], all sequences from their first token on -> [T, H*C]
+
+    A token that several sequences share is the same in each of them, since it sees what comes before it alone: its
+    keys and values go to every one, its output is taken from the first."""
+    if packing.shared is not None and packing.first is not None:
+        q, k, v = (Spread.apply(a, packing.shared) for a in (q, k, v))
+        out = packed_attention(q, k, v, packing._replace(shared=None))
+        return Scatter.apply(out, packing.shared, packing.first)  # type: ignore[no-any-return]
     if fused.fits(q):
-        out: Tensor = fused.Attention.apply(q, k, v, packing.starts)
-        return out.flatten(1)
+        out = fused.Attention.apply(q, k, v, packing.starts)
+        return out.flatten(1)  # type: ignore[no-any-return]
     if q.is_cuda and q.dtype in (torch.bfloat16, torch.float16):
         return _varlen(q, k, v, packing).flatten(1)
     if packing.gather is None or packing.place is None:

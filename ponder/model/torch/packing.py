@@ -23,6 +23,8 @@ class Packing(NamedTuple):
     the device, and the longest length, for kernels that take sequences of any length.
     gather: [sum of B*S] the token at each place, token 0 at padding; place: [T] where each token lies. Both are None if
     the tokens already lie so.
+    shared: [P] of a batch whose sequences share tokens; first: [T] the place of each token in its first sequence. Then
+    all others speak of places.
     """
 
     batch: Batch
@@ -31,9 +33,19 @@ class Packing(NamedTuple):
     longest: int
     gather: Tensor | None = None
     place: Tensor | None = None
+    shared: Tensor | None = None
+    first: Tensor | None = None
 
 
 def pack(batch: Batch, device: torch.device) -> Packing:
+    packing = _placed(batch, device)
+    if batch.shared is None:
+        return packing
+    shared, first = (torch.as_tensor(a, dtype=torch.long, device=device) for a in (batch.shared, batch.first_places()))
+    return packing._replace(shared=shared, first=first)
+
+
+def _placed(batch: Batch, device: torch.device) -> Packing:
     lengths = np.diff(batch.starts)
     starts = torch.as_tensor(batch.starts, dtype=torch.int32, device=device)
     longest = int(lengths.max(initial=0))
@@ -49,7 +61,7 @@ def pack(batch: Batch, device: torch.device) -> Packing:
         gather.append(np.where(at < lengths[rows, None], batch.starts[rows, None] + at, -1).ravel())
         shapes.append((len(rows), n))
     table = np.concatenate(gather)
-    place = np.empty(len(batch.positions), np.int64)
+    place = np.empty(batch.starts[-1], np.int64)
     place[table[table >= 0]] = np.flatnonzero(table >= 0)
     token, where = (torch.as_tensor(a, dtype=torch.long, device=device) for a in (np.maximum(table, 0), place))
     return Packing(batch, tuple(shapes), starts, longest, token, where)
@@ -94,3 +106,20 @@ class Scatter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (place,) = ctx.saved_tensors
         return grad.new_zeros(ctx.places, *grad.shape[1:]).index_copy_(0, place, grad), None, None
+
+
+class Spread(torch.autograd.Function):
+    """x [T, ...] -> [P, ...]: a row that several sequences share, to each; their gradients are added in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shared: Tensor) -> Tensor:
+        ctx.save_for_backward(shared)
+        ctx.rows = len(x)
+        return x.index_select(0, shared)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (shared,) = ctx.saved_tensors
+        total = grad.new_zeros(ctx.rows, *grad.shape[1:], dtype=torch.float32)
+        return total.index_add_(0, shared, grad.float()).to(grad.dtype), None

@@ -1,5 +1,7 @@
 """Each autograd function against its formula, attention against plain attention of one sequence after the other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,19 @@ def test_packed_attention_in_bfloat16(lengths: list[int]) -> None:
     got = packed_attention(q, k, v, pack(Batch.packed(lengths), q.device))
     if t > len([n for n in lengths if n]):  # a softmax over one token has no gradient
         close(got, one_by_one(q.float(), k.float(), v.float(), lengths), [q, k, v], 3e-2)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_attention_of_shared_tokens(dtype: torch.dtype) -> None:
+    """Tokens 0 to 2 begin the first three sequences, 6 and 7 the last two."""
+    shared = np.array([0, 1, 2, 3, 4, 0, 1, 2, 5, 0, 1, 2, 6, 7, 8, 6, 7, 9, 10, 11], np.int32)
+    lengths = [5, 4, 3, 3, 5]
+    batch = replace(Batch.packed(lengths), shared=shared)
+    q, k, v = (normal(12, h, 16, dtype=dtype, seed=i) for i, h in enumerate((4, 2, 2)))
+    got = packed_attention(q, k, v, pack(batch, q.device))
+    spread = one_by_one(*(a.float()[shared] for a in (q, k, v)), lengths)
+    close(got, spread[batch.first_places()], [q, k, v], 3e-6 if dtype == torch.float32 else 3e-2)
 
 
 def test_rectangles_are_few_and_hold_every_token_once() -> None:
