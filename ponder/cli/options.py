@@ -74,7 +74,7 @@ def add_generation_flags(parser: argparse.ArgumentParser) -> None:
     thinking = parser.add_argument_group("thinking")
     switch = thinking.add_mutually_exclusive_group()
     switch.add_argument("--think", action="store_true", default=None, help="think before the answer")
-    switch.add_argument("--no-think", action="store_false", dest="think", help="answer at once")
+    switch.add_argument("--no-think", action="store_false", default=None, dest="think", help="answer at once")
     thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens, then answer")
     thinking.add_argument("--hide-thinking", action="store_true", help="do not show the thoughts")
     form = parser.add_argument_group("shape of the answer (never of the thoughts)").add_mutually_exclusive_group()

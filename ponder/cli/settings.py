@@ -20,6 +20,7 @@ from ponder.core.errors import UserError
 OF_A_MODEL = ("dtype", "max_context", "kv_dtype", "speculation", "no_packed")
 NO = ("0", "false", "no", "off", "")
 SECRET = ("api_key",)
+NUMBER = {int: "a whole number", float: "a number"}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +107,7 @@ def converted(action: argparse.Action, value: Any, place: str) -> Any:
     if takes_list(action):
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise UserError(f"{place} is a list of texts, got {value!r}", param="config")
-        return [type_(each) for each in value]
+        return [type_(each) for each in value] or action.default  # argparse wants no empty list of models
     if (
         isinstance(value, bool)
         or not isinstance(value, str | int | float)
@@ -116,7 +117,7 @@ def converted(action: argparse.Action, value: Any, place: str) -> Any:
     try:
         made = type_(value)
     except ValueError as e:
-        raise UserError(f"{place} is a {type_.__name__}, got {value!r}", param="config") from e
+        raise UserError(f"{place} is {NUMBER[type_]}, got {value!r}", param="config") from e
     if action.choices is not None and made not in action.choices:
         raise UserError(f"{place} is one of {', '.join(map(str, action.choices))}, got {value!r}", param="config")
     return made
@@ -131,9 +132,9 @@ def shown(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     lines = []
     for name, action in settings_of(parser).items():
         value, source = vars(args)[action.dest], args.sources.get(action.dest, "default")
-        if value != parser.get_default(action.dest):
+        if value not in (parser.get_default(action.dest), []):
             source = "command line"
-        if action.nargs == 0:
+        if action.nargs == 0 and value is not None:
             value = value == action.const
         hidden = action.dest in SECRET and value
         line = f"{name.replace('_', '-')} = {toml('***' if hidden else value)}"

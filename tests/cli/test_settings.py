@@ -67,7 +67,8 @@ def test_one_model_of_its_own(tmp_path: Path) -> None:
     ("file", "words"),
     [
         ("que = 3", "did you mean queue"),
-        ("queue = 'many'", "queue is a int, got 'many'"),
+        ("queue = 'many'", "queue is a whole number, got 'many'"),
+        ("memory = 'much'", "memory is a number, got 'much'"),
         ("queue = 1.5", "does not fit"),
         ("queue = true", "does not fit"),
         ("no-auth = 1", "true or false"),
@@ -99,6 +100,13 @@ def test_what_is_printed_is_read_again(tmp_path: Path) -> None:
 
     assert told(again) == told(args)
     assert tomllib.loads(text)["model"]["scripted:b"]["dtype"] == "int4"
+
+
+def test_what_nobody_said_stays_open(tmp_path: Path) -> None:
+    args = parsed(tmp_path)
+    text: str = args.shown(args)
+    assert "# think = " in text and "# no-think = " in text and "command line" not in text
+    assert args.think is None and parsed(tmp_path, text).think is None, "each model has its own way"
 
 
 def test_a_model_that_is_not_served(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     thinking = parser.add_argument_group("thinking, when a request does not say")
     switch = thinking.add_mutually_exclusive_group()
     switch.add_argument("--think", action="store_true", default=None, help="think")
-    switch.add_argument("--no-think", action="store_false", dest="think", help="do not think")
+    switch.add_argument("--no-think", action="store_false", default=None, dest="think", help="do not think")
     thinking.add_argument("--budget", type=int, metavar="N", help="think for at most N tokens")
     thinking.add_argument("--tool-in-thinking", choices=("text", "close"),
                           help="tool calls that thoughts end with, where no </think> follows: text of the thoughts, or "
