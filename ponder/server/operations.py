@@ -117,7 +117,21 @@ OPERATIONS = (
 )
 
 
+LLAMA_NAMES = {
+    "/chat/completions": "/v1/chat/completions",
+    "/completions": "/completion",
+    "/models": "/v1/models",
+    "/rerank": "/v1/rerank",
+    "/reranking": "/v1/rerank",
+    "/v1/reranking": "/v1/rerank",
+    "/v1/health": "/health",
+}
+"""What llama.cpp's server answers to, too."""
+
+
 def routes() -> list[Route]:
     """A route for each path: a method that it does not have is a 405 which names those that it has."""
     by_path = groupby(OPERATIONS, lambda o: (o.route, o.handler))
-    return [Route(route, handler, methods=[o.method for o in of]) for (route, handler), of in by_path]
+    own = [Route(route, handler, methods=[o.method for o in of]) for (route, handler), of in by_path]
+    named = {route.path: route for route in own}
+    return own + [Route(name, named[path].endpoint, methods=named[path].methods) for name, path in LLAMA_NAMES.items()]

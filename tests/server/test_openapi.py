@@ -18,7 +18,7 @@ from ponder.engine.llm import LLM
 from ponder.server.app import build
 from ponder.server.config import ServerConfig
 from ponder.server.openapi import document
-from ponder.server.operations import OPERATIONS
+from ponder.server.operations import LLAMA_NAMES, OPERATIONS
 from ponder.server.runtime.admission import Admission
 from ponder.server.runtime.pool import Pool
 from ponder.server.runtime.service import Service
@@ -40,13 +40,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_every_route_is_described(tmp_path: Path) -> None:
-    """The page's own routes (/web) are no interface for programs; what is only refused is none either."""
+    """The page's own routes (/web) are no interface for programs; what is only refused is none either; nor are second
+    names."""
     config = ServerConfig()
     app = build(Service(config, Pool({"s": lambda: LLM("s")}), Admission(config, 1)), tmp_path / "c.sqlite")
     routes = {(m.lower(), r.path.replace(":path", "")) for r in app.routes if isinstance(r, Route)
               for m in (r.methods or ()) if m != "HEAD"}  # fmt: skip
-    own = {(m, p) for m, p in routes if not p.startswith("/web/") and p not in {"/", "/openapi.json"} | REFUSED}
+    left_out = {"/", "/openapi.json", *LLAMA_NAMES} | REFUSED
+    own = {(m, p) for m, p in routes if not p.startswith("/web/") and p not in left_out}
     assert own == {(o.method, o.path) for o in OPERATIONS}
+    assert {(m, LLAMA_NAMES[p]) for m, p in routes if p in LLAMA_NAMES} == {
+        (o.method, o.path) for o in OPERATIONS if o.path in LLAMA_NAMES.values()
+    }, "by the same methods"
     app.state.conversations.close()
 
 

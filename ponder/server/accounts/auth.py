@@ -21,7 +21,7 @@ MANAGING_PATHS = (
     "/web/models/pull",
     "/web/models/stop",
 )  # what writes to the disk, or takes from it
-OPEN_PATHS = ("/health", "/live", "/web/static/")  # for load balancers, and the page that asks for the key
+OPEN_PATHS = ("/health", "/v1/health", "/live", "/web/static/")  # load balancers; the page that asks for a key
 
 
 class AuthMiddleware:

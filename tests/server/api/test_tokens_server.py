@@ -42,6 +42,15 @@ def test_ids_and_back(http: httpx.Client) -> None:
     assert http.post("/tokenize", json={"content": ""}).json()["tokens"] == []
 
 
+def test_names_of_llama_cpp(http: httpx.Client) -> None:
+    ask = {"model": "plain", "messages": [{"role": "user", "content": "Hi"}]}
+    assert http.post("/chat/completions", json=ask).json()["choices"][0]["message"]["content"] == "Yes."
+    assert http.post("/completions", json={"model": "plain", "prompt": "Hi"}).json()["content"] == "Yes."
+    assert http.get("/models").json() == http.get("/v1/models").json()
+    assert http.get("/v1/health").json()["status"] == "ok"
+    assert http.get("/chat/completions").status_code == 405
+
+
 def test_pieces(http: httpx.Client) -> None:
     tokens = http.post("/tokenize", json={"content": TORTURE, "with_pieces": True}).json()["tokens"]
     raw = b"".join(bytes(t["piece"]) if isinstance(t["piece"], list) else t["piece"].encode() for t in tokens)
