@@ -27,6 +27,7 @@ from ponder.server.http.log import RefusalLog
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
 from ponder.server.runtime.service import Service
+from ponder.server.runtime.traces import INSTALLED, Traced
 from ponder.server.runtime.watchdog import watch
 from ponder.server.web import routes, run_routes
 from ponder.server.web.agent_turn import Toolbox
@@ -95,6 +96,7 @@ def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset]
             Middleware(HeaderLimit),
             Middleware(cors, config=config),
             Middleware(AuthMiddleware, config=config, keyring=keyring),
+            *([Middleware(Traced)] if INSTALLED else []),
         ],
         lifespan=lifespan,
     )

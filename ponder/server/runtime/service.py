@@ -1,6 +1,7 @@
 """What every dialect needs to answer a request: admission, the model, defaults, and one way to run a `ChatRequest`."""
 
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from ponder.server.runtime.lanes import Lanes
 from ponder.server.runtime.pool import Model, Pool
 from ponder.server.runtime.reasoning_cache import ReasoningCache, ReasoningRestorer
 from ponder.server.runtime.request_times import RequestTimes
+from ponder.server.runtime.traces import trace_end
 
 Result = TypeVar("Result")
 PACE = 0.03  # seconds: nobody reads faster, and every write costs time that the engine needs
@@ -141,19 +143,21 @@ class Service:
             try:
                 yield ActiveRequest(slot, llm, slot.handle, restorer)
             finally:
-                self._ended(slot, name)
+                self._ended(slot, name, failed=isinstance(sys.exception(), Exception))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Work on the body of a request; what is long holds up nothing that is short."""
         return await self.lanes.of(BODY.get()).run(work)
 
-    def _ended(self, slot: InFlight, model: str) -> None:
+    def _ended(self, slot: InFlight, model: str, *, failed: bool) -> None:
         """Written down; who left early has used what was computed until then."""
         assert slot.handle is not None
         used = slot.finish.usage if slot.finish else None
         if used is None:
             used = Usage(prompt_tokens=len(slot.handle.prompt_ids()), completion_tokens=slot.handle.timings().generated)
-        _log_end(slot, model, used)
+        reason = slot.finish.reason if slot.finish else "failed" if failed else "left"
+        _log_end(slot, model, used, reason)
+        trace_end(slot, model, used, reason)
         self.times.observe(model, slot.handle.timings(), used, time.monotonic() - slot.admitted)
         self.used(used.prompt_tokens, used.completion_tokens)
 
@@ -187,7 +191,7 @@ def _length(prompt: Any) -> int:
     return len(prompt)
 
 
-def _log_end(run: InFlight, model: str, usage: Usage) -> None:
+def _log_end(run: InFlight, model: str, usage: Usage, reason: str) -> None:
     """A line about a request that has ended: numbers, and whose it was."""
     assert run.handle is not None
     finish, timings = run.finish, run.handle.timings()
@@ -196,7 +200,7 @@ def _log_end(run: InFlight, model: str, usage: Usage) -> None:
         "request",
         id=run.id,
         model=model,
-        reason=finish.reason if finish else "left",
+        reason=reason,
         seconds=round(time.monotonic() - run.admitted, 3),
         queue_s=round(timings.queue_s, 3),
         first_s=round(timings.first_id_s, 3),
