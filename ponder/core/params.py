@@ -1,6 +1,5 @@
 """What a caller may ask for: sampling, thinking, grammar. `None` means "the model's default for the mode in force"."""
 
-import math
 from functools import cache
 from typing import Any, Literal
 
@@ -81,7 +80,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_types(self)
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
+            if value is not None and not low <= value <= high:  # nor is NaN
                 raise UserError(f"{name} must be between {low} and {high}, got {value}", param=name)
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             text = f"min_tokens is {self.min_tokens} and max_tokens {self.max_tokens}: no reply has both"
@@ -94,7 +93,7 @@ class SamplingParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             text = f"stop: a string of {longest} characters, {LONGEST_STOP} are the limit"
             raise UserError(text, param="stop")
         for id_, bias in self.logit_bias.items():
-            if not (id_ >= 0 and math.isfinite(bias) and abs(bias) <= 100):
+            if not (id_ >= 0 and abs(bias) <= 100):
                 raise UserError(f"logit_bias[{id_}] must be within [-100, 100], got {bias}", param="logit_bias")
 
     def with_defaults(self, defaults: "SamplingParams") -> "SamplingParams":

@@ -77,7 +77,7 @@ def closed(schema: Any) -> tuple[Any, list[str]]:
     schema = copy.deepcopy(schema)
     placed = list(_placed(schema, "#", shared=False))
     shared_definitions = {
-        node["$ref"] for _, node, shared in placed if "$ref" in node and (shared or "properties" in node)
+        to for _, node, shared in placed if isinstance(to := node.get("$ref"), str) and (shared or "properties" in node)
     }
     places = []
     for pointer, node, shared in placed:
@@ -92,7 +92,7 @@ def _names_its_keys(node: dict[str, Any]) -> bool:
     properties, required = node.get("properties"), node.get("required", [])
     if not isinstance(properties, dict) or any(key in node for key in _OTHER_KEYS):
         return False
-    return isinstance(required, list) and all(key in properties for key in required)
+    return isinstance(required, list) and all(isinstance(key, str) and key in properties for key in required)
 
 
 def _placed(schema: Any, pointer: str, *, shared: bool) -> Iterator[tuple[str, dict[str, Any], bool]]:

@@ -22,8 +22,18 @@ def text_of(part: Any) -> str | None:
         case {"source": {"type": "text", "data": str(text)}}:
             return text
         case {"source": {"type": "content", "content": inner}} | {"type": "search_result", "content": inner}:
-            return inner if isinstance(inner, str) else "".join(map(text_or_note, inner or ()))
+            return inner if isinstance(inner, str) else "".join(map(_inner, inner if isinstance(inner, list) else ()))
     return None
+
+
+def _inner(part: Any) -> str:
+    """Of a part in a part. What lies deeper still is nobody's text: a body can be as deep as its sender likes."""
+    match part:
+        case str():
+            return part
+        case {"text": str(text)}:
+            return text
+    return note(part)
 
 
 def text_or_note(part: Any) -> str:

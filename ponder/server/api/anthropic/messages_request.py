@@ -123,6 +123,9 @@ def _text(content: Any, where: str, *, asked: bool) -> str:
     """asked: every block must be one that can be read."""
     if isinstance(content, str):
         return content
+    if not isinstance(content or [], list):
+        text = f"{where}: content is a text or a list of blocks, not {type(content).__name__}"
+        raise UserError(text, param=where.split(".")[0])
     parts = []
     for block in content or []:
         if asked and text_of(block) is None:
@@ -152,7 +155,7 @@ def tools_of(tools: list[Block], search: str | None = None) -> tuple[tuple[dict[
         if is_web_search(tool) and tool.get("name") == search:
             out.append({"type": "function", "function": SEARCH | {"name": search}})
             continue
-        if tool.get("type", "custom") != "custom":
+        if (tool.get("type") or "custom") != "custom":
             warnings.append(f"tool {tool.get('name')!r} of type {tool['type']!r} was left out: nothing here can run it")
             continue
         if not isinstance(tool.get("name"), str):
@@ -166,9 +169,9 @@ def tools_of(tools: list[Block], search: str | None = None) -> tuple[tuple[dict[
 
 
 def _tool_choice(raw: Block) -> tuple[str, bool]:
-    kinds = {"auto": "auto", "any": "required", "none": "none", "tool": str(raw.get("name", ""))}
+    kinds = {"auto": "auto", "any": "required", "none": "none", "tool": str(raw.get("name") or "")}
     kind = raw.get("type", "auto")
-    if kind not in kinds or not kinds[kind]:
+    if not isinstance(kind, str) or not kinds.get(kind):
         raise UserError("tool_choice.type is auto, any, none, or tool with a name", param="tool_choice")
     return kinds[kind], not raw.get("disable_parallel_tool_use", False)
 

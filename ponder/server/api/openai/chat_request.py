@@ -167,8 +167,14 @@ def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
             allowed = choice.get("allowed_tools", choice)
-            names = {_name(t) for t in allowed.get("tools", ())}
-            return allowed.get("mode", "auto"), tuple(t for t in tools if _name(t) in names)
+            if not isinstance(allowed, dict):
+                raise UserError("tool_choice.allowed_tools is an object", param="tool_choice")
+            named, mode = allowed.get("tools", []), allowed.get("mode", "auto")
+            if not isinstance(named, list) or mode not in ("auto", "required"):
+                text = 'tool_choice of type allowed_tools has "mode": "auto" or "required", and a list of "tools"'
+                raise UserError(text, param="tool_choice")
+            names = {_name(t) for t in named}
+            return mode, tuple(t for t in tools if _name(t) in names)
         name = _name(choice)
         if not name:
             raise UserError("tool_choice names no function", param="tool_choice")

@@ -1,0 +1,72 @@
+"""A wrong type anywhere in a body is told by the name of its field: what a client sends is no failure of ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from live import saying, server
+
+from ponder.server.config import ServerConfig
+
+HI = [{"role": "user", "content": "hi"}]
+CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+HUGE = 10**400
+DEEP: Any = "deep"
+for _ in range(400):
+    DEEP = [{"type": "search_result", "content": DEEP}]
+
+
+def tool(parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    function = {"name": "f", "parameters": {"type": "object", "properties": {}} | parameters}
+    return {"tools": [{"type": "function", "function": function | more}], "tool_choice": "required"}
+
+
+def result(content: Any) -> list[dict[str, Any]]:
+    used = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    given = {"type": "tool_result", "tool_use_id": "c", "content": content}
+    return [{"role": "assistant", "content": [used]}, {"role": "user", "content": [given]}]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with server(saying(tmp_path_factory.mktemp("s"), {"s": "Yes."}), ServerConfig()) as base:
+        yield base
+
+
+@pytest.mark.parametrize(
+    "path, body, field",
+    [
+        *((CHAT, {"messages": HI, name: HUGE}, name) for name in ("max_tokens", "top_k", "seed", "min_tokens", "n")),
+        (MESSAGES, {"messages": HI, "max_tokens": HUGE}, "max_tokens"),
+        ("/api/chat", {"model": "s", "messages": HI, "options": {"num_predict": HUGE}}, "options.num_predict"),
+        ("/completion", {"prompt": "a", "n_predict": HUGE}, "max_tokens"),
+        (CHAT, {"messages": HI, **tool({"required": [[]]}, strict=True)}, "tools"),
+        (CHAT, {"messages": HI, **tool({"properties": {"a": {"$ref": []}}}, strict=True)}, "tools"),
+        (CHAT, {"messages": HI, "response_format": {"type": "json_schema", "json_schema": {
+            "schema": {"properties": {}, "required": [{}]}, "strict": True}}}, "response_format"),
+        (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "allowed_tools": []}}, "tool_choice"),
+        (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),
+        (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "mode": [], "tools": []}}, "tool_choice"),
+        (MESSAGES, {"messages": HI, "max_tokens": 1, "tool_choice": {"type": []}}, "tool_choice"),
+        (MESSAGES, {"messages": HI, "max_tokens": 1, "tool_choice": {"type": {}}}, "tool_choice"),
+        (MESSAGES, {"messages": HI, "max_tokens": 1, "tool_choice": {"type": "tool", "name": None}}, "tool_choice"),
+        (MESSAGES, {"messages": result(True), "max_tokens": 1}, "messages"),
+        (MESSAGES, {"messages": result(1.5), "max_tokens": 1}, "messages"),
+    ],
+)  # fmt: skip
+def test_it_is_told_by_name(base: str, path: str, body: dict[str, Any], field: str) -> None:
+    reply = httpx.post(base + path, json=body)
+    assert reply.status_code == 400 and field in reply.text, reply.text[:300]
+
+
+@pytest.mark.parametrize("content", [[{"type": "search_result", "content": 5}], DEEP, None, [None, 1, "a"]])
+def test_what_a_tool_gave_never_ends_a_session(base: str, content: Any) -> None:
+    assert httpx.post(base + MESSAGES, json={"messages": result(content), "max_tokens": 9}).status_code == 200
+
+
+def test_a_tool_whose_type_is_null_is_a_tool(base: str) -> None:
+    tools = [{"type": None, "name": "f", "input_schema": {"type": "object"}}]
+    body = {"messages": HI, "max_tokens": 9, "tools": tools, "tool_choice": {"type": "none"}}
+    reply = httpx.post(base + MESSAGES, json=body)
+    assert reply.status_code == 200 and "left out" not in reply.text
