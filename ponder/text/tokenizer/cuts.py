@@ -14,7 +14,7 @@ _SURE = re.compile(
     r"|(?<=[^\W_])(?=[!-@\[-`{-~\n、。「」！（），：；？])"
     r"|(?<=[0-9])(?=[\x20-\x7e\n])"
 )
-_LOOK = 1 << 16  # characters searched at once: the search holds the interpreter's lock
+LOOK = 1 << 16  # characters searched at once: the search holds the interpreter's lock
 
 
 def parts(text: str, size: int) -> Iterator[str]:
@@ -30,7 +30,7 @@ def parts(text: str, size: int) -> Iterator[str]:
 def _place(text: str, at: int) -> int:
     """The first sure place at or after `at`; the end of the text where there is none."""
     while at < len(text):
-        if found := _SURE.search(text, at, at + _LOOK):
+        if found := _SURE.search(text, at, at + LOOK):
             return found.start()
-        at += _LOOK
+        at += LOOK
     return len(text)

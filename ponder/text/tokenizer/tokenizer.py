@@ -27,7 +27,7 @@ from ponder.core.fingerprint import fingerprint
 from ponder.core.gguf import GGUF
 from ponder.text.tokenizer import vocabulary
 from ponder.text.tokenizer.bpe import Merges, Names
-from ponder.text.tokenizer.cuts import parts
+from ponder.text.tokenizer.cuts import LOOK, parts
 from ponder.text.tokenizer.utf8 import well_formed
 from ponder.text.tokenizer.vocabulary import Kind, Vocabulary
 from ponder.text.tokenizer.windows import Encoded, windows
@@ -88,7 +88,8 @@ class Tokenizer:
         self._bytes: dict[int, bytes] = {id_: name.encode() for id_, name in self._name_of.items()}
         # Longest first, as the official matcher prefers it. A vocabulary without added tokens matches nothing.
         longest = sorted(added, key=len, reverse=True)
-        self._pattern = re.compile("(" + "|".join(map(re.escape, longest)) + ")" if longest else "(?!)()")
+        self._pattern = re.compile("|".join(map(re.escape, longest)) if longest else "(?!)")
+        self._longest = len(longest[0]) if longest else 0
         self.vocab_size = max(names.size, 1 + max(added.values(), default=0))
         self.im_start = added.get("<|im_start|>")
         self.im_end = added.get("<|im_end|>")
@@ -213,8 +214,18 @@ class Tokenizer:
 
     def split_control(self, text: str) -> list[str | int]:
         """Cut text at the added tokens in it, as the official tokenizer does: pieces for `encode_pieces`."""
-        parts = self._pattern.split(text)
-        return [self.control[p] if n % 2 else p for n, p in enumerate(parts) if p]
+        pieces: list[str | int] = []
+        done = at = 0
+        while at < len(text):  # step by step: a search holds the interpreter's lock
+            found = self._pattern.search(text, at, at + LOOK + self._longest)
+            if found is None or found.start() >= at + LOOK:
+                at += LOOK
+                continue
+            if found.start() > done:
+                pieces.append(text[done : found.start()])
+            pieces.append(self.control[found[0]])
+            done = at = found.end()
+        return pieces if done == len(text) else [*pieces, text[done:]]
 
     def check_ids(self, ids: Iterable[int], param: str) -> None:
         """Raises UserError for an id that is not in the vocabulary. Ids come from outside wherever a caller may give

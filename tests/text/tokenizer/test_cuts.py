@@ -11,7 +11,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from ponder.core.errors import ContextLengthExceeded
 from ponder.text.tokenizer import tokenizer as module
-from ponder.text.tokenizer.cuts import parts
+from ponder.text.tokenizer.cuts import LOOK, parts
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 # what the split treats differently, and what NFC joins: letters, marks, digits, signs, blanks, ends of lines, Hangul
@@ -93,3 +93,12 @@ def test_a_run_without_a_cut_ends_where_nothing_fits(tok: Tokenizer, monkeypatch
     assert sum(seen) < 600_000, "its beginning was enough"
     whole = "a" * 300_000
     assert tok.encode(whole, context=50_000) == tok.encode(whole)
+
+
+@pytest.mark.parametrize("before", range(LOOK - 12, LOOK + 3))
+def test_control_tokens_are_found_wherever_a_look_ends(tok: Tokenizer, before: int) -> None:
+    """In a long text they are looked for step by step, and the longest at a place wins."""
+    a, end = "a" * before, "b" * LOOK
+    ids = [tok.control["<|im_end|>"], tok.control["<think>"]]
+    assert tok.split_control(f"{a}<|im_end|><think>{end}<|im_end|>") == [a, *ids, end, ids[0]]
+    assert tok.split_control(f"{a}<|im_en{end}") == [f"{a}<|im_en{end}"]
