@@ -12,7 +12,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("ponder.server")
-OURS = ("ponder.server", "uvicorn.error", "asyncio")
+OURS = ("ponder.server", "uvicorn.error", "asyncio", "mcp")
 
 
 class Lines(logging.Formatter):
@@ -31,7 +31,8 @@ class Lines(logging.Formatter):
 
 
 class Throttled(logging.Filter):
-    """A full table of descriptors is told once a minute, not at every attempt to take a connection."""
+    """A full table of descriptors is told once a minute, not at every attempt to take a connection; a client that left
+    while it was written to is not told at all."""
 
     MINUTE = 60.0
 
@@ -41,7 +42,7 @@ class Throttled(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.getMessage().startswith("socket.accept() out of system resource"):
-            return True
+            return not record.getMessage().startswith("socket.send() raised exception")
         due = record.created - self._told >= self.MINUTE
         self._told = record.created if due else self._told
         return due

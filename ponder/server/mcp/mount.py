@@ -10,8 +10,11 @@ The SDK is imported when somebody asks for the first time: most servers are neve
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ponder.server.http.body import read_body
+from ponder.server.http.bounds import check_bytes
 from ponder.server.http.errors import ApiError
 from ponder.server.runtime.service import Service
 
@@ -38,8 +41,21 @@ class McpEndpoint:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
             serving.result()  # raises what went wrong
-        application = ready.result()
-        await application(scope, receive, send)
+        await self._passed_on(ready.result(), scope, receive, send)
+
+    async def _passed_on(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body is read here, as for every route: within its bounds, and one that breaks off is nobody's failure."""
+        if scope["method"] != "POST":
+            return await application(scope, receive, send)
+        with self._service.bodies.room() as take:
+            body = await read_body(Request(scope, receive), self._service.config, take)
+            check_bytes(body)
+            messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def again() -> Message:
+                return messages.pop() if messages else await receive()
+
+            await application(scope, again, send)
 
     async def _serve(self, ready: "asyncio.Future[ASGIApp]") -> None:
         """A task of its own: what the SDK opens must be closed by the task that opened it."""

@@ -52,6 +52,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ("/v1/messages", {"messages": HI, "max_tokens": 1, "system": [{"type": "text", "text": "a"}] * MANY}, "system"),
         ("/api/chat", {"model": "s", "messages": HI * MANY}, "messages"),
         ("/v1/rerank", {"query": "a", "documents": ["a"] * MANY}, "documents"),
+        ("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [{}] * 600_000}, "body"),
     ],
 )  # fmt: skip
 def test_many_small_things_are_refused_by_name(base: str, path: str, body: dict[str, Any], field: str) -> None:
@@ -98,12 +99,12 @@ def test_bodies_of_a_client_and_of_all_have_a_budget() -> None:
 def test_a_body_that_breaks_off_is_no_failure_of_ours(base: str, caplog: pytest.LogCaptureFixture) -> None:
     where = urlsplit(base)
     with caplog.at_level(logging.INFO, "ponder.server"):
-        for path in (CHAT, "/web/extract?name=a.txt", "/web/import"):
+        for path in (CHAT, "/web/extract?name=a.txt", "/web/import", "/mcp"):
             with socket.create_connection((where.hostname or "", where.port or 0)) as s:
                 head = f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n"
                 s.sendall(head.encode() + json.dumps({"messages": HI}).encode()[:20])
         deadline = time.monotonic() + 20
-        while len(caplog.records) < 3 and time.monotonic() < deadline:
+        while len(caplog.records) < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-    assert [record.__dict__["fields"]["status"] for record in caplog.records] == [499] * 3
+    assert [record.__dict__["fields"]["status"] for record in caplog.records] == [499] * 4
     assert not any(record.levelno > logging.INFO or record.exc_info for record in caplog.records)
