@@ -49,10 +49,10 @@ def check_counts(body: dict[str, Any]) -> None:
 def _check_length(field: str, value: Any) -> None:
     if isinstance(value, dict):
         raise _too_many(field, "fields in one object", THINGS)
+    if len(value) > NUMBERS:  # before each is looked at
+        raise _too_many(field, "numbers in one list", NUMBERS)
     if not all(isinstance(v, int | float) for v in value):
         raise _too_many(field, "items in one list", THINGS)
-    if len(value) > NUMBERS:
-        raise _too_many(field, "numbers in one list", NUMBERS)
 
 
 def _too_many(field: str, what: str, limit: int) -> ApiError:

@@ -88,9 +88,10 @@ class Stream(Response):
         except OSError:
             return  # the client left while we were sending
         finally:
-            for task in (sending, disconnected):
+            # also where nobody has come to wait for the first item: a generator that runs cannot be closed
+            for task in (sending, disconnected, self._first):
                 task.cancel()
-            await asyncio.gather(sending, disconnected, return_exceptions=True)
+            await asyncio.gather(sending, disconnected, self._first, return_exceptions=True)
             await self._items.aclose()
 
     async def _send(self, send: Send) -> None:
