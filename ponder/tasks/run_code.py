@@ -12,7 +12,8 @@ from ponder.sandbox.run import Done, run
 
 SECONDS = 10.0
 LIMITS = SandboxLimits(cpu=2)
-FENCED = re.compile(r"```(?:[Pp]ython3?|py)?[ \t]*\n(.*?)(?:```|\Z)", re.S)
+# some models write the language on a line of its own
+FENCED = re.compile(r"```(?:\s*(?:[Pp]ython3?|py))?[ \t]*\n(.*?)(?:```|\Z)", re.S)
 
 
 def printed(program: str, seconds: float = SECONDS) -> str | None:

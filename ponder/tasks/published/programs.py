@@ -69,13 +69,15 @@ class Programs(Released):
         return f"{extra['head']}{text}" if extra["head"] and re.match(r"(?: {4}|\t)\S", text) else None
 
     def grade(self, problem: Problem, found: str) -> Verdict:
-        ok = passes(f"{HEADER}{found}\n\n{self.items[problem.id].extra['test']}\n")
+        extra = self.items[problem.id].extra  # tests may use what the prompt defines beside the function
+        ok = passes("\n".join([HEADER, extra["head"], found, "", extra["test"], ""]))
         return Verdict(reward=float(ok), ok=ok, parts={"parsed": 1.0})
 
     def own_answers(self, problem: Problem, rng: random.Random) -> tuple[list[str], list[str]]:
         right, item = self.answer(problem), self.items[problem.id]
         name = item.extra["name"]
-        return [right, f"Here it is.\n\n{right}\n\nIt works."], [
+        alone = right.replace("```python\n", "```\npython\n")  # the language on a line of its own
+        return [right, f"Here it is.\n\n{right}\n\nIt works.", alone], [
             f"```python\ndef {name}(*args):\n    return object()\n```",
             f"```python\ndef {name}(*args):\n    import os; os._exit(0)\n```",
             right.replace(name, f"{name}_"),

@@ -63,10 +63,10 @@ POLY = [
 HUMANEVAL = [
     {
         "task_id": "HumanEval/0",
-        "prompt": 'def double(x):\n    """Twice x."""\n',
+        "prompt": 'def same(x):\n    return x\n\n\ndef double(x):\n    """Twice x."""\n',
         "entry_point": "double",
         "canonical_solution": "    return 2 * x\n",
-        "test": "def check(candidate):\n    assert candidate(4) == 8\n",
+        "test": "def check(candidate):\n    assert candidate(same(4)) == 8\n",
     }
 ]
 MBPP = [
@@ -255,6 +255,7 @@ LABELLED: list[tuple[str, str, str, bool]] = [
     ("bfcl", "irrelevance_0", call(minutes=5), False),
 ]
 RUN: list[tuple[str, str, str, bool]] = [  # in a sandbox
+    ("humaneval", "HumanEval/0", "```\npython\ndef double(x):\n    return x + x\n```", True),
     ("humaneval", "HumanEval/0", "    return x + x\n", True),
     ("humaneval", "HumanEval/0", "```python\ndef double(x):\n    return x\n```", False),
     ("mbpp", "11", "```python\ndef add(a, b):\n    return b + a\n```", True),
