@@ -81,7 +81,7 @@ def answer_rules(
     xml: it writes them in Qwen3-Coder's form.
 
     Raises UserError for what cannot be enforced."""
-    names = [_name(tool) for tool in tools]
+    names = [tool_name(tool) for tool in tools]
     schemas = schemas_of(tools)
     if tool_choice in ("auto", "none"):
         compiled = compile_grammar(tokenizer, eos_ids, grammar) if grammar else None
@@ -123,7 +123,8 @@ def _need_tags(tokenizer: Tokenizer, param: str) -> None:
         raise UserError("this model's vocabulary has no <tool_call>, its calls cannot be held to a form", param=param)
 
 
-def _name(tool: dict[str, Any]) -> str:
+def tool_name(tool: dict[str, Any]) -> str:
+    """Raises UserError for what is no tool."""
     function = tool.get("function", tool)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise UserError("each of the tools needs a string name", param="tools")

@@ -16,6 +16,7 @@ from msgspec import structs
 from ponder.core.errors import ContextLengthExceeded, UserError
 from ponder.core.message import Message
 from ponder.core.request import ChatRequest
+from ponder.engine.decoding.answer_constraint import tool_name
 from ponder.engine.decoding.settings import Mode, ModelProfile, choose_mode
 from ponder.text.chat.render import render
 from ponder.text.chat.spans import Rendered
@@ -53,6 +54,8 @@ class PromptWriter:
 
     def whole(self, request: ChatRequest) -> Rendered:
         """The prompt with all its messages, also one that is some contexts too long."""
+        for tool in request.tools:
+            tool_name(tool)
         request, _ = final_message(request)
         mode = self._mode(request)
         return counted(lambda room: self._render(request, mode, room), self._profile)

@@ -10,7 +10,7 @@ from live import saying, server
 from ponder.server.config import ServerConfig
 
 HI = [{"role": "user", "content": "hi"}]
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 HUGE = 10**400
 DEEP: Any = "deep"
 for _ in range(400):
@@ -53,20 +53,38 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (MESSAGES, {"messages": HI, "max_tokens": 1, "tool_choice": {"type": "tool", "name": None}}, "tool_choice"),
         (MESSAGES, {"messages": result(True), "max_tokens": 1}, "messages"),
         (MESSAGES, {"messages": result(1.5), "max_tokens": 1}, "messages"),
+        (MESSAGES, {"messages": result(False), "max_tokens": 1}, "messages"),
+        (RESPONSES, {"input": "hi", "text": {"format": "json"}}, "text.format"),
+        (RESPONSES, {"input": "hi", "text": {"format": []}}, "text.format"),
+        (RESPONSES, {"input": "hi", "tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),
+        (RESPONSES, {"input": "hi", "tool_choice": {"type": "allowed_tools", "mode": "none"}}, "tool_choice"),
+        ("/api/chat", {"model": "s", "messages": HI, "keep_alive": "soon"}, "keep_alive"),
+        ("/api/generate", {"model": "s", "prompt": "hi", "keep_alive": "5 minutes"}, "keep_alive"),
+        ("/tokenize", {"messages": HI, "tools": [{"type": "function", "function": 5}]}, "tools"),
+        ("/apply-template", {"messages": HI, "tools": [{}]}, "tools"),
     ],
 )  # fmt: skip
 def test_it_is_told_by_name(base: str, path: str, body: dict[str, Any], field: str) -> None:
-    reply = httpx.post(base + path, json=body)
+    reply = httpx.post(base + path, json=body, timeout=60)
     assert reply.status_code == 400 and field in reply.text, reply.text[:300]
 
 
 @pytest.mark.parametrize("content", [[{"type": "search_result", "content": 5}], DEEP, None, [None, 1, "a"]])
 def test_what_a_tool_gave_never_ends_a_session(base: str, content: Any) -> None:
-    assert httpx.post(base + MESSAGES, json={"messages": result(content), "max_tokens": 9}).status_code == 200
+    assert (
+        httpx.post(base + MESSAGES, json={"messages": result(content), "max_tokens": 9}, timeout=60).status_code == 200
+    )
+
+
+@pytest.mark.parametrize("type_", [None, "message"])
+def test_an_item_whose_type_is_null_is_a_message(base: str, type_: str | None) -> None:
+    body = {"input": [{"type": type_, "role": "user", "content": "Say yes."}], "text": {"format": None}}
+    used = httpx.post(base + RESPONSES, json=body, timeout=60).json()["usage"]["input_tokens"]
+    assert used == httpx.post(base + RESPONSES, json={"input": "Say yes."}, timeout=60).json()["usage"]["input_tokens"]
 
 
 def test_a_tool_whose_type_is_null_is_a_tool(base: str) -> None:
     tools = [{"type": None, "name": "f", "input_schema": {"type": "object"}}]
     body = {"messages": HI, "max_tokens": 9, "tools": tools, "tool_choice": {"type": "none"}}
-    reply = httpx.post(base + MESSAGES, json=body)
+    reply = httpx.post(base + MESSAGES, json=body, timeout=60)
     assert reply.status_code == 200 and "left out" not in reply.text

@@ -123,11 +123,12 @@ def _text(content: Any, where: str, *, asked: bool) -> str:
     """asked: every block must be one that can be read."""
     if isinstance(content, str):
         return content
-    if not isinstance(content or [], list):
+    content = [] if content is None else content
+    if not isinstance(content, list):
         text = f"{where}: content is a text or a list of blocks, not {type(content).__name__}"
         raise UserError(text, param=where.split(".")[0])
     parts = []
-    for block in content or []:
+    for block in content:
         if asked and text_of(block) is None:
             kind = block.get("type") if isinstance(block, dict) else type(block).__name__
             raise UserError(f"{where}: this model reads text only, not {kind!r} blocks", param=where.split(".")[0])

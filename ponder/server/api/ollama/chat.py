@@ -24,6 +24,7 @@ PREFIX = "ollama-"
 @endpoint(OllamaChatBody)
 async def chat(incoming: Incoming[OllamaChatBody]) -> Any:
     service, body = incoming.service, incoming.body
+    at_once(body.keep_alive)  # refuses what is no time
     dialect = OllamaChatDialect(body.model)
     if not body.messages:  # how Ollama's clients load a model, and unload it
         return await _load(service, body, dialect)
@@ -35,6 +36,7 @@ async def chat(incoming: Incoming[OllamaChatBody]) -> Any:
 @endpoint(GenerateBody)
 async def generate(incoming: Incoming[GenerateBody]) -> Any:
     service, body = incoming.service, incoming.body
+    at_once(body.keep_alive)
     dialect = OllamaGenerateDialect(body.model, context=not (body.raw or body.suffix))
     if not body.prompt and not body.suffix:
         return await _load(service, body, dialect)

@@ -1,6 +1,7 @@
 """The bodies of Ollama's POST /api/chat and /api/generate -> `ChatRequest`."""
 
 import json
+import re
 from typing import Any
 
 from msgspec import field
@@ -48,6 +49,9 @@ class GenerateBody(ThinkingBody, frozen=True, kw_only=True):
     template: str | None = None
     logprobs: bool = False
     top_logprobs: int | None = None
+
+
+_TIME = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|ms|s|m|h)?)+")
 
 
 def chat_request(body: OllamaChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
@@ -129,10 +133,13 @@ def sampling_of(options: dict[str, Any], logprobs: bool, top: int | None) -> tup
 
 def at_once(keep_alive: str | float | None) -> bool:
     """Whether the model is to be unloaded after the answer. Any other time is met by keeping it: models go when
-    another needs their room."""
-    if isinstance(keep_alive, str):
-        return keep_alive.strip("+-0.") in {"s", "m", "h", "ms", ""} and "0" in keep_alive
-    return keep_alive == 0
+    another needs their room. Raises UserError for what is no time."""
+    if not isinstance(keep_alive, str) or not keep_alive:
+        return keep_alive == 0
+    if len(keep_alive) > 100 or not _TIME.fullmatch(keep_alive):
+        text = f'keep_alive: {keep_alive[:40]!r} is neither a number of seconds nor a time such as "5m" or "1h30m"'
+        raise UserError(text, param="keep_alive")
+    return not any(digit in keep_alive for digit in "123456789")
 
 
 def format_of(form: str | dict[str, Any] | None) -> Grammar | None:

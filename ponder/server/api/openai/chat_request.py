@@ -11,7 +11,7 @@ from ponder.core.params import RANGES, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
 from ponder.server.api.billing_header import without_billing_header
 from ponder.server.api.left_out import question_begins, readable
-from ponder.server.api.openai.tools import chat_function, chat_function_call
+from ponder.server.api.openai.tools import allowed_tools, chat_function, chat_function_call
 from ponder.server.api.structured_output import StructuredBody, grammar_of
 from ponder.server.api.thinking_params import thinking_of
 
@@ -166,14 +166,8 @@ def tool_choice_of(choice: Any, tools: list[dict[str, Any]]) -> tuple[str, tuple
     """("auto" | "none" | "required" | a tool's name, the tools that may be called)."""
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            allowed = choice.get("allowed_tools", choice)
-            if not isinstance(allowed, dict):
-                raise UserError("tool_choice.allowed_tools is an object", param="tool_choice")
-            named, mode = allowed.get("tools", []), allowed.get("mode", "auto")
-            if not isinstance(named, list) or mode not in ("auto", "required"):
-                text = 'tool_choice of type allowed_tools has "mode": "auto" or "required", and a list of "tools"'
-                raise UserError(text, param="tool_choice")
-            names = {_name(t) for t in named}
+            mode, allowed = allowed_tools(choice.get("allowed_tools", choice))
+            names = {_name(t) for t in allowed}
             return mode, tuple(t for t in tools if _name(t) in names)
         name = _name(choice)
         if not name:

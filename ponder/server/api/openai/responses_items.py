@@ -43,7 +43,7 @@ def messages_of(instructions: str | None, items: list[Any], earlier: list[Item])
 
 
 def _kind(item: Item) -> str:
-    return str(item.get("type", "message"))
+    return str(item.get("type") or "message")
 
 
 def _whose(item: Item) -> str:
@@ -99,7 +99,7 @@ def _text(content: Any, where: str, *, asked: bool = False) -> str:
         return content or ""
     if isinstance(content, dict):
         text = text_of(content)
-        return text if text is not None else text_or_note(content) if "type" in content else json.dumps(content)
+        return text if text is not None else text_or_note(content) if "type" in content else _json(content)
     if not isinstance(content, list):
         raise UserError(f"{where}: content is a text or a list of parts", param="input")
     if asked and any(text_of(part) is None for part in content):

@@ -9,7 +9,7 @@ from ponder.core.errors import UserError
 from ponder.core.params import Grammar, SamplingParams
 from ponder.core.request import ChatRequest, Truncation
 from ponder.server.api.openai.responses_items import messages_of
-from ponder.server.api.openai.tools import flat_name, offered
+from ponder.server.api.openai.tools import allowed_tools, flat_name, offered
 from ponder.server.api.structured_output import schema_grammar
 from ponder.server.api.thinking_params import ThinkingBody, thinking_of
 
@@ -90,8 +90,9 @@ def _tool_choice(choice: str | Item, tools: list[Item]) -> tuple[str, list[Item]
         return choice, tools
     kind, name = choice.get("type"), choice.get("name")
     if kind == "allowed_tools":
-        allowed = [t for t in choice.get("tools", ()) if isinstance(t, dict)]
-        return choice.get("mode", "auto"), [t for t in tools if any(_same_tool(t, other) for other in allowed)]
+        mode, named = allowed_tools(choice)
+        allowed = [t for t in named if isinstance(t, dict)]
+        return mode, [t for t in tools if any(_same_tool(t, other) for other in allowed)]
     if kind in ("function", "custom") and isinstance(name, str):
         return flat_name(choice.get("namespace"), name), tools
     raise UserError("tool_choice is auto, none, required, allowed_tools, or a tool by name", param="tool_choice")
@@ -103,8 +104,8 @@ def _same_tool(tool: Item, named: Item) -> bool:
 
 
 def _grammar(form: Any) -> Grammar | None:
-    kind = form.get("type", "text") if isinstance(form, dict) else "text"
-    if kind == "text":
+    kind = (form.get("type") or "text") if isinstance(form, dict) else form
+    if kind in (None, "text") and not isinstance(form, str):
         return None
     if kind == "json_object":
         return Grammar("json_object")

@@ -130,6 +130,15 @@ def chat_function_call(call: Any) -> Any:
     return call
 
 
+def allowed_tools(choice: Any) -> tuple[str, list[Any]]:
+    """(how tools are to be called, those that may be) of a tool_choice of type allowed_tools. Raises UserError."""
+    named, mode = (choice.get("tools", []), choice.get("mode", "auto")) if isinstance(choice, dict) else (None, None)
+    if not isinstance(named, list) or mode not in ("auto", "required"):
+        text = 'tool_choice of type allowed_tools has "mode": "auto" or "required", and a list of "tools"'
+        raise UserError(text, param="tool_choice")
+    return mode, named
+
+
 def custom_arguments(text: str) -> str:
     """The arguments of the function whose custom call had this input."""
     return json.dumps({INPUT: text}, ensure_ascii=False)
