@@ -48,7 +48,7 @@ class Mathematics(Released):
         return f"{item.question}\n\n{ASK}"
 
     def read(self, problem: Problem, text: str) -> str | None:
-        """The last box; without one, a single number where the key is one."""
+        """What the boxes hold, if it is one value; without a box, a single number where the key is one."""
         if boxed := BOXED.findall(text):
             values = {normal(part) for part in boxed}
             return values.pop() if len(values) == 1 and "" not in values else None

@@ -6,7 +6,8 @@ A benchmark says how a row becomes an item, what is asked, and what is right; `p
 import hashlib
 import random
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,22 @@ class Released(Task):
         return self.problem(id_, self.items[id_].level, "test")
 
     def distinct(self, rng: random.Random, level: int, split: Split, n: int) -> Iterator[Problem]:
-        """All of a level in the order of the file, or n of them by chance; never for training."""
+        """All of a level in the order of the file, or n of them by chance, as many of each language; never for
+        training."""
         if split != "test":
             raise UserError(f"{self.name} is a test: it has no {split} split", param="split")
         ids = [item.id for item in self._found().values() if item.level == level]
-        chosen = set(ids if n >= len(ids) else rng.sample(ids, n))
+        chosen = set(ids if n >= len(ids) else self._some(ids, n, rng))
         return (self.problem(id_, level, split) for id_ in ids if id_ in chosen)
+
+    def _some(self, ids: Sequence[str], n: int, rng: random.Random) -> list[str]:
+        """n of them; a language that has too few leaves its places to the others."""
+        groups: dict[str, list[str]] = {}
+        for id_ in ids:
+            groups.setdefault(self.language(id_), []).append(id_)
+        turns = [language for turn in range(n) for language, group in groups.items() if turn < len(group)]
+        shares = Counter(turns[:n])
+        return [id_ for language, group in groups.items() for id_ in rng.sample(group, shares[language])]
 
     def split_of(self, id_: str) -> Split:
         return "test"

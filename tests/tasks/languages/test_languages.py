@@ -1,14 +1,18 @@
 """Languages: which one a text is in, chrF, sums and names in many of them."""
 
 import json
+import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from ponder.core.errors import UserError
+from ponder.data.languages import languages
 from ponder.tasks.labelled import judge, labelled
 from ponder.tasks.languages.chrf import chrf
 from ponder.tasks.languages.identify import language_of
+from ponder.tasks.languages.sums import BEYOND
 from ponder.tasks.languages.translation import Translation
 from ponder.tasks.published.table import RELEASED, released
 
@@ -59,6 +63,33 @@ def test_sums_of_a_folder(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="no questions in fra"):
         RELEASED["gsm_symbolic"].of_folder(tmp_path, ("fra",))  # type: ignore[attr-defined]
+
+
+def test_sums_are_of_the_languages_that_qwen3_names(tmp_path: Path) -> None:
+    for language in ("hau", "nob", "zlm"):
+        (tmp_path / language / "symbolic").mkdir(parents=True)
+        (tmp_path / language / "symbolic" / "0001.toml").write_text('question = "?"\nanswer = "#### 5"\n')
+    task = RELEASED["gsm_symbolic"].of_folder(tmp_path)  # type: ignore[attr-defined]
+    assert list(task.items) == ["nob 0001", "zlm 0001"]
+    assert BEYOND.isdisjoint(code.partition("_")[0] for code in languages())
+
+
+def test_some_questions_are_as_many_of_each_language(tmp_path: Path) -> None:
+    rows = [
+        {"language": language, "id": f"{n}", "question": f"{n}?", "answer": f"#### {n}"}
+        for language, count in (("deu", 40), ("swh", 40), ("isl", 2))
+        for n in range(count)
+    ]
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = released("gsm_symbolic", str(path))
+
+    def counts(n: int) -> dict[str, int]:
+        return Counter(p.language for p in task.distinct(random.Random(n), 0, "test", n))
+
+    assert counts(6) == {"deu": 2, "swh": 2, "isl": 2}
+    assert counts(13) == {"deu": 6, "swh": 5, "isl": 2}  # what one lacks, the others have
+    assert counts(500) == {"deu": 40, "swh": 40, "isl": 2}
 
 
 def test_translations_are_scored_by_letters(tmp_path: Path) -> None:
