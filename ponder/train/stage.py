@@ -113,7 +113,7 @@ class Context:
 
 
 class Stage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """One section of a recipe. Subclasses add fields, `parents` and `run`, and stand in `recipe.read.Section`."""
+    """One section of a recipe. Subclasses add fields, `parents` and `run`, and stand in `recipe.table.STAGES`."""
 
     together: ClassVar[bool] = False
     """Whether several processes do it together (`train.parallel`); else the first one does it and the others wait."""

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ponder.tasks.table import PLAYED, TASKS
+from ponder.train.recipe.table import STAGES
+
 ROOT = Path(__file__).parents[2]
 
 NAMES = [
@@ -42,3 +45,11 @@ def test_the_page_names_each_module_of_the_reference() -> None:
     page = (ROOT / "docs" / "reference.md").read_text()
     modules = set(re.findall(r'"(ponder[.\w]*)"', built))
     assert len(modules) > 30 and modules == set(re.findall(r"^\| `(ponder[.\w]*)` ", page, re.M))
+
+
+def test_each_kind_of_stage_is_listed() -> None:
+    """Tasks of one's own, too; released ones stand with their sources."""
+    rows = set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "train.md").read_text(), re.M))
+    assert set(STAGES) <= rows
+    page = (ROOT / "docs" / "tasks.md").read_text()
+    assert not [name for name in (*TASKS, *PLAYED) if f"`{name}`" not in page]

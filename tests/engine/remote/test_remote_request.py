@@ -37,16 +37,30 @@ def test_a_plain_request_sends_nothing_that_was_not_asked_for(dialect: str) -> N
 SETTINGS: dict[str, Any] = {
     "temperature": 0.5, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "presence_penalty": 1.0, "frequency_penalty": 0.5,
     "repetition_penalty": 1.1, "seed": 7, "max_tokens": 9, "stop": ("x",), "logit_bias": {3: 2.0}, "logprobs": 2,
-    "n": 2,
+    "n": 2, "min_tokens": 3, "ignore_eos": True, "stop_token_ids": (5,),
 }  # fmt: skip
+ENDS = {"min_tokens", "ignore_eos", "stop_token_ids"}
 REFUSED = {
     "ponder": set(),
     "vllm": set(),
     "sglang": set(),
-    "llama.cpp": set(),
-    "ollama": {"top_k", "min_p", "repetition_penalty", "logit_bias", "n"},
-    "openai": {"top_k", "min_p", "repetition_penalty"},
+    "llama.cpp": ENDS,
+    "ollama": {"top_k", "min_p", "repetition_penalty", "logit_bias", "n"} | ENDS,
+    "openai": {"top_k", "min_p", "repetition_penalty"} | ENDS,
 }
+
+
+def test_no_setting_is_forgotten() -> None:
+    assert {*SETTINGS, "stop_in_reasoning"} == set(SamplingParams.__struct_fields__)
+
+
+def test_what_stop_strings_spare_is_said() -> None:
+    """Ours tells the thoughts apart; the others match them there whatever is asked."""
+    free, bound = (SamplingParams(stop=("x",), stop_in_reasoning=there) for there in (False, True))
+    assert body("ponder", sampling=bound)["stop_in_reasoning"] is True
+    assert "stop_in_reasoning" not in body("ponder", sampling=free) | body("vllm", sampling=bound)
+    assert "in the thoughts too" in "".join(warnings("vllm", sampling=free))
+    assert not warnings("vllm", sampling=bound)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -61,7 +75,7 @@ def test_every_setting_is_sent_or_refused_by_name(dialect: str, name: str) -> No
     extra = {k: v for k, v in body(dialect, sampling=sampling).items() if k not in body(dialect)}
     expected: dict[str, Any] = {
         "stop": {"stop": ["x"]}, "logit_bias": {"logit_bias": {"3": 2.0}},
-        "logprobs": {"logprobs": True, "top_logprobs": 2},
+        "logprobs": {"logprobs": True, "top_logprobs": 2}, "stop_token_ids": {"stop_token_ids": [5]},
     }.get(name, {name: SETTINGS[name]})  # fmt: skip
     if dialect == "llama.cpp" and name == "repetition_penalty":
         expected = {"repeat_penalty": 1.1}
