@@ -227,11 +227,11 @@ def _text_source(grammar: Grammar) -> str:
 
 def _lark_of(text: str) -> str:
     """Raises UserError for what is neither GBNF nor Lark."""
-    from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
+    from llguidance.gbnf_to_lark import any_to_lark
 
     try:
         return any_to_lark(text)
-    except (GbnfToLarkError, RecursionError) as e:
+    except Exception as e:  # the library raises the bare type for a rule that is missing, or there twice
         raise UserError(f"invalid grammar: {e}", param="grammar") from e
 
 

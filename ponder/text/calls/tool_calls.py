@@ -14,6 +14,7 @@ from ponder.core.message import ToolCall
 
 _NO_ARGUMENTS = (b"{}", b"null")
 _TAGGED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.S)
+MOST_NESTED = 256  # objects and lists in each other, of arguments
 _BESIDE = ("name", "arguments", "parameters", "id", "type", "index")  # what may stand in a call
 
 
@@ -40,7 +41,7 @@ def tagged_calls(text: str) -> tuple[str, list[ToolCall | None]]:
 
 
 def parse_call(body: str) -> ToolCall | None:
-    """A call from its body, or None when it is not a JSON object with a string "name" and object "arguments".
+    """A call from its body, or None when it is not a JSON object with a "name" and object "arguments".
 
     "parameters" are arguments under another name. None or null mean none: `{}` (TC-2); but what has arguments in some
     other place is no call, for a tool that is run without those it needs is worse than one that is not run. Beside
@@ -55,10 +56,24 @@ def parse_call(body: str) -> ToolCall | None:
             arguments = b"{}"
             if not set(msgspec.json.decode(body, type=dict[str, Raw])) <= set(_BESIDE):
                 return None
-        msgspec.json.decode(arguments, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
-    return ToolCall(call.name, arguments.decode())
+    return ToolCall(call.name, arguments.decode()) if call.name and are_arguments(arguments) else None
+
+
+def are_arguments(text: bytes | str) -> bool:
+    """Whether this is a JSON object that every client can read: no NaN, no half of a surrogate pair, not nested so deep
+    that reading it fails."""
+    level: list[Any]
+    try:
+        level = [msgspec.json.decode(text, type=dict[str, Any])]
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    for _ in range(MOST_NESTED):
+        level = [c for v in level for c in (v.values() if isinstance(v, dict) else v) if isinstance(c, dict | list)]
+        if not level:
+            return True
+    return False
 
 
 class StringScanner:

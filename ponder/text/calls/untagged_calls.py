@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from ponder.core.message import ToolCall
+from ponder.text.calls.tool_calls import are_arguments
+from ponder.text.tokenizer.utf8 import well_formed
 
 _FENCE = re.compile(r"^[ \t]*```(?:json|xml|tool_call)?[ \t]*$", re.M)
 _WORDS_AFTER = re.compile(r"^[ \t]*```[^\n]*\n.*?\n[ \t]*```[ \t]*\n\s*[^\s`]", re.S)  # words after a fence
@@ -187,10 +189,13 @@ def _call(value: Any, offered: Collection[str]) -> ToolCall | None:
     if not isinstance(name, str) or not letters(name):
         return None
     if isinstance(arguments, str) and _fits(name, offered):
-        return ToolCall(name, _object(arguments))
-    if not isinstance(arguments, dict) or not (_fits(name, offered) or len(value) == 2):
+        text = _object(arguments)
+    elif isinstance(arguments, dict) and (_fits(name, offered) or len(value) == 2):
+        text = json.dumps(arguments, ensure_ascii=False)
+        text = text if are_arguments(text) else ""
+    else:
         return None
-    return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
+    return ToolCall(name, text) if text and well_formed(name + text) == name + text else None
 
 
 def _fits(name: str, offered: Collection[str]) -> bool:
@@ -203,7 +208,8 @@ def _object(text: str) -> str:
         found = _DECODER.decode(text)
     except (ValueError, RecursionError):
         found = text
-    return json.dumps(found if isinstance(found, dict) else text, ensure_ascii=False)
+    whole = json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else ""
+    return whole if are_arguments(whole) else json.dumps(text, ensure_ascii=False)
 
 
 def _values(text: str) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ponder.core.message import ToolCall
+from ponder.text.calls.tool_calls import are_arguments
 from ponder.text.schema_values import json_value, properties_of
 
 Schemas = Mapping[str, Any]  # name of a tool -> the JSON schema of its parameters
@@ -64,7 +65,8 @@ def parse_xml(body: str, schemas: Schemas, *, closed: bool = True) -> ToolCall |
     if not whole:
         return None
     pairs = (f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in values.items())
-    return ToolCall(head[1], "{" + ", ".join(pairs) + "}")
+    arguments = "{" + ", ".join(pairs) + "}"
+    return ToolCall(head[1], arguments) if are_arguments(arguments) else None
 
 
 def _value(body: str, start: int, unseen: list[str]) -> tuple[str, int] | None:

@@ -12,6 +12,7 @@ from ponder.server.config import ServerConfig
 HI = [{"role": "user", "content": "hi"}]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 HUGE = 10**400
+GRAMMARS = [" ", "# nothing", "x ::= y", 'x ::= "a"', "root ::= y", "root ::= (", "root"]
 DEEP: Any = "deep"
 for _ in range(400):
     DEEP = [{"type": "search_result", "content": DEEP}]
@@ -45,6 +46,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (CHAT, {"messages": HI, **tool({"properties": {"a": {"$ref": []}}}, strict=True)}, "tools"),
         (CHAT, {"messages": HI, "response_format": {"type": "json_schema", "json_schema": {
             "schema": {"properties": {}, "required": [{}]}, "strict": True}}}, "response_format"),
+        *(("/completion", {"prompt": "a", "grammar": text}, "grammar") for text in GRAMMARS),
         (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "allowed_tools": []}}, "tool_choice"),
         (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),
         (CHAT, {"messages": HI, "tool_choice": {"type": "allowed_tools", "mode": [], "tools": []}}, "tool_choice"),

@@ -25,6 +25,7 @@ def test_arguments_survive_byte_for_byte(arguments: dict[str, object], ascii_onl
         '{"name": "f", "arguments": {"a": "line\nbreak"}}', '{"name": "f", "arguments": {"a": "\\ud800"}}', "\ud800",
         '{"name": "f", "arguments": {"a": ' + "[" * 100_000 + "]" * 100_000 + "}}",
         '{"name": "f", "arguments": {"a": 1' + "0" * 10_000 + "}}",
+        '{"name": "f", "arguments": {"a": ' + "[" * 900 + "]" * 900 + "}}", '{"name": "", "arguments": {}}',
     ],
 )  # fmt: skip
 def test_what_is_not_a_call(body: str) -> None:

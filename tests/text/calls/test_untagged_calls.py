@@ -26,7 +26,10 @@ def test_every_form_is_in_the_corpus(form: object) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{}", '{"name": "sub", "arguments": {}}', '```json\n[{"name": "sub", "arguments": {}}]\n```',
-     '{"name": "sub", "arguments": "1"}', "[" * 5000],
+     '{"name": "sub", "arguments": "1"}', "[" * 5000, '{"name": "add", "arguments": {"a": NaN}}',
+     '{"name": "add", "arguments": {"a": -Infinity}}', '{"name": "add", "arguments": {"a": 1e400}}',
+     '{"name": "add", "arguments": {"a": "\\ud800"}}', '{"name": "a\\ud800dd", "arguments": {}}',
+     '{"name": "add", "arguments": {"a": ' + "[" * 300 + "]" * 300 + "}}"],
 )  # fmt: skip
 def test_no_call(text: str) -> None:
     assert read_calls(text, {"add"}) == []

@@ -303,3 +303,10 @@ def test_linear_time(tok: Tokenizer, text: str) -> None:
 def test_json_calls_are_as_they_were(tok: Tokenizer) -> None:
     text = f"<tool_call>\n{format_call(ToolCall('f', json.dumps({'x': CALL})))}\n</tool_call>"
     assert read(tok, tok.encode(text, allow_control=True))[2] == [("f", {"x": CALL})]
+
+
+def test_a_value_nested_too_deep_to_be_read_is_no_call() -> None:
+    body = "<function=f>\n<parameter=a>\n{}\n</parameter>\n</function>"
+    schemas = {"f": {"properties": {"a": {"type": "array"}}}}
+    assert parse_xml(body.format("[" * 200 + "]" * 200), schemas) is not None
+    assert parse_xml(body.format("[" * 900 + "]" * 900), schemas) is None
