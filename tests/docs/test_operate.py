@@ -29,8 +29,8 @@ def block(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Every name in /metrics of a server that an admin asks, and of one in front of others."""
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """/metrics of a server that an admin asks."""
     script = tmp_path_factory.mktemp("s") / "s.jsonl"
     script.write_text(json.dumps("<think>\n\n</think>\n\nHello there, all of you.") + "\n")
     config = ServerConfig(api_keys=("user",), admin_keys=("chief",))
@@ -40,10 +40,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
             f"{base}/v1/chat/completions", json=chat, headers={"Authorization": "Bearer user"}, timeout=60
         )
         assert asked.status_code == 200
-        text = httpx.get(f"{base}/metrics", headers={"Authorization": "Bearer chief"}, timeout=60).text
-    families = [*text_string_to_metric_families(text)]
-    numbers = dict.fromkeys(UpstreamStats.__struct_fields__, 0) | {"url": "u", "up": True}
-    families += _families("ponder_upstream", [({"model": "m", "upstream": "u"}, UpstreamStats(**numbers))])
+        return httpx.get(f"{base}/metrics", headers={"Authorization": "Bearer chief"}, timeout=60).text
+
+
+@pytest.fixture(scope="module")
+def shown(numbers: str) -> set[str]:
+    """Every name in it, and in those of a server in front of others."""
+    families = [*text_string_to_metric_families(numbers)]
+    fields = dict.fromkeys(UpstreamStats.__struct_fields__, 0) | {"url": "u", "up": True}
+    families += _families("ponder_upstream", [({"model": "m", "upstream": "u"}, UpstreamStats(**fields))])
     return {sample.name for family in families for sample in family.samples}
 
 
@@ -72,6 +77,14 @@ def test_the_page_asks_for_what_is_there(shown: set[str]) -> None:
 def test_compose_is_yaml_and_asks_how_it_is() -> None:
     service = yaml.safe_load(block("compose.yaml"))["services"]["ponder"]
     assert "/health" in service["healthcheck"]["test"][-1] and service["restart"] == "on-failure"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed: it comes with prometheus")
+def test_promtool_has_nothing_to_say(numbers: str) -> None:
+    subprocess.run(["promtool", "check", "rules", OPERATE / "alerts.yml"], check=True, timeout=60)
+    done = subprocess.run(["promtool", "check", "metrics"], input=numbers, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
