@@ -11,6 +11,7 @@ import * as models from "./models.js";
 import * as presets from "./presets.js";
 import * as settings from "./settings.js";
 import * as speech from "./speech.js";
+import * as usage from "./usage.js";
 
 function grow() {
   const box = $("input");
@@ -29,6 +30,7 @@ function panel(open) {
   $("settings").hidden = !open;
   $("open-settings").setAttribute("aria-expanded", String(open));
   (open ? $("system") : $("open-settings")).focus();
+  if (open) usage.offer().catch(chat.fail);
 }
 
 function theme(next) {
@@ -137,7 +139,7 @@ function listen() {
     new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => pick("file"), "attach-folder": () => pick("folder"), help,
     "open-sidebar": () => narrow(true), "close-sidebar": () => { narrow(false); $("open-sidebar").focus(); },
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
-    theme: () => theme(dark() ? "light" : "dark"), "export-html": () => save("html").catch(chat.fail), "to-end": chat.toEnd, "keep-defaults": keepDefaults, models: () => models.show(chat.refreshModels, chat.fail), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
+    theme: () => theme(dark() ? "light" : "dark"), "export-html": () => save("html").catch(chat.fail), "to-end": chat.toEnd, "keep-defaults": keepDefaults, usage: () => usage.show().catch(chat.fail), models: () => models.show(chat.refreshModels, chat.fail), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
     "export-all": () => fetched("/web/export", "conversations.json").catch(chat.fail), import: () => $("import-file").click(),
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = () => action();
