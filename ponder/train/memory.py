@@ -4,7 +4,9 @@ What the backward pass will want is held from the forward pass on, and grows wit
 counted, tensor by tensor, on a few hundred ids; on top comes what a layer and the head compute with for a moment.
 """
 
+import mmap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -20,7 +22,11 @@ from ponder.train.step import Trainer
 
 PROBE = 256  # ids, at least one sample
 STATE = 16  # bytes a parameter: float32 weight, gradient and two moments
+# oneDNN keeps a program for each product of bfloat16 matrices and each number of rows, the 1,024 used last; one takes
+# 0.6 to 1.3 MB, whatever the size of the matrices. A run has a dozen matrices and a dozen lengths, and soon has all.
+PROGRAMS = 1024 * 650_000
 GB = 1e9
+PAGE = mmap.PAGESIZE
 
 
 class Need(NamedTuple):
@@ -34,13 +40,15 @@ class Need(NamedTuple):
     """For each id, while one layer goes back."""
     head: int
     """Logits of one chunk of rows, and what is computed of them, before the layers' turn."""
+    programs: int = 0
+    """Compiled products of all sizes that a run has."""
 
     def of(self, ids: int) -> int:
-        return int(self.state + self.held * ids + max(self.head, self.passing * ids))
+        return int(self.state + self.programs + self.held * ids + max(self.head, self.passing * ids))
 
     def most_ids(self, room: int) -> int:
         """Ids of the largest micro-batch that fits."""
-        left = room - self.state
+        left = room - self.state - self.programs
         return max(0, int(min((left - self.head) / self.held, left / (self.held + self.passing))))
 
 
@@ -57,7 +65,8 @@ def need_of(trainer: Trainer, samples: Sequence[Sample]) -> Need:
     moments = sum(t.nbytes for t in trainer.optimiser.state().values())
     others = 0 if trainer.teacher is None else sum(w.nbytes for w in trainer.teacher.weights.values())
     state = 2 * weights + moments + others + _frozen(trainer)
-    return Need(state, held, _passing(trainer.model.config), _head(trainer, samples))
+    compiled = trainer.decoder.head.dtype == torch.bfloat16 and not trainer.decoder.head.is_cuda
+    return Need(state, held, _passing(trainer.model.config), _head(trainer, samples), PROGRAMS if compiled else 0)
 
 
 def check_memory(trainer: Trainer, samples: Sequence[Sample]) -> None:
@@ -83,6 +92,11 @@ def check_memory(trainer: Trainer, samples: Sequence[Sample]) -> None:
         f"to {most} or less; the step stays as it is, in more parts",
         param="max_tokens",
     )
+
+
+def resident(statm: Path = Path("/proc/self/statm")) -> int:
+    """Bytes of memory that this process has; 0 where the system does not tell (not Linux)."""
+    return int(statm.read_text().split()[1]) * PAGE if statm.exists() else 0
 
 
 def check_state(config: ModelConfig) -> None:

@@ -5,6 +5,7 @@ import io
 from test_resume import as_toml
 
 from ponder.cli.main import main
+from ponder.train.memory import PROGRAMS, resident
 from ponder.train.recipe.estimate import estimate, table
 from ponder.train.recipe.graph import nodes_of, run
 from ponder.train.recipe.read import recipe_of
@@ -21,6 +22,15 @@ def test_every_stage_has_a_line_and_those_that_learn_have_numbers(tmp_path):
         assert line.parameters and line.memory and line.seconds and line.ids and not line.finished
     assert lines[5].seconds and lines[5].ids and not lines[6].ids
     assert not list(tmp_path.iterdir())
+
+
+def test_memory_is_that_of_the_process_in_the_numbers_of_the_stage(tmp_path):
+    whole, begun = recipe(text(), tokenizer(), base()), resident()
+    memory = {}
+    for dtype in ("f32", "bf16"):
+        *_, line = estimate(nodes_of(recipe_of({**whole, "dtype": dtype}, "test"), tmp_path / dtype), seconds=0.0)
+        memory[dtype] = line.memory
+    assert begun < memory["f32"] < begun + PROGRAMS / 2 < memory["bf16"]
 
 
 def test_ids_and_parameters_are_those_of_the_run(tmp_path):

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from ponder.core.errors import UserError
+from ponder.kernels import native
+from ponder.model.load import make_ops
+from ponder.model.weights.build import build, random_checkpoint
 from ponder.train import memory
-from ponder.train.memory import check_memory, check_state, need_of
+from ponder.train.memory import PROGRAMS, check_memory, check_state, need_of
 from ponder.train.recipe.graph import run
 from ponder.train.recipe.read import recipe_of
 from ponder.train.step import StepSettings, Trainer
@@ -50,6 +53,37 @@ def test_the_estimate_is_what_a_step_takes():
     assert done.returncode == 0, done.stderr
     said, took = map(int, done.stdout.split())
     assert 0.85 < said / took < 1.15, (said, took)
+
+
+PRODUCTS = """
+import re
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+def kb(): return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+weight = torch.ones(192, 64, dtype=torch.bfloat16)
+def multiply(rows): return torch.nn.functional.linear(torch.ones(rows, 64, dtype=torch.bfloat16), weight)
+multiply(255)
+before = kb()
+for rows in range(256, 320): multiply(rows)
+print((kb() - before) * 1024 // 64 * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(native.isa() not in ("avx512bf16", "amx"), reason="other CPUs have no bfloat16 products to compile")
+def test_the_programs_of_bfloat16_products_are_as_large_as_said():
+    done = subprocess.run([sys.executable, "-c", PRODUCTS], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert 0.7 < int(done.stdout) / PROGRAMS < 1.5, done.stdout
+
+
+def test_the_programs_of_bfloat16_products_are_counted(tmp_path):
+    half = Trainer(build(random_checkpoint(DENSE, 0), make_ops("torch"), "bf16"), StepSettings(), tmp_path)
+    need = need_of(half, samples([20] * 30))
+    assert need.programs == PROGRAMS and need.of(60) - need._replace(programs=0).of(60) == PROGRAMS
+    assert need.most_ids(need.of(60)) in (59, 60)
+    assert need_of(trainer(tmp_path), samples([20] * 30)).programs == 0
 
 
 def trainer(tmp_path: Path, max_tokens: int = 100) -> Trainer:

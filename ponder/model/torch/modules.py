@@ -22,7 +22,7 @@ from ponder.model import decoder
 from ponder.model.config import ModelConfig
 from ponder.model.model import Model
 from ponder.model.torch.experts import separate
-from ponder.model.torch.low_rank import LowRank, factors, low_rank
+from ponder.model.torch.low_rank import A, B, LowRank, factors, low_rank
 from ponder.model.torch.ops import TorchOps
 from ponder.model.torch.split import Split
 from ponder.model.weights.build import memory_checkpoint
@@ -89,6 +89,18 @@ class Decoder(nn.Module):
                 if isinstance(weight, LowRank):
                     place = self.merged.setdefault(f"model.layers.{i}.{name}", torch.empty_like(weight.weight))
                     place.copy_(weight.merged())
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """W + scale B A takes the place of W, without a second array, and the factors are gone: nothing learns on."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            for name, weight in low_rank(dict(layer.named_parameters()), layer.scale).items():
+                if isinstance(weight, LowRank):
+                    weight.weight.copy_(weight.merged())
+                    path, _, last = name.rpartition(".")
+                    for factor in (last + A, last + B):
+                        delattr(layer.get_submodule(path), factor)
 
     @property
     def layers(self) -> nn.ModuleList:

@@ -24,14 +24,14 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.base.join import Join
 from ponder.train.base.shards import MakeShards
 from ponder.train.batch import micro_batches
-from ponder.train.memory import Need, need_of
+from ponder.train.memory import Need, need_of, resident
 from ponder.train.recipe.graph import Node
 from ponder.train.record.metrics import duration, short
 from ponder.train.rollouts.collect import Ask, request_of
 from ponder.train.rollouts.hand_over import engine_of
 from ponder.train.select.fuse import Fuse
 from ponder.train.select.traces import Traces
-from ponder.train.stage import TextStage
+from ponder.train.stage import Dtype, TextStage
 from ponder.train.stages.conversation import likely_said
 from ponder.train.stages.evaluate import Evaluate
 from ponder.train.stages.model import TakeModel
@@ -53,7 +53,7 @@ class Line(NamedTuple):
     ids: int
     """Computed in all its steps, or answered."""
     memory: int | None
-    """Bytes at the peak."""
+    """Bytes of the process at the peak of a step."""
     seconds: float | None
     """None for what takes no time worth telling."""
     finished: bool
@@ -69,6 +69,8 @@ class Line(NamedTuple):
 class _Known:
     """What earlier stages have told, by their names."""
 
+    begun: int
+    """Bytes of the process before there was a model."""
     texts: dict[str, list[str]] = field(default_factory=dict)
     tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
     shapes: dict[str, ModelConfig] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class _Known:
 
 def estimate(nodes: Sequence[Node], seconds: float = 20.0) -> list[Line]:
     """seconds: of measuring, shared by the stages that are not finished."""
-    known = _Known()
+    known = _Known(begun=resident())
     timed = [n for n in nodes if isinstance(n.stage, TrainingStage | Evaluate) and not n.finished]
     return [_line(node, known, seconds / max(1, len(timed))) for node in nodes]
 
@@ -128,7 +130,7 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
             return Line(stage.name, kind, shape.parameter_counts().total, 0, None, None, node.finished)
         stage = replace(stage, data=(), tasks=tasks, levels=levels)
     texts = known.texts.get(parents.get("shards") or parents.get("text", ""), [])
-    measured = _Measured(shape, tokenizer, node.seed)
+    measured = _Measured(shape, tokenizer, node.seed, node.dtype)
     if isinstance(stage, Evaluate):
         ids, time_ = (0, None) if node.finished else measured.evaluation(stage.settings(0))
         return Line(stage.name, kind, measured.parameters, ids, None, time_, node.finished)
@@ -137,7 +139,9 @@ def _line(node: Node, known: _Known, seconds: float) -> Line:
     need, step = measured.step(stage, likely, teacher, 0.0 if node.finished else seconds)
     ids = max(sum(map(len, micro)) for micro in micro_batches(likely.samples, stage.max_tokens))
     tokens = stage.steps * sum(map(len, likely.samples))
-    return Line(stage.name, kind, measured.parameters, tokens, need.of(ids), stage.steps * step, node.finished)
+    return Line(
+        stage.name, kind, measured.parameters, tokens, known.begun + need.of(ids), stage.steps * step, node.finished
+    )
 
 
 def _joined(several: Sequence[tuple[tuple[str, ...], Levels]]) -> tuple[tuple[str, ...], Levels]:
@@ -150,16 +154,16 @@ def _joined(several: Sequence[tuple[tuple[str, ...], Levels]]) -> tuple[tuple[st
 class _Measured:
     """An untrained model of one shape."""
 
-    def __init__(self, shape: ModelConfig, tokenizer: Tokenizer, seed: int) -> None:
-        self._tokenizer, self._seed = tokenizer, seed
-        self._model = fresh(shape, seed, tokenizer)
+    def __init__(self, shape: ModelConfig, tokenizer: Tokenizer, seed: int, dtype: Dtype) -> None:
+        self._tokenizer, self._seed, self._dtype = tokenizer, seed, dtype
+        self._model = fresh(shape, seed, tokenizer, dtype)
         self.parameters = self._model.config.parameter_counts().total
 
     def step(
         self, stage: TrainingStage, likely: Likely, teacher: ModelConfig | None, seconds: float
     ) -> tuple[Need, float]:
         """Memory, and seconds of a step. seconds: to spend on steps; with 0 none is taken."""
-        teaching = None if teacher is None else fresh(teacher, self._seed, self._tokenizer)
+        teaching = None if teacher is None else fresh(teacher, self._seed, self._tokenizer, self._dtype)
         settings = StepSettings(max_tokens=stage.max_tokens, lora=stage.factors())
         trainer = Trainer(self._model, settings, Path(tempfile.gettempdir()), teacher=teaching)
         need = need_of(trainer, likely.samples)

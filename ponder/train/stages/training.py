@@ -189,15 +189,16 @@ class TuningStage(TrainingStage, frozen=True, kw_only=True):
 
 
 def save_model(ctx: Context, trainer: Trainer, tokenizer: Tokenizer) -> None:
-    """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all. Factors are in the
-    weights, and lie in a folder of their own besides."""
-    made = trainer.checkpoint()
-    if ctx.aside is not None:
-        return
+    """Weights and tokenizer, as transformers, llama.cpp and Ponder read them; whole or not at all. Factors go into the
+    weights, and lie in a folder of their own besides: the trainer learns no more."""
     lora = trainer.settings.lora
     if lora is not None:
         shutil.rmtree(ctx.folder / ADAPTER, ignore_errors=True)  # of a run that was killed here
         write_adapter(ctx.folder / ADAPTER, trainer.decoder, lora, str(ctx.parents["from"].resolve() / MODEL))
+        trainer.decoder.fold()
+    made = trainer.checkpoint()
+    if ctx.aside is not None:
+        return
     partial = ctx.folder / (MODEL + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     save_hf(partial, made, ctx.dtype)

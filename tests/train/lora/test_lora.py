@@ -66,6 +66,17 @@ def test_the_adapter_is_what_was_learned(config: ModelConfig, tmp_path: Path) ->
         np.testing.assert_allclose(read(source, "f32"), own[name].numpy(), rtol=0, atol=1e-6, err_msg=name)
 
 
+@BOTH
+def test_folded_into_the_weights_it_says_the_same_without_a_second_array(config: ModelConfig, tmp_path: Path) -> None:
+    decoder = learned(config, tmp_path).decoder
+    sums = {name: tensor.clone() for name, tensor in decoder.files().items()}
+    decoder.merged.clear()
+    decoder.fold()
+    folded = decoder.files()
+    assert folded.keys() == sums.keys() and all(torch.equal(folded[name], sums[name]) for name in sums)
+    assert not decoder.merged and not [name for name, _ in decoder.named_parameters() if "lora" in name]
+
+
 def test_peft_loads_it_and_computes_the_same(tmp_path: Path) -> None:
     peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
     trainer = learned(THINKER, tmp_path)
