@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -18,11 +19,11 @@ PAGES = [
     page for page in sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
     if not page.name.endswith(".zh.md")
 ]  # fmt: skip
-FENCE = re.compile(r"^```(bash|python)( slow)?\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^ *```(bash|python)( slow)?\n(.*?)^ *```$", re.M | re.S)  # in a list, too
 
 
 def blocks(page: Path, slow: bool) -> list[tuple[str, str]]:
-    return [(lang, code) for lang, mark, code in FENCE.findall(page.read_text()) if bool(mark) == slow]
+    return [(lang, dedent(code)) for lang, mark, code in FENCE.findall(page.read_text()) if bool(mark) == slow]
 
 
 def run_page(page: Path, folder: Path, slow: bool, home: Path) -> None:
