@@ -78,7 +78,7 @@ def graded(
     task: Task, problem: Problem, cell: Cell, sample: int, seed: int, events: Iterable[Event], seconds: float = 0.0
 ) -> Output:
     """events: of a stream that has ended. Raises what the verifier raises."""
-    reasoning, answer, finish = said(events)
+    reasoning, answer, finish = reply_parts(events)
     truncated = finish.reason in ("length", "cancelled") or bool(reasoning.strip() and not answer.strip())
     verdict, found = (_TRUNCATED, None) if truncated else judged(task, problem, answer, reasoning)
     return Output(
@@ -116,7 +116,7 @@ def judged(task: Task, problem: Problem, answer: str, thoughts: str) -> tuple[Ve
         raise VerifierError(f"the verifier failed on {what}: {e}") from e
 
 
-def said(events: Iterable[Event]) -> tuple[str, str, Finish]:
+def reply_parts(events: Iterable[Event]) -> tuple[str, str, Finish]:
     """(thoughts, answer and calls, the end). Without `</think>` a text that begins with `<think>` is all thoughts."""
     reasoning, answer, finish = "", "", None
     for event in events:

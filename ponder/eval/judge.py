@@ -18,7 +18,7 @@ from ponder.core.message import Message
 from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
 from ponder.core.request import ChatRequest
-from ponder.eval.grade import said
+from ponder.eval.grade import reply_parts
 from ponder.eval.statistics import Estimate, estimate
 
 Winner = Literal["first", "second", "tie"]
@@ -127,7 +127,7 @@ def _verdict(model: ChatModel, request: str, first: str, second: str, seed: int)
         finish = events[-1]
         assert isinstance(finish, Finish)
         usage += finish.usage
-        verdicts = set(VERDICT.findall(said(events)[1]))
+        verdicts = set(VERDICT.findall(reply_parts(events)[1]))
         if len(verdicts) == 1:
             return WINNERS[int(verdicts.pop())], usage
     return None, usage

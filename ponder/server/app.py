@@ -22,7 +22,7 @@ from ponder.server.api.openai.response_store import ResponseStore
 from ponder.server.http.below import Below
 from ponder.server.http.connections import HeaderLimit
 from ponder.server.http.cors import cors
-from ponder.server.http.errors import ApiError, error_response, told
+from ponder.server.http.errors import ApiError, error_response, logged_error
 from ponder.server.http.log import RefusalLog
 from ponder.server.mcp.mount import McpEndpoint
 from ponder.server.openapi import openapi
@@ -118,7 +118,7 @@ async def _kept_written(usage: Usage, service: Service) -> None:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    return error_response(request.url.path, told(f"{request.method} {request.url.path}", error))
+    return error_response(request.url.path, logged_error(f"{request.method} {request.url.path}", error))
 
 
 async def not_found(request: Request, error: Exception) -> Response:

@@ -28,7 +28,7 @@ def reply(model: ChatModel, instructions: str, question: str, sampling: Sampling
     return "".join(event.text for event in model.stream(request) if isinstance(event, TextDelta))
 
 
-def said(kept: Path, type_: type[Reply]) -> Iterator[Reply]:
+def kept_replies(kept: Path, type_: type[Reply]) -> Iterator[Reply]:
     """The replies in a file; an end that was cut off when the run was killed is left out."""
     for line in kept.read_bytes().split(b"\n") if kept.exists() else ():
         try:

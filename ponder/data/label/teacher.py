@@ -11,7 +11,7 @@ from ponder.core.params import SamplingParams
 from ponder.core.protocol import ChatModel
 from ponder.data.document import Document
 from ponder.data.label.labels import INSTRUCTIONS, Labels, question, read_labels
-from ponder.data.label.replies import ask_all, keep, reply, said
+from ponder.data.label.replies import ask_all, keep, kept_replies, reply
 
 TRIES = 3
 """Replies that make no sense after which a document stays without labels."""
@@ -64,7 +64,7 @@ def label(
     texts = {document.id: document.text for document in documents}
     labels: dict[str, Labels] = {}
     tries: Counter[str] = Counter()
-    for line in said(kept, Reply):
+    for line in kept_replies(kept, Reply):
         if line.teacher == teacher and line.id in texts:
             tries[line.id] += 1
             if line.labels is not None:

@@ -22,7 +22,7 @@ from ponder.core.protocol import ChatModel
 from ponder.data.document import Document
 from ponder.data.identify.identifier import Identifier
 from ponder.data.label.make import sample
-from ponder.data.label.replies import ask_all, keep, reply, said
+from ponder.data.label.replies import ask_all, keep, kept_replies, reply
 from ponder.data.run import MANIFEST, TEXT
 from ponder.data.steps.duplicates import Duplicates
 from ponder.data.steps.language import Languages
@@ -124,7 +124,7 @@ class _Filters:
 def _ask(
     documents: Sequence[Document], kept: Path, ask: Ask, teacher: str, forms: Sequence[str], in_flight: int, tick: Tick
 ) -> tuple[dict[tuple[str, str], str], int]:
-    replies = {(r.id, r.form): r.text for r in said(kept, Reply) if r.teacher == teacher}
+    replies = {(r.id, r.form): r.text for r in kept_replies(kept, Reply) if r.teacher == teacher}
     every = [(document, name) for document in documents for name in forms]
     todo = [(document, name) for document, name in every if (document.id, name) not in replies]
     lock = threading.Lock()

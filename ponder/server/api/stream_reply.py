@@ -23,7 +23,7 @@ from ponder.core.event import (
 from ponder.core.message import ToolCall
 from ponder.core.protocol import READING, PromptProgress
 from ponder.server.api.content_logprobs import content_only
-from ponder.server.http.errors import ApiError, told
+from ponder.server.http.errors import ApiError, logged_error
 from ponder.server.http.stream import Stream
 from ponder.server.runtime.endpoint import Incoming
 from ponder.server.runtime.service import ActiveRequest
@@ -252,7 +252,7 @@ class _Outgoing:
             await self._pieces.aclose()
 
     async def failure(self, error: Exception) -> bytes:
-        return await self._dialect.write(Failed(told("a streamed reply", error)))
+        return await self._dialect.write(Failed(logged_error("a streamed reply", error)))
 
 
 async def _gathered(pieces: Pieces) -> Closed:

@@ -65,7 +65,7 @@ def api_error(error: Exception) -> ApiError:
     return ApiError(500, "the server failed on this request; its log has the details", kind="server_error")
 
 
-def told(what: str, error: Exception) -> ApiError:
+def logged_error(what: str, error: Exception) -> ApiError:
     """The same, with a line in the log about what is not the client's fault. what: begins the line."""
     failure = api_error(error)
     if isinstance(error, UpstreamError):

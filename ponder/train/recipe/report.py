@@ -14,7 +14,7 @@ from ponder.train.base.evaluate import PAGE as BASE
 from ponder.train.recipe.graph import Node
 from ponder.train.recipe.read import Recipe
 from ponder.train.recipe.summary import markdown
-from ponder.train.record.generations import Told, newest
+from ponder.train.record.generations import Generation, newest
 from ponder.train.record.metrics import Line, read, short
 from ponder.train.stages.evaluate import RESULT
 from ponder.train.stages.pretrain import Pretrain
@@ -89,7 +89,7 @@ def _stage(node: Node) -> list[str]:
     return parts
 
 
-def _spoken(step: str, told: Sequence[Told]) -> str:
+def _spoken(step: str, told: Sequence[Generation]) -> str:
     rows = "".join(
         f"<tr><td><pre>{escape(str(one['prompt']))}<b>{escape(str(one['said']))}</b></pre></td>"
         f"<td>{one['reward']:g}</td><td>{escape(str(one['status']))}</td></tr>"

@@ -14,12 +14,12 @@ from ponder.core.sample import Rollout
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 FOLDER = "generations"
-Told = dict[str, str | int | float]
+Generation = dict[str, str | int | float]
 
 
 def write(folder: Path, step: int, rollouts: Iterable[Rollout], tokenizer: Tokenizer) -> None:
     """folder: of the stage."""
-    lines = [json.dumps(told(r, tokenizer), ensure_ascii=False) for r in rollouts]
+    lines = [json.dumps(generation_of(r, tokenizer), ensure_ascii=False) for r in rollouts]
     if not lines:
         return
     (folder / FOLDER).mkdir(exist_ok=True)
@@ -27,7 +27,7 @@ def write(folder: Path, step: int, rollouts: Iterable[Rollout], tokenizer: Token
         file.write("\n".join([*lines, ""]).encode())
 
 
-def told(rollout: Rollout, tokenizer: Tokenizer) -> Told:
+def generation_of(rollout: Rollout, tokenizer: Tokenizer) -> Generation:
     verdict = rollout.verdict
     assert verdict is not None
     return {
@@ -38,7 +38,7 @@ def told(rollout: Rollout, tokenizer: Tokenizer) -> Told:
     }  # fmt: skip
 
 
-def newest(folder: Path) -> tuple[str, list[Told]] | None:
+def newest(folder: Path) -> tuple[str, list[Generation]] | None:
     """(name of the step, what was said), of a stage's folder."""
     files = sorted((folder / FOLDER).glob("step-*.jsonl"))
     if not files:

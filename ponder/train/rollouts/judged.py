@@ -15,7 +15,7 @@ from ponder.core.params import SamplingParams, Thinking
 from ponder.core.protocol import ChatModel
 from ponder.core.request import ChatRequest
 from ponder.core.sample import Rollout, Verdict
-from ponder.eval.grade import said
+from ponder.eval.grade import reply_parts
 from ponder.tasks.table import tasks_named
 from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.train.preference.score import Preference
@@ -89,7 +89,7 @@ class Judge:
         for attempt in range(ATTEMPTS):
             sampling = SamplingParams(temperature=0.0 if attempt == 0 else 0.7, max_tokens=64, seed=attempt)
             request = ChatRequest(messages=(Message.user(text),), sampling=sampling, thinking=Thinking(enabled=False))
-            _, answer, _ = said(list(self._model.stream(request)))
+            _, answer, _ = reply_parts(list(self._model.stream(request)))
             if match := SCORE.search(answer):
                 return int(match[1]) / 10
         return None

@@ -66,7 +66,11 @@ class Episodes(TextStage, frozen=True, kw_only=True, tag="episodes"):
         with Player() as player:
             for begin in range(0, len(asked), AT_ONCE):
                 playing = [
-                    (task, problem, player.start(Acting(task, problem), task, problem, SamplingParams(), Thinking()))
+                    (
+                        task,
+                        problem,
+                        player.start(TaskModel(task, problem), task, problem, SamplingParams(), Thinking()),
+                    )
                     for task, problem in asked[begin : begin + AT_ONCE]
                 ]
                 for task, problem, future in playing:
@@ -80,7 +84,7 @@ class Episodes(TextStage, frozen=True, kw_only=True, tag="episodes"):
         with replacing(ctx.folder / TEXT) as file:
             for n, each in enumerate(made):
                 document = Document(
-                    text=told(each, tools=n % OFTEN == 0), source=self.name, origin=f"#{n}", language="eng_Latn"
+                    text=as_text(each, tools=n % OFTEN == 0), source=self.name, origin=f"#{n}", language="eng_Latn"
                 )
                 file.write(msgspec.json.encode(document) + b"\n")
         ctx.say(f"{self.name}: {len(made)} episodes, {sum(len(e.messages) for e in made)} messages")
@@ -97,7 +101,7 @@ class Episodes(TextStage, frozen=True, kw_only=True, tag="episodes"):
             yield task, task.make(rng, rng.choice(task.levels_of(self.levels)), "train")
 
 
-def told(episode: Conversation, *, tools: bool) -> str:
+def as_text(episode: Conversation, *, tools: bool) -> str:
     """As plain text. tools: what could be called stands before it."""
     parts = [json.dumps(tool) for tool in episode.tools if tools]
     for message in episode.messages:
@@ -106,7 +110,7 @@ def told(episode: Conversation, *, tools: bool) -> str:
     return "\n".join([*parts, ""])
 
 
-class Acting:
+class TaskModel:
     """A `core.protocol.ChatModel` that does what the task says."""
 
     def __init__(self, task: PlayedTask, problem: Problem) -> None:
@@ -119,12 +123,12 @@ class Acting:
     def health(self) -> Health:
         return Health()
 
-    def stream(self, request: ChatRequest) -> "Said":
+    def stream(self, request: ChatRequest) -> "WholeMessage":
         heard = [p.text for m in request.messages for p in m.parts if isinstance(p, ToolResult)]
-        return Said(self._task.act(self._problem, heard))
+        return WholeMessage(self._task.act(self._problem, heard))
 
 
-class Said:
+class WholeMessage:
     """A `core.protocol.ChatStream` of a whole message."""
 
     def __init__(self, message: Message) -> None:

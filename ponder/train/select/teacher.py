@@ -17,7 +17,7 @@ from ponder.core.request import ChatRequest
 from ponder.core.sample import Problem
 from ponder.engine.llm import LLM
 from ponder.engine.remote import RemoteModel
-from ponder.eval.grade import said
+from ponder.eval.grade import reply_parts
 from ponder.train.select.responses import Response
 
 IN_FLIGHT = 64
@@ -53,7 +53,7 @@ def ask(
     ]  # fmt: skip
 
     def answered(request: ChatRequest) -> Response:
-        thought, answer, finish = said(list(model.stream(request)))
+        thought, answer, finish = reply_parts(list(model.stream(request)))
         return Response(thought.strip(), answer.strip(), finish.reason == "stop" and finish.handover is None)
 
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="teacher") as pool:

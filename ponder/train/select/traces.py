@@ -75,10 +75,10 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
 
     def run(self, ctx: Context) -> None:
         queries = self._queries(ctx)
-        ctx.say(f"{self.name}: {len(queries.kept)} of {self.count} questions, dropped {told(queries.dropped)}")
+        ctx.say(f"{self.name}: {len(queries.kept)} of {self.count} questions, dropped {listed(queries.dropped)}")
         if not queries.kept:
-            raise UserError(f"stage {self.name}: no question was left: {told(queries.dropped)}. Take higher levels or "
-                            "other tasks", param="levels")  # fmt: skip
+            raise UserError(f"stage {self.name}: no question was left: {listed(queries.dropped)}. Take higher levels "
+                            "or other tasks", param="levels")  # fmt: skip
         responses = self._responses(ctx, queries.kept)
         rejected: Counter[str] = Counter()
         made: list[Conversation] = []
@@ -95,7 +95,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
             solved += bool(left)
             made += [self._conversation(problem, response) for response in list(dict.fromkeys(left))[: self.keep]]
         if not made:
-            raise UserError(f"stage {self.name}: no response was left: {told(rejected)}. Take lower levels, another "
+            raise UserError(f"stage {self.name}: no response was left: {listed(rejected)}. Take lower levels, another "
                             "teacher, or more candidates", param="teacher")  # fmt: skip
         conversations.write(ctx.folder / conversations.CONVERSATIONS, made)
         facts = {
@@ -105,7 +105,7 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
         }
         with replacing(ctx.folder / SELECTION) as file:
             file.write(json.dumps(facts, indent=1).encode())
-        ctx.say(f"{self.name}: {len(made)} of {sum(map(len, responses))} responses, dropped {told(rejected)}")
+        ctx.say(f"{self.name}: {len(made)} of {sum(map(len, responses))} responses, dropped {listed(rejected)}")
 
     def _queries(self, ctx: Context) -> Queries:
         tasks = tasks_named(self.tasks)
@@ -154,5 +154,5 @@ class Traces(Stage, frozen=True, kw_only=True, tag="traces"):
         return HeldOut(texts, self.near)
 
 
-def told(counts: Counter[str]) -> str:
+def listed(counts: Counter[str]) -> str:
     return ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "none"
