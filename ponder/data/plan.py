@@ -1,7 +1,7 @@
 """What a recipe reads, before anything is read: the files of each source, in lots of a few megabytes.
 
 A lot is the unit of work: it is done by one process, and done once. Its name holds a hash of everything that decides
-what comes out of it, so a recipe that changed does anew only what changed.
+what comes out of it, so a recipe that changed does again only what changed.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ SMALLEST = 256 + len(ADDED)
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, *, symbols: Iterable[str] = ()) -> Tokenizer:
     """vocab_size: ids in all, at most: a text that is too small has fewer merges. symbols: texts that become one id
-    each whatever the text says, such as the letters behind a blank that a task asks about.
+    each whatever the text says, such as the letters after a blank that a task asks about.
 
     Raises UserError where the size does not even hold bytes, control tokens and symbols.
     """

@@ -19,7 +19,7 @@ the capability and the form of prompts and calls.
 
 The logits: the next id of the script is the likeliest, the ids after it follow, each far below the one before, all
 others come last. So any sampling follows the script, and a masked id falls through to the next one that is allowed. A
-`<think>` falls through to what stands behind its block: a model that may not think answers.
+`<think>` falls through to what stands after its block: a model that may not think answers.
 """
 
 import time
@@ -127,7 +127,7 @@ class ScriptLine:
 @dataclass
 class ScriptPosition:
     """Where one sequence is in its line: `next` is the index of the id to say, `seen` how many ids were followed.
-    closed: its prompt ends behind a block, so none may open."""
+    closed: its prompt ends after a block, so none may open."""
 
     line: ScriptLine
     next: int = 0

@@ -1,7 +1,7 @@
 """Answers that were given before: the same model asked the same request need not be asked again.
 
 A file of JSON lines; the key is a digest of the model (its files, template and settings) and of the whole request, seed
-included. When only a verifier or a report has changed, everything is graded anew and nothing is generated."""
+included. When only a verifier or a report has changed, everything is graded again and nothing is generated."""
 
 import hashlib
 import threading

@@ -1,6 +1,6 @@
 """Two results side by side, problem by problem: the difference with its interval, and how many changed sides.
 
-Both models were asked the same problems, so that what is drawn anew are differences: a paired comparison sees a gain
+Both models were asked the same problems, so that what is drawn again are differences: a paired comparison sees a gain
 that two intervals side by side would hide.
 """
 

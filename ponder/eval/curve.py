@@ -1,7 +1,7 @@
 """From outputs to scores, and from scores to the curve of accuracy over the thinking budget.
 
-A point of the curve has three parts. With F the share of thoughts that fit in the budget, W the accuracy behind whole
-thoughts and C behind those that were cut, accuracy = F W + (1 - F) C. F says how long thoughts are, W how good, C what
+A point of the curve has three parts. With F the share of thoughts that fit in the budget, W the accuracy after whole
+thoughts and C after those that were cut, accuracy = F W + (1 - F) C. F says how long thoughts are, W how good, C what
 the model makes of half a thought; a curve that rises smoothly may hide a C far below the score without thoughts.
 """
 

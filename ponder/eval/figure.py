@@ -37,7 +37,7 @@ def curve_figure(
 
 
 def parts_figure(points: Sequence[Point]) -> str:
-    """F, the share of thoughts that fit, and the accuracy behind whole and behind cut thoughts."""
+    """F, the share of thoughts that fit, and the accuracy after whole and after cut thoughts."""
     labels = list[Label]()
     lines = [
         _line([p.fits for p in points], "thoughts that fit", "var(--muted)", labels),

@@ -32,7 +32,7 @@ OPEN, CLOSE = "<think>", "</think>"
 class Output(Struct, frozen=True, kw_only=True):
     """One answer to one problem in one cell, raw and graded.
 
-    answer: the text behind the thoughts. thinking_tokens: those of a hand-over included, as engines count. found: what
+    answer: the text after the thoughts. thinking_tokens: those of a hand-over included, as engines count. found: what
     the task read in the answer, for votes. seconds: from the request to its end, others in flight beside it. effective:
     the sampling values that held, without the seed, which is `seed`.
     """

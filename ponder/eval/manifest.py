@@ -153,9 +153,9 @@ def resume(path: Path, manifest: Manifest) -> list[Output]:
         old = msgspec.json.decode(first, type=Manifest)
         outputs = [msgspec.json.decode(line, type=Output) for line in lines[:-1]]
     except msgspec.MsgspecError as e:
-        raise UserError(f"{path} is no unfinished run: {e}; delete it to begin anew", param="resume") from e
+        raise UserError(f"{path} is no unfinished run: {e}; delete it to begin again", param="resume") from e
     if found := differences(old, manifest):
-        raise UserError(f"{path} is of another run. {found[0]}. Delete it to begin anew", param="resume")
+        raise UserError(f"{path} is of another run. {found[0]}. Delete it to begin again", param="resume")
     return outputs
 
 

@@ -1,4 +1,4 @@
-"""Estimates with 95 % intervals, by drawing problems anew.
+"""Estimates with 95 % intervals, by drawing problems again.
 
 Problems are what varies, not answers: 8 answers to one problem say less than 1 answer to each of 8. So every figure
 is a mean over problems of a value of each, and the interval is the bootstrap's over problems (percentiles of 4,000

@@ -35,7 +35,7 @@ class Task(ABC):
     name: str
     levels: int
     symbols: tuple[str, ...] = ()
-    """Texts that should be one id each in the tokenizer of a tiny model: letters (behind a blank) and digits of
+    """Texts that should be one id each in the tokenizer of a tiny model: letters (after a blank) and digits of
     question, thought and answer. None for a task that such a model is not asked."""
     modes: tuple[str, ...] = ("think", "no_think")
     """In which the task says something; one about the modes themselves is asked with thoughts allowed."""

@@ -57,7 +57,7 @@ class Swaps(Task):
 
 
 def _states(id_: str) -> list[tuple[str, str]]:
-    """Each swap with the row behind it."""
+    """Each swap with the row after it."""
     row, swaps, _ = id_.split(" ")
     things, states = list(row), []
     for swap in swaps.split(","):

@@ -46,7 +46,7 @@ MODEL = "model"
 TOKENIZER = "tokenizer"
 TEXT = "text.jsonl"
 SHARDS = "shards"
-PARTIAL = ".partial"  # behind the name of a folder that is not whole yet
+PARTIAL = ".partial"  # after the name of a folder that is not whole yet
 
 
 class Interrupted(KeyboardInterrupt):

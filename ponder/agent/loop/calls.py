@@ -34,7 +34,7 @@ def broken(text: str) -> str:
     try:
         json.JSONDecoder(strict=False).raw_decode(text, max(0, text.find("{")))
     except json.JSONDecodeError as e:
-        where = f" ({e.msg} behind {text[max(0, e.pos - NEAR) : e.pos]!r})"
+        where = f" ({e.msg} after {text[max(0, e.pos - NEAR) : e.pos]!r})"
     except RecursionError:
         where = " (it is nested too deep)"
     return (

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a recipe; inspect or ladder and one; package and a card",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the stages lie (default: runs/train/NAME)")
-    parser.add_argument("--from", dest="from_", metavar="STAGE", help="do this stage and those after it anew")
+    parser.add_argument("--from", dest="from_", metavar="STAGE", help="do this stage and those after it again")
     parser.add_argument("--until", metavar="STAGE", help="the last stage to do")
     parser.add_argument("--accept", action="append", default=[], metavar="FIELD",
                         help="go on from a checkpoint of another recipe that differs in this field")  # fmt: skip

@@ -59,7 +59,7 @@ def question(text: str) -> str:
 
 
 def excerpt(text: str) -> str:
-    """Its beginning, and a part from behind its middle, where it is long."""
+    """Its beginning, and a part from after its middle, where it is long."""
     if len(text) <= SHOWN:
         return text
     first = SHOWN * 2 // 3

@@ -59,7 +59,7 @@ def label(
 ) -> Labelled:
     """kept: file of what teachers have said; a document that it knows is not asked about again.
 
-    An error of the teacher ends the run. What it had said by then is kept, and the next run goes on behind it.
+    An error of the teacher ends the run. What it had said by then is kept, and the next run goes on after it.
     """
     texts = {document.id: document.text for document in documents}
     labels: dict[str, Labels] = {}

@@ -43,7 +43,7 @@ class Shards:
         if manifest.tokenizer != hash_of(tokenizer):
             raise UserError(
                 f"the shards in {folder} were made with another tokenizer ({manifest.tokenizer[:10]}; this one is "
-                f"{hash_of(tokenizer)[:10]}): their ids mean other texts. Make them anew with this one",
+                f"{hash_of(tokenizer)[:10]}): their ids mean other texts. Make them again with this one",
                 param="shards",
             )
         return cls(folder, manifest)

@@ -1,10 +1,10 @@
-"""Documents to shards: their ids one after the other, `<|endoftext|>` behind each, and a table of where each lies.
+"""Documents to shards: their ids one after the other, `<|endoftext|>` after each, and a table of where each lies.
 
     shards.json           tokenizer, groups, how much is held out; written last
     ids-0000.bin          uint16 where the vocabulary fits, else uint32
     documents-0000.npy    a row for each document: where it begins, ids, bytes of text, group, whether it is held out
 
-No begin of text, no padding. A killed run goes on behind the last whole shard, and the files come out with the same
+No begin of text, no padding. A killed run goes on after the last whole shard, and the files come out with the same
 bytes. Held-out documents are for evaluation and never learned from: a share of all by a hash of their text, so that the
 same text is held out in every run, and whole sources.
 """

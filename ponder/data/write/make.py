@@ -66,7 +66,7 @@ def write(
     tick: Tick = lambda done, total: None,
 ) -> Written:  # fmt: skip
     """From `count` documents of a folder that `ponder data` made. An error of the teacher ends the run; what it had
-    said by then is kept, and the next run goes on behind it."""
+    said by then is kept, and the next run goes on after it."""
     for name in forms:
         if name not in FORMS:
             raise UserError(f"no form is called {name!r}; there are {', '.join(FORMS)}", param="form")

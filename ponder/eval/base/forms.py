@@ -2,8 +2,8 @@
 
 | form | shots | what is compared |
 |---|---|---|
-| `mmlu` | 5 | the log-likelihoods of " A", " B", " C", " D" behind "Answer:" |
-| `gsm8k` | 4 | the number behind #### of what is generated |
+| `mmlu` | 5 | the log-likelihoods of " A", " B", " C", " D" after "Answer:" |
+| `gsm8k` | 4 | the number after #### of what is generated |
 | `math` | 4 | the box, or what "the final answer is" |
 | `mgsm` | 8 | the last number |
 | `mbpp` | 3 | the tests of the program |

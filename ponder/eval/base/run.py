@@ -1,6 +1,6 @@
 """Asks a base model: every choice's log-likelihood, or a greedy continuation.
 
-The log-likelihood of an answer is that of its ids behind the ids of the prompt, both cut out of the ids of the whole
+The log-likelihood of an answer is that of its ids after the ids of the prompt, both cut out of the ids of the whole
 text; blanks at the end of a prompt belong to the answer. So does lm-eval, and item by item the numbers are the same.
 """
 

@@ -62,7 +62,7 @@ def fetch(
     if (path := here(name)) is not None:
         return path
     if name.kind == "shipped":
-        raise LoadError(f"{name.text} was left out of this installation of Ponder: install it anew, or name another")
+        raise LoadError(f"{name.text} was left out of this installation of Ponder: install it again, or name another")
     folder = slot(name)
     with locked(folder):
         if (have := complete(folder)) is not None:  # another process was faster

@@ -3,7 +3,7 @@
 
 API: GET /api/models/{id}?blobs=true lists names, sizes, sha256 of large files and the commit;
 /{id}/resolve/{commit}/{file} is the file. Data sets have /api/datasets/ and
-/datasets/. (The hub's own client begins a broken file anew, and leaves its notes.)
+/datasets/. (The hub's own client begins a broken file again, and leaves its notes.)
 """
 
 import json

@@ -28,7 +28,7 @@ def _array(x: Tensor) -> NDArray[Any]:
 
 def _scale(weight: Tensor) -> Tensor:
     """A copy in float32: memory that numpy has seen can no longer be given back, and weights that are put together from
-    several processes are given back behind their layer (FSDP)."""
+    several processes are given back after their layer (FSDP)."""
     return weight.detach().to(torch.float32, copy=True).contiguous()
 
 

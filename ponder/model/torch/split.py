@@ -1,8 +1,8 @@
 """Weights of which this process holds a part, as the op set takes them, and the sums and exchanges they need.
 
 Heads and MLP of a layer are divided among processes that compute on the same tokens (tensor parallelism, Megatron): q,
-k, v, gate and up by their outputs, o and down by their inputs. So a layer adds up twice on the way forward, behind o
-and down, and twice on the way back, behind the two norms. Experts are divided among processes with tokens of their own
+k, v, gate and up by their outputs, o and down by their inputs. So a layer adds up twice on the way forward, after o
+and down, and twice on the way back, after the two norms. Experts are divided among processes with tokens of their own
 (expert parallelism): each token travels to the processes that have its experts, and back.
 """
 
@@ -25,7 +25,7 @@ STACKS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 
 
 class Entry(NamedTuple):
-    """A norm, whole, behind which the parts begin: the gradients of its output add up."""
+    """A norm, whole, after which the parts begin: the gradients of its output add up."""
 
     weight: Tensor
     group: ProcessGroup

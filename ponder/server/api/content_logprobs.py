@@ -1,7 +1,7 @@
 """Log-probabilities of exactly the content that a reply shows.
 
 The engine reports every id that it sampled. Some are no content: the end of the turn, newlines of the template, calls,
-a stop string and what is behind it. Content is what comes out as text, so the ids are laid along that text: the bytes
+a stop string and what is after it. Content is what comes out as text, so the ids are laid along that text: the bytes
 of the entries spell it. An id of which only a part is shown (`" STOP"` before the stop string `STOP`) has that part.
 """
 

@@ -23,7 +23,7 @@ class RequestTimes:
         self._queue = histogram("queue_seconds", "From submission to the first step.", SECONDS)
         self._first = histogram("first_token_seconds", "From submission to the first token.", SECONDS)
         self._between = histogram("between_tokens_seconds", "Mean time between the tokens of a reply.", BETWEEN)
-        self._rate = histogram("tokens_per_second", "Tokens a second of a reply, behind its first one.", RATE)
+        self._rate = histogram("tokens_per_second", "Tokens a second of a reply, after its first one.", RATE)
         self._seconds = histogram("seconds", "From admission to the end.", SECONDS)
         self._prompt = histogram("prompt_tokens", "Length of the prompt.", TOKENS)
         self._reply = histogram("completion_tokens", "Length of the reply.", TOKENS)

@@ -26,7 +26,7 @@ async def watch(pool: Pool, limit: float, leave: Callable[[int], None] = os._exi
                 continue
             health = served.llm.health()
             if health.dead:
-                log.error("%s: %s; it will be loaded anew", served.name, health.trouble)
+                log.error("%s: %s; it will be loaded again", served.name, health.trouble)
                 await pool.drop(served)
             elif health.seconds_since_step > limit:
                 log.critical("%s: no step for %.0f s; the process ends", served.name, health.seconds_since_step)

@@ -67,7 +67,7 @@ async def version(incoming: Incoming[VersionBody]) -> Response:
     id_, message = request.path_params["id"], request.path_params["message"]
     row = (await stored(request, lambda store: store.path_to(id_, message)))[-1]
     if row["role"] != "assistant":
-        raise ApiError(400, "only a reply has steps; send a question anew", param="message")
+        raise ApiError(400, "only a reply has steps; send a question again", param="message")
     steps = [_changed(step, body.texts.get(str(at))) for at, step in enumerate(steps_of(row)[: body.until])]
     new = {
         "content": spoken(steps),

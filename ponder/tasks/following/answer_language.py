@@ -153,7 +153,7 @@ SAID: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class AnswerLanguage(Task):
-    """One level. The question may stand behind a line in English, which is not what is asked."""
+    """One level. The question may stand after a line in English, which is not what is asked."""
 
     name: str = "answer_language"
     levels: int = 2
@@ -217,4 +217,4 @@ class AnswerLanguage(Task):
         return 1 / len(SAID)
 
     def size(self, level: int) -> str:
-        return ("the question alone", "behind a line in English")[level]
+        return ("the question alone", "after a line in English")[level]

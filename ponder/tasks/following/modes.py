@@ -51,7 +51,7 @@ class Modes(Task):
         return Message.assistant(self.answer(problem), reasoning=self.think(problem.id) if thinks(problem.id) else "")
 
     def read(self, problem: Problem, text: str) -> str | None:
-        """What is behind the thoughts."""
+        """What is after the thoughts."""
         thoughts, answer = split_thinking(text) if "</think>" in text else ("", text)
         return f"{'think' if thoughts.strip() else 'no_think'}: {answer.strip()}" if answer.strip() else None
 

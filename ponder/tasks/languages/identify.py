@@ -31,7 +31,7 @@ SCRIPTS = {  # by the first word of a letter's Unicode name; those with one lang
     "SINHALA": "si",
     "CJK": "zh",
 }
-SMALL = {  # script -> language -> words that are frequent there, and behind ~ letters that only it has
+SMALL = {  # script -> language -> words that are frequent there, and after ~ letters that only it has
     "LATIN": {
         "en": "the of and to is in it that was for are with as you this be at have not from they she his but can will",
         "de": "der die das und ist nicht ein eine ich zu mit den von auf für es sich auch dem im wie wird ~ß sind mir",

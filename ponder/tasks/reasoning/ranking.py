@@ -1,4 +1,4 @@
-"""Who is the k-th tallest? Clues compare neighbours, in any order; the thought puts them one behind the other."""
+"""Who is the k-th tallest? Clues compare neighbours, in any order; the thought puts them one after the other."""
 
 import random
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ class BareCalls:
         self._fenced = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """(text, beginning of a call; "" when none begins). What is behind that beginning belongs to the call's reader,
+        """(text, beginning of a call; "" when none begins). What is after that beginning belongs to the call's reader,
         which gives back what is text after all."""
         text = self._held + text
         self._held = ""
@@ -44,7 +44,7 @@ class BareCalls:
             at = line_end + 1
 
     def flush(self) -> str:
-        """What is held is text: something else comes. A call may begin behind that."""
+        """What is held is text: something else comes. A call may begin after that."""
         held, self._held, self._line_start = self._held, "", True
         return held
 

@@ -91,7 +91,7 @@ class OpenCall:
         return "".join(p.text if isinstance(p, Tag) else p or "" for p in self.pieces)
 
     def cut(self) -> str | None:
-        """The text behind `</function>`, which is taken out of the call; None as long as that tag has not come."""
+        """The text after `</function>`, which is taken out of the call; None as long as that tag has not come."""
         if not isinstance(self._scanner, ValueScanner) or not self._scanner.done:
             return None
         rest, body = self._scanner.rest, self.body

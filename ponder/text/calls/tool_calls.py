@@ -30,7 +30,7 @@ def format_call(call: ToolCall) -> str:
 
 
 def tagged(call: ToolCall) -> str:
-    """A whole call with its tags, behind what was said before it."""
+    """A whole call with its tags, after what was said before it."""
     return f"\n<tool_call>\n{format_call(call)}\n</tool_call>"
 
 

@@ -98,14 +98,14 @@ def _stripped(text: str) -> str:
 
 class ValueScanner:
     """Follows a call that arrives in pieces. inside: whether a value is open, if the call ends here. rest: the text
-    behind `</function>` once `done`. Linear time."""
+    after `</function>` once `done`. Linear time."""
 
     def __init__(self) -> None:
         self.done = False
         self.rest = ""
         self._text = ""
         self._in_value = False
-        self._ending = False  # in a value, behind what may be its end
+        self._ending = False  # in a value, after what may be its end
         self._depth = 0
 
     @property

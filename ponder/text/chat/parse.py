@@ -164,7 +164,7 @@ class StreamParser:
         self._text.push(text)
 
     def _push_bare(self, call: OpenCall, text: str) -> str:
-        """More of a call without its tag; the text behind it, once it is over."""
+        """More of a call without its tag; the text after it, once it is over."""
         call.push(text)
         rest = call.cut()
         if rest is None:

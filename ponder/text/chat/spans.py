@@ -81,7 +81,7 @@ class Writer:
         if "reasoning" not in kinds or any(p for p, k in zip(self._pieces, self._keys) if k[0] == n and k[2] == "text"):
             return
         self._take_back("text")
-        del self._pieces[-2:], self._keys[-2:]  # the tag, and the line break behind it
+        del self._pieces[-2:], self._keys[-2:]  # the tag, and the line break after it
         self._pieces[-1] = str(self._pieces[-1]).removesuffix("\n")
 
     def _take_back(self, kind: SpanKind) -> None:

@@ -2,8 +2,8 @@
 
 The split of Qwen's tokenizer (`vocabulary.SPLIT`) looks ahead only at the end of blanks, never back, and NFC joins a
 character only to what stands before it. So a place is sure where no piece of the split can reach across it and no
-character behind it joins: before a blank that follows something else, between a letter and a sign or the end of a line,
-and behind a digit. A run of one kind (a million `!`) has no such place and stays whole.
+character after it joins: before a blank that follows something else, between a letter and a sign or the end of a line,
+and after a digit. A run of one kind (a million `!`) has no such place and stays whole.
 """
 
 import re

@@ -7,7 +7,7 @@ at the place of an id of the window before it, and with this very id, the ids be
 window are one encoding. Where they differ (its end decides how the last ids of a window fall), the first grows.
 
 The split comes before the merges. A window may begin where a piece of the split does, or inside of one whose rest, seen
-alone, is one piece again: behind a letter or a number, within signs, within blanks.
+alone, is one piece again: after a letter or a number, within signs, within blanks.
 """
 
 import re
@@ -35,7 +35,7 @@ class Encoded(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """start, size: of its text. kept: how many of its ids count; the next window begins with the one behind them."""
+    """start, size: of its text. kept: how many of its ids count; the next window begins with the one after them."""
 
     start: int
     size: int
@@ -110,7 +110,7 @@ class _Places:
         return {before, here, after} <= {*_BLANK} and self._one_piece(at, begin)
 
     def _one_piece(self, at: int, begin: int) -> bool:
-        """Blanks up to the last end of a line are one piece, those behind it another. So a window that holds one end of
+        """Blanks up to the last end of a line are one piece, those after it another. So a window that holds one end of
         a line, and may not hold the last, does not know which of them these belong to."""
         if at not in self._blanks:
             found = _SPACE.match(self._text, at)

@@ -45,7 +45,7 @@ def measure(
     tick: Callable[[], None] = lambda: None,
 ) -> list[Bits]:  # fmt: skip
     """sequence: ids of a piece, at most. ids: of each group, about, at most: pieces spread over all that it has. tick:
-    called behind each text; may raise."""
+    called after each text; may raise."""
     pieces = shards.pieces(sequence, held_out=True)
     sizes = np.array([len(tokenizer.text_bytes(n)) for n in range(tokenizer.vocab_size)])
     sizes[tokenizer.control[END]] = 0

@@ -44,7 +44,7 @@ def retrieve(
     model: Model, tokenizer: Tokenizer, lengths: Sequence[int], problems: int, seed: int,
     ways: Sequence[Way] = WAYS, chunks: Chunks | None = None, tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Found]:  # fmt: skip
-    """Test questions, the same for every way. chunks: of dca; those for the model's length. tick: called behind
+    """Test questions, the same for every way. chunks: of dca; those for the model's length. tick: called after
     each text; may raise."""
     trained = model.max_context
     far = dual_chunk(model, chunks or Chunks.of(trained))

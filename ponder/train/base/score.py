@@ -17,7 +17,7 @@ from ponder.train.batch import in_order
 
 
 class Scores(NamedTuple):
-    """Of a text of n ids: n - 1 each, of the ids behind the first."""
+    """Of a text of n ids: n - 1 each, of the ids after the first."""
 
     logprobs: Floats
     greedy: NDArray[np.bool_]

@@ -72,7 +72,7 @@ def run(
     recipe: Recipe, out: Path, *, from_: str | None = None, until: str | None = None, accept: Collection[str] = (),
     log: TextIO | None = None, aside: Path | None = None,
 ) -> list[Node]:  # fmt: skip
-    """from_: this stage and those after it are done anew. until: the last one. aside: see `Context`.
+    """from_: this stage and those after it are done again. until: the last one. aside: see `Context`.
 
     Raises Interrupted when Ctrl-C was pressed and everything is saved."""
     log = log or sys.stderr
@@ -148,7 +148,7 @@ def _adopt(node: Node, accept: Collection[str]) -> None:
             name = refused[0]
             raise UserError(
                 f"{other} is an unfinished run of {node.stage.name} from another recipe: {name} was {old.get(name)!r} "
-                f"and is {node.identity.get(name)!r} now. Put it back, delete that folder to begin anew, or go on "
+                f"and is {node.identity.get(name)!r} now. Put it back, delete that folder to begin again, or go on "
                 f"from it with --accept {name}",
                 param=name,
             )

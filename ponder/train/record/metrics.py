@@ -22,7 +22,7 @@ class Metrics:
     """`metrics.jsonl` of one stage."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
-        """offset: bytes to keep, 0 begins anew; what `offset` said when the checkpoint was written."""
+        """offset: bytes to keep, 0 begins again; what `offset` said when the checkpoint was written."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("r+b" if path.exists() else "w+b")
         if self._file.seek(0, 2) < offset:

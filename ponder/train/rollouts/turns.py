@@ -1,7 +1,7 @@
 """The turns of a model in an episode: asked by the agent loop as any model is, answered by the trainer's own engine.
 
 What was drawn is kept id by id with its log-probs, and turns are put together by their ids alone: the prompt of a turn
-begins with the last prompt and what was said to it, to the id, and what stands behind that is the tools'. Nothing is
+begins with the last prompt and what was said to it, to the id, and what stands after that is the tools'. Nothing is
 tokenised again. Where a prompt does not go on like that (a result was cut because the context was full; the model had
 said nothing, which is left out) a new stretch begins, so that every id keeps the prompt that it was drawn after.
 """

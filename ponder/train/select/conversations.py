@@ -4,7 +4,7 @@
                   {"role": "assistant", "reasoning_content": "2 and 2 are 4.", "content": "4"}]}
 
 `tools` beside `messages` are the tools that were offered. Thoughts stand in `reasoning_content` or in the content's own
-`<think>` tags; an answer without any is learned behind the empty block of the template, which is read and not learned,
+`<think>` tags; an answer without any is learned after the empty block of the template, which is read and not learned,
 so that it teaches what to answer when thoughts are switched off, and never to leave them out. An empty
 `reasoning_content` is an empty block that the model writes itself, as after `/no_think`.
 

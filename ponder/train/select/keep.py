@@ -1,6 +1,6 @@
 """What the model itself thinks and answers, learned again beside data without thoughts, so that these survive.
 
-Answers without thoughts are learned behind a block that the template closed (`conversations`), but the ids of every
+Answers without thoughts are learned after a block that the template closed (`conversations`), but the ids of every
 other place lose a little each time, `<think>` at the beginning of an answer among them: a small model stopped thinking
 after 200 plain samples in which nothing said so. A share of its own thoughts on the same questions holds it.
 """

@@ -44,7 +44,7 @@ def ask(
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> list[list[Response]]:
-    """For each problem as many responses. An error of the model ends it. tick: called behind each response; what it
+    """For each problem as many responses. An error of the model ends it. tick: called after each response; what it
     raises ends it, too, once those that are being given are there."""
     requests = [
         ChatRequest(messages=p.messages, tools=p.tools, thinking=Thinking(enabled=thinking),

@@ -4,7 +4,7 @@
 |---|---|---|
 | think | `<think>` thought `</think>` answer | all of it |
 | no_think | the template's empty block, then the answer | the answer |
-| switched off | `/no_think` behind the question; the model writes the empty block itself | block and answer |
+| switched off | `/no_think` after the question; the model writes the empty block itself | block and answer |
 | cut | a thought that ends anywhere, the hand-over, the answer | thought and answer, never the hand-over |
 
 Everything but the cut is what `text.chat.render` says is trainable.

@@ -45,8 +45,8 @@ class UseData(TextStage, frozen=True, kw_only=True, tag="data"):
                 f"stage {self.name}: {folder} holds no finished text of `ponder data`: {e}", param="folder"
             ) from e
         if found != made:
-            raise UserError(f"stage {self.name}: {folder / MADE} was changed after `ponder data` made it; make it anew",
-                            param="folder")  # fmt: skip
+            raise UserError(f"stage {self.name}: {folder / MADE} was changed after `ponder data` made it; make it "
+                            "again", param="folder")  # fmt: skip
         if self.sha256 not in (None, found):
             raise UserError(
                 f"stage {self.name}: the text in {self.folder} has sha256 {found}, the recipe wants {self.sha256}: "

@@ -1,4 +1,4 @@
-"""A model that reads text: documents side by side, `<|endoftext|>` behind each, attention inside a document only.
+"""A model that reads text: documents side by side, `<|endoftext|>` after each, attention inside a document only.
 
 It begins from nothing (`model`), or goes on from another stage (`from`) with another mixture, longer sequences and
 another base of RoPE, as later stages of pre-training do. What it reads are shards (`ponder.data.shards`): those of a

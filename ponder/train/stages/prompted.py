@@ -52,7 +52,7 @@ class PromptedStage(TuningStage, frozen=True, kw_only=True):
             raise UserError("budgets are for thoughts, and the modes have none", param="budgets")
 
     def likely(self, tokenizer: Tokenizer, texts: Sequence[str], seed: int, positions: int) -> Likely:
-        """Answers as the tasks themselves would give them, in stead of the model's."""
+        """Answers as the tasks themselves would give them, instead of the model's."""
         asks = self.asks(seed, 0)
         told = [
             likely_said(a.problem, a.task, tokenizer, "think" if a.thinking else "no_think")

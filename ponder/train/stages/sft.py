@@ -187,7 +187,7 @@ def rounds(count: int, wanted: int, seed: int) -> list[int]:
 
 
 def answers_of(ctx: Context, stages: Sequence[str], tokenizer: Tokenizer, positions: int) -> list[Told]:
-    """All answers of these stages' conversations; of those that are read behind the very ids of the one before, as in a
+    """All answers of these stages' conversations; of those that are read after the very ids of the one before, as in a
     loop of calls, one sample. Raises UserError for what the model has no positions for."""
     found: list[Told] = []
     for name in stages:

@@ -22,7 +22,7 @@ class WriteText(TextStage, frozen=True, kw_only=True, tag="text"):
     levels: Levels = field(default_factory=dict)
     """Of a task, by its name; all that it has where it is not named."""
     each: int = 1
-    """Problems of a document, one behind the other: long documents."""
+    """Problems of a document, one after the other: long documents."""
     labels: dict[str, str] = field(default_factory=dict)
     """Of all documents, for mixtures: { field = "stem" }."""
 

@@ -45,7 +45,7 @@ class ExtraFile(Struct, frozen=True):
 
 
 class InfillBody(LlamaBody, frozen=True, kw_only=True):
-    """prompt: what the line begins with that is being written, behind input_prefix."""
+    """prompt: what the line begins with that is being written, after input_prefix."""
 
     input_prefix: str
     input_suffix: str

@@ -64,7 +64,7 @@ async def generate(incoming: Incoming[GenerateBody]) -> Any:
 
 
 def _after(service: Service, llm: LLM, request: ChatRequest, context: list[int]) -> Handle:
-    """A prompt behind the ids of an earlier reply, as a further turn."""
+    """A prompt after the ids of an earlier reply, as a further turn."""
     prepared = service.prepared(request, llm, None)
     rendered = llm.rendered(prepared)
     turn = next(span.start for span in rendered.spans if span.message == 0)  # a default system turn is in the context

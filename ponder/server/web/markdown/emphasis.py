@@ -1,6 +1,6 @@
 """Emphasis in Chinese, Japanese and Korean: `**步骤一：**首先` is bold, as in English it would be.
 
-CommonMark lets `**` close behind punctuation only where a space or more punctuation follows, and these languages have
+CommonMark lets `**` close after punctuation only where a space or more punctuation follows, and these languages have
 no spaces between words. The CJK-friendly amendments (github.com/tats-u/markdown-cjk-friendly) let a run of `*` or `~`
 open and close wherever a CJK character is next to it and no space is. `_`, and text without CJK, stay as in CommonMark.
 """

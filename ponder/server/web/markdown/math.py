@@ -57,7 +57,7 @@ def _prices(inside: str, behind: str) -> bool:
 
 
 def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Lines of a formula, which may begin like a list or a heading. Text behind its end leaves it to the sentence."""
+    """Lines of a formula, which may begin like a list or a heading. Text after its end leaves it to the sentence."""
     if state.is_code_block(start):
         return False
     lines = [_line(state, start)]
