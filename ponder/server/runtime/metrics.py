@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ponder.core.client import CLIENT
 from ponder.server.runtime.endpoint import bodyless
+from ponder.server.runtime.request_times import Together
 from ponder.server.runtime.service import Service
 
 GAUGES = frozenset(("running", "waiting", "free_blocks", "blocks", "seconds_since_step", "up", "in_flight"))
@@ -24,7 +25,9 @@ async def metrics(request: Request, service: Service) -> Response:
     registry = CollectorRegistry()
     admin = service.admission.keyring.is_admin(CLIENT.get())  # who else uses it is not everybody's business
     registry.register(Counted(service, by_key=admin))
-    text = generate_latest(registry) + generate_latest(service.times.registry)
+    if not admin:
+        registry.register(Together(service.times.registry))
+    text = generate_latest(registry) + (generate_latest(service.times.registry) if admin else b"")
     return Response(text, media_type="text/plain; version=0.0.4")
 
 

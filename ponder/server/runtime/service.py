@@ -158,7 +158,7 @@ class Service:
         reason = slot.finish.reason if slot.finish else "failed" if failed else "left"
         _log_end(slot, model, used, reason)
         trace_end(slot, model, used, reason)
-        self.times.observe(model, slot.handle.timings(), used, time.monotonic() - slot.admitted)
+        self.times.observe(model, slot.client, slot.handle.timings(), used, time.monotonic() - slot.admitted)
         self.used(used.prompt_tokens, used.completion_tokens)
 
     def used(self, prompt_tokens: int, completion_tokens: int = 0) -> None:

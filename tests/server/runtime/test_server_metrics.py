@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ponder.engine.remote.upstream import UpstreamStats
 from ponder.engine.scheduling.stats import Stats
+from ponder.server.config import ServerConfig
 from ponder.server.runtime.metrics import _families
 
 
@@ -25,6 +26,27 @@ def test_numbers_have_words_and_requests_are_timed(tmp_path: Path) -> None:
         assert counts == [3], name
     buckets = [s for s in found["ponder_request_seconds"].samples if s.name.endswith("_bucket")]
     assert [s.value for s in buckets] == sorted(s.value for s in buckets) and buckets[-1].labels["le"] == "+Inf"
+
+
+def test_names_of_keys_are_for_an_admin(tmp_path: Path) -> None:
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
+    config = ServerConfig(api_keys=("key-of-anna", "key-of-ben"), admin_keys=("key-of-the-chief",))
+    with server(saying(tmp_path, {"m": "<think>\n\n</think>\n\nHello there."}), config) as base:
+
+        def counts(key: str) -> list[tuple[dict[str, str], float]]:
+            text = httpx.get(f"{base}/metrics", headers={"Authorization": f"Bearer {key}"}, timeout=60).text
+            families = {f.name: f for f in text_string_to_metric_families(text)}
+            found = families["ponder_request_first_token_seconds"].samples
+            buckets = [s for s in found if s.labels.get("le") == "+Inf"]
+            return [({k: v for k, v in s.labels.items() if k != "le"}, s.value) for s in buckets]
+
+        for name in ("anna", "anna", "ben"):
+            headers = {"Authorization": f"Bearer key-of-{name}"}
+            reply = httpx.post(f"{base}/v1/chat/completions", json=chat, headers=headers, timeout=60)
+            assert reply.status_code == 200
+        assert counts("key-of-anna") == [({"model": "m"}, 3)]
+        by_key = counts("key-of-the-chief")
+    assert [value for _, value in by_key] == [2, 1] and len({labels["key"] for labels, _ in by_key}) == 2
 
 
 def test_every_number_of_every_engine_is_described() -> None:
