@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,6 +26,8 @@ FOLDER = SHIPPED["ponder-mini"]
 MOST = 30_000_000  # bytes
 pytestmark = pytest.mark.skipif(shipped("ponder-mini") is None, reason="a source tree without the model")
 LLAMA = os.environ.get("PONDER_LLAMA_PYTHON")
+NODE_LLAMA = os.environ.get("PONDER_NODE_LLAMA")
+GREEDY = Path(__file__).parents[2] / "bench" / "greedy_llama.mjs"
 SCRIPT = """
 import sys, json, numpy as np, llama_cpp
 path, out, ids = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -88,3 +91,30 @@ def test_llama_cpp_computes_the_same(ids: list[int], tmp_path: Path) -> None:
     done = subprocess.run([LLAMA, "-c", SCRIPT, path, out, str(ids)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert np.abs(np.load(out) - logits(path, ids)).max() < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(NODE_LLAMA is None, reason="set PONDER_NODE_LLAMA to a folder with `npm install node-llama-cpp`")
+@pytest.mark.parametrize(("kind", "most"), [("F32", 1e-3), ("F16", 1e-3), ("Q8_0", 0.5)])
+def test_llama_cpp_says_the_same(kind: str, most: float, tmp_path: Path) -> None:
+    """most: nats between log-probs of ids that are no rarer than one in a thousand. llama.cpp rounds what it multiplies
+    with Q8_0 weights to int8."""
+    assert NODE_LLAMA is not None
+    path, tokenizer = tmp_path / "mini.gguf", Tokenizer.from_path(FOLDER)
+    write_gguf(path, open_checkpoint(FOLDER), FOLDER, kind)
+    asked = [render([Message.user(q)], tokenizer) for q in ("How many r in s t r a w?", "What is 23 + 58?")]
+    prompts = [{"text": one.text, "ids": list(one.ids), "most": 48} for one in asked]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    (tmp_path / "node_modules").symlink_to(Path(NODE_LLAMA) / "node_modules")
+    script = shutil.copy(GREEDY, tmp_path)
+    done = subprocess.run(
+        ["node", script, path, "prompts.json", "out.json"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for prompt, said in zip(prompts, json.loads((tmp_path / "out.json").read_text()), strict=True):
+        assert said["tokens"] == prompt["ids"] and len(said["ids"]) > 10
+        ours = logits(path, [*prompt["ids"], *said["ids"][:-1]])[len(prompt["ids"]) - 1 :].astype(np.float64)
+        assert ours.argmax(1).tolist() == said["ids"]
+        logprobs = ours - np.log(np.exp(ours).sum(1, keepdims=True))
+        for row, theirs in zip(logprobs, said["probabilities"], strict=True):
+            assert all(abs(np.log(p) - row[int(id_)]) < most for id_, p in theirs.items() if p > 1e-3)
