@@ -6,13 +6,13 @@ depend on its neighbours (DT-1).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
-from ponder.core.errors import ContextLengthExceeded, UserError
+from ponder.core.errors import ContextLengthExceeded, DamagedModel, UserError
 from ponder.model.model import Model
 
 Pooling = Literal["last", "mean"]
@@ -37,7 +37,8 @@ def embed(
 
 
 def states_of(model: Model, texts: Sequence[Sequence[int]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(place of a text, its states after the final norm [ids, D]), every text once. Raises ContextLengthExceeded."""
+    """(place of a text, its states after the final norm [ids, D]), every text once. Raises ContextLengthExceeded,
+    DamagedModel."""
     for text in texts:
         if len(text) > model.max_context:
             raise ContextLengthExceeded(len(text), model.max_context)
@@ -47,7 +48,14 @@ def states_of(model: Model, texts: Sequence[Sequence[int]]) -> Iterator[tuple[in
         batch = Batch(batch.positions, batch.starts, batch.logit_rows, factors)
         ids = np.array([id_ for i in group for id_ in texts[i]], np.int32)
         states = np.asarray(model.hidden_states(ids, batch), np.float32)  # [T, D]
+        check_numbers(states)
         yield from ((i, states[first:end]) for i, first, end in zip(group, batch.starts, batch.starts[1:]))
+
+
+def check_numbers(computed: NDArray[np.floating[Any]]) -> None:
+    """Raises DamagedModel: weights that stay mapped are looked at by nobody before they are used."""
+    if not np.isfinite(computed).all():
+        raise DamagedModel
 
 
 def _groups(texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ponder.core.batch import Batch
 from ponder.core.errors import ContextLengthExceeded
+from ponder.engine.scoring.embedding import check_numbers
 from ponder.model import decoder
 from ponder.model.model import Model
 
@@ -20,7 +21,7 @@ Scored = tuple[float, tuple[tuple[int, float], ...]]  # log-probability of the i
 def prompt_logprobs(model: Model, ids: list[int], top: int, vocab: int) -> list[Scored]:
     """Of ids[1:], each given the ids before it. vocab: ids that the tokenizer knows; rows above are padding.
 
-    Raises ContextLengthExceeded.
+    Raises ContextLengthExceeded, DamagedModel.
     """
     if len(ids) > model.max_context:
         raise ContextLengthExceeded(len(ids), model.max_context)
@@ -33,7 +34,9 @@ def prompt_logprobs(model: Model, ids: list[int], top: int, vocab: int) -> list[
         rows = np.arange(first, min(first + ROWS, len(ids) - 1), dtype=np.int32)
         logits = decoder.logits(model.weights, model.ops, model.ops.gather_rows(states, rows))
         known = np.asarray(logits, np.float32)[:, :vocab]  # [R, V]
-        out += [_scored(row, ids[place + 1], top) for row, place in zip(_log_softmax(known), rows.tolist())]
+        logprobs = _log_softmax(known)
+        check_numbers(logprobs)
+        out += [_scored(row, ids[place + 1], top) for row, place in zip(logprobs, rows.tolist())]
     return out
 
 

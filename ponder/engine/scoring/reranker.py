@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ponder.core.errors import UserError
-from ponder.engine.scoring.embedding import states_of
+from ponder.engine.scoring.embedding import check_numbers, states_of
 from ponder.model import decoder
 from ponder.model.model import Model
 from ponder.text.tokenizer.tokenizer import Tokenizer
@@ -42,7 +42,7 @@ def prompts_of(
 def relevance(model: Model, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     """-> [len(prompts)], 0 to 1. The head itself is asked, never a coarse copy: these two ids need not be likely ones.
 
-    Raises UserError for a vocabulary without such ids, ContextLengthExceeded.
+    Raises UserError for a vocabulary without such ids, ContextLengthExceeded, DamagedModel.
     """
     words = [tokenizer.encode(word) for word in ("no", "yes")]
     if any(len(ids) != 1 for ids in words):
@@ -54,5 +54,6 @@ def relevance(model: Model, tokenizer: Tokenizer, prompts: Sequence[Sequence[int
     for first in range(0, len(prompts), ROWS):
         logits = np.asarray(model.ops.linear(last[first : first + ROWS], model.weights[decoder.HEAD]), np.float32)
         no, yes = (logits[:, ids[0]].astype(np.float64) for ids in words)
+        check_numbers(no - yes)
         scores[first : first + ROWS] = 1 / (1 + np.exp(no - yes))
     return scores

@@ -117,6 +117,12 @@ def test_what_nobody_looked_at_is_said_by_the_first_answer(tmp_path: Path, monke
     with LLM(str(tmp_path / "m"), kv_blocks=8, speculation="off") as llm:
         assert llm.health().can_answer
         with pytest.raises(DamagedModel, match="computes no numbers"):
+            llm.embed("hello")
+        with pytest.raises(DamagedModel, match="computes no numbers"):
+            llm.relevance("hello", ["hello"])
+        with pytest.raises(DamagedModel, match="computes no numbers"):
+            llm.prompt_logprobs([1, 2, 3])
+        with pytest.raises(DamagedModel, match="computes no numbers"):
             llm.chat("hello", max_tokens=3)
         health = llm.health()
         assert not health.can_answer and not health.dead and "damaged" in (health.trouble or "")
