@@ -168,6 +168,7 @@ async def test_what_cannot_be_read(site: str, path: str, why: str) -> None:
      "data:text/html,x", "http://localhost.:80/", "http://LOCALHOST/", "http://①②⑦.0.0.1/", "http://[::1/",
      "http://[64:ff9b:1::7f00:1]/", "http://[::ffff:0:127.0.0.1]/", "http://[::127.0.0.1]/", "http://[::169.254.169.254]/",
      "http://[fec0::1]/", "http://[fd00:ec2::254]/", "http://192.0.0.192/", "http://192.88.99.1/", "http://[5f00::1]/",
+     "http://168.63.129.16/", "http://[2600::5efe:7f00:1]/", "http://[2600::200:5efe:a00:1]/",
      "http://[2001:20::1]/", "http://[2001:0:7f00:1::]/", "http://[100::1]/", "http://[3fff::1]/", "http://[ff02::1]/",
      "http://198.18.0.1/", "http://192.0.2.1/", "http://240.0.0.1/"],
 )  # fmt: skip
