@@ -19,13 +19,14 @@ BYTES = 5_000_000
 REDIRECTS = (301, 302, 303, 307, 308)
 TEXTUAL = ("text/", "application/json", "application/xml", "application/xhtml", "application/javascript")
 # Of IANA's special-purpose addresses those that Python's tables are too old for, or call reachable: 192.0.0.0/24 holds
-# the metadata service of a cloud, 168.63.129.16 is that of another, 192.88.99.0/24 was 6to4's, 2001::/23 is of protocols.
+# the metadata service of a cloud, 168.63.129.16 is another's, 192.88.99.0/24 was 6to4's, 2001::/23 is of protocols.
 SPECIAL = [
     ipaddress.ip_network(text)
     for text in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
 ]
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # nothing else is given to hosts of the internet
-# An IPv4 address in the last 32 bits: compatible, SIIT, NAT64; ISATAP has it behind 0:5efe or 200:5efe. (Mapped, 6to4 and Teredo are known to Python.)
+# An IPv4 address in the last 32 bits: compatible, SIIT, NAT64; ISATAP has it behind 0:5efe or 200:5efe. (Mapped, 6to4
+# and Teredo are known to Python.)
 WRAPPING = [ipaddress.IPv6Network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
 
 

@@ -12,6 +12,8 @@ from ponder.core.errors import UserError
 
 LEAST = 16  # characters of a key in a file
 LINE = re.compile(r"(?:([\w.@-]+):\s+)?(\S+)(?:\s+#.*)?")
+# a name without a blank behind it, and what belongs to the language of some other file
+NO_KEY = re.compile(rf"[\w.@-]+(?::[^:]{{{LEAST},}}|=[^=]{{{LEAST},}}=*)|[\"'`].*|.*[\"'`,;]")
 LETTERS = frozenset(string.ascii_letters + string.digits + string.punctuation)  # that a header carries as they are
 
 
@@ -27,6 +29,9 @@ def parse(text: str, where: str) -> dict[str, str]:
         name, key = parts[1] or "", parts[2]
         if not LETTERS.issuperset(key):
             raise UserError(f"{place}: a key is made of ASCII letters, digits and signs", param="keys")
+        if NO_KEY.fullmatch(key):
+            text = "a name is followed by a colon and a blank (`alice: KEY`), a key stands without quotes and commas"
+            raise UserError(f"{place}: {text}", param="keys")
         if len(key) < LEAST:
             raise UserError(
                 f"{place}: a key needs {LEAST} characters; `openssl rand -hex 24` makes a good one",

@@ -24,6 +24,17 @@ def test_comments_and_blank_lines_are_no_keys_and_names_are_read() -> None:
         (f"{ONE} {TWO}", "line 1: one key a line"),
         (f"my laptop: {ONE}", "line 1: one key a line"),
         ("schlüssel-schlüssel", "line 1: a key is made of ASCII"),
+        *(
+            (text, "line 1: a name is followed by a colon and a blank")
+            for text in (
+                f"alice:{ONE}",
+                f"alice={ONE}",
+                f"API_KEY={ONE}",
+                f'"{ONE}"',
+                f"alice: '{ONE}'",
+                f"{ONE},",
+            )
+        ),
         ("# nothing\n\n", "there is no key in it"),
         ("", "there is no key in it"),
     ],
@@ -32,6 +43,11 @@ def test_what_is_no_key_is_refused_with_its_line(text: str, content: str) -> Non
     with pytest.raises(UserError, match=content) as error:
         parse(text, "--api-key-file keys")
     assert str(error.value).startswith("--api-key-file keys") and ONE not in str(error.value)
+
+
+def test_keys_of_any_letters() -> None:
+    for key in (f"{ONE}==", f"sk-{ONE}.x_y/z+w", f"!{ONE}~#$%&"):
+        assert parse(f"a: {key}", "keys") == {key: "a"}
 
 
 def test_a_name_outlives_its_key_and_a_key_without_one_is_not_told() -> None:
