@@ -22,7 +22,9 @@ SHORTEST = 10
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\d*[^{} ]*\}")
 _LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
-_FILLED = re.compile(r"%\d*\$?[-+ 0#]*\d*(?:\.\d+)?[a-zA-Z]\b|\$\d+|%%|<[^<>]*>|\[https?://\S+ ?|&[a-z]+;|'{2,}")
+_FILLED = re.compile(
+    r"%(?:\d{1,4}\$)?[-+ 0#]{0,5}\d{0,4}(?:\.\d{1,4})?[a-zA-Z]\b|\$\d+|%%|<[^<>]*>|\[https?://\S+ ?|&[a-z]+;|'{2,}"
+)
 _BLANKS = re.compile(r"[ \t]+")
 
 

@@ -62,6 +62,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (RESPONSES, {"input": "hi", "tool_choice": {"type": "allowed_tools", "mode": "none"}}, "tool_choice"),
         ("/api/chat", {"model": "s", "messages": HI, "keep_alive": "soon"}, "keep_alive"),
         ("/api/generate", {"model": "s", "prompt": "hi", "keep_alive": "5 minutes"}, "keep_alive"),
+        ("/api/generate", {"model": "s", "prompt": "hi", "keep_alive": 90 * "1" + "x"}, "keep_alive"),
         ("/tokenize", {"messages": HI, "tools": [{"type": "function", "function": 5}]}, "tools"),
         ("/apply-template", {"messages": HI, "tools": [{}]}, "tools"),
     ],

@@ -51,7 +51,8 @@ class GenerateBody(ThinkingBody, frozen=True, kw_only=True):
     top_logprobs: int | None = None
 
 
-_TIME = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|ms|s|m|h)?)+")
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_TIME = re.compile(rf"[+-]?(?:{_NUMBER}|(?:{_NUMBER}(?:ns|us|µs|ms|s|m|h))+)")  # each part has its end
 
 
 def chat_request(body: OllamaChatBody) -> tuple[ChatRequest, tuple[str, ...]]:
