@@ -20,6 +20,7 @@ from pygments.util import ClassNotFound
 
 from ponder.server.web.markdown.direction import direction_plugin
 from ponder.server.web.markdown.emphasis import CjkInline
+from ponder.server.web.markdown.folds import folds_plugin
 from ponder.server.web.markdown.marks import marks_plugin
 from ponder.server.web.markdown.math import math_plugin
 
@@ -53,7 +54,7 @@ def _parser() -> MarkdownIt:
     parser.inline = CjkInline()
     parser.configure("commonmark", options)
     parser.enable(["table", "strikethrough"])
-    for plugin in (math_plugin, marks_plugin, direction_plugin, deflist_plugin):
+    for plugin in (math_plugin, marks_plugin, folds_plugin, direction_plugin, deflist_plugin):
         parser.use(plugin)
     parser.use(tasklists_plugin, label=True)
     parser.validateLink = lambda url: SAFE_LINK.match(url) is not None  # type: ignore[method-assign]

@@ -74,16 +74,18 @@ export class Thoughts {
   }
 }
 
-// Where a Markdown text may be cut: behind an empty line outside code and math. The last piece may still change.
+// Where a Markdown text may be cut: behind an empty line outside code, math and folds. The last piece may still change.
 export function pieces(text) {
   const out = [];
-  let start = 0, fence = "", math = false, at = 0;
+  let start = 0, fence = "", math = false, folds = 0, at = 0;
   for (const line of text.split("\n")) {
     const mark = line.trimStart().match(/^(`{3,}|~{3,})/);
     if (mark && !math) fence = fence ? (mark[1].startsWith(fence) ? "" : fence) : mark[1];
     if (!fence && (line.trim() === "$$" || line.trim() === "\\[" || line.trim() === "\\]")) math = !math;
+    if (!fence && /^<details( open)?>/i.test(line.trimStart())) folds += 1;
+    if (!fence && folds && /<\/details>\s*$/i.test(line)) folds -= 1;
     at += line.length + 1;
-    if (!line.trim() && !fence && !math && at - start > 400) {
+    if (!line.trim() && !fence && !math && !folds && at - start > 400) {
       out.push(text.slice(start, at));
       start = at;
     }
