@@ -64,7 +64,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     rest, groups, count, seen = iter(documents), dict[Group, int](), 0, set[str]()
-    while lot := _lot(rest, tokenizer, folder, count, shard):
+    while lot := _lot(rest, folder, count, shard):
         rows = np.empty(len(lot), ROW)
         for n, document in enumerate(lot):
             group = groups.setdefault(group_of(document), len(groups))
@@ -116,7 +116,7 @@ def _chance(document: Document) -> float:
     return int(document.id, 16) / (1 << 64)
 
 
-def _lot(rest: Iterator[Document], tokenizer: Tokenizer, folder: Path, number: int, shard: int) -> list[Document]:
+def _lot(rest: Iterator[Document], folder: Path, number: int, shard: int) -> list[Document]:
     """The documents of one shard; as many as its table has, where an earlier run made it."""
     table = paths(folder, number)[1]
     if table.exists():

@@ -129,11 +129,11 @@ class Rescore:
 Instruction = Embed | Prepare | Linear | Heads | Attend | Route | Experts | Rescore
 
 
-def fuse(calls: list[Call], result: Symbol) -> tuple[list[Instruction], Buffer]:
+def fuse(calls: list[Call]) -> tuple[list[Instruction], Buffer]:
     """-> the instructions and the buffer of the result, which has the wanted rows."""
     lowering = _Lowering(gather_early(calls))
-    for at, call in enumerate(lowering.calls):
-        lowering.lower(at, call)
+    for call in lowering.calls:
+        lowering.lower(call)
     return lowering.code, lowering.buffer(lowering.calls[-1].out[0])
 
 
@@ -142,7 +142,7 @@ def lower_alone(call: Call) -> tuple[list[Instruction], list[Buffer]]:
     lowering = _Lowering([call])
     for x in call.xs:
         lowering.new(x, wanted=False)
-    lowering.lower(0, call)
+    lowering.lower(call)
     return lowering.code, [lowering.buffer(symbol) for symbol in (*call.xs, *call.out)]
 
 
@@ -176,7 +176,7 @@ class _Lowering:
         self.prepared: dict[int, Prepare] = {}  # by the value that was normed or packed
         self.last_use = {x.value: at for at, call in enumerate(calls) for x in call.xs}
 
-    def lower(self, at: int, call: Call) -> None:
+    def lower(self, call: Call) -> None:
         out, data = call.out[0], call.data
         match call.op:
             case "embed":

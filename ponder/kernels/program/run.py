@@ -32,8 +32,8 @@ class Program:
 
     def __init__(self, forward: Callable[[Any, SymbolicBatch], Symbol], rope_table: RopeTable) -> None:
         recorder = Recorder()
-        result = forward(recorder, SymbolicBatch())
-        self.code, output = fuse(recorder.calls, result)
+        forward(recorder, SymbolicBatch())
+        self.code, output = fuse(recorder.calls)
         self._native = _native.Program()
         for instruction in self.code:
             self._native.add(instruction)

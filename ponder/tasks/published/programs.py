@@ -135,16 +135,6 @@ def passes(program: str) -> bool:
     return said is not None and said.rstrip().endswith(word)
 
 
-def elo(solved: list[tuple[float, bool]]) -> float:
-    """The rating under which as many of these problems would be solved as were (CodeElo's, without penalties)."""
-    wins, low, high = sum(ok for _, ok in solved), 0.0, 4000.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        expected = sum(1 / (1 + 10 ** ((rating - middle) / 400)) for rating, _ in solved)
-        low, high = (middle, high) if expected < wins else (low, middle)
-    return (low + high) / 2
-
-
 def _called(test: str) -> str:
     """The function that an assertion is about."""
     found = re.search(r"assert\s+(?:\(|not\s+|abs\(|set\(|sorted\(|math\.isclose\()*\s*(\w+)\s*\(", test)

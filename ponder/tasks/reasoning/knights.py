@@ -31,7 +31,7 @@ class Knights(Task):
 
     def question(self, id_: str) -> str:
         people, said, asked = _parts(id_)
-        told = [f'{people[n]} says: "{_words(people, n, what)}"' for n, what in enumerate(said)]
+        told = [f'{people[n]} says: "{_words(people, what)}"' for n, what in enumerate(said)]
         return (
             f"{', '.join(people[:-1])} and {people[-1]} are each a knight, who always tells the truth, or a knave, who "
             f"always lies. {' '.join(told)} Is {people[asked]} a knight or a knave?"
@@ -77,7 +77,7 @@ def _parts(id_: str) -> tuple[list[str], list[str], int]:
     return people.split(","), said, int(asked[1:])
 
 
-def _words(people: list[str], speaker: int, what: str) -> str:
+def _words(people: list[str], what: str) -> str:
     other, kind = what.split(":")
     if kind in KINDS:
         return f"{people[int(other)]} is a {kind}."

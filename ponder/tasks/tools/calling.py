@@ -113,7 +113,7 @@ class Calling(Task):
             wrong = [right + stray, "Done.", "", "I will do it.", "What?", tagged(call(*calls[0]))]
             return right_forms * 3, [*strays, *wrong]
         made = [call(name, arguments) for name, arguments in calls]
-        return _right_calls(made), [*_wrong_calls(made, stray), stray, right + stray]
+        return _right_calls(made), [*_wrong_calls(made), stray, right + stray]
 
     def chance(self, level: int) -> float:
         return {"call": 0.0, "parallel": 0.0, "none": 1.0, "ask": 0.0}[self.kind]
@@ -146,7 +146,7 @@ def _right_calls(made: list[ToolCall]) -> list[str]:
     ]
 
 
-def _wrong_calls(made: list[ToolCall], stray: str) -> list[str]:
+def _wrong_calls(made: list[ToolCall]) -> list[str]:
     first, text = made[0], "".join(map(tagged, made))
     arguments = json.loads(first.arguments)
     key, value = next(iter(arguments.items()))

@@ -59,7 +59,7 @@ def readme(sheet: Sheet, said: str, facts: Facts, line: Sequence[Made], needed: 
     """line: the stages of the model. needed: all that went into it. earlier: of the run, by stage."""
     parts = [
         _front(sheet), f"# {sheet.title}", "", said, "", *(f"{note}\n" for note in sheet.notes),
-        *_use(sheet), *_shape(sheet, facts), *_made(sheet, facts, line, needed), *_measured(sheet, results, facts),
+        *_use(sheet), *_shape(facts), *_made(sheet, facts, line, needed), *_measured(sheet, results, facts),
         *_earlier(earlier),
     ]  # fmt: skip
     return "\n".join(parts).rstrip() + "\n"
@@ -87,7 +87,7 @@ def _use(sheet: Sheet) -> list[str]:
     ]  # fmt: skip
 
 
-def _shape(sheet: Sheet, facts: Facts) -> list[str]:
+def _shape(facts: Facts) -> list[str]:
     c = facts.config
     rows = [
         ["parameters", f"{c.parameter_counts().total:,}"],

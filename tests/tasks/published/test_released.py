@@ -12,7 +12,6 @@ from ponder.eval.run import jobs_of, request_of
 from ponder.eval.settings import Settings, deviations
 from ponder.tasks.labelled import judge, labelled
 from ponder.tasks.published.open_ended import OpenEnded
-from ponder.tasks.published.programs import elo
 from ponder.tasks.published.table import RELEASED, released
 from ponder.tasks.table import tasks_named
 
@@ -136,8 +135,3 @@ def test_the_report_s_settings(tmp_path: Path) -> None:
         "aime24: 3 of its 8 questions, 1 answers to each instead of 64, the model's own sampling values and "
         "lengths instead of the report's."
     ]
-
-
-def test_the_rating_under_which_as_many_would_be_solved() -> None:
-    assert elo([(1500, True), (1500, False)]) == pytest.approx(1500, abs=1)
-    assert elo([(1000, True), (2000, False)]) == pytest.approx(1500, abs=1)
