@@ -13,10 +13,14 @@ Handover = Literal["budget", "max_tokens", "eos", "loop", "answer_now"]
 
 
 class ReasoningDelta(Struct, frozen=True, tag="reasoning"):
+    """More of the thoughts."""
+
     text: str
 
 
 class TextDelta(Struct, frozen=True, tag="text"):
+    """More of the answer."""
+
     text: str
 
 

@@ -18,10 +18,14 @@ from ponder.core.errors import UserError
 
 
 class Text(Struct, frozen=True, tag="text"):
+    """What is visible of a message."""
+
     text: str
 
 
 class Reasoning(Struct, frozen=True, tag="reasoning"):
+    """Thoughts: what stood between `<think>` and `</think>`."""
+
     text: str
 
 
@@ -39,6 +43,8 @@ class ToolCall(Struct, frozen=True, tag="tool_call"):
 
 
 class ToolResult(Struct, frozen=True, tag="tool_result"):
+    """What a call gave, for the model to read."""
+
     text: str
     call_id: str = ""
     name: str = ""
@@ -68,10 +74,12 @@ class Message(Struct, frozen=True):
 
     @classmethod
     def system(cls, text: str) -> "Message":
+        """Instructions for the whole conversation."""
         return cls("system", (Text(text),))
 
     @classmethod
     def user(cls, text: str) -> "Message":
+        """A question."""
         return cls("user", (Text(text),))
 
     @classmethod
@@ -83,12 +91,14 @@ class Message(Struct, frozen=True):
         tool_calls: tuple[ToolCall, ...] = (),
         ids: tuple[int, ...] | None = None,
     ) -> "Message":
+        """A reply. reasoning: "" is an empty block of thoughts, None no block at all."""
         head: tuple[Part, ...] = () if reasoning is None else (Reasoning(reasoning),)
         body: tuple[Part, ...] = (Text(text),) if text else ()
         return cls("assistant", (*head, *body, *tool_calls), ids)
 
     @classmethod
     def tool(cls, text: str, *, call_id: str = "", name: str = "") -> "Message":
+        """What a call gave. call_id: of the `ToolCall` that it answers."""
         return cls("tool", (ToolResult(text, call_id, name),))
 
     @property
@@ -104,6 +114,7 @@ class Message(Struct, frozen=True):
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
+        """In the order in which the model made them."""
         return tuple(p for p in self.parts if isinstance(p, ToolCall))
 
     @property

@@ -68,6 +68,8 @@ class ChatStream(Protocol):
 
 
 class ChatModel(Protocol):
+    """Whatever answers a `ChatRequest`: an `LLM`, a model on another server, one that does what a test says."""
+
     @property
     def abilities(self) -> Abilities: ...
 

@@ -31,6 +31,8 @@ class TokenRequest:
 
 
 class TokenModel(Protocol):
+    """Whatever continues ids, and tells who wrote each: the engine, for rollouts and scores."""
+
     @property
     def weights_version(self) -> int:
         """0 at the start, one more after each `weights_changed`. Constant for a model that nobody trains."""

@@ -168,6 +168,7 @@ class LLM(Chat, TextScores):
         return len(self.rendered(request).ids)
 
     def stats(self) -> Stats:
+        """What the engine has computed, and how full its cache is."""
         return self.engine.stats()
 
     def metrics(self) -> Iterator[tuple[str, dict[str, str], Struct]]:
@@ -176,10 +177,12 @@ class LLM(Chat, TextScores):
 
     @property
     def abilities(self) -> Abilities:
+        """Whether it thinks, and whether that can be switched."""
         profile = self.profile
         return Abilities(capability=profile.capability, untagged_calls=profile.untagged_calls, local=True)
 
     def health(self) -> Health:
+        """Whether the engine runs and answers."""
         return self.engine.health()
 
     def in_process(self, what: str) -> "LLM":
@@ -194,6 +197,7 @@ class LLM(Chat, TextScores):
 
     @property
     def weights_version(self) -> int:
+        """0 at the start, one more after each `weights_changed`."""
         return self.engine.weights_version
 
     def weights_changed(self) -> int:

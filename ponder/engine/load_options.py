@@ -18,6 +18,8 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class LoadOptions(Struct, frozen=True, kw_only=True):
+    """What `LLM(model, ...)` takes after the model."""
+
     dtype: Dtype = "auto"
     """Precision of the weights; "auto" keeps what the file has."""
     max_context: Count | None = None

@@ -23,14 +23,17 @@ class Choice:
 
     @property
     def text(self) -> str:
+        """The answer, without thoughts and calls."""
         return "".join(p.text for p in self.message.parts if isinstance(p, Text))
 
     @property
     def reasoning(self) -> str | None:
+        """The thoughts; None when there was no block of them."""
         return self.message.reasoning
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model made, whole ones only."""
         return self.message.tool_calls
 
 
@@ -55,30 +58,37 @@ class Result:
 
     @property
     def message(self) -> Message:
+        """The reply as a message of the history."""
         return self.choices[0].message
 
     @property
     def text(self) -> str:
+        """The answer, without thoughts and calls."""
         return self.choices[0].text
 
     @property
     def reasoning(self) -> str | None:
+        """The thoughts; None when there was no block of them."""
         return self.choices[0].reasoning
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model made, whole ones only."""
         return self.choices[0].tool_calls
 
     @property
     def ids(self) -> tuple[int, ...]:
+        """The generated ids."""
         return self.choices[0].ids
 
     @property
     def finish(self) -> Finish:
+        """Why it ended, what it used, the settings that held."""
         return self.choices[0].finish
 
     @property
     def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Of each generated id, where they were asked for."""
         return self.choices[0].logprobs
 
 

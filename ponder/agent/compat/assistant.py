@@ -118,6 +118,7 @@ class Assistant:
         yield from background.iterate(watch())
 
     def close(self) -> None:
+        """Close the tool sets. Safe to call twice."""
         self._finalize()
         self._background = None
 

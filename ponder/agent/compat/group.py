@@ -99,6 +99,7 @@ class Router:
         self.chosen: Agent | None = None
 
     async def start(self, messages: Sequence[Message], conversation: str | None = None) -> Run:
+        """A run of the agent that was chosen, which `chosen` names."""
         agent = await choose(self.model, self.agents, messages, "Who should answer the last message?")
         self.chosen = agent
         await agent.open()

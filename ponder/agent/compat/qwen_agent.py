@@ -35,6 +35,7 @@ class BaseTool:
         self.cfg = cfg or {}
 
     def call(self, params: str | dict[str, Any], **kwargs: Any) -> Any:
+        """params: the arguments as JSON text, as the model wrote them. What it gives is what the model reads."""
         raise NotImplementedError(f"{type(self).__name__}.call")
 
 

@@ -105,9 +105,11 @@ class Agent(Opened):
         return found
 
     def notes(self) -> list[Note]:
+        """What the tool sets want a user to know."""
         return [Note(text) for each in self._sets for text in each.warnings()]
 
     def workspace(self, conversation: str) -> Path:
+        """The folder of its files, made if it is not there. Raises UserError for a name that is no folder's."""
         if parts(conversation) != [conversation]:
             raise UserError(f"{conversation!r} cannot name a conversation: its folder would lie elsewhere.")
         folder = self._base() / conversation
@@ -188,6 +190,7 @@ class Agent(Opened):
         return asyncio.run(self.run(messages, output=output, conversation=conversation))
 
     async def open(self) -> None:
+        """Start the tool sets. Raises what the first of them raised, with the others closed."""
         if self._opened:
             return
         self._opened = True

@@ -164,14 +164,17 @@ class AgentResult(Generic[Value]):
 
     @property
     def text(self) -> str:
+        """The answer, or why there is none."""
         return self.end.text
 
     @property
     def reason(self) -> StopReason:
+        """Why the run ended: "answered", or the limit that was reached."""
         return self.end.reason
 
     @property
     def usage(self) -> Usage:
+        """Tokens of all steps together."""
         return self.end.usage
 
     @property

@@ -75,10 +75,12 @@ class Session:
 
     @property
     def conversation(self) -> str:
+        """Its name, which names the workspace too."""
         return self.head.conversation
 
     @property
     def messages(self) -> list[Message]:
+        """The history so far."""
         return [e.message for e in self.events if isinstance(e, MessageAdded)]
 
     def begin(self, messages: Sequence[Message]) -> None:
@@ -90,6 +92,7 @@ class Session:
             self.add(MessageAdded(message))
 
     def add(self, event: LoggedEvent) -> None:
+        """Log an event. It is on the disk when this returns."""
         self.events.append(event)
         self._write(event)
 
