@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ponder.core.client import CLIENT
+
 log = logging.getLogger("ponder.server")
 OURS = ("ponder.server", "uvicorn.error", "asyncio", "mcp")
 
@@ -78,10 +80,9 @@ class RefusalLog:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] >= 400:
-                client = (scope.get("client") or ("",))[0]
-                log_event(
-                    "refused", status=message["status"], method=scope["method"], path=scope["path"], client=client
-                )
+                fields = {"status": message["status"], "method": scope["method"], "path": scope["path"]}
+                whose = {"key": CLIENT.get()} if CLIENT.get() else {}
+                log_event("refused", **fields, client=(scope.get("client") or ("",))[0], **whose)
             await send(message)
 
         await self.app(scope, receive, watched)

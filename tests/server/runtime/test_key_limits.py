@@ -107,3 +107,14 @@ def test_an_admin_key_has_a_part_like_any_other(api: int, admin: int, share: int
     config = ServerConfig(api_keys=tuple(keys[:api]), admin_keys=tuple(keys[api:]))
     assert Admission(config, 32).share == share
     assert Admission(structs.replace(config, admin_keys=tuple(keys)), 32).share == share, "a key in both files is one"
+
+
+def test_the_log_says_who_was_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "s").write_text('"Yes."\n')
+    caplog.set_level("INFO", logger="ponder.server")
+    with server({"s": lambda: LLM(f"scripted:{tmp_path / 's'}")}, ServerConfig(api_keys=("key-of-anna",))) as base:
+        for header in (key("key-of-anna"), key("nobody's")):
+            assert httpx.get(f"{base}/v1/models/none", headers=header, timeout=60).status_code in (401, 404)
+    told = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "refused"]
+    assert [(fields["status"], "key" in fields) for fields in told] == [(404, True), (401, False)]
+    assert "key-of-anna" not in str(told), "its name, never the key"
