@@ -31,6 +31,7 @@ class Sums(Released):
         key = str(row["answer"]).rpartition("####")[2].strip().replace(",", "")
         if not key.lstrip("-").isdigit():
             raise ValueError(f"the answer {key!r} is no whole number")
+        key = str(int(key))  # some languages write it in their own digits
         language = str(row["language"])
         return Item(
             f"{language} {row['id']}", str(row["question"]), key, language=language, solution=str(row["answer"])

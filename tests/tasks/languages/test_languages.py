@@ -65,6 +65,15 @@ def test_sums_of_a_folder(tmp_path: Path) -> None:
         RELEASED["gsm_symbolic"].of_folder(tmp_path, ("fra",))  # type: ignore[attr-defined]
 
 
+def test_an_answer_in_the_digits_of_its_language_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "sums.jsonl"
+    path.write_text(json.dumps({"language": "hin", "id": "1", "question": "?", "answer": "#### ६४"}) + "\n")
+    task = released("gsm_symbolic", str(path))
+    problem = task.problem("hin 1", 0, "test")
+    assert problem.answer_key == "64"
+    assert [task.verify(problem, text).ok for text in ("\\boxed{64}", "\\boxed{६४}", "६५")] == [True, True, False]
+
+
 def test_sums_are_of_the_languages_that_qwen3_names(tmp_path: Path) -> None:
     for language in ("hau", "nob", "zlm"):
         (tmp_path / language / "symbolic").mkdir(parents=True)
