@@ -7,6 +7,7 @@ before the first that counts are the prompt: samples that have it in common, as 
 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -100,14 +101,19 @@ def shared_prompts(samples: Sequence[Sample]) -> NDArray[np.int64] | None:
     parts: list[NDArray[np.int64]] = []
     rows = 0
     for s in samples:
-        prompt = int(np.flatnonzero(s.ce + s.rl + s.kl)[0])  # 1 or more: nothing predicts the first id
-        begin = known.setdefault(s.ids[:prompt].tobytes(), rows)
+        prompt = len(prompt_of(s))
+        begin = known.setdefault(prompt_of(s).tobytes(), rows)
         rows += prompt if begin == rows else 0
         own = len(s) - 1 - prompt
         parts += [np.arange(begin, begin + prompt), np.arange(rows, rows + own)]
         rows += own
     places = np.concatenate(parts)
     return places if rows <= (1 - WORTH) * len(places) else None
+
+
+def prompt_of(sample: Sample) -> Ints:
+    """Its ids before the first that counts, 1 or more: nothing predicts the first id."""
+    return sample.ids[: np.flatnonzero(sample.ce + sample.rl + sample.kl)[0]]
 
 
 def in_order(sequences: Sequence[Ids], max_tokens: int) -> Iterator[list[Ids]]:
@@ -123,16 +129,20 @@ def in_order(sequences: Sequence[Ids], max_tokens: int) -> Iterator[list[Ids]]:
 
 
 def micro_batches(samples: Sequence[Sample], max_tokens: int) -> list[list[Sample]]:
-    """The samples of a step in as few lists of at most `max_tokens` ids as first-fit finds, longest first."""
+    """The samples of a step in as few lists of at most `max_tokens` ids as first-fit finds, longest first, those with
+    one prompt behind each other: they share it within a list."""
     longest = max(len(s) for s in samples)
     if longest > max_tokens:
         raise UserError(
             f"a sample has {longest} ids and a micro-batch holds {max_tokens}: raise max_tokens or cut the data",
             param="max_tokens",
         )
+    groups: dict[bytes, list[Sample]] = {}
+    for sample in sorted(samples, key=len, reverse=True):
+        groups.setdefault(prompt_of(sample).tobytes(), []).append(sample)
     bins: list[list[Sample]] = []
     free: list[int] = []
-    for sample in sorted(samples, key=len, reverse=True):
+    for sample in chain.from_iterable(groups.values()):
         at = next((i for i, room in enumerate(free) if room >= len(sample)), len(bins))
         if at == len(bins):
             bins.append([])

@@ -142,6 +142,15 @@ def test_micro_batches_hold_everything_once(lengths: list[int]) -> None:
     assert sorted(id(s) for part in parts for s in part) == sorted(map(id, samples))
 
 
+def test_micro_batches_keep_a_group_together() -> None:
+    """Of four prompts two fit into a list, whatever the lengths of their answers."""
+    samples = [Sample.of([*[prompt] * 4, *range(n)], rl=[0.0] * 4 + [1.0] * n)
+               for n in (1, 2, 3, 4, 5) for prompt in range(4)]  # fmt: skip
+    parts = micro_batches(samples, 70)
+    assert [sorted({int(s.ids[0]) for s in part}) for part in parts] == [[0, 1], [2, 3]]
+    assert [len(pack(part, share=True).ids) for part in parts] == [2 * 4 + 2 * (0 + 1 + 2 + 3 + 4)] * 2
+
+
 def test_what_does_not_fit_is_refused() -> None:
     long, short = Sample.of(np.arange(9), ce=1.0), Sample.of([1, 2], ce=1.0)
     with pytest.raises(UserError, match="9 ids and a micro-batch holds 8"):
