@@ -24,7 +24,7 @@ Ints = NDArray[np.int32]
 
 
 def isa() -> str:
-    """The instruction set in force: scalar, avx2, avxvnni, avx512, avx512bf16 or amx."""
+    """The instruction set in force: scalar; avx2, avxvnni, avx512, avx512bf16 or amx; neon, dotprod or i8mm."""
     return str(_native.isa())
 
 

@@ -53,9 +53,9 @@ class World:
 
 def close(a: Floats, b: Floats, dtype: str = "f32") -> bool:
     """Outputs are averages of values around 1 in size. Float32 loses about 1e-6 of them. With an int8 cache weights are
-    rounded to 16 bits of the largest of a span, on avx512bf16 and amx those of a bf16 cache to bf16 (8 bits of their
-    own); the oracle rounds keys, values and queries alike, but not weights."""
-    rounds = dtype == "bf16" and native.isa() in ("avx512bf16", "amx")
+    rounded to 16 bits of the largest of a span, on avx512bf16, amx and i8mm those of a bf16 cache to bf16 (8 bits of
+    their own); the oracle rounds keys, values and queries alike, but not weights."""
+    rounds = dtype == "bf16" and native.isa() in ("avx512bf16", "amx", "i8mm")
     limit = 1e-3 if dtype == "int8" else 1e-2 if rounds else 1e-5
     return bool(np.abs(a - b).max() < limit)
 

@@ -191,7 +191,7 @@ static void read_queries(const AttentionUnit& u, const UnitRows& r) {
             r.scale[i] = quantise_row(x, u.cache.balance + u.kv_head * c, c, r.padded, (int8_t*)to);
             int32_t total = 0;
             for (int64_t j = 0; j < c; j++) total += ((int8_t*)to)[j];
-            r.shift[i] = -128 * total;
+            r.shift[i] = -key_offset * total;
             continue;
         }
         if (bytes == 2) to_bf16(x, (uint16_t*)to, c);
@@ -235,9 +235,7 @@ static inline void store_bf16(uint16_t* out, V a) {
 #if defined(__AVX512BF16__)
     _mm256_storeu_si256((__m256i*)out, (__m256i)_mm512_cvtneps_pbh(a.v));
 #else
-    float lanes[V::N];
-    store(lanes, a);
-    to_bf16(lanes, out, V::N);
+    narrow(a, out);
 #endif
 }
 

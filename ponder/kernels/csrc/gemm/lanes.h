@@ -7,6 +7,9 @@
 #pragma once
 #include "packing/half.h"
 #include "runtime/simd.h"
+#if defined(PONDER_NEON)
+#include "gemm/lanes_neon.h"
+#endif
 
 namespace ponder::PONDER_NS {
 
@@ -128,7 +131,7 @@ static inline V round_to_bytes(V a, int8_t* out) {
     return {_mm256_cvtepi32_ps(q)};
 }
 
-#else
+#elif !defined(PONDER_NEON)
 
 typedef int32_t Words __attribute__((vector_size(16)));
 struct I {

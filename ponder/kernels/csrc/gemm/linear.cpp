@@ -102,7 +102,7 @@ template <class Dot>
 static void tiles(const Matrix& w, int64_t n0, int64_t n1, const void* const* x, int64_t tokens, float* const* y,
                   const float* bias) {
     int64_t t = 0;
-    if (V::N == 16) t = tiles_of<Dot, 4>(t, w, n0, n1, x, tokens, y, bias);  // 32 registers carry 4 tokens, 16 only 2
+    if (V::registers == 32) t = tiles_of<Dot, 4>(t, w, n0, n1, x, tokens, y, bias);  // 16 carry only 2 tokens
     t = tiles_of<Dot, 2>(t, w, n0, n1, x, tokens, y, bias);
     tiles_of<Dot, 1>(t, w, n0, n1, x, tokens, y, bias);
 }

@@ -9,9 +9,8 @@
 // are unsigned (value + offset), so each integer sum begins at `start`. uint4's codes are the values: its sums begin at 0,
 // and in the place of `start` lies, as a float, scale * sum of q. Where the CPU has tiles, those take many tokens
 // (linear_tiles.cpp), to the same bits, and their memory reads want q without gaps: start and scale then come last.
-#include "gemm/lanes.h"
 #include "gemm/linear.h"
-#include "packing/panels.h"
+#include "gemm/slices.h"
 
 namespace ponder::PONDER_NS {
 
@@ -58,16 +57,6 @@ void pack_panels(const Matrix& w, const float* x, char* packed) {
         else pack_group(x + g * w.group, w.group, padded, w.kind == Kind::uint4, q, rest);
 }
 
-// Some groups of one or two neighbouring panels.
-struct Part {
-    const uint8_t* codes;
-    const uint16_t* scales;
-    int64_t codes_stride, scales_stride;  // from panel to panel
-    int64_t groups, padded;               // padded: values of a group
-    int64_t outputs;                      // that exist: up to 16 a panel
-    const uint8_t* grid;                  // of int4
-};
-
 // Codes and scales of the part that comes next, to ask memory for meanwhile: so many bytes with each group.
 struct Ahead {
     const uint8_t* codes;
@@ -81,62 +70,6 @@ static inline void store_outputs(float* y, const float* bias, int v, int64_t out
     if (left >= V::N) store(y + at, bias ? sum + load(bias + at) : sum);
     else if (left > 0) store(y + at, bias ? sum + load(bias + at, left) : sum, left);
 }
-
-constexpr int per_panel = (int)panel_rows / V::N;  // vectors of outputs
-
-// One slice of 64 bytes of each panel for T tokens and P vectors of outputs.
-struct Int8 {
-    static constexpr int64_t values = 4;
-    static constexpr bool offsets = false;
-    explicit Int8(const Part&) {}
-    template <int T, int P>
-    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
-                                                    int64_t at, I (&dots)[T][P]) const {
-        Code8 w[P];
-        for (int p = 0; p < P; p++) w[p] = load_code8(codes + p / per_panel * stride + p % per_panel * 4 * V::N);
-        for (int t = 0; t < T; t++) {
-            X xs = load_x((const int8_t*)x[t] + at);
-            for (int p = 0; p < P; p++) dots[t][p] = dot(dots[t][p], w[p], xs);
-        }
-    }
-};
-
-struct Int4 {
-    static constexpr int64_t values = 8;
-    static constexpr bool offsets = false;
-    const Grid grid;
-    explicit Int4(const Part& w) : grid(load_grid(w.grid)) {}
-    template <int T, int P>
-    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
-                                                    int64_t at, I (&dots)[T][P]) const {
-        Code4 low[P], high[P];
-        for (int p = 0; p < P; p++)
-            load_code4(codes + p / per_panel * stride + p % per_panel * 4 * V::N, grid, low[p], high[p]);
-        for (int t = 0; t < T; t++) {
-            X x0 = load_x((const int8_t*)x[t] + at), x1 = load_x((const int8_t*)x[t] + at + 4);
-            for (int p = 0; p < P; p++) dots[t][p] = dot(dots[t][p], low[p], x0);
-            for (int p = 0; p < P; p++) dots[t][p] = dot(dots[t][p], high[p], x1);
-        }
-    }
-};
-
-struct UInt4 {
-    static constexpr int64_t values = 8;
-    static constexpr bool offsets = true;
-    explicit UInt4(const Part&) {}
-    template <int T, int P>
-    inline __attribute__((always_inline)) void step(const uint8_t* codes, int64_t stride, const char* const* x,
-                                                    int64_t at, I (&dots)[T][P]) const {
-        Plain4 low[P], high[P];
-        for (int p = 0; p < P; p++)
-            load_plain4(codes + p / per_panel * stride + p % per_panel * 4 * V::N, low[p], high[p]);
-        for (int t = 0; t < T; t++) {
-            X x0 = load_x((const int8_t*)x[t] + at), x1 = load_x((const int8_t*)x[t] + at + 4);
-            for (int p = 0; p < P; p++) dots[t][p] = dot_plain(dots[t][p], low[p], x0);
-            for (int p = 0; p < P; p++) dots[t][p] = dot_plain(dots[t][p], high[p], x1);
-        }
-    }
-};
 
 // How far ahead of its use the first pass over weights asks for them.
 constexpr int64_t prefetch_bytes = 4096;
@@ -162,14 +95,16 @@ static void tile(const Part& w, const Ahead& ahead, const char* const* x, float*
         int64_t k = padded;
         for (; k >= 32; k -= 32)
 #pragma GCC unroll 8
-            for (int i = 0; i < 32 / Codes::values; i++, codes += 64, at += Codes::values) {
+            for (int i = 0; i < 32 / Codes::values; i++, codes += Codes::bytes, at += Codes::values) {
                 if (First)
                     for (int p = 0; p < P; p += per_panel)
-                        __builtin_prefetch(codes + p / per_panel * w.codes_stride + prefetch_bytes);
+                        for (int64_t line = 0; line < Codes::bytes; line += 64)
+                            __builtin_prefetch(codes + p / per_panel * w.codes_stride + line + prefetch_bytes);
                 kind.step(codes, w.codes_stride, x, at, dots);
             }
-        for (; k > 0; k -= Codes::values, codes += 64, at += Codes::values)
+        for (; k > 0; k -= Codes::values, codes += Codes::bytes, at += Codes::values)
             kind.step(codes, w.codes_stride, x, at, dots);
+        kind.finish(dots);
         for (int64_t at = 0; at < ahead.codes_bytes; at += 64)
             __builtin_prefetch(ahead.codes + g * ahead.codes_bytes + at);
         if (ahead.scales_bytes) __builtin_prefetch((const char*)ahead.scales + g * ahead.scales_bytes);
@@ -200,9 +135,13 @@ static void tile(const Part& w, const Ahead& ahead, const char* const* x, float*
 // Few tokens read the weights once, panel after panel: a single stream is what memory serves best. Many take tiles of
 // two panels, which read fewer activations for the same work.
 // What the registers hold, in one panel and in two; of one panel up to 12, but from 9 on two passes over two are faster.
+#if defined(PONDER_NEON)
+constexpr int few_tokens = 4, tile_tokens = 4, tile_panels = 1;
+#else
 constexpr int few_tokens = V::N == 16 ? 8 : V::N == 8 ? 3 : 1;
 constexpr int tile_tokens = V::N == 16 ? 6 : V::N == 8 ? 3 : 1;
 constexpr int tile_panels = V::N == 16 ? 2 : 1;
+#endif
 
 // `tokens` (at most T) over one part
 template <class Codes, int T, int P, bool First>

@@ -9,6 +9,8 @@
 #include "runtime/simd.h"
 #if defined(__AMX_INT8__)
 #include "gemm/amx.h"
+#elif defined(PONDER_NEON)
+#include "gemm/tile_product_neon.h"
 #endif
 
 namespace ponder::PONDER_NS {
@@ -51,7 +53,7 @@ static inline I dot4(I sum, I bytes, I signed_bytes) {
 }
 #endif
 constexpr int max_rows = 4;
-#else
+#elif !defined(PONDER_NEON)
 typedef int32_t Ints4 __attribute__((vector_size(16)));
 struct I {
     Ints4 v;
@@ -74,6 +76,9 @@ static inline I dot4(I sum, I bytes, I signed_bytes) {
     return sum;
 }
 constexpr int max_rows = 4;
+#endif
+#if !defined(PONDER_NEON)
+constexpr int32_t key_offset = 128;  // what load_ints of keys leaves on them
 #endif
 
 template <class T>
@@ -120,7 +125,7 @@ struct DotBf16 {
     }
 #endif
 };
-#else
+#elif !defined(PONDER_NEON) || !defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 constexpr bool bf16_products = false;
 struct DotBf16 {
     static constexpr bool integers = false;
@@ -145,6 +150,7 @@ struct DotBf16 {
 };
 #endif
 
+#if !defined(PONDER_NEON)
 struct DotKeys {  // matrix: key + 128, rows: int8
     static constexpr bool integers = true;
     static constexpr int64_t value_bytes = 1;
@@ -174,6 +180,7 @@ struct DotValues : DotKeys {  // matrix: int8, rows: uint8
     }
 #endif
 };
+#endif
 
 static inline void store(void* p, V a) { store((float*)p, a); }
 static inline void store(void* p, I a) { store((int32_t*)p, a); }

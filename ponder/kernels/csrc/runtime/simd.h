@@ -1,12 +1,15 @@
 // `V`: a vector of N floats with the same few operations on every instruction set, so that kernels are written once.
 //
 // The portable version uses the vector extension of GCC and Clang (four floats; SSE2, NEON or plain code).
-// Included only by sources compiled per instruction set; everything sits in namespace ponder::PONDER_NS.
+// Included only by sources compiled per instruction set; everything sits in namespace ponder::PONDER_NS. `registers`: how
+// many vectors the CPU holds. ARM's compilers always have NEON, so its tables say so themselves: PONDER_NEON.
 #pragma once
 #include <cstdint>
 #include <cstring>
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(PONDER_NEON)
+#include "runtime/simd_neon.h"
 #endif
 
 namespace ponder::PONDER_NS {
@@ -14,7 +17,7 @@ namespace ponder::PONDER_NS {
 #if defined(__AVX512F__)
 
 struct V {
-    static constexpr int N = 16;
+    static constexpr int N = 16, registers = 32;
     __m512 v;
 };
 static inline V zero() { return {_mm512_setzero_ps()}; }
@@ -66,7 +69,7 @@ static inline float largest(V a) { return _mm512_reduce_max_ps(a.v); }
 #elif defined(__AVX2__)
 
 struct V {
-    static constexpr int N = 8;
+    static constexpr int N = 8, registers = 16;
     __m256 v;
 };
 static inline V zero() { return {_mm256_setzero_ps()}; }
@@ -119,12 +122,12 @@ static inline float largest(V a) {
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
 }
 
-#else
+#elif !defined(PONDER_NEON)
 
 typedef float Float4 __attribute__((vector_size(16)));
 typedef uint32_t Bits4 __attribute__((vector_size(16)));
 struct V {
-    static constexpr int N = 4;
+    static constexpr int N = 4, registers = 16;
     Float4 v;
 };
 static inline V zero() { return {Float4{0, 0, 0, 0}}; }
