@@ -35,4 +35,44 @@ private:
 };
 
 }  // namespace ponder
+#elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace ponder {
+
+struct CpuFeatures {
+    bool dotprod = false, i8mm = false;  // i8mm: with bf16, as every CPU has it that has i8mm
+
+    static const CpuFeatures& get() {
+        static const CpuFeatures found;
+        return found;
+    }
+
+private:
+#if defined(__linux__)
+    CpuFeatures() {  // the numbers are those of asm/hwcap.h
+        unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+        dotprod = first >> 20 & 1;
+        i8mm = dotprod && second >> 13 & 1 && second >> 14 & 1;
+    }
+#elif defined(__APPLE__)
+    static bool has(const char* feature) {
+        int value = 0;
+        size_t size = sizeof value;
+        return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+    }
+    CpuFeatures() {
+        dotprod = true;  // every ARM Mac has it; systems before macOS 12 do not tell
+        i8mm = has("hw.optional.arm.FEAT_I8MM") && has("hw.optional.arm.FEAT_BF16");
+    }
+#else
+    CpuFeatures() {}
+#endif
+};
+
+}  // namespace ponder
 #endif

@@ -3,11 +3,6 @@
 #include <atomic>
 #include <stdexcept>
 
-#if defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-#elif defined(__aarch64__) && defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
 #if defined(PONDER_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,31 +22,6 @@ bool has_amx() {
 }
 #endif
 
-#if defined(__aarch64__)
-struct Arm {
-    bool dotprod = false, i8mm = false;  // i8mm: with bf16, as every CPU has it that has i8mm
-};
-
-Arm arm() {
-#if defined(__linux__)
-    constexpr unsigned long asimddp = 1ul << 20, i8mm = 1ul << 13, bf16 = 1ul << 14;  // asm/hwcap.h, of AT_HWCAP2 the last two
-    unsigned long second = getauxval(AT_HWCAP2);
-    bool dotprod = getauxval(AT_HWCAP) & asimddp;
-    return {dotprod, dotprod && (second & i8mm) && (second & bf16)};
-#elif defined(__APPLE__)
-    auto has = [](const char* feature) {
-        int value = 0;
-        size_t size = sizeof value;
-        return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
-    };
-    // every Mac of Apple's own has dot products; the systems before macOS 12 do not tell
-    return {true, has("hw.optional.arm.FEAT_I8MM") && has("hw.optional.arm.FEAT_BF16")};
-#else
-    return {};
-#endif
-}
-#endif
-
 // From plain to best.
 std::vector<const Kernels*> find() {
     std::vector<const Kernels*> found = {&kernels_scalar()};
@@ -65,10 +35,10 @@ std::vector<const Kernels*> find() {
     if (cpu.avx512bf16 && has_amx()) found.push_back(&kernels_amx());
 #endif
 #elif defined(__aarch64__)
-    Arm has = arm();
+    const CpuFeatures& cpu = CpuFeatures::get();
     found.push_back(&kernels_neon());
-    if (has.dotprod) found.push_back(&kernels_dotprod());
-    if (has.i8mm) found.push_back(&kernels_i8mm());
+    if (cpu.dotprod) found.push_back(&kernels_dotprod());
+    if (cpu.i8mm) found.push_back(&kernels_i8mm());
 #endif
     return found;
 }

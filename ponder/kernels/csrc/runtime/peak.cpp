@@ -51,13 +51,14 @@ double loop_plain(int64_t n) {
     return 2.0 * chains;
 }
 
-#if defined(__x86_64__)
 // One instruction on twelve independent sums, registers 4 to 15, enough to hide its latency. In assembly, since nothing
 // else keeps a compiler from storing the sums or joining them; the names need no -m flag.
-#define ON(op, r, i) op " %%" r "0, %%" r "1, %%" r #i "\n\t"
 #define TWELVE(op, r)                                                                                             \
     ON(op, r, 4) ON(op, r, 5) ON(op, r, 6) ON(op, r, 7) ON(op, r, 8) ON(op, r, 9) ON(op, r, 10) ON(op, r, 11) \
     ON(op, r, 12) ON(op, r, 13) ON(op, r, 14) ON(op, r, 15)
+
+#if defined(__x86_64__)
+#define ON(op, r, i) op " %%" r "0, %%" r "1, %%" r #i "\n\t"
 #define REGISTERS                                                                                                  \
     "xmm0", "xmm1", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", \
         "xmm15"
@@ -106,14 +107,27 @@ double loop_amx(int64_t n) {
     return 4 * 2.0 * 16 * 16 * (bf16 ? 32 : 64);
 }
 #endif
+#elif defined(__aarch64__)
+#define ON(op, from, i) op " v" #i ".4s, v0." from ", v1." from "\n\t"
+#define REGISTERS "v0", "v1", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15"
+#define LOOP(name, extension, op, from, operations)                                            \
+    double name(int64_t n) {                                                                   \
+        asm volatile("movi v0.4s, #0\n\tmovi v1.4s, #0" ::: "v0", "v1");                       \
+        for (int64_t i = 0; i < n; i++) asm volatile(extension TWELVE(op, from)::: REGISTERS); \
+        return 12.0 * 2 * operations;                                                          \
+    }
+LOOP(loop_neon, "", "fmla", "4s", 4)  // without dot products 16 of bytes take four instructions, too
+LOOP(loop_dotprod, ".arch_extension dotprod\n\t", "sdot", "16b", 16)
+LOOP(loop_i8mm, ".arch_extension i8mm\n\t", "smmla", "16b", 32)
+LOOP(loop_bf16, ".arch_extension bf16\n\t", "bfdot", "8h", 8)
 #endif
 
 using Loop = double (*)(int64_t n);
 
-Loop best_loop(Kind kind) {
+Loop best_loop([[maybe_unused]] Kind kind) {
+    [[maybe_unused]] bool whole = kind == Kind::int8 || kind == Kind::int4 || kind == Kind::uint4;
 #if defined(__x86_64__)
     const CpuFeatures& cpu = CpuFeatures::get();
-    bool whole = kind == Kind::int8 || kind == Kind::int4 || kind == Kind::uint4;
 #if defined(PONDER_AMX)
     if (runs_amx() && whole) return loop_amx<false>;
     if (runs_amx() && kind == Kind::bf16) return loop_amx<true>;
@@ -124,6 +138,12 @@ Loop best_loop(Kind kind) {
     if (whole && cpu.avx2) return loop_avx2_int8;
     if (cpu.avx512f) return loop_avx512;
     if (cpu.avx2) return loop_avx2;
+#elif defined(__aarch64__)
+    const CpuFeatures& cpu = CpuFeatures::get();
+    if (whole && cpu.i8mm) return loop_i8mm;
+    if (whole && cpu.dotprod) return loop_dotprod;
+    if (kind == Kind::bf16 && cpu.i8mm) return loop_bf16;
+    return loop_neon;
 #endif
     return loop_plain;
 }
