@@ -114,9 +114,10 @@ def remove(name: ModelName) -> int:
 def size_of(folder: Path) -> int:
     """Bytes on disk; files may vanish while we look."""
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            size += path.lstat().st_blocks * 512
-        except FileNotFoundError:
-            continue
+    for parent, folders, files in os.walk(folder):  # passes over a folder that is gone; Path.rglob raises
+        for name in folders + files:
+            try:
+                size += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
     return size
