@@ -52,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     for p in packed:
         print(f"  {amount(p.nbytes):>8}  {p.path}")
     print("can be pulled:")
+    wide = max(map(len, names))
     for name in names:
         if name not in {m.name for m in models}:
-            print(f"  {name:24} {file_size(name):>8}  {pace(name, here):>14}".rstrip())
+            print(f"  {name:{wide}} {file_size(name):>8}  {pace(name, here):>14}".rstrip())
     if here is not None:
         print(f"tokens/s are at most, by the {amount(here.bandwidth)}/s of this memory; `ponder plan` tells more")
     print("also hf:owner/name and ms:owner/name, a folder, or a .gguf file; `ponder show NAME` tells more")
