@@ -14,6 +14,7 @@ import pytest
 from ponder.cli.commands.run import split_words
 from ponder.cli.documents import remark_on_files
 from ponder.cli.main import main
+from ponder.core.errors import UserError
 
 Say = Callable[..., tuple[int, str]]
 
@@ -89,6 +90,17 @@ def test_a_prompt_is_a_prompt_whatever_the_file_system_thinks_of_it(say: Say) ->
     for prompt in ("please repeat " * 60, "x/" * 3000, "~nobody asks", "a\nb" * 200):
         assert split_words(None, [prompt]) == (None, prompt)
     assert split_words(None, ["scripted:s.jsonl", "~nobody"]) == ("scripted:s.jsonl", "~nobody")
+
+
+def test_a_misspelt_model_is_not_a_prompt() -> None:
+    """It once was, and another model was downloaded to answer it."""
+    for word, said in (("ponder-min", "Did you mean ponder-mini"), ("qwen3", "qwen3:"), ("qwen3-06b", "qwen3:0.6b")):
+        with pytest.raises(UserError, match=f"Unknown model '{word}'.*{said}.*--model"):
+            split_words(None, [word, "How", "many?"])
+    with pytest.raises(UserError, match=r"Unknown model 'llama3.2'"):
+        split_words(None, ["llama3.2", "Why is it so?"])
+    for words in (["llama3.2", "was", "new"], ["Translate:", "good day"], ["self-made", "is what?"], ["covid-19"]):
+        assert split_words(None, words) == (None, " ".join(words))
 
 
 def test_a_file_where_a_prompt_is_meant_is_remarked_on(say: Say) -> None:

@@ -32,6 +32,7 @@ NOTES = f"""\
 MODEL and PROMPT. The first word is the model when it is a name that `ponder list` knows, a repository (hf:owner/name,
 ms:owner/name), a folder or .gguf file that exists, or scripted:FILE. Otherwise every word belongs to the prompt, and
 the best model that is here (or can be had) is taken; stderr says which and why. --model NAME leaves no doubt.
+A first word that looks like a misspelt or foreign model ("ponder-min", llama3.2 "a question") is refused, not asked.
 
 Standard input. Text from a pipe or a file is the prompt; given a PROMPT as well, it follows the PROMPT after an empty
 line. It is read to its end first. With a terminal there and no PROMPT the chat begins. With /dev/null there and no
@@ -94,8 +95,11 @@ def run(args: argparse.Namespace) -> int:
 
 def split_words(model: str | None, words: list[str]) -> tuple[str | None, str | None]:
     """(model, prompt) of the words on the command line, as NOTES says; None where there is none."""
-    if model is None and words and is_model(words[0]):
-        model, words = words[0], words[1:]
+    if model is None and words:
+        if is_model(words[0]):
+            model, words = words[0], words[1:]
+        elif len(words) == 2 and " " in words[1] and re.fullmatch(r"[^\W\d][\w.-]*\d[\w.-]*", words[0]):
+            raise _no_model(words[0])  # llama3.2 "Why is the sky blue?"
     prompt = " ".join(words)
     if words and not prompt.strip():  # an unset variable in a script, more likely than a wish
         raise UserError("the PROMPT is empty; leave it out to chat", param="prompt")
@@ -109,11 +113,17 @@ def is_model(word: str) -> bool:
     if word.startswith("scripted:") or registry.known(word) or registry.is_path(word):
         return True
     if re.fullmatch(r"[\w.-]+:[\w.-]+|\S+\.gguf|[.~]{0,2}/\S+", word):
-        quoted = registry.quoted(word)
-        raise UserError(
-            f"{registry.unknown(word)} If {quoted} is a prompt, name the model with --model.", param="model"
-        )
+        raise _no_model(word)
+    if re.fullmatch(r"\w+[-.\d][\w.-]*", word) and registry.near(word, 0.75):  # ponder-min, qwen3
+        raise _no_model(word)
     return False
+
+
+def _no_model(word: str) -> UserError:
+    from ponder.model.hub import registry
+
+    said = f"{registry.unknown(word)} If {registry.quoted(word)} is a prompt, name the model with --model."
+    return UserError(said, param="model")
 
 
 def with_stdin(prompt: str | None) -> str | None:

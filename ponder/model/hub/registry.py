@@ -179,16 +179,26 @@ def known(text: str) -> bool:
 
 def unknown(text: str) -> str:
     """The error text for a name that leads nowhere."""
-    names = [*RELEASED, *RETRIEVAL, *BUNDLES, *SHIPPED]
-    close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.5)
     if text.endswith(".gguf") or text.startswith((".", "/", "~")):
         return f"There is no model at {quoted(text)}: it must be a folder with config.json, or a .gguf file."
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    shown = ", ".join(n for n in names if not n.endswith(("-q8_0", "-q4_k_m")))
+    if close := near(text):
+        names = f"Did you mean {' or '.join(close)}? `ponder list` shows every name."
+    else:
+        shown = ", ".join(n for n in _names() if not n.endswith(("-q8_0", "-q4_k_m")))
+        names = f"Names: {shown} (each also with -bf16, most with -q8_0 and -q4_k_m)."
     return (
-        f"Unknown model {quoted(text)}.{hint} Names: {shown} (each also with -bf16, most with -q8_0 and -q4_k_m). "
+        f"Unknown model {quoted(text)}. {names} "
         "Or give a folder, a .gguf file, or a repository as hf:owner/name or ms:owner/name."
     )
+
+
+def near(text: str, likeness: float = 0.5) -> list[str]:
+    """The names that `text` may be a misspelling of, at most three. likeness: 1 is the name itself."""
+    return difflib.get_close_matches(text.lower(), _names(), n=3, cutoff=likeness)
+
+
+def _names() -> list[str]:
+    return [*RELEASED, *RETRIEVAL, *BUNDLES, *SHIPPED]
 
 
 def quoted(text: str) -> str:
