@@ -80,7 +80,10 @@ class Chat:
         if model is not None:
             self.page.select_option("#model", model)
         self.page.fill("#input", text)
-        self.page.keyboard.press("Enter")
+        if self.page.evaluate("matchMedia('(pointer: coarse)').matches"):
+            self.page.click("#send")
+        else:
+            self.page.keyboard.press("Enter")
 
     def done(self, timeout: float = 60_000) -> None:
         """The reply that runs has ended, and is on the page."""

@@ -64,6 +64,17 @@ def test_while_it_answers_and_with_the_keys_shown(chat: Chat, axe: str) -> None:
     chat.done()
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_who_wants_no_motion_sees_none(browser: Any, site: Site, motion: str) -> None:
+    with Chat.visit(browser, site, reduced_motion=motion) as chat:
+        chat.ask("Talk.", "talker")
+        chat.page.wait_for_selector(".answer .piece")
+        moves = chat.page.evaluate("document.getAnimations().filter((a) => a.playState === 'running').length")
+        assert bool(moves) == (motion != "reduce"), "the cursor at the end of the answer"
+        chat.page.click("#stop")
+        chat.done()
+
+
 def test_everything_is_reached_by_the_tab_key(chat: Chat) -> None:
     """One round through the page: every visible control gets the focus, and it is seen there."""
     chat.answered("Explain.", "rich")

@@ -15,6 +15,7 @@ def had(name: str, gigabytes: float, rate: float, **more: Any) -> dict[str, Any]
     return shape | {"fits": gigabytes < 12, "offered": False, "here": False} | more
 
 
+LOOKED = ".models p:has-text('This machine has')"
 MODELS: list[dict[str, Any]] = [
     {"name": "brief", "kind": "own", "offered": True, "here": False, "loaded": True},
     had("qwen3:4b-q4_k_m", 2.5, 9.1, offered=True, here=True, loaded=False),
@@ -36,11 +37,15 @@ def test_models_are_downloaded_and_loaded(chat: Chat, axe: str) -> None:
         route.fulfill(json={})
 
     told = {"memory": 16e9, "models": models, "extends": True}
-    chat.page.route("**/web/catalogue", lambda route: route.fulfill(json=told))
+    held: list[Any] = []
+    chat.page.route("**/web/catalogue", lambda route: held.append(route) if not held else route.fulfill(json=told))
     chat.page.route("**/web/models/*", take)
     chat.page.click("#models")
     rows = chat.page.locator(".models li")
-    rows.first.wait_for()
+    assert "brief" in " ".join(rows.all_inner_texts()), "what is offered is listed at once"
+    eventually(lambda: held)
+    held[0].fulfill(json=told)
+    chat.page.wait_for_selector(LOOKED)
     assert "2.5 GB · fits your 16 GB · about 9.1 tokens/s here" in rows.nth(1).inner_text()
     assert "needs 25 GB: too large for this machine" in rows.nth(3).inner_text()
     assert faults(chat, axe) == []
@@ -56,7 +61,7 @@ def test_models_are_downloaded_and_loaded(chat: Chat, axe: str) -> None:
     )
     chat.page.get_by_label("Delete: qwen3:4b-q4_k_m").click()
     chat.page.click("dialog button.primary:has-text('Delete')")
-    chat.page.wait_for_selector(".models li")
+    chat.page.wait_for_selector(LOOKED)
     assert asked == [
         ("pull", {"model": "qwen3:8b-q4_k_m"}),
         ("stop", {"model": "qwen3:8b-q4_k_m"}),
@@ -89,7 +94,7 @@ def test_a_model_that_is_loaded_first_says_so(chat: Chat) -> None:
 def test_what_a_model_s_card_says_is_told(chat: Chat) -> None:
     """On the empty page, with its own questions to try, and in the list of models, where it cannot be deleted."""
     about, question = "It counts letters. It knows no facts of the world.", "How many r in s t r a w?"
-    own = {"name": "brief", "loaded": True, "loading": False, "about": about, "examples": [question]}
+    own = {"name": "brief", "loaded": True, "about": about, "examples": [question], "context": 2048}
     listed = {"models": [own], "default": "brief", "tools": [], "warnings": []}
     chat.page.route("**/web/models", lambda route: route.fulfill(json=listed))
     row = had("ponder-mini", 0.0063, 5000, here=True, shipped=True, about=about)
@@ -99,8 +104,11 @@ def test_what_a_model_s_card_says_is_told(chat: Chat) -> None:
     chat.page.wait_for_selector(f".empty p:has-text('{about}')")
     chat.page.click(f".tries button:has-text('{question}')")
     assert chat.page.input_value("#input") == question
+    chat.page.locator("#budget").fill("1")
+    assert chat.text("#budget-value") == "16"
+    assert chat.page.get_attribute("#budget", "max") == "8", "up to 1024, or no limit"
     chat.page.click("#models")
+    chat.page.wait_for_selector(LOOKED)
     shown = chat.page.locator(".models li").first
-    shown.wait_for()
     assert "6.3 MB" in shown.inner_text() and about in shown.inner_text()
     assert shown.locator("button").all_inner_texts() == ["Use"]

@@ -193,6 +193,12 @@ def test_keyboard(chat: Chat) -> None:
     assert chat.page.input_value("dialog textarea") == "More"
     press("Escape")
     assert not chat.page.locator("dialog").is_visible()
+    press("Control+b")
+    assert chat.page.locator("#sidebar").is_hidden()
+    assert chat.page.evaluate("document.activeElement.id") == "open-sidebar"
+    chat.page.reload()
+    chat.page.wait_for_selector("#open-sidebar", state="visible")
+    assert chat.page.locator("#sidebar").is_hidden(), "it stays as it was"
     press("Control+Shift+F")
     assert chat.page.evaluate("document.activeElement.id") == "search"
     press("Control+k")
@@ -268,7 +274,10 @@ def test_telephone(browser: Any, site: Site) -> None:
         chat.page.locator("#sidebar").wait_for(state="hidden")
         chat.page.tap("#open-settings")
         assert chat.page.locator("#system").is_visible() and chat.page.evaluate(wide)
+        assert chat.page.evaluate("document.activeElement.id") == "close-settings", "no keyboard comes over the panel"
         chat.page.tap("#close-settings")
+        chat.page.type("#input", "two\nlines")
+        assert chat.page.input_value("#input") == "two\nlines", "a finger has no Shift+Enter: a button sends"
         chat.ask("More", "slow")
         chat.page.wait_for_selector("#answer-now:visible")
         assert chat.page.locator(".tools").bounding_box()["height"] < 48

@@ -19,6 +19,9 @@ function grow() {
   box.style.height = `${Math.min(box.scrollHeight, innerHeight * 0.4)}px`;
 }
 
+// Fingers have no Shift+Enter: there Enter is a new line, and a button sends.
+const touched = () => matchMedia("(pointer: coarse)").matches;
+
 // The list on a narrow page.
 function narrow(open) {
   document.body.classList.toggle("sidebar", open);
@@ -26,10 +29,27 @@ function narrow(open) {
   if (open) $("close-sidebar").focus();
 }
 
+// ... and on a wide one, where it is beside the page and stays as it was.
+function fold(folded) {
+  document.body.classList.toggle("folded", folded);
+  localStorage.setItem("folded", folded ? "yes" : "no");
+}
+
+const wide = () => matchMedia("(min-width: 761px)").matches;
+
+// Shows or hides the list, and leaves the focus where it can be undone.
+function showList(open) {
+  if (!wide()) narrow(open);
+  else fold(!open);
+  $(open ? "close-sidebar" : "open-sidebar").focus();
+}
+
+const listShown = () => (wide() ? !document.body.classList.contains("folded") : document.body.classList.contains("sidebar"));
+
 function panel(open) {
   $("settings").hidden = !open;
   $("open-settings").setAttribute("aria-expanded", String(open));
-  (open ? $("system") : $("open-settings")).focus();
+  (!open ? $("open-settings") : touched() ? $("close-settings") : $("system")).focus(); // no keyboard over the panel
   if (open) usage.offer().catch(chat.fail);
 }
 
@@ -110,8 +130,9 @@ function escape() {
 function shortcuts(event) {
   if ($("dialog").open || event.isComposing) return;
   const ctrl = event.ctrlKey || event.metaKey;
-  const todo = ctrl && event.shiftKey && event.key.toLowerCase() === "f" ? () => { narrow(true); $("search").focus(); }
+  const todo = ctrl && event.shiftKey && event.key.toLowerCase() === "f" ? () => { showList(true); $("search").focus(); }
     : ctrl && event.key === "k" ? fresh
+    : ctrl && event.key === "b" ? () => showList(!listShown())
     : ctrl && event.key === "." ? chat.answerNow
     : ctrl && event.key === "/" ? settings.toggleThinking
     : ctrl && event.key === "," ? () => panel($("settings").hidden)
@@ -124,7 +145,7 @@ function shortcuts(event) {
 
 function typed(event) {
   if (event.isComposing || event.keyCode === 229) return; // Enter ends the composition of a word, not the message
-  if (event.key === "Enter" && !event.shiftKey) {
+  if (event.key === "Enter" && !event.shiftKey && (!touched() || event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     chat.submit();
   }
@@ -137,7 +158,7 @@ function typed(event) {
 function listen() {
   const clicks = {
     new: fresh, stop: chat.stop, "answer-now": chat.answerNow, attach: () => pick("file"), "attach-folder": () => pick("folder"), help,
-    "open-sidebar": () => narrow(true), "close-sidebar": () => { narrow(false); $("open-sidebar").focus(); },
+    "open-sidebar": () => showList(true), "close-sidebar": () => showList(false),
     "open-settings": () => panel($("settings").hidden), "close-settings": () => panel(false),
     theme: () => theme(dark() ? "light" : "dark"), "export-html": () => save("html").catch(chat.fail), "to-end": chat.toEnd, "keep-defaults": keepDefaults, usage: () => usage.show().catch(chat.fail), models: () => models.show(chat.refreshModels, chat.fail), "export-md": () => save("md").catch(chat.fail), "export-json": () => save("json").catch(chat.fail),
     "export-all": () => fetched("/web/export", "conversations.json").catch(chat.fail), import: () => $("import-file").click(),
@@ -177,6 +198,7 @@ async function visit() {
 
 async function start() {
   theme();
+  fold(localStorage.getItem("folded") === "yes");
   apply();
   $("language").append(...languages().map(([code, name]) => el("option", { value: code }, name)));
   $("language").value = chosen();

@@ -3,6 +3,7 @@ import { done, get, send } from "./api.js";
 import { $, ask, el } from "./dom.js";
 import { sure } from "./edit.js";
 import { number, t } from "./i18n.js";
+import { offered } from "./settings.js";
 
 const size = (bytes) => (bytes < 1e8 ? `${number(Math.round(bytes / 1e5) / 10)} MB` : `${number(Math.round(bytes / 1e8) / 10)} GB`);
 
@@ -11,7 +12,9 @@ let leaving = null; // the model whose files are to go
 
 // changed: what is to be done when other models are offered. fail: says what went wrong on the page.
 export async function show(changed, fail) {
-  const box = el("div", { class: "models" }, el("p", { class: "note", role: "status" }, t("modelsWait")));
+  const box = el("div", { class: "models" });
+  const own = offered().map((model) => row({ ...model, kind: "own", offered: true }, {}, act(box, changed)));
+  box.append(el("p", { class: "note", role: "status" }, t("modelsWait")), el("ul", {}, ...own)); // what is known at once
   const closed = ask(t("models"), box, [[t("close"), "", true]]);
   draw(box, changed);
   const said = await closed;

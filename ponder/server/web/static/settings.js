@@ -3,7 +3,7 @@
 import { $, el } from "./dom.js";
 import { number, t } from "./i18n.js";
 
-const BUDGETS = [0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 24576, 32768, null]; // null: no limit
+const BUDGETS = [0, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 24576, 32768];
 const SAMPLING = { temperature: [0, 2, 0.05], top_p: [0, 1, 0.01], top_k: [0, 1000, 1], min_p: [0, 1, 0.01],
   presence_penalty: [-2, 2, 0.1], frequency_penalty: [-2, 2, 0.1], repetition_penalty: [0.5, 2, 0.01], max_tokens: [1, 1000000, 1], seed: [0, 4294967295, 1] };
 const EMPTY = { thinking: true, budget: null, system: "", sampling: {}, background: false, tools: true };
@@ -24,7 +24,7 @@ export function setup(onchange) {
   }
   $("model").onchange = () => { settings.model = $("model").value; show(); changed(); };
   $("think").onclick = () => toggleThinking();
-  $("budget").oninput = () => { settings.budget = BUDGETS[Number($("budget").value)]; show(); changed(); };
+  $("budget").oninput = () => { settings.budget = budgets()[Number($("budget").value)]; show(); changed(); };
   $("background").onchange = () => { settings.background = $("background").checked; changed(); };
   $("use-tools").onchange = () => { settings.tools = $("use-tools").checked; changed(); };
   $("system").oninput = () => { settings.system = $("system").value; changed(); };
@@ -46,6 +46,7 @@ export function setModels({ models: found, default: preferred, tools, warnings }
   show();
 }
 
+export const offered = () => models;
 export const card = (name = settings.model) => models.find((m) => m.name === name) || {};
 export const canSwitch = (name) => !["instruct", "base", "thinking"].includes(card(name).capability);
 
@@ -73,6 +74,13 @@ export function load(saved) {
   show();
 }
 
+// The notches of the bar; null: no limit. Models of a short context think in tens of tokens, and none longer than it is.
+function budgets() {
+  const context = card().context ?? Infinity;
+  const least = context <= 4096 ? 16 : 64;
+  return [...BUDGETS.filter((budget) => !budget || (budget >= least && budget < context)), null];
+}
+
 export function show() {
   const fixed = card().capability;
   const thinks = fixed === "thinking" || (canSwitch() && settings.thinking);
@@ -81,8 +89,11 @@ export function show() {
   $("think").disabled = !canSwitch();
   $("think").title = fixed === "thinking" ? t("alwaysThinks") : canSwitch() ? t("think") : t("noThinking");
   $("budget-box").hidden = !thinks;
-  const place = BUDGETS.indexOf(settings.budget);
-  $("budget").value = String(place < 0 ? BUDGETS.length - 1 : place);
+  const notches = budgets();
+  const place = settings.budget === null ? -1 : notches.findLastIndex((budget) => budget !== null && budget <= settings.budget);
+  $("budget").max = String(notches.length - 1);
+  $("budget").value = String(place < 0 ? notches.length - 1 : place);
+  $("budget-box").title = t("budgetHint");
   const text = settings.budget === null ? t("unlimited") : number(settings.budget);
   $("budget-value").textContent = text;
   $("budget").setAttribute("aria-valuetext", text);
@@ -95,8 +106,9 @@ export function show() {
     field.value = settings.sampling[name] ?? "";
     field.placeholder = name in own ? number(own[name]) : t("own");
     const [label, what] = t("parameters")[name];
-    field.previousElementSibling.textContent = label;
-    field.parentElement.title = `${what} (${name})`;
+    const sameWord = label.toLowerCase() === name;
+    field.previousElementSibling.replaceChildren(label, ...(sameWord ? [] : [el("small", {}, name)])); // as APIs call it
+    field.parentElement.title = what;
   }
 }
 

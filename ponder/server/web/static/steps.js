@@ -108,10 +108,10 @@ class CallStep {
     this.sign.textContent = SIGNS[state];
     this.state.textContent = [t("states")[state], state === "running" || state === "failed" ? note : ""].filter(Boolean).join(" · ");
     this.result.replaceChildren(...[
-      state === "waiting" ? this.question() : null,
       output ? el("pre", { class: "output", tabindex: "0" }, output) : null,
       ...images.map(imageOf),
       diff ? diffOf(diff) : null,
+      state === "waiting" ? this.question() : null, // below what it is about
     ].filter(Boolean));
     if (state === "waiting" || images.length || diff) this.node.open = true;
   }

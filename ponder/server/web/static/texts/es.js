@@ -28,6 +28,7 @@ export default {
   readsText: (model, name) => `${name}: ${model} lee texto; no puede ver imágenes ni oír sonido.`,
   manyFiles: (count, most) => `La carpeta tiene ${count} archivos; se pueden añadir ${most}.`,
   filesLong: (all, room) => `${all} tokens, y este modelo tiene sitio para ${room} de archivos: leerá los pasajes que convienen a tu pregunta.`, think: "Pensar",
+  budgetHint: "Los pensamientos acaban tras tantos tokens, y empieza la respuesta.",
   budget: "Límite", unlimited: "sin límite", answerNow: "Responder ya", stop: "Parar", send: "Enviar", system: "Instrucciones del sistema",
   sampling: "Muestreo", samplingNote: "Los campos vacíos toman los valores del modelo.", close: "Cerrar",
   openList: "Mostrar las conversaciones", closeList: "Ocultar las conversaciones", context: "Contexto usado",
@@ -45,6 +46,6 @@ export default {
   approvalAsk: "¿Puede ejecutarse?", once: "Permitir una vez", always: "Permitir siempre", deny: "Denegar",
   noThinking: "Este modelo no piensa.", alwaysThinks: "Este modelo siempre piensa.",
   lost: "Se perdió la conexión. Lo dicho se conserva.", reading: "Leyendo", readingPrompt: (read, all) => `Leyendo la pregunta: ${read} de ${all} tokens`, done: "Respuesta terminada.",
-  keys: [["Enter", "enviar"], ["Shift Enter", "línea nueva"], ["Ctrl K", "chat nuevo"], ["Esc", "parar"], ["Ctrl .", "responder ya"],
+  keys: [["Enter", "enviar"], ["Shift Enter", "línea nueva"], ["Ctrl K", "chat nuevo"], ["Ctrl B", "mostrar u ocultar la lista"], ["Esc", "parar"], ["Ctrl .", "responder ya"],
     ["Ctrl /", "pensar o no"], ["Ctrl Shift F", "buscar"], ["Ctrl ,", "ajustes"], ["↑ en un cuadro vacío", "editar tu último mensaje"]],
 };

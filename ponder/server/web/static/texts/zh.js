@@ -28,6 +28,7 @@ export default {
   readsText: (model, name) => `${name}：${model} 只能读文本，看不到图片，也听不到声音。`,
   manyFiles: (count, most) => `这个文件夹有 ${count} 个文件，最多可添加 ${most} 个。`,
   filesLong: (all, room) => `共 ${all} 个词元，这个模型最多能读 ${room} 个词元的文件：只会读取与问题最相关的段落。`, think: "思考",
+  budgetHint: "思考达到这么多词元就结束，开始回答。",
   budget: "预算", unlimited: "不限", answerNow: "立即回答", stop: "停止", send: "发送", system: "系统提示",
   sampling: "采样", samplingNote: "留空则使用模型自己的值。", close: "关闭",
   openList: "显示对话列表", closeList: "隐藏对话列表", context: "已用上下文",
@@ -43,6 +44,6 @@ export default {
   approvalAsk: "允许运行吗？", once: "允许一次", always: "始终允许", deny: "拒绝",
   noThinking: "这个模型不会思考。", alwaysThinks: "这个模型总是思考。",
   lost: "连接中断，已生成的内容已保存。", reading: "读取中", readingPrompt: (read, all) => `正在读取提示：${read} / ${all} 个词元`, done: "回答完毕。",
-  keys: [["Enter", "发送"], ["Shift Enter", "换行"], ["Ctrl K", "新对话"], ["Esc", "停止"], ["Ctrl .", "立即回答"],
+  keys: [["Enter", "发送"], ["Shift Enter", "换行"], ["Ctrl K", "新对话"], ["Ctrl B", "显示或隐藏对话列表"], ["Esc", "停止"], ["Ctrl .", "立即回答"],
     ["Ctrl /", "开关思考"], ["Ctrl Shift F", "搜索"], ["Ctrl ,", "设置"], ["空输入框中按 ↑", "编辑上一条消息"]],
 };
