@@ -54,7 +54,9 @@ def test_the_files_are_those_of_the_card() -> None:
     assert {name: hashlib.sha256(data).hexdigest() for name, data in files.items()} == card.files
     assert card.recipe == card.files["stages.json"]
     assert json.loads(files["stages.json"])[-1]["folder"] == card.stage
-    assert card.about in files["README.md"].decode() and "cannot" in card.about and card.examples
+    text = files["README.md"].decode()
+    assert "`think 32` is a thinking budget of 32 tokens" in text and "| think 32 |" in text
+    assert card.about in text and "cannot" in card.about and card.examples
     assert sum(map(len, files.values())) < MOST
 
 

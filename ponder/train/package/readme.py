@@ -134,12 +134,13 @@ def _measured(sheet: Sheet, results: Mapping[str, Result], facts: Facts) -> list
         bad.append([cell.title, *map(percent, shares), percent(sum(output.loops for output in own) / len(own)),
                     f"{sum(output.thinking_tokens for output in own) / len(own):.0f}"])  # fmt: skip
     same, asked = facts.same
+    budget = next((f" `{c.title}` is a thinking budget of {c.budget} tokens." for c in cells if c.budget), "")
     kept = f" {same} of {asked} greedy answers are those of the weights as they were trained." if asked else ""
     return [
         "## What was measured", "",
         f"These files, asked {sheet.n} questions a task that they have never seen, with their own sampling values: "
-        "share of right answers, 95 % interval. `think 16` is a thinking budget of 16 tokens. Without any step: the "
-        "accuracy of the best answer that takes none.", "",
+        f"share of right answers, 95 % interval.{budget} Without any step: the accuracy of the best answer that takes "
+        "none. Thought tokens are a mean, and the sentence that hands over to the answer is among them.", "",
         *table(["task", "levels", *(cell.title for cell in cells), "without any step"], rows),
         *table(["", "cut off", "not read", "loops", "thought tokens"], bad),
         f"One answer at a time on {facts.machine}: its first word after {facts.clock.first:.0f} ms, all of it after "
