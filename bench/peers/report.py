@@ -37,9 +37,9 @@ TARGETS = [
     ("32k", "prefill32768", "", None),
 ]
 TITLES = {
-    "dense": "Shape of Qwen3-0.6B; decode 1 behind 512 ids, 8 and 16 behind 128 ids each; tokens a second. "
+    "dense": "Shape of Qwen3-0.6B; decode 1 after 512 ids, 8 and 16 after 128 ids each; tokens a second. "
     "Each engine's default cache: 8 bits in Ponder's int4 and OpenVINO, 16 bits elsewhere",
-    "8k": "The same behind 8,192 ids",
+    "8k": "The same after 8,192 ids",
     "moe": "Mixture of experts: 24 layers, hidden 1024, 64 experts of which 4 work, 384 wide",
     "32k": "One prompt of 32,768 ids, shape of Qwen3-0.6B",
 }
