@@ -50,3 +50,15 @@ def test_the_command_prints_a_table_and_leaves_nothing(tmp_path, capsys):
     assert main(["train", str(toml), "--dry-run", "--until", "tokenizer", "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["stage", "kind", "parameters", "ids", "memory", "time"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_small_rest_of_a_batch_takes_its_share_of_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("ponder.train.recipe.estimate.timed", lambda act, seconds: 1.0)
+
+    def seconds(**more):
+        return estimate(nodes_of(recipe_of(recipe(text(), tokenizer(), base(**more)), "test"), tmp_path), 1.0)[-1]
+
+    whole = seconds()
+    assert whole.seconds == 8, "a second for each of the steps, which one micro-batch holds"
+    cut = seconds(max_tokens=whole.ids // 8 - 1)
+    assert cut.ids == whole.ids and 8 < cut.seconds < 12

@@ -171,7 +171,8 @@ class _Measured:
             return need, 0.0
         micro = micro_batches(likely.samples, stage.max_tokens)
         trainer.step(micro[0], 0.0)  # the first one makes room
-        learning = len(micro) * timed(lambda: trainer.step(micro[0], 0.0), seconds)
+        share = sum(map(len, micro[0])) / sum(map(len, likely.samples))  # the last one is often a small rest
+        learning = timed(lambda: trainer.step(micro[0], 0.0), seconds) / share
         if not likely.asks:
             return need, learning
         engine = engine_of(trainer.decoder, self._tokenizer)
