@@ -8,7 +8,7 @@ before the first that counts are the prompt: samples that have it in common, as 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from ponder.core.sample import Floats, Ints, Sample
 from ponder.model.torch.sizes import filler
 
 Ids = TypeVar("Ids", bound=Sized)
+OF_ROWS = ("targets", "sequence", "ce", "rl", "advantage", "behaviour", "reference")
+OF_TAUGHT = ("kl", "teacher_ids", "teacher_logprobs")
 WORTH = 0.1  # share of all rows that must be saved: sharing costs a pass over queries, keys and values
 
 
@@ -53,10 +55,21 @@ class Packed:
     """[Q, K]; None when the trainer asks the teacher itself."""
     teacher_logprobs: Floats | None
 
+    def part(self, tokens: slice) -> "Packed":
+        """What a run of the T ids has of it, its places counted from the first of them; `batch` stays whole."""
+        begin, end = tokens.start, tokens.stop
+        cut: dict[str, Any] = {"ids": self.ids[tokens]}
+        for places, streams in (("wanted", ()), ("rows", OF_ROWS), ("taught", OF_TAUGHT)):
+            at: NDArray[np.int64] = getattr(self, places)
+            here = (at >= begin) & (at < end)
+            cut[places] = at[here] - begin
+            cut |= {name: None if (all_ := getattr(self, name)) is None else all_[here] for name in streams}
+        return replace(self, **cut)
 
-def pack(samples: Sequence[Sample], *, fill: bool = False, share: bool = False) -> Packed:
-    """fill: a further sequence that nothing is learned from makes the batch one of few sizes. share: a prompt that
-    several samples have is computed once, where that saves enough."""
+
+def pack(samples: Sequence[Sample], *, fill: bool = False, share: bool = False, least: int = 1) -> Packed:
+    """fill: a further sequence that nothing is learned from makes the batch one of few sizes; least: of so many ids,
+    for processes that share them. share: a prompt that several samples have is computed once, if that saves enough."""
     lengths = [len(s) - 1 for s in samples]
 
     def shifted(name: str) -> Floats:
@@ -67,7 +80,7 @@ def pack(samples: Sequence[Sample], *, fill: bool = False, share: bool = False) 
     shared = shared_prompts(samples) if share else None
     row = np.arange(sum(lengths)) if shared is None else shared  # of each place
     first = np.unique(row, return_index=True)[1]
-    extra = filler(len(first)) if fill else 0
+    extra = max(filler(len(first)) if fill else 0, least - len(first))
     wanted = row[np.union1d(rows, taught)]
     batch = replace(
         Batch.packed([*lengths, extra] if extra else lengths), logit_rows=np.unique(wanted).astype(np.int32)

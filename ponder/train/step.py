@@ -19,6 +19,7 @@ from ponder.core.errors import UserError
 from ponder.core.sample import Sample
 from ponder.model.decoder import HEAD
 from ponder.model.model import Model
+from ponder.model.torch.context import Context
 from ponder.model.torch.modules import Decoder
 from ponder.model.weights.checkpoint import Checkpoint
 from ponder.train import parallel
@@ -107,6 +108,8 @@ class Trainer:
             if settings.optim.kind == "muon":
                 raise UserError("muon needs whole matrices, and several processes hold parts: take adamw", param="kind")
             self.divided = divide(self.decoder, layout or Layout())
+            if self.divided.context is not None and (teacher is not None or settings.loss.ratio == "sequence"):
+                raise UserError('a teacher, and ratio = "sequence", need whole sequences: context = 1', param="context")
         every = self.decoder.named_parameters()
         self.parameters: dict[str, Tensor] = {name: p for name, p in every if p.requires_grad}
         self.optimiser = Optimiser(self.parameters, settings.optim)
@@ -151,35 +154,37 @@ class Trainer:
         if not config.num_experts:
             return None
         rows = sum(int(np.count_nonzero(s.ce + s.rl + s.kl)) for s in samples)
+        context = None if self.divided is None else self.divided.context
         return Balance(self.settings.balance, self.decoder.ops, config.num_experts_per_tok, rows,
-                       together=self.processes > 1)  # fmt: skip
+                       together=self.processes > 1, context=context)  # fmt: skip
 
     def _backward(self, samples: Sequence[Sample], balance: Balance | None) -> tuple[float, int, Sums]:
         """Gradients of all samples; loss, ids and sums of all processes."""
         if self.divided is None:
             return self._added(micro_batches(samples, self.settings.max_tokens), balance)
-        readers, reader, tensor, *_ = self.divided
+        readers, reader, layout, *_ = self.divided
         own, most = parallel.own_part(samples, self.settings.max_tokens, readers, reader)
         loss, tokens, sums = self._added(own, balance)
         for _ in range(most - len(own)):  # the others come to the layers once more, and wait there for this one
-            part, _ = self.loss(pack([samples[0]]), balance, counts=False)
+            part, _ = self.loss(pack([samples[0]], least=layout.context), balance, counts=False)
             (0 * part).backward()  # type: ignore[no-untyped-call]
         self.divided.add_up()
         found = parallel.gather((loss, tokens, {name: (float(v), int(n)) for name, (v, n) in sums.items()}))
-        found = found[::tensor]  # the others have computed the same
+        found = found[:: layout.tensor]  # the others have computed the same
         everywhere = Sums()
         for _, _, more in found:
             add(everywhere, {name: (torch.tensor(v), torch.tensor(n)) for name, (v, n) in more.items()})
-        return sum(f[0] for f in found), sum(f[1] for f in found), everywhere
+        return sum(f[0] for f in found), sum(f[1] for f in found[:: layout.context]), everywhere
 
     def _added(self, micros: Sequence[Sequence[Sample]], balance: Balance | None) -> tuple[float, int, Sums]:
         loss, sums, tokens = 0.0, Sums(), 0
+        least = 1 if self.divided is None else self.divided.layout.context
         for micro in micros:
-            packed = pack(micro, fill=self.fills, share=True)
+            packed = pack(micro, fill=self.fills, share=True, least=least)
             part, more = self.loss(packed, balance)
             loss, tokens = loss + part.item(), tokens + sum(len(s) - 1 for s in micro)
             if self.divided is not None:
-                part = self.divided.readers * part  # gradients of parts are means over the readers
+                part = self.divided.shards * part  # gradients of parts are means over those that have them
             part.backward()  # type: ignore[no-untyped-call]
             add(sums, more)
         return loss, tokens, sums
@@ -188,6 +193,9 @@ class Trainer:
         """counts: whether the balance takes note of these samples."""
         decoder = self.decoder
         where = decoder.ops.prepare(packed.batch, *decoder.rope.rows(packed.batch))
+        if self.divided is not None and self.divided.context is not None:
+            context = Context.of(self.divided.context, len(packed.ids))
+            where, packed = context.step(where), packed.part(context.own)
         hidden, scores = decoder.hidden_states(packed.ids, where)  # [T, D], [T, E] of each router
         head = decoder.head
         device = hidden.device

@@ -13,10 +13,15 @@ from ponder.model.torch.packing import Gather, Packing, Scatter, Spread
 
 
 def packed_attention(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
-    """q [T, H, C], k and v [T, Hk, C], all sequences from their first token on -> [T, H*C]
+    """q [T, H, C], k and v [T, Hk, C], all sequences from their first token on -> [T, H*C]. Where the tokens are
+    divided among processes, T are those of this one.
 
     A token that several sequences share is the same in each of them, since it sees what comes before it alone: its
     keys and values go to every one, its output is taken from the first."""
+    if (context := packing.context) is not None:
+        q, k, v = (context.by_heads(a) for a in (q, k, v))
+        out = packed_attention(q, k, v, packing._replace(context=None))
+        return context.by_tokens(out.unflatten(1, q.shape[1:])).flatten(1)
     if packing.shared is not None and packing.first is not None:
         q, k, v = (Spread.apply(a, packing.shared) for a in (q, k, v))
         out = packed_attention(q, k, v, packing._replace(shared=None))

@@ -5,7 +5,7 @@ only, so no real token sees the padding and no mask is needed; what the padding 
 batch, with numpy, before anything runs.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ponder.core.batch import Batch
+
+if TYPE_CHECKING:
+    from ponder.model.torch.context import Context
 
 SLACK, LEAST = 0.2, 16  # a sequence joins a rectangle that is longer by this share, or by this many tokens
 
@@ -25,6 +28,7 @@ class Packing(NamedTuple):
     the tokens already lie so.
     shared: [P] of a batch whose sequences share tokens; first: [T] the place of each token in its first sequence. Then
     all others speak of places.
+    context: how the tokens are divided among processes, if they are.
     """
 
     batch: Batch
@@ -35,6 +39,7 @@ class Packing(NamedTuple):
     place: Tensor | None = None
     shared: Tensor | None = None
     first: Tensor | None = None
+    context: "Context | None" = None
 
 
 def pack(batch: Batch, device: torch.device) -> Packing:

@@ -28,7 +28,8 @@ def shrunk(recipe: Recipe) -> Recipe:
     small: list[Stage] = [UseLibrary(name=t.name, part="code", every=EVERY) for t in texts if t.name in needed]
     small += later
     layout = recipe.layout
-    halves = Layout(tensor=min(2, layout.tensor), expert=min(2, layout.expert), recompute=layout.recompute)
+    tensor, expert, context = (min(2, n) for n in (layout.tensor, layout.expert, layout.context))
+    halves = Layout(tensor=tensor, expert=expert, context=context, recompute=layout.recompute)
     return replace(recipe, name=f"{recipe.name}-shrunk", stages=tuple(small), layout=halves)
 
 

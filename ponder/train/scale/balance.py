@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.distributed import ProcessGroup
 
 from ponder.core.errors import UserError
 from ponder.model.torch.ops import TorchOps
@@ -45,9 +46,14 @@ class BalanceSettings:
 class Balance:
     """Of one step: every micro-batch of it goes through `loss`, in each process as often as in the others."""
 
-    def __init__(self, settings: BalanceSettings, ops: TorchOps, top_k: int, rows: int, *, together: bool) -> None:
-        """rows: positions with a target in the whole step. together: with other processes."""
+    def __init__(
+        self, settings: BalanceSettings, ops: TorchOps, top_k: int, rows: int, *, together: bool,
+        context: ProcessGroup | None = None,
+    ) -> None:  # fmt: skip
+        """rows: positions with a target in the whole step. together: with other processes; context: those that have
+        other tokens of the same micro-batches."""
         self.settings, self.ops, self.top_k, self.rows, self.together = settings, ops, top_k, rows, together
+        self.context = context
         self.counts: Tensor | None = None
         """[L, E] choices of the step so far, in all processes."""
 
@@ -56,6 +62,8 @@ class Balance:
         multiplied by `settings.weight`."""
         logits = torch.stack([s.index_select(0, rows) for s in scores])  # [L, R, E]
         own = choices(self.ops, logits, self.top_k)
+        if self.context is not None:
+            distributed.all_reduce(own, group=self.context)
         whole = parallel.summed(own) if self.together else own
         self.counts = whole if self.counts is None else self.counts + whole
         if self.settings.kind == "none":

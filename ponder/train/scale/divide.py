@@ -1,8 +1,9 @@
 """A model divided among processes by a layout: heads, MLP and experts by their place, the rest by FSDP2.
 
-Processes lie in a box [replica, expert, tensor]. Those that differ in `tensor` alone compute on the same samples. All
-others learn from samples of their own ("readers"): weights, gradients and moments are sharded over them by FSDP2, but
-for divided experts: each of `expert` processes has whole ones.
+Processes lie in a box [replica, expert, context, tensor]. Those that differ in `tensor` alone compute on the same
+tokens, those that differ in `context` on other tokens of the same samples; all others learn from samples of their own
+("readers"). Weights, gradients and moments are sharded by FSDP2 over all that have tokens of their own, but for divided
+experts: each of `expert` processes has whole ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import torch
 from msgspec.structs import replace
 from torch import Tensor, distributed, nn
+from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, Placement, Replicate, Shard, distribute_tensor
@@ -27,8 +29,11 @@ class Divided(NamedTuple):
     """Processes with samples of their own."""
     reader: int
     """The number of this one among them."""
-    tensor: int
-    """Processes that have the same samples."""
+    layout: Layout
+    shards: int
+    """Processes with tokens of their own."""
+    context: ProcessGroup | None
+    """Of the processes that have other tokens of the same samples."""
     mesh: DeviceMesh
     stacks: list[nn.Parameter]
     """Divided experts."""
@@ -36,16 +41,17 @@ class Divided(NamedTuple):
     """Norms and routers of a model in bfloat16, in float32: FSDP2 shards one type, so each process has whole ones."""
 
     def add_up(self) -> None:
-        """The gradients that FSDP2 does not see: of experts over the replicas, of what is kept over all readers."""
-        if self.mesh["replica"].size() > 1:
-            for stack in self.stacks:
+        """The gradients that FSDP2 does not see: of experts over those that have the same ones, of what is kept over
+        all that have tokens of their own."""
+        for name in ("replica", "context"):
+            for stack in self.stacks if self.mesh[name].size() > 1 else ():
                 if isinstance(stack.grad, DTensor):
-                    distributed.all_reduce(stack.grad.to_local(), group=self.mesh["replica"].get_group())
+                    distributed.all_reduce(stack.grad.to_local(), group=self.mesh[name].get_group())
         for p in self.kept:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
             distributed.all_reduce(p.grad, group=self.mesh["shard"].get_group())
-            p.grad.div_(self.readers)
+            p.grad.div_(self.shards)
 
 
 def divide(decoder: Decoder, layout: Layout) -> Divided:
@@ -53,23 +59,24 @@ def divide(decoder: Decoder, layout: Layout) -> Divided:
     layout that this model, or this number of processes, cannot have."""
     processes = distributed.get_world_size()
     layout.check(decoder.config, processes)
-    readers = processes // layout.tensor
-    box = (readers // layout.expert, layout.expert, layout.tensor)
-    mesh = init_device_mesh("cpu", box, mesh_dim_names=("replica", "expert", "tensor"))
-    stacks = [stack for layer in decoder.layers for stack in _divide(layer, mesh, layout, readers)]
+    readers, shards = processes // layout.alike, processes // layout.tensor
+    box = (readers // layout.expert, layout.expert, layout.context, layout.tensor)
+    mesh = init_device_mesh("cpu", box, mesh_dim_names=("replica", "expert", "context", "tensor"))
+    stacks = [stack for layer in decoder.layers for stack in _divide(layer, mesh, layout, shards)]
     kept = list[nn.Parameter]()
-    if readers > 1:
+    if shards > 1:
         kept = [p for p in decoder.parameters() if p.dtype != decoder.head.dtype]
         apart = {*stacks, *kept}
-        shard = mesh["replica", "expert"]._flatten("shard")
+        shard = mesh["replica", "expert", "context"]._flatten("shard")
         for layer in decoder.layers:
             fully_shard(layer, mesh=shard, ignored_params=apart)
         fully_shard(decoder, mesh=shard, ignored_params=apart)
         register_fsdp_forward_method(decoder, "hidden_states")
-    return Divided(readers, distributed.get_rank() // layout.tensor, layout.tensor, mesh, stacks, kept)
+    context = mesh["context"].get_group() if layout.context > 1 else None
+    return Divided(readers, distributed.get_rank() // layout.alike, layout, shards, context, mesh, stacks, kept)
 
 
-def _divide(layer: nn.Module, mesh: DeviceMesh, layout: Layout, readers: int) -> list[nn.Parameter]:
+def _divide(layer: nn.Module, mesh: DeviceMesh, layout: Layout, shards: int) -> list[nn.Parameter]:
     """Heads, MLP and experts of a layer; gives the stacks of experts."""
     assert isinstance(layer, Layer)
     dense, stacks = not layer.config.is_moe_layer(layer.index), list[nn.Parameter]()
@@ -87,7 +94,7 @@ def _divide(layer: nn.Module, mesh: DeviceMesh, layout: Layout, readers: int) ->
         ]
     if layout.tensor > 1 or stacks:
         tensor, expert = (mesh[name].get_group() for name in ("tensor", "expert"))
-        layer.split = Split(tensor if layout.tensor > 1 else None, expert if stacks else None, 1 / readers, dense)
+        layer.split = Split(tensor if layout.tensor > 1 else None, expert if stacks else None, 1 / shards, dense)
     return stacks
 
 

@@ -5,9 +5,9 @@ plan.fits, plan.needed, plan.days
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from ponder.core.errors import UserError
@@ -86,17 +86,17 @@ def plan_of(work: Work, cards: Cards, layout: Layout, utilisation: float | None 
     """utilisation: share of the cards' speed that is reached. Raises UserError for a layout that cannot be."""
     config = work.config
     layout.check(config, cards.count)
-    readers = cards.count // layout.tensor
+    readers, shards = cards.count // layout.alike, cards.count // layout.tensor
     if work.batch < readers * work.sequence:
         raise UserError(
             f"a step of {work.batch:,} ids has {work.batch // work.sequence:,} sequences, too few for {readers:,} "
-            "processes: take a larger batch, fewer GPUs, or more of them for one model (tensor)",
+            "processes: take a larger batch, fewer GPUs, or more of them for one model (tensor, context)",
             param="batch_tokens",
         )
-    ids = max(work.sequence, min(work.micro, work.batch // readers))
+    ids = max(work.sequence, min(work.micro, work.batch // readers)) / layout.context
     parts = _Parts(config, layout.tensor)
     state = STATE[work.dtype] * (
-        parts.shared / readers + parts.experts / (layout.expert if layout.expert > 1 else readers)
+        parts.shared / shards + parts.experts / (layout.expert if layout.expert > 1 else shards)
     )
     size = 2 if work.dtype == "bf16" else 4
     layer = parts.layer + (0 if layout.expert > 1 else parts.layer_experts)
@@ -123,18 +123,18 @@ def alternatives(work: Work, cards: Cards, layout: Layout) -> Iterator[Plan]:
     """Nearby plans that fit, the smallest change first: recomputing, other divisions, more GPUs."""
     widths = [n for n in (1, 2, 4, 8) if n >= layout.tensor]
     shares = [n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n >= layout.expert]
-    for times in (1, 2, 4, 8, 16, 32, 64, 128):
-        for tensor in widths:
-            for expert in shares if work.config.num_experts else (1,):
-                for recompute in dict.fromkeys((layout.recompute, True)):
-                    more = Cards(cards.name, times * cards.count)
-                    other = msgspec.structs.replace(layout, tensor=tensor, expert=expert, recompute=recompute)
-                    try:
-                        plan = plan_of(work, more, other)
-                    except UserError:  # that many cannot share it so
-                        continue
-                    if plan.fits:
-                        yield plan
+    choices = product(
+        (1, 2, 4, 8, 16, 32, 64, 128), widths, shares if work.config.num_experts else (1,),
+        dict.fromkeys((layout.recompute, True)), [n for n in (1, 2, 4, 8) if n >= layout.context],
+    )  # fmt: skip
+    for times, tensor, expert, recompute, context in choices:
+        more = Cards(cards.name, times * cards.count)
+        try:
+            plan = plan_of(work, more, Layout(tensor=tensor, expert=expert, recompute=recompute, context=context))
+        except UserError:  # that many cannot share it so
+            continue
+        if plan.fits:
+            yield plan
 
 
 class _Parts:

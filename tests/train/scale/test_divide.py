@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from torch import distributed
 
 from ponder.core.errors import UserError
+from ponder.core.sample import Sample
 from ponder.model.config import ModelConfig
 from ponder.model.load import make_ops
 from ponder.model.weights.build import build, random_checkpoint
@@ -31,12 +32,16 @@ LAYOUTS = {
     "tensor, experts": (MOE, Layout(tensor=2)),
     "experts sharded": (MOE, Layout()),
     "expert": (MOE, Layout(expert=2)),
+    "context": (DENSE, Layout(context=2)),
+    "context, experts": (MOE, Layout(context=2)),
 }
 FOUR = {
     "tensor 2": (DENSE, Layout(tensor=2)),
     "expert 2": (MOE, Layout(expert=2, recompute=True)),
     "expert 4": (MOE, Layout(expert=4)),
     "tensor 2, expert 2": (MOE, Layout(tensor=2, expert=2)),
+    "context 2, expert 2": (MOE, Layout(context=2, expert=2, recompute=True)),
+    "context 2": (DENSE, Layout(context=2)),
 }
 
 
@@ -104,7 +109,7 @@ def same(folder: Path, one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ("tensor", "expert") else pytest.mark.slow) for n in LAYOUTS]
+    "name", [pytest.param(n, marks=() if n in ("tensor", "expert", "context") else pytest.mark.slow) for n in LAYOUTS]
 )
 def test_two_processes_learn_what_one_learns(name: str, tmp_path: Path) -> None:
     """Losses, gradients, loads and weights; then one process goes on where the two stopped, and they where it did."""
@@ -154,6 +159,26 @@ def test_four_processes(name: str, tmp_path: Path) -> None:
     trained(tmp_path, "one", config, layout, 0, 6)
     in_processes(4, tmp_path, trained, tmp_path, "four", config, layout, 0, 6)
     same(tmp_path, "four", "one")
+
+
+def _odd_steps(folder: Path, name: str, layout: Layout) -> None:
+    """Fewer tokens than processes, answers that share their prompt's rows, one process without anything to learn."""
+    trainer = Trainer(tiny.model(MOE), StepSettings(), folder, together=distributed.is_initialized(), layout=layout)
+    answers = [[4, 5, 6, 7, 8, 9, *rest] for rest in ([1, 2], [3], [1, 2], [2, 1, 3])]
+    prompts = [Sample.of(ids, ce=[0] * 6 + [1] * (len(ids) - 6)) for ids in answers]
+    late = Sample.of(np.arange(12), ce=[0] * 11 + [1])
+    reports = [trainer.step(normalise(samples, "token"), 3e-3) for samples in (tiny.samples([2]), prompts, [late])]
+    if not distributed.is_initialized() or distributed.get_rank() == 0:
+        (folder / f"{name}.json").write_text(
+            json.dumps([[r.loss, r.norm, r.tokens, r.metrics["load"]] for r in reports])
+        )
+
+
+def test_small_and_shared_batches_among_processes_that_share_tokens(tmp_path: Path) -> None:
+    _odd_steps(tmp_path, "one", Layout())
+    in_processes(2, tmp_path, _odd_steps, tmp_path, "two", Layout(context=2))
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
 def _refused(layout: Layout, said: str, folder: Path) -> None:

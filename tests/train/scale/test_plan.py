@@ -55,6 +55,9 @@ def test_dividing_a_model_divides_its_bytes() -> None:
     two = plan_of(DENSE, Cards("H200", 64), Layout(tensor=2))
     assert two.activations < plan_of(DENSE, Cards("H200", 64), Layout()).activations
     assert two.days == plan_of(DENSE, Cards("H200", 64), Layout()).days
+    long = Work(DENSE.config, 30e12, 8 << 20, 32768, 32768)
+    whole, halves = (plan_of(long, Cards("H200", 64), Layout(context=n)) for n in (1, 2))
+    assert halves.activations == whole.activations / 2 and halves.state == whole.state, "tokens are divided, no weights"
 
 
 def test_what_does_not_fit_has_ways_out_that_do() -> None:
@@ -73,6 +76,8 @@ def test_what_does_not_fit_has_ways_out_that_do() -> None:
         ("8xH100", Layout(tensor=3), "tensor = 3 does not divide"),
         ("2xH100", Layout(tensor=4), "does not divide 2 processes"),
         ("8xH100", Layout(expert=2), "does not divide 0 experts"),
+        ("8xH100", Layout(tensor=2, context=8), "context = 8 does not divide 4 heads of keys"),
+        ("6xH100", Layout(tensor=2, context=2), r"tensor \* context = 4 does not divide 6 processes"),
         ("8192xH100", Layout(), "too few for 8,192 processes"),
         ("8 H100", Layout(), "written as 8xH100"),
         ("8xH1000", Layout(), "choose one of"),

@@ -58,7 +58,8 @@ def table(works: "dict[str, Work]", plans: "dict[str, Plan]") -> list[str]:
     layout = plan.layout
     lines = [
         f"{short(counts.total)} parameters{active} on {plan.cards}: tensor {layout.tensor}, expert {layout.expert}, "
-        f"samples over {plan.cards.count // layout.tensor}, {'' if layout.recompute else 'nothing '}recomputed"
+        f"context {layout.context}, samples over {plan.cards.count // layout.alike}, "
+        f"{'' if layout.recompute else 'nothing '}recomputed"
     ]
     head = ("stage", "ids", "sequence", "state", "layers", "activations", "head", "needed", "of", "fits", "days")
     rows = [
@@ -80,8 +81,8 @@ def refusal(name: str, work: "Work", plan: "Plan") -> str:
     from ponder.train.scale.plan import alternatives
 
     ways = [
-        f"{p.cards} with tensor = {p.layout.tensor}, expert = {p.layout.expert}, recompute = "
-        f"{str(p.layout.recompute).lower()} ({amount(p.needed)})"
+        f"{p.cards} with tensor = {p.layout.tensor}, expert = {p.layout.expert}, context = {p.layout.context}, "
+        f"recompute = {str(p.layout.recompute).lower()} ({amount(p.needed)})"
         for p in islice(alternatives(work, plan.cards, plan.layout), SHOWN)
     ]
     fits = (
