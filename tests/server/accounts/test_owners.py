@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from live import saying, server
+from page_turn import PageTurn
 
 from ponder.agent.tools.function_tool import function_tool
 from ponder.engine.llm import LLM
@@ -79,13 +80,9 @@ def test_a_stranger_neither_sees_nor_stops_nor_decides_a_turn(base: str) -> None
         id_, message = begun(alice, "t")
         body = {"parent": message, "model": "acting", "tools": True}
         with alice.stream("POST", f"/web/conversations/{id_}/reply", json=body) as reply:
-            events = (json.loads(line[6:]) for line in reply.iter_lines() if line.startswith("data: "))
-            turn = next(events)["message"]["id"]
-            step: dict[str, Any] = {}
-            while step.get("state") != "waiting":
-                event = next(events)
-                step |= event.get("step", {}) | event.get("news", {})
-            word = {"call": step["id"], "decision": "always"}
+            page = PageTurn(reply)
+            turn = page.id
+            word = {"call": page.waiting(1)[0], "decision": "always"}
             for method, path, said in (
                 ("GET", "", None), ("POST", "/stop", None), ("POST", "/answer-now", None), ("POST", "/decide", word),
             ):  # fmt: skip
@@ -95,7 +92,7 @@ def test_a_stranger_neither_sees_nor_stops_nor_decides_a_turn(base: str) -> None
             assert alice.get(f"/web/conversations/{id_}").json()["running"] == [turn] and not RAN
             assert alice.post(f"/web/turns/{turn}/decide", json=word).status_code == 200
             while not RAN:
-                next(events)
+                page.read()
             assert alice.post(f"/web/turns/{turn}/stop").status_code in (200, 404)  # it may be over by now
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from live import server
+from page_turn import PageTurn
 
 from ponder.agent.tools.function_tool import function_tool
 from ponder.engine.llm import LLM
@@ -52,16 +53,12 @@ def test_forty_attempts_reach_nothing(site: tuple[str, Path]) -> None:
         stored = alice.post("/v1/responses", json={"model": "plain", "input": SECRET, "store": True}).json()["id"]
         body = {"parent": asked, "model": "acting", "tools": True, "background": True}
         with alice.stream("POST", one + "/reply", json=body) as reply:
-            events = (json.loads(line[6:]) for line in reply.iter_lines() if line.startswith("data: "))
-            turn = next(events)["message"]["id"]
-            call: dict[str, Any] = {}
-            while call.get("state") != "waiting":
-                event = next(events)
-                call |= event.get("step", {}) | event.get("news", {})
+            page = PageTurn(reply)
+            turn, [call] = page.id, page.waiting(1)
             whole = alice.get(one).json()
 
             own = bob.post("/web/conversations", json={"title": "own"}).json()["id"]
-            word = {"call": call["id"], "decision": "always"}
+            word = {"call": call, "decision": "always"}
             version = {"texts": {"0": "x"}, "until": 1}
             attempts: list[tuple[str, str, Any]] = [
                 ("GET", one, None), ("PATCH", one, {"title": "x"}), ("PATCH", one, {"leaf": asked}),
@@ -71,7 +68,7 @@ def test_forty_attempts_reach_nothing(site: tuple[str, Path]) -> None:
                 ("POST", one + "/messages", {"content": "x", "parent": asked}),
                 ("DELETE", f"{one}/messages/{asked}", None), ("DELETE", f"{one}/messages/{turn}", None),
                 ("POST", f"{one}/messages/{turn}/version", version), ("POST", one + "/reply", {"parent": asked}),
-                ("POST", one + "/reply", {"parent": asked, "message": turn, "decisions": {call["id"]: "once"}}),
+                ("POST", one + "/reply", {"parent": asked, "message": turn, "decisions": {call: "once"}}),
                 ("POST", one + "/reply", {"parent": asked, "message": turn, "go_on": True}),
                 ("GET", f"/web/turns/{turn}", None), ("POST", f"/web/turns/{turn}/stop", None),
                 ("POST", f"/web/turns/{turn}/answer-now", None), ("POST", f"/web/turns/{turn}/decide", word),

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from live import saying, server
+from page_turn import PageTurn
 
 from ponder.agent.tools.function_tool import function_tool
 from ponder.engine.llm import LLM
@@ -51,29 +52,20 @@ class Turn:
     """A turn of the acting model, read until both of its calls wait."""
 
     def __init__(self, http: httpx.Client, reply: httpx.Response, conversation: str) -> None:
-        self.http, self.conversation = http, conversation
-        self.lines = (json.loads(line[6:]) for line in reply.iter_lines() if line.startswith("data: "))
-        self.id = next(self.lines)["message"]["id"]
-        self.calls: dict[int, str] = {}
-        self.states: dict[int, str] = {}
-        while sorted(self.states.values()) != ["waiting", "waiting"]:
-            self.read(next(self.lines))
-
-    def read(self, item: dict[str, Any]) -> None:
-        if item["type"] == "step" and item["step"]["kind"] == "call":
-            self.calls[item["at"]] = item["step"]["id"]
-        elif item["type"] == "change" and "state" in item["news"]:
-            self.states[item["at"]] = item["news"]["state"]
+        self.http, self.conversation, self.page = http, conversation, PageTurn(reply)
+        self.id = self.page.id
+        self.calls = self.page.waiting(2)
 
     def decide(self, number: int, decision: str) -> httpx.Response:
-        call = list(self.calls.values())[number]
-        return self.http.post(f"/web/turns/{self.id}/decide", json={"call": call, "decision": decision})
+        body = {"call": self.calls[number], "decision": decision}
+        return self.http.post(f"/web/turns/{self.id}/decide", json=body)
 
     def rest(self) -> dict[str, Any]:
         """The last event."""
-        for item in self.lines:
-            self.read(item)
-        return item
+        return self.page.rest()
+
+    def states(self) -> list[str]:
+        return sorted(call["state"] for call in self.page.calls())
 
 
 @contextmanager
@@ -99,7 +91,7 @@ def test_others_are_answered_while_a_call_waits(tmp_path: Path) -> None:
         assert turn.decide(1, "deny").status_code == 200
         last = turn.rest()
         assert last["type"] == "finish" and last["facts"]["reason"] == "answered" and not last["stopped"]
-        assert RAN == [1] and sorted(turn.states.values()) == ["denied", "done"]
+        assert RAN == [1] and turn.states() == ["denied", "done"]
         assert last["facts"]["steps"] == 2, "the model's turns before and after the wait"
 
 
@@ -125,7 +117,7 @@ def test_stopped_while_it_waits(tmp_path: Path) -> None:
         assert http.post(f"/web/turns/{turn.id}/stop").status_code == 200
         last = turn.rest()
         assert last["stopped"] and last["facts"]["reason"] == "cancelled" and not RAN
-        assert sorted(turn.states.values()) == ["failed", "failed"] and chat(http) == 200
+        assert turn.states() == ["failed", "failed"] and chat(http) == 200
 
 
 def test_the_time_limit_ends_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

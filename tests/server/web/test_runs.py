@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from live import server
+from page_turn import fold
 
 from ponder.agent.tools.calculator import calculator
 from ponder.engine.llm import LLM
@@ -53,16 +54,7 @@ def folded(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a page makes of the events."""
     steps: list[dict[str, Any]] = []
     for item in items:
-        match item["type"]:
-            case "start":
-                steps = item["message"]["steps"]
-            case "step":
-                assert item["at"] == len(steps)
-                steps.append(item["step"])
-            case "delta":
-                steps[item["at"]]["text"] += item["text"]
-            case "change":
-                steps[item["at"]] |= item["news"]
+        fold(steps, item)
     return steps
 
 
