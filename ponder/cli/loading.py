@@ -1,6 +1,7 @@
 """From the flags of a command to a running model, with progress on the way."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from ponder.cli.announce import announce
@@ -38,11 +39,12 @@ def open_llm(
     kv_memory: int | None = None,
     max_batch: int = MAX_BATCH,
     ceiling: "Ceiling | None" = None,
+    introduce: bool = False,
 ) -> "LLM":
-    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why, and what
-    its card says of it.
+    """The model, downloaded if it must be. Without a name the best that can be had; stderr says which and why.
     kv_memory: bytes of its key/value cache. max_batch: requests computed together.
-    ceiling: upper limits for every request."""
+    ceiling: upper limits for every request. introduce: say what the model's card says of it; else, in a terminal, that
+    there is one."""
     from ponder.engine.llm import LLM
     from ponder.engine.load_options import load_options
     from ponder.engine.loaded import open_model
@@ -56,7 +58,10 @@ def open_llm(
         fields: LoadFields = {**load_fields(args), "kv_memory": kv_memory, "max_batch": max_batch}
         loaded = open_model(local, load_options(**fields), tick)
     if loaded.info is not None and (card := loaded.info.card) is not None:
-        note(" ".join([card.about, *(f'Try: "{text}"' for text in card.examples[:1])]))
+        if introduce:
+            note(" ".join([card.about, *(f'Try: "{text}"' for text in card.examples[:1])]))
+        elif sys.stderr.isatty():
+            note(f"`ponder show {local.name.text}` says what this model can and cannot do")
     for warning in loaded.warnings:
         note(f"warning: {warning}")
     return LLM(loaded, max_batch=max_batch, ceiling=ceiling)
@@ -65,9 +70,9 @@ def open_llm(
 class ModelSlot:
     """The one model of a terminal. /model puts another in its place: two at once may not fit into memory."""
 
-    def __init__(self, name: str | None, args: argparse.Namespace) -> None:
+    def __init__(self, name: str | None, args: argparse.Namespace, *, introduce: bool = True) -> None:
         self._name, self._args = name, args
-        self.model = open_llm(name, args)
+        self.model = open_llm(name, args, introduce=introduce)
 
     def change(self, name: str) -> "LLM":
         """Raises UserError for a model that cannot be had; then the old one is there as before."""
@@ -77,7 +82,7 @@ class ModelSlot:
             locate(name, tick, announce)
         self.model.close()
         try:
-            self.model = open_llm(name, self._args)
+            self.model = open_llm(name, self._args, introduce=True)
         except UserError:
             self.model = open_llm(self._name, self._args)
             raise

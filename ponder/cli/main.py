@@ -136,8 +136,24 @@ def build_parser(name: str) -> tuple[ModuleType, argparse.ArgumentParser]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.register("type", int, whole)
+    parser.register("type", float, number)
     module.add_arguments(parser)
     return module, parser
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def overview() -> str:

@@ -59,6 +59,8 @@ def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
 
 def restore(source: Path, data: Path) -> list[str]:
     """Into a folder that has none of these things. -> what was put there. Raises UserError."""
+    if not source.is_file():
+        raise UserError(f"there is no file {source}")
     if there := [name for name in (*DATABASES, *FILES, *FOLDERS) if (data / name).exists()]:
         raise UserError(f"{data} has {', '.join(there)} already: move them away, or set PONDER_HOME to an empty folder")
     data.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = WantedChat(args, always=chatting)
     generation = options.generation_options(args)  # before the model is loaded: a wrong flag should not cost a minute
     start = time.perf_counter()
-    with ModelSlot(model, args) as slot:
+    with ModelSlot(model, args, introduce=chatting) as slot:
         loaded = time.perf_counter() - start
         session = new_session(slot.model.profile, generation, args.system)
         session.attached, session.stats = attached, args.stats

@@ -9,7 +9,8 @@ import pytest
 
 from ponder import LLM
 from ponder.agent.loop.models import chat_model
-from ponder.cli.main import dispatch
+from ponder.cli.loading import ModelSlot
+from ponder.cli.main import build_parser, dispatch
 from ponder.core.errors import LoadError, UserError
 from ponder.model.card import CARD
 from ponder.model.hub import fetch, shipped
@@ -35,7 +36,12 @@ def test_it_answers_by_its_name(own: Path, capsys: pytest.CaptureFixture[str], m
         dispatch(["run", "Ponder-Mini", "Hi", "--max-tokens", "4", "--json"])
     said = capsys.readouterr()
     assert json.loads(said.out)["model"] == "ponder-mini"
-    assert f'{ABOUT} Try: "How many r in r a r?"' in said.err
+    assert ABOUT not in said.err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for introduce, text in ((False, "`ponder show ponder-mini` says what"), (True, f'{ABOUT} Try: "How many r in')):
+        ModelSlot("Ponder-Mini", build_parser("run")[1].parse_args([]), introduce=introduce).model.close()
+        said = capsys.readouterr()
+        assert text in said.err and (ABOUT in said.err) == introduce
     with LLM("ponder-mini") as llm:
         assert llm.profile.capability == "hybrid" and llm.chat("Hi", max_tokens=2).choices[0].ids
     agent = chat_model("ponder-mini")
