@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -39,78 +40,80 @@ from ponder.server.web.runs import WebRuns
 WRITTEN = 5.0  # seconds between two writes of what everybody has used
 
 
-def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
-    """conversations: the file that keeps those of the web chat, and replies of /v1/responses; files of the tools are in
-    a folder next to it. tools: what the models may use in the web chat."""
-    config = service.config
-    keyring = service.admission.keyring
-    store = Conversations(conversations, keyring.heirs)
-    usage = service.admission.usage = Usage(conversations.parent / "usage.sqlite", keyring)
-    response_store = ResponseStore(conversations, service.config.keep_responses)
-    toolbox = Toolbox(tools, conversations.parent / "workspaces")
-    runs = WebRuns(store, service.config.linger, service.lanes.store)
-    mcp = McpEndpoint(service)
-    helpers = PageHelpers()
-    downloads = Downloads(service.pool)
+class Parts:
+    """What lives as long as the application. conversations: the file that keeps those of the web chat, and replies of
+    /v1/responses; files of the tools are in a folder next to it. tools: what the models may use in the web chat."""
+
+    def __init__(self, service: Service, conversations: Path, tools: Sequence[Tool | Toolset]) -> None:
+        keyring = service.admission.keyring
+        self.service = service
+        self.conversations = Conversations(conversations, keyring.heirs)
+        self.usage = service.admission.usage = Usage(conversations.parent / "usage.sqlite", keyring)
+        self.responses = ResponseStore(conversations, service.config.keep_responses)
+        self.toolbox = Toolbox(tools, conversations.parent / "workspaces")
+        self.runs = WebRuns(self.conversations, service.config.linger, service.lanes.store)
+        self.mcp = McpEndpoint(service)
+        self.helpers = PageHelpers()
+        self.downloads = Downloads(service.pool)
+
+    def lend(self, state: State) -> None:
+        """To the routes, which read them from `app.state`."""
+        for name in ("service", "conversations", "responses", "runs", "toolbox", "helpers", "downloads"):
+            setattr(state, name, getattr(self, name))
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(watch(service.pool, service.config.watchdog))
-        writing = asyncio.create_task(_kept_written(usage, service))
-        await toolbox.open()
-        yield
-        watching.cancel()
-        writing.cancel()
-        await runs.stop()
-        await mcp.stop()
-        await downloads.close()
-        await helpers.close()
-        await toolbox.close()
-        await service.pool.close()
-        store.close()
-        response_store.close()
-        usage.close()
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Closes all of it, whatever one of them raises: first who uses others, last what they use."""
+        async with contextlib.AsyncExitStack() as stack:
+            for store in (self.usage, self.responses, self.conversations):
+                stack.callback(store.close)
+            for close in (
+                self.service.pool.close, self.toolbox.close, self.helpers.close, self.downloads.close, self.mcp.stop,
+                self.runs.stop,
+            ):  # fmt: skip
+                stack.push_async_callback(close)
+            for task in (watch(self.service.pool, self.service.config.watchdog), _written(self.usage, self.service)):
+                stack.callback(asyncio.create_task(task).cancel)
+            await self.toolbox.open()
+            yield
 
+
+def build(service: Service, conversations: Path, tools: Sequence[Tool | Toolset] = ()) -> Starlette:
+    """conversations, tools: as `Parts` takes them."""
+    parts = Parts(service, conversations, tools)
     app = Starlette(
         routes=[
             *operations.routes(),
             Route("/openapi.json", openapi),
-            Route("/api/copy", manage.refused, methods=["POST"]),
-            Route("/api/create", manage.refused, methods=["POST"]),
-            Route("/api/push", manage.refused, methods=["POST"]),
-            Route("/api/blobs/{digest}", manage.refused, methods=["POST"]),
-            Route("/mcp", mcp),
+            *manage.refusals(),
+            Route("/mcp", parts.mcp),
             *routes.routes(),
             *run_routes.routes(),
         ],
-        exception_handlers={
-            Exception: failed,
-            ApiError: failed,
-            ValueError: failed,
-            UpstreamError: failed,
-            HTTPException: not_found,
-        },
-        middleware=[
-            *([Middleware(Below, prefix=config.root_path.rstrip("/"))] if config.root_path else []),
-            Middleware(RefusalLog),
-            Middleware(HeaderLimit),
-            Middleware(cors, config=config),
-            Middleware(AuthMiddleware, config=config, keyring=keyring),
-            *([Middleware(Traced)] if INSTALLED else []),
-        ],
-        lifespan=lifespan,
+        exception_handlers=dict.fromkeys((Exception, ApiError, ValueError, UpstreamError), failed)
+        | {HTTPException: not_found},
+        middleware=_middleware(service),
+        lifespan=parts.lifespan,
     )
-    app.state.service = service
-    app.state.conversations = store
-    app.state.responses = response_store
-    app.state.runs = runs
-    app.state.toolbox = toolbox
-    app.state.helpers = helpers
-    app.state.downloads = downloads
+    parts.lend(app.state)
     return app
 
 
-async def _kept_written(usage: Usage, service: Service) -> None:
+def _middleware(service: Service) -> list[Middleware]:
+    """The first one sees a request first."""
+    config = service.config
+    below = [Middleware(Below, prefix=config.root_path.rstrip("/"))] if config.root_path else []
+    return [
+        *below,
+        Middleware(RefusalLog),
+        Middleware(HeaderLimit),
+        Middleware(cors, config=config),
+        Middleware(AuthMiddleware, config=config, keyring=service.admission.keyring),
+        *([Middleware(Traced)] if INSTALLED else []),
+    ]
+
+
+async def _written(usage: Usage, service: Service) -> None:
     while True:
         await asyncio.sleep(WRITTEN)
         with contextlib.suppress(ApiError):  # a full disk, or another process that writes: they stay in memory

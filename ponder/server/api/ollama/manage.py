@@ -6,6 +6,7 @@ import asyncio
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from ponder.core.errors import UserError
 from ponder.model.hub import store
@@ -54,6 +55,12 @@ def _downloaded(wanted: str) -> ModelName:
     if store.complete(store.slot(name)) is None:
         raise ApiError(404, f"model {quoted(wanted)} not found", code="model_not_found", param="model")
     return name
+
+
+def refusals() -> list[Route]:
+    """What a client of Ollama may ask and Ponder does not do."""
+    paths = [f"/api/{verb}/{{digest}}" if verb == "blobs" else f"/api/{verb}" for verb in REFUSED]
+    return [Route(path, refused, methods=["POST"]) for path in paths]
 
 
 async def refused(request: Request) -> Response:
