@@ -86,7 +86,7 @@ $(BIN)/python:
 $(VENV)/.base: $(BIN)/python pyproject.toml $(NATIVE)
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || [ -n "$$CXX" ] \
 	  || { echo "Ponder's kernels are compiled here and need a C++17 compiler: apt-get install g++"; exit 1; }
-	@echo "Installing Ponder and building its kernels (about a minute) ..."
+	@echo "Installing Ponder and building its kernels (one to four minutes) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
