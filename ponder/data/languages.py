@@ -35,6 +35,27 @@ def _by_locale() -> dict[str, str]:
     return {locale.lower(): language.code for language in languages().values() for locale in language.locales}
 
 
+STANDARD = {
+    "ara": "arb", "aze": "azj", "cmn": "zho", "fas": "pes", "lav": "lvs", "msa": "zsm", "nep": "npi", "nor": "nob",
+    "ori": "ory", "sqi": "als", "swa": "swh", "uzb": "uzn", "yid": "ydd", "zlm": "zsm",
+}  # fmt: skip
+"""ISO 639-3 of a group of languages, and of one of its members that Qwen3 does not name: its standard form."""
+
+
+@cache
+def _by_iso() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for code in languages():
+        found.setdefault(code.partition("_")[0], code)  # zho: simplified characters come first
+    return found
+
+
+def of_code(code: str) -> str | None:
+    """Of a locale, or of three letters of ISO 639-3 as data sets have them (`ara`, `deu`): the code in `languages`;
+    None for one that is not among the 119."""
+    return of_locale(code) or _by_iso().get(STANDARD.get(code.lower(), code.lower()))
+
+
 def of_locale(locale: str) -> str | None:
     """The code of `pt_BR`, `PT-br`, `por_Latn`, `de-AT`; None for one that is not among the 119.
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ponder.data.languages import languages as known_languages
+from ponder.data.languages import of_code
 from ponder.eval.compare import Row
 from ponder.eval.curve import Score
 from ponder.eval.judge import Pair
@@ -48,17 +50,22 @@ def stages(results: Mapping[str, Result]) -> str:
 
 
 def languages(results: Mapping[str, Result]) -> dict[str, dict[str, float]]:
-    """language -> column -> share of right answers."""
+    """language -> column -> share of right answers. One of Qwen3's 119 by its name, however its tasks call it."""
     found: dict[str, dict[str, list[bool]]] = {}
     for name, result in results.items():
         for output in result.outputs:
             if output.cell.budget is None:
                 column = f"{name}, {output.cell.title}"
-                found.setdefault(output.language, {}).setdefault(column, []).append(output.ok)
+                found.setdefault(_named(output.language), {}).setdefault(column, []).append(output.ok)
     return {
         language: {column: sum(oks) / len(oks) for column, oks in columns.items()}
         for language, columns in sorted(found.items())
     }
+
+
+def _named(code: str) -> str:
+    known = of_code(code)
+    return code if known is None else known_languages()[known].name
 
 
 def heat_map(results: Mapping[str, Result]) -> str:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from fake_model import Fake, Stream, finish, right
@@ -12,6 +13,8 @@ from fake_model import Fake, Stream, finish, right
 from ponder.core.errors import UpstreamError, UserError
 from ponder.core.event import Event, TextDelta
 from ponder.core.request import ChatRequest
+from ponder.data.languages import languages as known_languages
+from ponder.data.languages import of_code
 from ponder.eval import run as running
 from ponder.eval.cache import Cache
 from ponder.eval.compare import compare
@@ -23,6 +26,7 @@ from ponder.eval.run import run
 from ponder.eval.settings import Settings
 from ponder.eval.statistics import difference
 from ponder.eval.tables import comparison, heat_map, pairs_of, stages
+from ponder.eval.tables import languages as table_of_languages
 from ponder.tasks.table import TASKS
 
 CARD = ModelCard(name="m", capability="hybrid")
@@ -96,7 +100,11 @@ def test_languages_as_a_heat_map() -> None:
     assert len(shares) > 5
     for language, ok in shares.items():
         assert (language == "de") == ok
-        assert f"<td>{language}</td><td style=" in page
+        name = known_languages()[of_code(language) or ""].name
+        assert f"<td>{name}</td><td style=" in page
+    iso = [msgspec.structs.replace(o, language=(of_code(o.language) or "")[:3]) for o in found.outputs]  # deu for de
+    rows = table_of_languages({"m": found, "iso": msgspec.structs.replace(found, outputs=iso)})
+    assert len(rows) == len(shares) and all(set(row) == {"m, no_think", "iso, no_think"} for row in rows.values())
 
 
 def test_what_was_asked_before_is_not_asked_again(tmp_path: Path) -> None:

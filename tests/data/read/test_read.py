@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ponder.data.document import Unreadable
-from ponder.data.languages import languages, of_locale
+from ponder.data.languages import languages, of_code, of_locale
 from ponder.data.read.messages import PAGE, clean
 from ponder.data.read.table import texts_of
 
@@ -101,6 +101,9 @@ def test_languages() -> None:
         "swe_Latn", "swh_Latn", "arz_Arab", "zho_Hans", None, None,
     ]  # fmt: skip
     assert of_locale("pt_BR") == "por_Latn"
+    assert [of_code(x) for x in ("ara", "ar", "deu", "zho", "cmn", "ZLM", "pt_BR", "kin", "")] == [
+        "arb_Arab", "arb_Arab", "deu_Latn", "zho_Hans", "zho_Hans", "zsm_Latn", "por_Latn", None, None
+    ]  # fmt: skip
     assert [of_locale(x) for x in ("de-AT", "ar_MA", "sr-el", "zh-mo", "uz-cyrl", "nl-informal", "xx-de")] == [
         "deu_Latn", "arb_Arab", None, None, None, None, None,
     ]  # fmt: skip
