@@ -20,6 +20,7 @@ from ponder.text.tokenizer.tokenizer import Tokenizer
 from ponder.text.tokenizer.vocabulary import ADDED, KEPT_IN_TEXT, Vocabulary
 
 SMALLEST = 256 + len(ADDED)
+LARGEST = 1 << 20  # the library sets memory aside for all, and ends the process where there is too little
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, *, symbols: Iterable[str] = ()) -> Tokenizer:
@@ -35,6 +36,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, *, symbols: Iterable[
             f"{len(required)} symbols of the tasks; take at least {SMALLEST + len(required)}",
             param="vocab_size",
         )
+    if vocab_size > LARGEST:
+        raise UserError(f"a vocabulary of {vocab_size} ids is too large; take at most {LARGEST}", param="vocab_size")
     merges = list(dict.fromkeys([*required, *_learn(texts, vocab_size - len(ADDED))]))
     tokens = list(dict.fromkeys(vocabulary.byte_symbols() + [a + b for a, b in merges]))[: vocab_size - len(ADDED)]
     known = set(tokens)

@@ -4,6 +4,7 @@ Parameters never move, so that an engine whose matrices are views of them needs 
 have a float32 master here, which the optimiser updates and which is rounded back into the parameter after each step.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -37,7 +38,7 @@ class OptimSettings:
             raise UserError(f"an optimiser is adamw or muon, not {self.kind!r}", param="kind")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.momentum < 1):
             raise UserError("beta1, beta2 and momentum are in [0, 1)", param="beta1")
-        if min(self.weight_decay, self.clip) < 0 or self.eps <= 0:
+        if not (0 <= self.weight_decay < math.inf and self.clip >= 0 and self.eps > 0):  # nan is none of these
             raise UserError("weight_decay and clip are 0 or more, eps above 0", param="weight_decay")
 
 

@@ -60,6 +60,11 @@ def test_a_size_without_room_is_refused() -> None:
         train_tokenizer(["text"], 200)
 
 
+def test_a_size_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(UserError, match="1000000000 ids is too large; take at most 1048576"):
+        train_tokenizer(["text"], 10**9)
+
+
 def test_documents_are_of_the_train_split_and_of_both_kinds() -> None:
     task = TASKS["reverse"]
     rows = list(documents([task], seed=1, count=40))

@@ -7,10 +7,11 @@ import pytest
 
 import recipes
 from ponder.core.errors import UserError
-from ponder.train.recipe.graph import nodes_of
+from ponder.train.recipe.graph import nodes_of, part
 from ponder.train.recipe.read import read_recipe, recipe_of
 from recipes import base, export, recipe, text, tokenizer, tuned
 
+NAN = float("nan")
 WHOLE = (text(), tokenizer(), base(), tuned())
 
 
@@ -37,11 +38,44 @@ def read(*stages, **more):
         ([text(), tokenizer(), base(warmup=9)], "do not fit into 8 steps"),
         ([text(), tokenizer(), base(optimiser="sgd")], "Invalid enum value 'sgd'"),
         ([*WHOLE[:3], tuned(cut=2)], "shares: 0 to 1"),
+        ([text(kind=["text"])], "no kind is called ['text']"),
+        ([text(name="a" * 300)], "a stage's name has up to 60 letters"),
+        ([text(), tokenizer(), base(clip=NAN)], "weight_decay and clip are 0 or more"),
+        ([text(), tokenizer(), base(weight_decay=NAN)], "weight_decay and clip are 0 or more"),
+        ([text(), tokenizer(), base(beta2=1.0)], "are in [0, 1)"),
+        ([text(), tokenizer(), base(max_tokens=0)], "max_tokens is 1 id or more"),
+        ([text(), tokenizer(), base(checkpoint_seconds=NAN)], "checkpoint_seconds 0 or more"),
+        ([text(), tokenizer(), base(batch_tokens=0)], "batch_tokens are 1 id or more"),
+        ([text(), tokenizer(), base(steps=0, tokens=-5)], "tokens and batch_tokens are 1 id or more"),
+        ([text(), tokenizer(), base(steps=0, tokens=10, batch_tokens=0)], "batch_tokens are 1 id or more"),
+        *(
+            ([text(), tokenizer(), base(model=recipes.SHAPE | {name: 0})], f"{name} is 1 or more in the shape")
+            for name in recipes.SHAPE
+        ),
+        ([text(), tokenizer(), base(model=recipes.SHAPE | {"rope_base": NAN})], "rope_base above 0"),
     ],
 )
 def test_a_recipe_that_cannot_be_says_where_and_why(stages, said):
     with pytest.raises(UserError, match=re.escape(said)):
         read(*stages)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "/tmp/x", "a" * 300])
+def test_a_recipe_whose_name_is_no_folder(name):
+    with pytest.raises(UserError, match="cannot be the name of a folder"):
+        read(text(), name=name)
+
+
+def test_from_a_stage_below_until():
+    nodes = nodes_of(read(*WHOLE), Path("r"))
+    assert [node.stage.name for node in part(nodes, "base", "base")] == ["text", "tokenizer", "base"]
+    with pytest.raises(UserError, match="--from tuned stands below --until base"):
+        part(nodes, "tuned", "base")
+
+
+def test_a_law_that_is_no_file():
+    with pytest.raises(UserError, match="law is a file"):
+        read(text(), law=3)
 
 
 def test_a_file_that_is_no_recipe_names_itself(tmp_path):

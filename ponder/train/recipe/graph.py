@@ -111,7 +111,10 @@ def part(nodes: list[Node], from_: str | None, until: str | None) -> list[Node]:
     for word, name in (("from", from_), ("until", until)):
         if name is not None and name not in names:
             raise UserError(f"the recipe has no stage {name!r}; there are {', '.join(names)}", param=word)
-    return nodes if until is None else nodes[: names.index(until) + 1]
+    wanted = nodes if until is None else nodes[: names.index(until) + 1]
+    if from_ is not None and from_ not in names[: len(wanted)]:
+        raise UserError(f"--from {from_} stands below --until {until}: nothing would be done", param="from")
+    return wanted
 
 
 def _run(node: Node, accept: Collection[str], stop: "Stop", log: TextIO, aside: Path | None) -> None:

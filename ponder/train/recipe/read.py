@@ -18,6 +18,8 @@ from ponder.train.scale.by_law import settled
 from ponder.train.scale.layout import Layout
 from ponder.train.stage import Dtype, Stage
 
+LONGEST = 60  # letters of a name: with its hash, and where a letter takes four bytes, a folder's name has 255
+
 
 class Recipe(Struct, frozen=True, kw_only=True):
     name: str
@@ -59,10 +61,18 @@ def recipe_of(
     sections = raw.get("stage")
     if not isinstance(sections, list) or not sections or not all(isinstance(s, dict) for s in sections):
         raise UserError(f"{source} has no stages: a recipe is a list of [[stage]] sections", param="stage")
+    if not isinstance(raw.get("law", ""), str):
+        raise UserError(f"{source}: law is a file that `ponder train ladder` wrote, beside this recipe", param="law")
     sections = settled(sections, folder / raw["law"] if "law" in raw else None, source)
     stages = [_stage(each, f"{source}, stage {n + 1}") for n, each in enumerate(sections)]
     _check_graph(stages, source)
     head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype", "layout") if key in raw}}
+    name = head["name"]
+    if isinstance(name, str) and (name in ("", ".", "..") or set(name) & set("/\\\0") or len(name) > LONGEST):
+        raise UserError(
+            f"{source}: {name!r} cannot be the name of a folder in runs/train: up to {LONGEST} letters, no slash",
+            param="name",
+        )
     try:
         return msgspec.structs.replace(msgspec.convert(head | {"stages": ()}, Recipe), stages=tuple(stages))
     except msgspec.ValidationError as e:
@@ -72,7 +82,7 @@ def recipe_of(
 def _stage(raw: dict[str, Any], where: str) -> Stage:
     where += f" ({raw['name']})" if "name" in raw else ""
     kind = raw.get("kind")
-    if kind not in STAGES:
+    if not isinstance(kind, str) or kind not in STAGES:
         raise UserError(f"{where}: {unknown('kind', kind, STAGES)}", param="kind")
     cls = STAGES[kind]
     fields = msgspec.structs.fields(cls)
@@ -89,6 +99,8 @@ def _check_graph(stages: list[Stage], source: str) -> None:
     for stage in stages:
         if not stage.name or not stage.name.replace("-", "").replace("_", "").isalnum():
             raise UserError(f"{source}: {stage.name!r} is no name of a stage: letters, digits, - and _", param="name")
+        if len(stage.name) > LONGEST:
+            raise UserError(f"{source}: a stage's name has up to {LONGEST} letters: {stage.name[:20]}...", param="name")
         if stage.name in before:
             raise UserError(f"{source}: two stages are called {stage.name}", param="name")
         for role, parent in stage.parents().items():

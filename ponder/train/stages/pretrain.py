@@ -5,6 +5,7 @@ another base of RoPE, as later stages of pre-training do. What it reads are shar
 stage of kind shards, or of a text that it writes as shards first.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,14 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expert_mlp: int = 0
     vocab_size: int | None = None
     """Rows of the embedding, where they are more than the tokenizer has ids."""
+
+    def __post_init__(self) -> None:
+        sizes = ("hidden_size", "layers", "heads", "kv_heads", "head_dim", "positions")
+        for name in (*sizes, "experts_per_token", "expert_mlp") if self.experts else (*sizes, "mlp"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is 1 or more in the shape of a model", param="model")
+        if self.experts < 0 or not 0 < self.rope_base < math.inf:
+            raise UserError("experts is 0 or more in the shape of a model, rope_base above 0", param="model")
 
     def config(self, tokenizer: Tokenizer) -> ModelConfig:
         rows = self.vocab_size or tokenizer.vocab_size
@@ -124,6 +133,8 @@ class Pretrain(TrainingStage, frozen=True, kw_only=True, tag="pretrain"):
     """Of the model from here on; as it was."""
 
     def __post_init__(self) -> None:
+        if self.batch_tokens < 1 or (self.tokens is not None and self.tokens < 1):
+            raise UserError("tokens and batch_tokens are 1 id or more", param="tokens")
         if self.tokens is not None:
             if self.steps not in (0, max(1, self.tokens // self.batch_tokens)):
                 raise UserError("give tokens or steps, not both", param="tokens")

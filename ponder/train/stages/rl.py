@@ -125,7 +125,7 @@ class Rl(PromptedStage, frozen=True, kw_only=True, tag="rl"):
             raise UserError(
                 "measure_every is a multiple of minibatches: answers are drawn there", param="measure_every"
             )
-        if self.mismatch_limit <= 0:
+        if not self.mismatch_limit > 0:
             raise UserError("mismatch_limit must be above 0: two orders of summing are never equal", param="mismatch")
         weights.kind_of(self.normalisation)
         self.loss()

@@ -91,6 +91,9 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.schedule()
         self.balancing()
+        self.optim()
+        if self.max_tokens < 1 or not self.checkpoint_seconds >= 0:
+            raise UserError("max_tokens is 1 id or more, checkpoint_seconds 0 or more", param="max_tokens")
         if self.checkpoint_every < 1:
             raise UserError("checkpoint_every must be 1 step or more", param="checkpoint_every")
 
@@ -101,15 +104,17 @@ class TrainingStage(Stage, frozen=True, kw_only=True):
     def balancing(self) -> BalanceSettings:
         return BalanceSettings(kind=self.balance, weight=self.balance_weight)
 
+    def optim(self) -> OptimSettings:
+        return OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
+
     def trainer(
         self, ctx: Context, model: Model, *, loss: LossSettings | None = None, teacher: Model | None = None
     ) -> Trainer:
         """loss: how `rl` and `kl` weights count; supervised stages need none."""
-        optim = OptimSettings(kind=self.optimiser, weight_decay=self.weight_decay, beta2=self.beta2, clip=self.clip)
         lora = self.factors()
         if lora is None:
             check_state(model.config)
-        settings = StepSettings(loss=loss or LossSettings(), optim=optim, balance=self.balancing(),
+        settings = StepSettings(loss=loss or LossSettings(), optim=self.optim(), balance=self.balancing(),
                                 max_tokens=self.max_tokens, lora=lora, seed=ctx.seed,
                                 recompute=ctx.layout.recompute)  # fmt: skip
         return Trainer(model, settings, ctx.notes, teacher=teacher, together=self.together, layout=ctx.layout)
