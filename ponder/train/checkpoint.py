@@ -89,16 +89,33 @@ def latest(folder: Path) -> Path | None:
 
 
 def load(path: Path, trainer: Trainer, recipe: Mapping[str, Any], *, accept: Collection[str] = ()) -> Resumed:
-    """Into a trainer that was made as the first time. accept: recipe fields that may differ."""
-    state = json.loads((path / STATE).read_text())
+    """Into a trainer that was made as the first time. accept: recipe fields that may differ.
+
+    Raises UserError for another recipe, and for files that are damaged."""
+    try:
+        state = json.loads((path / STATE).read_text())
+    except (OSError, ValueError) as e:
+        raise _damaged(path, e) from e
     _check_recipe(path, state["recipe"], recipe, accept)
     tensors = _tensors(trainer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
-        state_dict_loader.load(tensors, checkpoint_id=path, no_dist=trainer.processes == 1)  # in place
+        try:
+            state_dict_loader.load(tensors, checkpoint_id=path, no_dist=trainer.processes == 1)  # in place
+        except CheckpointException as e:
+            raise _damaged(path, next((failure for failure, _ in e.failures.values()), e)) from e
     torch.set_rng_state(tensors["random"])
     trainer.progress = Progress(**state["progress"])
     return Resumed(state["offset"], state["cursor"])
+
+
+def _damaged(path: Path, error: BaseException) -> UserError:
+    said = (str(error).strip() or repr(error)).splitlines()[0]
+    return UserError(
+        f"the checkpoint {path} cannot be read ({said}): delete that "
+        "folder, and the same command goes on from the one before it, or begins the stage again",
+        param="checkpoint",
+    )
 
 
 def _tensors(trainer: Trainer) -> dict[str, Tensor]:

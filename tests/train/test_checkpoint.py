@@ -66,3 +66,18 @@ def test_another_recipe_is_refused_unless_accepted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="seed was None and is 1"):
         checkpoint.load(path, t, {**RECIPE, "seed": 1})
     checkpoint.load(path, t, changed, accept=["rate"])
+
+
+@pytest.mark.parametrize("name", ["state.json", ".metadata", "__0_0.distcp"])
+@pytest.mark.parametrize("left", [None, 0, 40], ids=["gone", "empty", "cut"])
+def test_a_damaged_checkpoint_says_what_to_delete(name: str, left: int | None, tmp_path: Path) -> None:
+    t = trainer(tmp_path)
+    run(t, 1)
+    path = checkpoint.save(tmp_path, t, RECIPE, cursor=None, offset=0)
+    file = path / name
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(UserError, match=r"step-000001 cannot be read .*: delete that folder"):
+        checkpoint.load(path, trainer(tmp_path), RECIPE)
