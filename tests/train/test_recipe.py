@@ -7,7 +7,7 @@ import pytest
 
 import recipes
 from ponder.core.errors import UserError
-from ponder.train.recipe.graph import nodes_of, part
+from ponder.train.recipe.graph import nodes_of, part, run
 from ponder.train.recipe.read import read_recipe, recipe_of
 from recipes import base, export, recipe, text, tokenizer, tuned
 
@@ -64,6 +64,15 @@ def test_a_recipe_that_cannot_be_says_where_and_why(stages, said):
 def test_a_recipe_whose_name_is_no_folder(name):
     with pytest.raises(UserError, match="cannot be the name of a folder"):
         read(text(), name=name)
+
+
+@pytest.mark.parametrize(("stages", "said"), [
+    ([text(), export(**{"from": "text"})], "from = 'text': a stage of kind text makes no model; name one that does"),
+    ([text(), tokenizer(), base(text="tokenizer")], "text = 'tokenizer': a stage of kind tokenizer makes no text"),
+])  # fmt: skip
+def test_a_stage_that_makes_something_else_is_named(stages, said, tmp_path):
+    with pytest.raises(UserError, match=re.escape(said)):
+        run(read(*stages), tmp_path)
 
 
 def test_from_a_stage_below_until():

@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,12 +127,29 @@ def _run(node: Node, accept: Collection[str], stop: "Stop", log: TextIO, aside: 
     print(f"{node.stage.name}: {node.folder}", file=log)
     began = time.monotonic()
     if node.stage.together or not aside:
-        node.stage.run(context_of(node, accept=accept, stop=stop, log=log, aside=aside))
+        with _made_by(node.parents):
+            node.stage.run(context_of(node, accept=accept, stop=stop, log=log, aside=aside))
     parallel.wait()
     if not aside:
         with replacing(node.folder / FINISHED) as file:
             file.write(b"")
     print(f"{node.stage.name}: took {duration(time.monotonic() - began)}", file=log)
+
+
+@contextmanager
+def _made_by(parents: Mapping[str, Node]) -> Iterator[None]:
+    """What another stage did not make is an error that names this stage's field."""
+    try:
+        yield
+    except FileNotFoundError as e:
+        for role, parent in parents.items():
+            if e.filename and parent.folder in Path(e.filename).parents:
+                raise UserError(
+                    f"{role} = {parent.stage.name!r}: a stage of kind {parent.stage.fields()['kind']} makes no "
+                    f"{Path(e.filename).relative_to(parent.folder)}; name one that does",
+                    param=role,
+                ) from e
+        raise
 
 
 def _adopt(node: Node, accept: Collection[str]) -> None:
