@@ -66,9 +66,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise UserError("a budget is a number of tokens, 0 or more, or none", param="budgets")
         if self.budgets != (None,) and "think" not in self.modes:
             raise UserError("budgets are for thoughts: they need the mode think", param="budgets")
+
+    def checked(self) -> "Settings":
+        """The same, when what is to be asked is here: a result can be read without. Raises UserError."""
         for task in self.found():
             for level in self.levels or ():
                 task.check_level(level)
+        return self
 
     def found(self) -> tuple[Task, ...]:
         return tasks_named(self.tasks, self.data)

@@ -69,7 +69,7 @@ def test_the_words_of_the_command_line() -> None:
 )
 def test_bad_settings_say_what_to_do(values: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        settings(**values)
+        settings(**values).checked()
 
 
 def test_modes_that_a_model_does_not_have() -> None:

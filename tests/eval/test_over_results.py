@@ -20,7 +20,7 @@ from ponder.eval.cache import Cache
 from ponder.eval.compare import compare
 from ponder.eval.figure import curve_figure
 from ponder.eval.judge import Pair, judge, summary
-from ponder.eval.manifest import ModelCard, Result, manifest_of, result_of
+from ponder.eval.manifest import ModelCard, Result, load, manifest_of, result_of, save
 from ponder.eval.report import html
 from ponder.eval.run import run
 from ponder.eval.settings import Settings
@@ -85,6 +85,17 @@ def test_the_table_of_stages_and_the_page_of_all_curves() -> None:
     assert page.count("handed over") == 2 and "All curves" in page and " s</text>" in page
     points = [p for p in second.curve if p.task == "count" and p.level is None]
     assert " s</text>" not in curve_figure(points, None, 0.1)
+
+
+def test_a_result_is_read_without_the_data_that_was_asked(tmp_path: Path) -> None:
+    """A table over results asks nothing: the package of a benchmark, or its file, may be on another machine."""
+    found = result(0.5, settings())
+    elsewhere = msgspec.structs.replace(found.manifest.settings, tasks=("mcp",), data={"mcp": "nowhere.toml"})
+    moved = msgspec.structs.replace(found, manifest=msgspec.structs.replace(found.manifest, settings=elsewhere))
+    save(moved, tmp_path / "r.json")
+    assert load(tmp_path / "r.json").scores == found.scores
+    with pytest.raises(UserError, match=r"nowhere\.toml"):
+        elsewhere.checked()
 
 
 def test_languages_as_a_heat_map() -> None:

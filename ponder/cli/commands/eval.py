@@ -169,7 +169,7 @@ def _settings(args: argparse.Namespace) -> "Settings":
         sampling=sampling,
         data=_data(args.data),
         as_reported=args.as_reported,
-    )
+    ).checked()
 
 
 def _data(given: list[str]) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Sheet(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for task in self.tasks:
-            self.settings(task)
+            self.settings(task).checked()
 
     def settings(self, task: str) -> Settings:
         """What is asked for the card, with the model's own sampling values."""

@@ -33,7 +33,7 @@ class Evaluate(Stage, frozen=True, kw_only=True, tag="eval"):
     """Files of tasks that need one, as `ponder eval --data`."""
 
     def __post_init__(self) -> None:
-        self.settings(0)
+        self.settings(0).checked()
 
     def parents(self) -> dict[str, str]:
         return {"from": self.from_}
