@@ -25,8 +25,8 @@ def main() -> int:
         return train(args.recipe, args.out, from_=args.from_, until=args.until, accept=args.accept,
                      threads=args.threads, shrink=args.shrink)  # fmt: skip
     except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 1
+        print(f"ponder: {e}", file=sys.stderr)
+        return 2  # as `ponder train`
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ def train(toml: Path, out: Path, processes: int, *more: str) -> str:
     return done.stderr
 
 
+def test_a_mistake_has_the_code_that_ponder_train_has(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ponder.train", str(tmp_path / "no.toml")], capture_output=True, text=True, env=ENV
+    )
+    assert done.returncode == 2 and done.stderr.startswith("ponder: ") and "no.toml" in done.stderr
+
+
 def curve(out: Path, stage: str) -> list[float]:
     [folder] = out.glob(f"{stage}-*")
     return [float(line["loss"]) for line in read(folder / "metrics.jsonl")]

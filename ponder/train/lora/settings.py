@@ -33,6 +33,12 @@ class Lora(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def apply(self, decoder: Decoder, seed: int) -> list[str]:
         """Names of the matrices that have factors now. Raises UserError if there are none."""
+        if self.rank > (width := decoder.config.hidden_size):
+            raise UserError(
+                f"rank = {self.rank} is more than the model is wide ({width}): such factors are larger than the "
+                "matrices beside them",
+                param="rank",
+            )
         targets = (*self.targets, ROUTER) if self.router else self.targets
         found = decoder.freeze(targets, self.rank, self.scaled, seed)
         if not found:

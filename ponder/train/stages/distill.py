@@ -68,11 +68,13 @@ class Distill(PromptedStage, frozen=True, kw_only=True, tag="distill"):
         LossSettings(beta=self.beta)
         if unknown := [name for name in self.teachers if name not in self.tasks]:
             raise UserError(f"a teacher is named for {unknown[0]}, which is not among the tasks", param="teachers")
-        if self.top < 0 or (self.teachers and not self.top):
+        if self.top < 0:
+            raise UserError(f"top is 0 (the whole distribution) or a number of ids, got {self.top}", param="top")
+        if self.teachers and not self.top:
             raise UserError("several teachers say their likeliest ids: set top, such as 64", param="top")
         if self.teachers and self.from_teacher:
             raise UserError("with several teachers the student answers: from_teacher is 0", param="from_teacher")
-        if self.length_limit < 0 or not 0 <= self.loop_limit <= 1:
+        if not self.length_limit >= 0 or not 0 <= self.loop_limit <= 1:
             raise UserError("length_limit is 0 or more, loop_limit between 0 and 1", param="length_limit")
 
     def parents(self) -> dict[str, str]:

@@ -126,6 +126,12 @@ def test_what_cannot_be_is_refused(fields: dict[str, object], told: str) -> None
         Lora(**fields)  # type: ignore[arg-type]
 
 
+def test_factors_wider_than_the_model_are_refused(tmp_path: Path) -> None:
+    wide = model(THINKER)
+    with pytest.raises(UserError, match=f"rank = 9999 is more than the model is wide .{wide.config.hidden_size}."):
+        Trainer(wide, StepSettings(lora=Lora(rank=9999)), tmp_path)
+
+
 def test_a_router_that_is_not_there_is_an_adapter_without_effect(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no matrix called gate: an adapter without effect"):
         Trainer(model(THINKER), StepSettings(lora=Lora(targets=(), router=True)), tmp_path)

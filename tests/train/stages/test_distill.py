@@ -126,6 +126,8 @@ def test_answers_that_grow_or_loop_stop_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
+        ({"length_limit": float("nan")}, "length_limit is 0 or more"),
+        ({"top": -1}, "top is 0 .the whole distribution. or a number of ids, got -1"),
         ({"teachers": {"count": "a"}}, "not among the tasks"),
         ({"teachers": {"digit": "a"}}, "set top"),
         ({"teachers": {"digit": "a"}, "top": 4, "from_teacher": 0.5}, "from_teacher is 0"),
