@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from ponder.core.errors import UserError
 from ponder.train import parallel
+from ponder.train.record.metrics import by_step
 from ponder.train.step import Progress, Trainer
 
 PARTIAL = ".partial"
@@ -125,7 +126,7 @@ def _tensors(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def _whole(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
+    return by_step(p for p in folder.glob("step-*") if not p.name.endswith(PARTIAL))
 
 
 def _check_recipe(path: Path, old: dict[str, Any], new: Mapping[str, Any], accept: Collection[str]) -> None:

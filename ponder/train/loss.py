@@ -42,8 +42,13 @@ class LossSettings:
     """Of D: 0 is forward KL(q || p), 1 reverse KL(p || q), between them the generalised JSD."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.clip_low < 1 and self.clip_high >= 0 and self.cap > 0 and self.kappa >= 0):
-            raise UserError(f"clip_low is in [0, 1), clip_high, cap and kappa are not negative, got {self}")
+        if not 0 <= self.clip_low < 1:
+            raise UserError(f"clip_low is 0 or more and less than 1, got {self.clip_low}", param="clip_low")
+        for name in ("clip_high", "kappa"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name} is 0 or more, got {getattr(self, name)}", param=name)
+        if not self.cap > 0:
+            raise UserError(f"cap is above 0, got {self.cap}", param="cap")
         if self.entropy_rate <= 0 or not (self.entropy_target is None or self.entropy_target >= 0):
             raise UserError("entropy_target is 0 nats or more, and entropy_rate above 0", param="entropy_target")
         if not 0 <= self.beta <= 1:

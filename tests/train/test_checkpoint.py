@@ -55,6 +55,11 @@ def test_only_whole_ones_count_and_old_ones_go(tmp_path: Path) -> None:
     run(t, 4)
     checkpoint.save(tmp_path, t, RECIPE, cursor=None, offset=0)
     assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-000003", "step-000004"]
+    for step in (999_999, 1_000_000):
+        t.progress.step = step
+        checkpoint.save(tmp_path, t, RECIPE, cursor=None, offset=0)
+    assert checkpoint.latest(tmp_path) == tmp_path / "step-1000000"
+    assert sorted(p.name for p in tmp_path.glob("step-*")) == ["step-1000000", "step-999999"]
 
 
 def test_another_recipe_is_refused_unless_accepted(tmp_path: Path) -> None:

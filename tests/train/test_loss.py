@@ -89,7 +89,10 @@ def test_k3_is_unbiased_and_never_negative() -> None:
     assert estimates.min() >= 0
 
 
-@pytest.mark.parametrize("bad", [{"clip_low": 1.0}, {"clip_high": -0.1}, {"cap": 0.0}, {"kappa": -1.0}, {"beta": 1.1}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"clip_low": 1.0}, {"clip_high": -0.1}, {"cap": 0.0}, {"kappa": -1.0}, {"beta": 1.1}, {"clip_low": float("nan")}],
+)
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=f"{next(iter(bad))} (is|must be) .*got {next(iter(bad.values()))}"):
         LossSettings(**bad)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ def read(*stages, **more):
     [
         ([], "has no stages"),
         ([text(kind="txt")], "no kind is called 'txt'; did you mean text?"),
+        ([{"name": "text"}], "stage 1 (text) has no kind; there are text, "),
         ([text(document=3)], "no field is called 'document'; did you mean documents?"),
         ([text(tasks=["counting"])], "there is no task 'counting'; did you mean count?"),
         ([text(tasks=[])], "a stage without tasks has no data"),

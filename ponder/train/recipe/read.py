@@ -66,6 +66,8 @@ def recipe_of(
     sections = settled(sections, folder / raw["law"] if "law" in raw else None, source)
     stages = [_stage(each, f"{source}, stage {n + 1}") for n, each in enumerate(sections)]
     _check_graph(stages, source)
+    if isinstance(raw.get("layout"), dict):
+        check_names(raw["layout"], (f.encode_name for f in msgspec.structs.fields(Layout)), f"{source}, layout")
     head = {"name": default_name, **{key: raw[key] for key in ("name", "seed", "dtype", "layout") if key in raw}}
     name = head["name"]
     if isinstance(name, str) and (name in ("", ".", "..") or set(name) & set("/\\\0") or len(name) > LONGEST):
@@ -81,7 +83,9 @@ def recipe_of(
 
 def _stage(raw: dict[str, Any], where: str) -> Stage:
     where += f" ({raw['name']})" if "name" in raw else ""
-    kind = raw.get("kind")
+    if "kind" not in raw:
+        raise UserError(f"{where} has no kind; there are {', '.join(STAGES)}", param="kind")
+    kind = raw["kind"]
     if not isinstance(kind, str) or kind not in STAGES:
         raise UserError(f"{where}: {unknown('kind', kind, STAGES)}", param="kind")
     cls = STAGES[kind]

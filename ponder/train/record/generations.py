@@ -12,6 +12,7 @@ from pathlib import Path
 from ponder.core.atomic import replacing
 from ponder.core.sample import Rollout
 from ponder.text.tokenizer.tokenizer import Tokenizer
+from ponder.train.record.metrics import by_step
 
 FOLDER = "generations"
 Generation = dict[str, str | int | float]
@@ -40,7 +41,7 @@ def generation_of(rollout: Rollout, tokenizer: Tokenizer) -> Generation:
 
 def newest(folder: Path) -> tuple[str, list[Generation]] | None:
     """(name of the step, what was said), of a stage's folder."""
-    files = sorted((folder / FOLDER).glob("step-*.jsonl"))
+    files = by_step((folder / FOLDER).glob("step-*.jsonl"))
     if not files:
         return None
     return files[-1].stem, [json.loads(line) for line in files[-1].read_text("utf-8").splitlines()]

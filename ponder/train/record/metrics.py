@@ -6,7 +6,7 @@ The file is cut back to where a checkpoint was when a run goes on from it, so th
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -108,3 +108,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def by_step(paths: Iterable[Path]) -> list[Path]:
+    """What is called step-000123, by that number: after a million steps names have more digits."""
+    return sorted(paths, key=lambda path: int(path.stem.removeprefix("step-")))
