@@ -133,6 +133,8 @@ def test_another_recipe_names_the_field_that_differs_and_accept_goes_on(tmp_path
     with pytest.raises(UserError, match=r"rate was 0\.001 and is 0\.0005 now.*--accept rate"):
         run(other, tmp_path, log=io.StringIO())
     log = io.StringIO()
+    with pytest.raises(UserError, match="--accept: no field is called 'rates'; did you mean rate"):
+        run(other, tmp_path, accept=["rates"])
     run(other, tmp_path, accept=["rate"], log=log)
     assert "goes on at step 5 of 12" in log.getvalue()
     lines = (nodes_of(other, tmp_path)[2].folder / "metrics.jsonl").read_text().splitlines()

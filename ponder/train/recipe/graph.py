@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from ponder.core.atomic import replacing
 from ponder.core.errors import UserError
+from ponder.data.sections import check_names
 from ponder.train import parallel
 from ponder.train.recipe.read import Recipe
 from ponder.train.record.metrics import duration
@@ -78,6 +79,7 @@ def run(
     log = log or sys.stderr
     nodes = nodes_of(recipe, out)
     wanted = part(nodes, from_, until)
+    check_names(dict.fromkeys(accept), {field for node in nodes for field in node.identity}, "--accept")
     with nullcontext() if aside else locked(out), _ctrl_c(log) as stop:
         if from_ is not None and not aside:
             for node in wanted[[n.stage.name for n in wanted].index(from_) :]:
