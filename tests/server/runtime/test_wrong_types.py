@@ -56,6 +56,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (MESSAGES, {"messages": result(True), "max_tokens": 1}, "messages"),
         (MESSAGES, {"messages": result(1.5), "max_tokens": 1}, "messages"),
         (MESSAGES, {"messages": result(False), "max_tokens": 1}, "messages"),
+        (MESSAGES, {"messages": HI, "max_tokens": 1, "stop_sequences": [""]}, "stop_sequences takes"),
+        (MESSAGES, {"messages": HI, "max_tokens": 1, "stop_sequences": ["x" * 5000]}, "stop_sequences: a string"),
         (RESPONSES, {"input": "hi", "text": {"format": "json"}}, "text.format"),
         (RESPONSES, {"input": "hi", "text": {"format": []}}, "text.format"),
         (RESPONSES, {"input": "hi", "tool_choice": {"type": "allowed_tools", "tools": 1}}, "tool_choice"),

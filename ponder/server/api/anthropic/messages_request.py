@@ -52,17 +52,27 @@ def messages_request(body: MessagesBody) -> tuple[ChatRequest, tuple[str, ...]]:
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel,
-        sampling=SamplingParams(
+        sampling=_sampling(body),
+        thinking=_thinking(body),
+        grammar=_grammar(body.output_config),
+        call_deltas=True,
+    ), warnings
+
+
+def _sampling(body: MessagesBody) -> SamplingParams:
+    """Errors name the fields as this dialect does."""
+    try:
+        return SamplingParams(
             temperature=body.temperature,
             top_p=body.top_p,
             top_k=body.top_k,
             max_tokens=body.max_tokens,
             stop=tuple(body.stop_sequences),
-        ),
-        thinking=_thinking(body),
-        grammar=_grammar(body.output_config),
-        call_deltas=True,
-    ), warnings
+        )
+    except UserError as e:
+        if e.param != "stop":
+            raise
+        raise UserError(str(e).replace("stop", "stop_sequences", 1), param="stop_sequences") from None
 
 
 def messages_of(system: str | list[Block], raw: list[dict[str, Any]]) -> tuple[Message, ...]:
