@@ -41,9 +41,9 @@ class Assistant:
 
     >>> from ponder.agent import Assistant
     >>> bot = Assistant(llm={"model": "ponder-mini", "generate_cfg": {"temperature": 0}})
-    >>> *_, replies = bot.run(messages=[{"role": "user", "content": "Hello"}])
+    >>> *_, replies = bot.run(messages=[{"role": "user", "content": "Who are you?"}])
     >>> replies[-1]["role"], replies[-1]["content"]
-    ('assistant', 'Hello...')
+    ('assistant', 'I am Ponder mini...')
     >>> bot.close()
     """
 
