@@ -10,7 +10,9 @@ import openai
 import pytest
 from live import server
 
+from ponder.core.errors import UserError
 from ponder.engine.llm import LLM
+from ponder.server.api.openai.chat_request import logit_bias_of
 from ponder.text.tokenizer.tokenizer import Tokenizer
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
@@ -108,3 +110,17 @@ def test_ollama_goes_on_from_a_context(url: str) -> None:
     assert "context" not in httpx.post(
         url + "/api/generate", json={"model": "coder", "prompt": "x", "raw": True, "stream": False}
     ).json()  # fmt: skip
+
+
+def test_logit_bias_as_pairs(http: httpx.Client) -> None:
+    """llama.cpp's clients write a list; false is never."""
+    assert logit_bias_of([(15043, 1.5), ("7", 2), (11, False)]) == logit_bias_of({"15043": 1.5, "7": 2, "11": -100})
+    for pair, said in (("Hello", "/tokenize"), (1.5, "logit_bias"), ([], "logit_bias")):
+        refused = http.post("/completion", json={"prompt": "hi", "n_predict": 2, "logit_bias": [[pair, 1]]})
+        assert refused.status_code == 400 and said in refused.text, refused.text
+    with pytest.raises(UserError, match="with false"):
+        logit_bias_of([(1, True)])
+    body = {"prompt": "hi", "n_predict": 2, "logit_bias": [[15043, 1.5], [11, False]]}
+    assert http.post("/completion", json=body).status_code == 200
+    chat = {"model": "coder", "messages": HI, "max_tokens": 2, "logit_bias": body["logit_bias"]}
+    assert http.post("/v1/chat/completions", json=chat).status_code == 200

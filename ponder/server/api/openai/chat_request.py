@@ -18,6 +18,8 @@ from ponder.server.api.thinking_params import thinking_of
 Count = Annotated[int, Meta(ge=1)]
 HISTORY = {"auto": "strip", "last": "strip", "none": "strip", "all": "keep"}
 
+NEVER = -100.0  # what a token is not sampled with, as the range of OpenAI's API ends there
+
 
 class StreamOptions(Struct, frozen=True):
     include_usage: bool = False
@@ -39,7 +41,8 @@ class SamplingBody(StructuredBody, frozen=True, kw_only=True):
     min_tokens: int = 0
     ignore_eos: bool = False
     stop_token_ids: list[int] = field(default_factory=list)
-    logit_bias: dict[str, float] = field(default_factory=dict)
+    logit_bias: dict[str, float] | list[tuple[int | str, float | bool]] = field(default_factory=dict)
+    """By token id; or pairs, as llama.cpp's clients write them: [[15043, 1.5], [11, false]]."""
     n: int = 1
 
 
@@ -153,12 +156,18 @@ def _max_tokens(body: ChatBody) -> int | None:
     return limits[0][1] if limits else None
 
 
-def logit_bias_of(raw: dict[str, float]) -> dict[int, float]:
+def logit_bias_of(raw: dict[str, float] | list[tuple[int | str, float | bool]]) -> dict[int, float]:
+    """false in a pair: never."""
     bias = {}
-    for key, value in raw.items():
+    for id_, value in raw.items() if isinstance(raw, dict) else raw:
+        key = str(id_)
         if not key.isascii() or not key.isdigit() or len(key) > 9:
-            raise UserError(f"logit_bias: {key[:40]!r} is not a token id", param="logit_bias")
-        bias[int(key)] = value
+            raise UserError(
+                f"logit_bias: {key[:40]!r} is not a token id; /tokenize tells those of a text", param="logit_bias"
+            )
+        if value is True:
+            raise UserError("logit_bias: a pair is a token id with a number, or with false", param="logit_bias")
+        bias[int(key)] = NEVER if value is False else value
     return bias
 
 
