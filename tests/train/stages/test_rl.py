@@ -139,7 +139,7 @@ def test_engine_and_trainer_that_disagree_stop_the_run(
         ({"modes": ["no_think"], "budgets": [1]}, "the modes have none"),
         ({"budget_share": 2.0}, "between 0 and 1"),
         ({"normalisation": "mean"}, "no normalisation is called 'mean'"),
-        ({"kappa": -1.0}, "not negative"),
+        ({"kappa": -1.0}, "kappa is 0 or more"),
         ({"mismatch_limit": 0.0}, "above 0"),
         ({"problems": 0}, "one problem or more, room"),
         ({"pass_rate": [0.8, 0.1]}, "a band of two shares"),
