@@ -11,6 +11,7 @@ import * as models from "./models.js";
 import * as presets from "./presets.js";
 import * as settings from "./settings.js";
 import * as speech from "./speech.js";
+import { theme } from "./theme.js";
 import * as usage from "./usage.js";
 
 function grow() {
@@ -51,12 +52,6 @@ function panel(open) {
   $("open-settings").setAttribute("aria-expanded", String(open));
   (!open ? $("open-settings") : touched() ? $("close-settings") : $("system")).focus(); // no keyboard over the panel
   if (open) usage.offer().catch(chat.fail);
-}
-
-function theme(next) {
-  if (next) localStorage.setItem("theme", next);
-  const chosen = localStorage.getItem("theme");
-  if (chosen) document.documentElement.dataset.theme = chosen;
 }
 
 async function speak() {
@@ -197,7 +192,6 @@ async function visit() {
 }
 
 async function start() {
-  theme();
   fold(localStorage.getItem("folded") === "yes");
   apply();
   $("language").append(...languages().map(([code, name]) => el("option", { value: code }, name)));
